@@ -1,0 +1,23 @@
+# Compiler and linker settings that hold for every room.
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wpedantic -Werror -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports these inside the standard library's own headers at -O2.
+  add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds
+                      -Wno-stringop-overflow)
+endif()
+
+if(HEADRACE_SANITIZE)
+  add_compile_options(-fsanitize=${HEADRACE_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${HEADRACE_SANITIZE})
+endif()
+
+find_package(Threads REQUIRED)

@@ -67,7 +67,11 @@ class Reader {
     auto tput = ReadMatrix("tputs", *tputs);
     if (!tput) return Refuse(tput.error().message + "; generate the profile again");
     profile_.tput = *std::move(tput);
-    if (auto usable = RequireUsableTput(); !usable) return tl::unexpected(usable.error());
+    if (!HasUsableCell(profile_)) {
+      return Refuse(
+          "`tputs` has no cell above 0, so no request could ever be routed by it; loosen the SLO "
+          "or measure lower request rates, then generate the profile again");
+    }
 
     profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is not ranked by E2E, TPAT or TPOT");
     profile_.ttft = ReadOptionalMatrix("ttft", "this deployment is not ranked by TTFT");
@@ -217,17 +221,6 @@ class Reader {
     return std::nullopt;
   }
 
-  Result<void> RequireUsableTput() const {
-    for (std::size_t row = 0; row < profile_.tput.outputs(); ++row) {
-      for (std::size_t column = 0; column < profile_.tput.inputs(); ++column) {
-        if (profile_.tput.at(row, column) > 0) return {};
-      }
-    }
-    return Refuse(
-        "`tputs` has no cell above 0, so no request could ever be routed by it; loosen the SLO or "
-        "measure lower request rates, then generate the profile again");
-  }
-
   void DropZeroE2e() {
     if (!profile_.e2e) return;
     for (std::size_t row = 0; row < profile_.outputs.size(); ++row) {
@@ -317,6 +310,15 @@ BucketAxis::BucketAxis(std::vector<Tokens> centres) : centres_(std::move(centres
 }
 
 std::span<const DetailKey> DetailKeys() { return kDetailKeys; }
+
+bool HasUsableCell(const GpuProfile& profile) {
+  for (std::size_t output = 0; output < profile.tput.outputs(); ++output) {
+    for (std::size_t input = 0; input < profile.tput.inputs(); ++input) {
+      if (profile.tput.at(output, input) > 0) return true;
+    }
+  }
+  return false;
+}
 
 Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name) {
   const Result<Json> root = ParsePythonJson(json, name);

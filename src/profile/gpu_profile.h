@@ -119,6 +119,9 @@ struct GpuProfile {
   }
 };
 
+// Whether any tput is above 0; a profile without one is refused when it is read.
+bool HasUsableCell(const GpuProfile& profile);
+
 struct ParsedProfile {
   GpuProfile profile;
   std::vector<ProfileFault> faults;  // Empty for a clean profile.

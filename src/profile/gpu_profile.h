@@ -74,8 +74,9 @@ struct ProfileFault {
   std::string message;  // One sentence: the matrix, the cell in tokens, what is wrong, the mend.
 };
 
-// Immutable once parsed; shared by pointer. Format: AIBrix's GPU profile JSON, where `tputs`, `e2e`,
-// `ttft`, `tpot` are [output][input] matrices and `indexes` is [[output tokens], [input tokens]].
+// Immutable once parsed; shared by pointer. Format: AIBrix's GPU profile JSON, where `tputs`,
+// `e2e`, `ttft`, `tpot` are [output][input] matrices and `indexes` is [[output tokens], [input
+// tokens]].
 struct GpuProfile {
   std::string deployment;  // JSON key `gpu`.
   double cost = 0;         // Price of one unit of GPU time.
@@ -101,10 +102,10 @@ struct ParsedProfile {
 };
 
 // Reads a profile. `name` (a file or a Redis key) begins every sentence. Accepts the bare NaN and
-// Infinity that Python's json.dump writes. Errors: not JSON (with line), a key that is missing or of
-// a wrong type, matrices whose shape does not fit `indexes`, centres that do not ascend, or a profile
-// in which no cell at all has a usable tput. Cells that are NaN, infinite or negative become holes
-// and a fault each.
+// Infinity that Python's json.dump writes. Errors: not JSON (with line), a key that is missing or
+// of a wrong type, matrices whose shape does not fit `indexes`, centres that do not ascend, or a
+// profile in which no cell at all has a usable tput. Cells that are NaN, infinite or negative
+// become holes and a fault each.
 Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name);
 
 // The inverse, in the same format; holes are written as NaN, absent matrices left out.

@@ -1,0 +1,57 @@
+// Endpoints in order of something that changes all the time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <vector>
+
+namespace headrace {
+
+using EndpointId = std::uint32_t;
+
+// Endpoints ordered by a key, equal keys by how long ago each was last used. Changing one costs
+// O(log n) and allocates nothing; the ends and neighbours of a key are O(1) and O(log n).
+// Not thread-safe.
+class EndpointOrder {
+ public:
+  using Key = std::int64_t;
+
+  bool empty() const { return order_.empty(); }
+  // The smallest key, the least recently used of its equals. The order must not be empty.
+  EndpointId First() const { return std::get<2>(*order_.begin()); }
+  Key FirstKey() const { return std::get<0>(*order_.begin()); }
+  // The largest key ≤ `bound`, the most recently used of its equals.
+  std::optional<EndpointId> LastAtMost(Key bound) const {
+    auto next = order_.upper_bound({bound, ~std::uint64_t{0}, ~EndpointId{0}});
+    if (next == order_.begin()) return std::nullopt;
+    return std::get<2>(*std::prev(next));
+  }
+
+  void Set(EndpointId id, Key key, std::uint64_t last_used) {
+    if (id >= places_.size()) places_.resize(id + 1, order_.end());
+    const Entry entry{key, last_used, id};
+    if (places_[id] == order_.end()) {
+      places_[id] = order_.insert(entry).first;
+      return;
+    }
+    if (*places_[id] == entry) return;
+    auto node = order_.extract(places_[id]);
+    node.value() = entry;
+    places_[id] = order_.insert(std::move(node)).position;
+  }
+
+  void Erase(EndpointId id) {
+    if (id >= places_.size() || places_[id] == order_.end()) return;
+    order_.erase(places_[id]);
+    places_[id] = order_.end();
+  }
+
+ private:
+  using Entry = std::tuple<Key, std::uint64_t, EndpointId>;
+  std::set<Entry> order_;
+  std::vector<std::set<Entry>::iterator> places_;  // By id; end() = absent.
+};
+
+}  // namespace headrace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 namespace headrace {
@@ -272,9 +273,9 @@ void Scheduler::Reassess(Record& record) {
     }
     return;
   }
-  std::stable_sort(
-      record.candidates.begin(), record.candidates.end(),
-      [](const Candidate& a, const Candidate& b) { return a.latest_start > b.latest_start; });
+  std::ranges::sort(record.candidates, [](const Candidate& a, const Candidate& b) {
+    return std::tie(b.latest_start, a.deployment) < std::tie(a.latest_start, b.deployment);
+  });
   record.slo_deadline = record.candidates.front().latest_start;
 }
 

@@ -18,6 +18,12 @@ class EndpointOrder {
  public:
   using Key = std::int64_t;
 
+  EndpointOrder() = default;
+  EndpointOrder(EndpointOrder&&) = default;  // The places inside the set move with it …
+  EndpointOrder& operator=(EndpointOrder&&) = default;
+  EndpointOrder(const EndpointOrder&) = delete;  // … but would still point into the original.
+  EndpointOrder& operator=(const EndpointOrder&) = delete;
+
   bool empty() const { return order_.empty(); }
   // The smallest key, the least recently used of its equals. The order must not be empty.
   EndpointId First() const { return std::get<2>(*order_.begin()); }
@@ -30,28 +36,30 @@ class EndpointOrder {
   }
 
   void Set(EndpointId id, Key key, std::uint64_t last_used) {
-    if (id >= places_.size()) places_.resize(id + 1, order_.end());
+    if (id >= places_.size()) places_.resize(id + 1);
+    std::optional<Place>& place = places_[id];
     const Entry entry{key, last_used, id};
-    if (places_[id] == order_.end()) {
-      places_[id] = order_.insert(entry).first;
+    if (!place) {
+      place = order_.insert(entry).first;
       return;
     }
-    if (*places_[id] == entry) return;
-    auto node = order_.extract(places_[id]);
+    if (**place == entry) return;
+    auto node = order_.extract(*place);
     node.value() = entry;
-    places_[id] = order_.insert(std::move(node)).position;
+    place = order_.insert(std::move(node)).position;
   }
 
   void Erase(EndpointId id) {
-    if (id >= places_.size() || places_[id] == order_.end()) return;
-    order_.erase(places_[id]);
-    places_[id] = order_.end();
+    if (id >= places_.size() || !places_[id]) return;
+    order_.erase(*places_[id]);
+    places_[id].reset();
   }
 
  private:
   using Entry = std::tuple<Key, std::uint64_t, EndpointId>;
+  using Place = std::set<Entry>::iterator;
   std::set<Entry> order_;
-  std::vector<std::set<Entry>::iterator> places_;  // By id; end() = absent.
+  std::vector<std::optional<Place>> places_;  // By id.
 };
 
 }  // namespace headrace

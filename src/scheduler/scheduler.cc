@@ -141,7 +141,7 @@ void Scheduler::Tick(Seconds now, Decisions& decisions) { Serve(now, decisions);
 
 Seconds Scheduler::NextWakeup() const {
   if (queue_.empty()) return kNever;
-  if (sweep_at_ < records_.size()) return 0;
+  if (sweep_at_ < sweep_end_) return 0;
   return queue_.next_deadline() + kPastDeadline;
 }
 
@@ -282,6 +282,7 @@ void Scheduler::Reassess(Record& record) {
 void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   ++epoch_;
   sweep_at_ = 0;
+  sweep_end_ = records_.size();
   // The middle output bucket of the first usable profile: what its maker thought typical.
   profile_middle_ = 0;
   for (const Deployment& deployment : fleet_.deployments()) {
@@ -303,8 +304,8 @@ void Scheduler::RefuseAll(Seconds now, Decisions& decisions) {
 }
 
 void Scheduler::SweepStale() {
-  if (queue_.empty()) sweep_at_ = records_.size();
-  for (std::size_t done = 0; done < kSweepSlice && sweep_at_ < records_.size(); ++sweep_at_) {
+  if (queue_.empty()) sweep_at_ = sweep_end_;
+  for (std::size_t done = 0; done < kSweepSlice && sweep_at_ < sweep_end_; ++sweep_at_) {
     Record& record = records_[sweep_at_];
     if (record.state != State::kWaiting || record.epoch == epoch_) continue;
     Reassess(record);

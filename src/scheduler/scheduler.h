@@ -138,7 +138,9 @@ class Scheduler {
   WaitQueue queue_;
   std::size_t queue_bytes_ = 0;
   std::uint64_t epoch_ = 1;
-  std::size_t sweep_at_ = 0;   // Records below are as of epoch_.
+  // Records from here to there may still be as of an earlier epoch.
+  std::size_t sweep_at_ = 0;
+  std::size_t sweep_end_ = 0;
   Tokens profile_middle_ = 0;  // A typical answer by the profiles, for a cold start.
   Seconds last_end_ = 0;
   Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.

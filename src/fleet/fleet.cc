@@ -102,7 +102,7 @@ void Fleet::Remove(EndpointId id, Load share) {
 void Fleet::ObserveLatency(EndpointId id, double seconds_per_token) {
   double& mean = endpoints_[id].normalized_latency;
   mean = mean == 0 ? seconds_per_token : mean + kLatencyWeight * (seconds_per_token - mean);
-  Refresh(id);
+  if (by_latency_.tracked) Refresh(id);
 }
 
 std::optional<EndpointId> Fleet::FindEndpoint(const std::string& deployment,

@@ -62,8 +62,7 @@ TEST(Rng, DistributionsHaveTheirMoments) {
   const auto [gamma_mean, gamma_sd] = moments([&] { return rng.Gamma(1.0 / 16, 16); });
   EXPECT_NEAR(gamma_mean, 1, 0.1);
   EXPECT_NEAR(gamma_sd, 4, 0.4);
-  const auto [below_mean, below_sd] =
-      moments([&] { return static_cast<double>(rng.Below(10)); });
+  const auto [below_mean, below_sd] = moments([&] { return static_cast<double>(rng.Below(10)); });
   EXPECT_NEAR(below_mean, 4.5, 0.05);
   EXPECT_NEAR(below_sd, std::sqrt(99.0 / 12), 0.05);
 }
@@ -124,9 +123,8 @@ TEST(IndexedHeap, BehavesAsAnOrderedMapUnderRandomChanges) {
     ASSERT_EQ(heap.size(), model.size());
     ASSERT_EQ(heap.Contains(id), model.contains(id));
     if (model.empty()) continue;
-    const auto least = std::min_element(model.begin(), model.end(), [](auto& a, auto& b) {
-      return a.second < b.second;
-    });
+    const auto least = std::min_element(model.begin(), model.end(),
+                                        [](auto& a, auto& b) { return a.second < b.second; });
     ASSERT_EQ(heap.top_key(), least->second);
     ASSERT_EQ(heap.top(), least->first);
   }

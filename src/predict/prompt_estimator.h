@@ -7,9 +7,10 @@
 
 namespace headrace {
 
-// tokens ≈ per_request + per_byte · bytes, by least squares over the finished requests' `usage`, old
-// ones weighing less and less (the last ~1,000 count). The constant holds what the chat template
-// adds. Starts at 4 bytes a token, the usual rule for English text. One per model. Not thread-safe.
+// tokens ≈ per_request + per_byte · bytes, by least squares over the finished requests' `usage`,
+// old ones weighing less and less (the last ~1,000 count). The constant holds what the chat
+// template adds. Starts at 4 bytes a token, the usual rule for English text. One per model. Not
+// thread-safe.
 class PromptEstimator {
  public:
   // ≥ 1. `bytes`: the decoded text of the prompt.

@@ -1,0 +1,126 @@
+// The HTTP/1.1 server: one coroutine per request, on the thread of its connection.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "net/address.h"
+#include "net/http_message.h"
+#include "net/io_threads.h"
+
+namespace headrace {
+
+class HttpConnection;
+
+// One request and its answer. Lives while the handler runs; used on the connection's thread only.
+class HttpExchange {
+ public:
+  HttpExchange(const HttpExchange&) = delete;
+  HttpExchange& operator=(const HttpExchange&) = delete;
+
+  // --- The request. Views stay valid until the handler returns.
+  std::string_view method() const;
+  // Path and query as they came, and each alone ("" without a query; the query without its "?").
+  std::string_view target() const;
+  std::string_view path() const;
+  std::string_view query() const;
+  // The first field of that name (any case), "" when absent.
+  std::string_view Header(std::string_view name) const;
+  const std::vector<HeaderField>& headers() const;
+  // The whole body, chunks joined. Its capacity is at least size + 64, so that simdjson can parse
+  // it in place. Move it away at will.
+  std::string& body();
+  // When the first byte of the request arrived (MonotonicNow).
+  Seconds arrived() const;
+  const SocketAddress& peer() const;
+  IoThread& thread() const;
+
+  // --- The client. From the moment the handler runs, the socket is watched.
+  // `gone` is called once, on this thread, when the client closes or resets the connection, stops
+  // reading for too long, or the server is stopped by force; at once when that is so already. Never
+  // after the handler has returned. One callback: a later one replaces it; {} takes it back. What
+  // it captures is destroyed with the exchange.
+  void OnClientGone(std::function<void()> gone);
+  bool client_gone() const;
+
+  // --- The answer: Respond once, or Start, then writes, then Finish or WriteLast. The answers of
+  // these coroutines are false when the client is gone; nothing is sent any more then. Memory that
+  // is passed in must stay until the call has finished. For HEAD, bodies are dropped here.
+  Task<bool> Respond(const ResponseHead& head, std::string_view body);
+
+  // Begins a streamed answer; without a length it is chunked (until close for HTTP/1.0). The head
+  // waits for the first Write, so that both go out in one packet, or for Flush.
+  void Start(const ResponseHead& head, std::optional<std::uint64_t> content_length = std::nullopt);
+  Task<bool> Flush();
+  // Sends the bytes at once: head, chunk framing and data in one system call. Returns when the
+  // kernel has taken them all: a slow client slows the caller.
+  Task<bool> Write(std::string_view data);
+  Task<bool> Write(std::span<const std::string_view> pieces);
+  // As Write, and ends the answer in the same packet.
+  Task<bool> WriteLast(std::string_view data);
+  Task<bool> Finish();
+  // Ends the connection without the end of the answer, so that the client knows it is incomplete.
+  void Abort();
+
+  bool started() const;
+
+ private:
+  friend class HttpConnection;
+  explicit HttpExchange(HttpConnection& connection) : connection_(connection) {}
+  HttpConnection& connection_;
+};
+
+// Answers one request. When it returns without an answer, or throws, the server answers 500 (or
+// breaks off the answer that was begun).
+using HttpHandler = std::function<Task<void>(HttpExchange&)>;
+
+struct HttpServerOptions {
+  int max_connections = 16384;                    // More are answered 503 and closed.
+  std::size_t max_head_bytes = 64 * 1024;         // More: 431.
+  std::size_t max_body_bytes = 64 * 1024 * 1024;  // More: 413.
+  // Bytes that a client may send ahead (pipelining) while its request is served.
+  std::size_t max_pipelined_bytes = 256 * 1024;
+  Seconds head_timeout = 10;   // From its first byte to its last: 408.
+  Seconds body_timeout = 60;   // Between two arrivals of body bytes: 408.
+  Seconds idle_timeout = 75;   // Between two requests: closed.
+  Seconds write_timeout = 60;  // A client that takes no byte for so long is gone.
+  // The body and content type of the server's own errors (400, 408, 413, 431, 500, 503).
+  std::function<std::string(int status, std::string_view reason)> error_body;
+  std::string error_content_type = "text/plain";
+};
+
+class HttpServer {
+ public:
+  // Listens at `address` (port 0: any free one) and deals the connections out over `threads`.
+  static Result<std::unique_ptr<HttpServer>> Listen(IoThreads& threads,
+                                                    const SocketAddress& address,
+                                                    HttpServerOptions options, HttpHandler handler);
+  // Stop(0).
+  ~HttpServer();
+
+  // The address with the port really listened on.
+  const SocketAddress& address() const;
+  std::uint16_t port() const { return address().port(); }
+  int connections() const;
+
+  // Stops accepting and closes idle connections; requests in flight may finish within `drain`
+  // (their answers say `Connection: close`), then their clients are declared gone and the
+  // connections closed. Blocks until all handlers have returned. Not from an I/O thread. A second
+  // call does nothing.
+  void Stop(Seconds drain);
+
+ private:
+  struct State;
+  explicit HttpServer(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,69 @@
+// The threads that connections live on.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/units.h"
+
+namespace headrace {
+
+// What a coroutine of this program returns. It runs on the thread that it was spawned on, from
+// start to end, so that what it shares with its connection needs no lock.
+template <typename T>
+using Task = boost::asio::awaitable<T, boost::asio::io_context::executor_type>;
+
+class DeadlineWheel;
+
+// One thread with its own event loop. Post and Spawn may be called from any thread, everything else
+// from this one.
+class IoThread {
+ public:
+  explicit IoThread(int index);
+  ~IoThread();
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  // 0 … threads − 1: the place of this thread's share in per-thread tables.
+  int index() const { return index_; }
+  // Runs `work` on this thread, soon and in order. It must not throw.
+  void Post(std::function<void()> work);
+  // Starts a coroutine on this thread. An exception that leaves it ends the program.
+  void Spawn(std::function<Task<void>()> body);
+  // Suspends the calling coroutine; exact to the timer (no rounding to the wheel's step).
+  Task<void> SleepUntil(Seconds deadline);
+
+  boost::asio::io_context& context() { return context_; }
+  // Cheap deadlines for waits that are hardly ever reached (net/deadline_wheel.h).
+  DeadlineWheel& deadlines() { return *deadlines_; }
+
+ private:
+  friend class IoThreads;
+
+  int index_;
+  boost::asio::io_context context_;
+  std::unique_ptr<DeadlineWheel> deadlines_;
+};
+
+// A fixed number of event loops, each on its own thread. Servers and clients are made for them and
+// must be stopped and gone before they are.
+class IoThreads {
+ public:
+  // Starts `count` (≥ 1) threads.
+  explicit IoThreads(int count);
+  // Ends the loops, whatever still waits in them, and joins the threads.
+  ~IoThreads();
+
+  int size() const { return static_cast<int>(threads_.size()); }
+  IoThread& operator[](int index) { return *threads_[static_cast<std::size_t>(index)]; }
+
+ private:
+  struct Runner;
+  std::vector<std::unique_ptr<IoThread>> threads_;
+  std::vector<std::unique_ptr<Runner>> runners_;
+};
+
+}  // namespace headrace

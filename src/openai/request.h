@@ -1,0 +1,71 @@
+// What a request says, from one pass over its JSON.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "base/units.h"
+#include "openai/error.h"
+
+namespace headrace {
+
+enum class ApiKind { kChatCompletions, kCompletions, kEmbeddings, kResponses };
+
+// The kind that is served at a path ("/v1/chat/completions" …), if any.
+std::optional<ApiKind> ApiKindOf(std::string_view path);
+
+// `insert` takes the place of `erase` bytes at `offset` of the body.
+struct BodySplice {
+  std::size_t offset = 0;
+  std::size_t erase = 0;
+  std::string insert;
+};
+
+struct RequestFacts {
+  std::string model;
+  bool stream = false;
+  // The client asked for the usage chunk itself (stream_options.include_usage).
+  bool usage_asked = false;
+  // max_completion_tokens, else max_tokens; max_output_tokens for responses. Per choice.
+  std::optional<Tokens> max_tokens;
+  // Answers that the engine generates: the greater of n and best_of, times the number of prompts.
+  int choices = 1;
+  // UTF-8 bytes of all text that becomes prompt, escapes undone: messages' and input's text,
+  // prompt, instructions; `tools` with their JSON. Images and audio don't count.
+  std::uint64_t prompt_bytes = 0;
+  // Token ids given as such; to be added to what prompt_bytes comes to.
+  std::uint64_t prompt_token_ids = 0;
+  int messages = 0;
+  // For a streamed chat or completion whose client did not ask for usage: the edit that makes the
+  // engine send it. The chunk must then be hidden from the client (AnswerMeter).
+  std::optional<BodySplice> ask_for_usage;
+};
+
+// Reads requests; keeps its buffers from one to the next. One per thread.
+class RequestScanner {
+ public:
+  // Bytes that must be readable, whatever they hold, beyond the body.
+  static constexpr std::size_t kPadding = 64;
+
+  RequestScanner();
+  ~RequestScanner();
+
+  // Scans the first `size` bytes at `body`; `capacity` ≥ size + kPadding bytes are readable there.
+  // The error is ready to be sent: 400 for what is not JSON (with the byte offset), no model, wrong
+  // types. A field that is not understood is left for the engine to judge.
+  tl::expected<RequestFacts, ApiError> Scan(ApiKind kind, const char* body, std::size_t size,
+                                            std::size_t capacity);
+  // Gives the string the capacity when it lacks it.
+  tl::expected<RequestFacts, ApiError> Scan(ApiKind kind, std::string& body);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace headrace

@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "embedded/gpus.h"
+
 namespace headrace {
 namespace {
 
@@ -103,6 +105,8 @@ Path operator/(Path path, std::string key) {
 }
 
 }  // namespace
+
+std::string_view ShippedGpuCatalog() { return std::get<1>(embedded::k_gpus[0]); }
 
 Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view origin) {
   Json document;

@@ -41,6 +41,9 @@ struct GpuFacts {
   std::map<std::string, StepFigures, std::less<>> step_ms;  // By model.
 };
 
+// The text of data/gpus.json, which is part of the program.
+std::string_view ShippedGpuCatalog();
+
 class GpuCatalog {
  public:
   // Reads the JSON text of a catalogue; `origin` (a file name) is how errors name it. Errors name

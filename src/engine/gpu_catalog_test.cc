@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
-#include <sstream>
+#include <iterator>
+#include <string>
 
 namespace headrace {
 namespace {
@@ -12,15 +14,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-std::string ShippedText() {
-  std::ifstream file("data/gpus.json");
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 GpuCatalog Shipped() {
-  auto catalog = GpuCatalog::Parse(ShippedText(), "data/gpus.json");
+  auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "data/gpus.json");
   EXPECT_TRUE(catalog) << catalog.error().message;
   return *catalog;
 }
@@ -29,6 +24,11 @@ std::string Replaced(std::string text, const std::string& what, const std::strin
   const std::size_t at = text.find(what);
   EXPECT_NE(at, std::string::npos) << what;
   return text.replace(at, what.size(), by);
+}
+
+TEST(GpuCatalog, TheProgramCarriesTheFile) {
+  std::ifstream file("data/gpus.json");
+  EXPECT_EQ(ShippedGpuCatalog(), std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 TEST(GpuCatalog, HasEveryGpuAndModelThatTheEngineOffers) {
@@ -113,7 +113,7 @@ TEST(GpuCatalog, FaultsNameFileLineKeyAndMend) {
     const auto parsed = GpuCatalog::Parse(text, "my.json");
     return parsed ? std::string("none") : parsed.error().message;
   };
-  const std::string text = ShippedText();
+  const std::string text(ShippedGpuCatalog());
   EXPECT_THAT(fault("{\n\n  \"gpus\": [1,,2]}"), HasSubstr("my.json line 3: is not JSON"));
   EXPECT_THAT(fault("[]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(fault("{}"), HasSubstr("sources is missing"));

@@ -114,7 +114,6 @@ TEST_F(ClientTest, SendsARequestInPiecesAndReadsTheAnswer) {
 }
 
 TEST_F(ClientTest, ReusesConnections) {
-  std::atomic<int> connections = 0;
   auto server = HttpServer::Listen(threads_, AnyLoopbackPort(), {},
                                    [&](HttpExchange& exchange) -> Task<void> {
                                      const ResponseHead head(200);
@@ -374,10 +373,7 @@ TEST_F(ClientTest, CloseEndsTheCallInEveryPhaseAndTheEndpointSeesIt) {
     RawPeer peer = listener.Accept();
     ReadRequest(peer);
     if (in_body) peer.Send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nfirst");
-    // By way of the wheel, so that the call has gone back to sleep whatever came before.
-    std::optional<IoThread*> thread = &threads_[0];
-    (*thread)->Run([] {});
-    (*thread)->Spawn([&, call]() -> Task<void> {
+    threads_[0].Spawn([&, call]() -> Task<void> {
       if (in_body) {
         while (call->first_byte_at() == 0) {
           co_await threads_[0].SleepUntil(MonotonicNow() + kMillisecond);

@@ -32,8 +32,8 @@ class Rng {
   double Exponential(double mean);
   // Standard normal (Marsaglia's polar method).
   double Normal();
-  // Gamma with the given shape and scale (both > 0), by Marsaglia & Tsang (2000). Mean = shape·scale,
-  // coefficient of variation = 1/√shape.
+  // Gamma with the given shape and scale (both > 0), by Marsaglia & Tsang (2000). Mean =
+  // shape·scale, coefficient of variation = 1/√shape.
   double Gamma(double shape, double scale);
 
   // An independent generator, for a part that must not disturb the others' draws.

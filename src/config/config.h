@@ -1,0 +1,127 @@
+// What an operator can choose: the gateway's configuration file.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "profile/slo.h"
+
+namespace headrace {
+
+// Plain values, as read and checked; the members' initialisers are the options' defaults. What each
+// option means, its bounds and an example stand once, in config_schema.cc, from which come the
+// reader, its errors and docs/configuration.md. Addresses are `host:port` texts that were checked
+// for their form only.
+
+struct LogConfig {
+  enum class Level { kDebug, kInfo, kWarning, kError };
+  enum class Format { kText, kJson };
+  Level level = Level::kInfo;
+  Format format = Format::kText;
+  bool operator==(const LogConfig&) const = default;
+};
+
+struct LimitsConfig {
+  std::size_t body = std::size_t{32} << 20;    // Bytes of a request's body.
+  std::size_t header = std::size_t{64} << 10;  // Bytes of a request's or an answer's head.
+  int connections = 10'000;                    // Of clients, at a time.
+  bool operator==(const LimitsConfig&) const = default;
+};
+
+struct TimeoutsConfig {
+  Seconds connect = 2;        // To an engine.
+  Seconds request = 600;      // From a request's arrival to its answer's last byte.
+  Seconds first_byte = 600;   // From a request's dispatch to its answer's head.
+  Seconds idle = 120;         // Between two pieces of an engine's answer.
+  Seconds client_idle = 75;   // Between two requests of a connection.
+  Seconds client_stall = 60;  // A client that sends or takes no byte in mid-request.
+  Seconds drain = 30;         // For requests in flight at shutdown.
+  bool operator==(const TimeoutsConfig&) const = default;
+};
+
+struct HealthConfig {
+  std::string path = "/health";
+  Seconds interval = 5;
+  Seconds timeout = 2;
+  int failures = 2;  // In a row, until an endpoint counts as down.
+  bool operator==(const HealthConfig&) const = default;
+};
+
+struct ProfilesConfig {
+  std::string directory = "profiles";  // Resolved against the file's folder.
+  Seconds max_age = 0;                 // A profile older than this is reported; 0 = never.
+  bool operator==(const ProfilesConfig&) const = default;
+};
+
+struct QueueConfig {
+  std::size_t max_length = 10'000;               // Requests.
+  std::size_t max_bytes = std::size_t{1} << 30;  // Of their bodies.
+  Seconds timeout = 60;
+  bool operator==(const QueueConfig&) const = default;
+};
+
+// How long an answer is expected to be.
+struct LengthConfig {
+  enum class Estimate { kMean, kSample, kQuantile };
+  Estimate estimate = Estimate::kMean;
+  double quantile = 0.9;  // 0 … 1, with Estimate::kQuantile.
+  Seconds window = 600;   // Of finished requests to learn from.
+  Tokens prior = 0;       // At a cold start; 0 = none.
+  bool operator==(const LengthConfig&) const = default;
+};
+
+// Replicas of one model on one GPU type.
+struct DeploymentConfig {
+  std::string name;
+  // The profile's name in `profiles.directory`, by default the deployment's; when it holds a slash,
+  // a file's path, resolved against the configuration's folder.
+  std::string profile;
+  int max_in_flight = 512;  // Requests at one endpoint.
+  std::vector<std::string> endpoints;
+  bool operator==(const DeploymentConfig&) const = default;
+};
+
+struct ModelConfig {
+  std::string name;
+  std::string policy = "slo";
+  std::optional<Slo> slo;  // Absent: the profiles' own.
+  QueueConfig queue;
+  LengthConfig length;
+  std::vector<DeploymentConfig> deployments;
+  bool operator==(const ModelConfig&) const = default;
+};
+
+struct Config {
+  std::string listen = "127.0.0.1:8080";
+  std::string admin = "127.0.0.1:9090";
+  int threads = 0;  // 0 = one per core.
+  LogConfig log;
+  LimitsConfig limits;
+  TimeoutsConfig timeouts;
+  HealthConfig health;
+  ProfilesConfig profiles;
+  std::vector<ModelConfig> models;
+  bool operator==(const Config&) const = default;
+};
+
+// Reads a configuration (YAML). `file_name` begins every sentence, and its folder is what relative
+// paths are resolved against; the file itself is not read. `policies` are the names that a model's
+// policy may have. The error holds every fault of the text, a line each, in the order of the lines:
+// `file:line: what is wrong; the mend`.
+Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
+                          std::span<const std::string_view> policies);
+
+// The options whose values differ between two configurations and that a running gateway cannot
+// take over without a restart, by path (`limits.body`); a list is compared as a whole.
+std::vector<std::string> ChangesThatNeedRestart(const Config& before, const Config& after);
+
+// docs/configuration.md: every option, and an example that sets them all.
+std::string ConfigReferenceMarkdown();
+
+}  // namespace headrace

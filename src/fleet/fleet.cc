@@ -1,0 +1,177 @@
+#include "fleet/fleet.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace headrace {
+namespace {
+
+// Weight of one finished request in an endpoint's latency: about the last ten count.
+constexpr double kLatencyWeight = 0.1;
+
+}  // namespace
+
+void Fleet::Update(std::span<const DeploymentSpec> specs) {
+  std::map<std::pair<DeploymentId, std::string_view>, EndpointId> known;
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    if (!endpoints_[id].retired) known[{endpoints_[id].deployment, endpoints_[id].address}] = id;
+  }
+
+  for (Deployment& deployment : deployments_) deployment.retired = true;
+  std::vector<std::pair<DeploymentId, const std::string*>> added;
+  for (const DeploymentSpec& spec : specs) {
+    auto found = std::find_if(deployments_.begin(), deployments_.end(),
+                              [&](const Deployment& d) { return d.name == spec.name; });
+    const auto id = static_cast<DeploymentId>(found - deployments_.begin());
+    if (found == deployments_.end()) {
+      deployments_.push_back({.name = spec.name});
+      by_load_.emplace_back();
+    }
+    deployments_[id].retired = false;
+    deployments_[id].max_in_flight = spec.max_in_flight;
+    for (const std::string& address : spec.endpoints) {
+      if (known.erase({id, address}) == 0) added.emplace_back(id, &address);
+    }
+  }
+  // What is left was not declared again. Retiring comes first: it frees ids for the new ones.
+  for (const auto& [key, id] : known) Retire(id);
+  EndpointId free = 0;
+  for (const auto& [deployment, address] : added)
+    free = NewEndpoint(deployment, *address, free) + 1;
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
+}
+
+EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId id) {
+  while (id < endpoints_.size() && !(endpoints_[id].retired && endpoints_[id].in_flight == 0)) ++id;
+  if (id == endpoints_.size()) {
+    endpoints_.emplace_back();
+    last_used_.push_back(0);
+    available_at_.push_back(kNotAvailable);
+  }
+  endpoints_[id] = {.address = address, .deployment = deployment};
+  deployments_[deployment].up += 1;
+  up_ += 1;
+  return id;
+}
+
+void Fleet::Retire(EndpointId id) {
+  SetUp(id, false);
+  endpoints_[id].retired = true;
+}
+
+bool Fleet::SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile) {
+  for (Deployment& known : deployments_) {
+    if (known.name != deployment || known.retired) continue;
+    known.profile = std::move(profile);
+    return true;
+  }
+  return false;
+}
+
+void Fleet::SetUp(EndpointId id, bool up) {
+  if (id >= endpoints_.size()) return;
+  Endpoint& endpoint = endpoints_[id];
+  if (endpoint.retired || endpoint.up == up) return;
+  endpoint.up = up;
+  deployments_[endpoint.deployment].up += up ? 1 : -1;
+  up_ += up ? 1 : -1;
+  Refresh(id);
+}
+
+void Fleet::Add(EndpointId id, Load share) {
+  Endpoint& endpoint = endpoints_[id];
+  endpoint.in_flight += 1;
+  endpoint.load += share;
+  in_flight_ += 1;
+  last_used_[id] = ++uses_;
+  Refresh(id);
+}
+
+void Fleet::Remove(EndpointId id, Load share) {
+  Endpoint& endpoint = endpoints_[id];
+  assert(endpoint.in_flight > 0 && endpoint.load >= share);
+  endpoint.in_flight -= 1;
+  endpoint.load -= share;
+  in_flight_ -= 1;
+  Refresh(id);
+}
+
+void Fleet::ObserveLatency(EndpointId id, double seconds_per_token) {
+  double& mean = endpoints_[id].normalized_latency;
+  mean = mean == 0 ? seconds_per_token : mean + kLatencyWeight * (seconds_per_token - mean);
+  if (by_latency_.tracked) Refresh(id);
+}
+
+std::optional<EndpointId> Fleet::FindEndpoint(const std::string& deployment,
+                                              const std::string& address) const {
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    const Endpoint& endpoint = endpoints_[id];
+    if (!endpoint.retired && endpoint.address == address &&
+        deployments_[endpoint.deployment].name == deployment) {
+      return id;
+    }
+  }
+  return std::nullopt;
+}
+
+const EndpointOrder& Fleet::ByInFlight() const { return Track(by_in_flight_); }
+
+const EndpointOrder& Fleet::ByLatency() const { return Track(by_latency_); }
+
+const EndpointOrder& Fleet::Track(LazyOrder& lazy) const {
+  if (!lazy.tracked) {
+    lazy.tracked = true;
+    for (const EndpointId id : available_) {
+      const Endpoint& endpoint = endpoints_[id];
+      lazy.order.Set(id, &lazy == &by_latency_ ? LatencyKey(endpoint) : endpoint.in_flight,
+                     last_used_[id]);
+    }
+  }
+  return lazy.order;
+}
+
+bool Fleet::Available(const Endpoint& endpoint) const {
+  return endpoint.up && !endpoint.retired &&
+         endpoint.in_flight < deployments_[endpoint.deployment].max_in_flight;
+}
+
+EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) {
+  // In nanoseconds; a second per token with a thousand in flight is 1e12.
+  return static_cast<EndpointOrder::Key>(endpoint.normalized_latency * 1e9) *
+         (endpoint.in_flight + 1);
+}
+
+void Fleet::SetAvailable(EndpointId id, bool available) {
+  std::uint32_t& at = available_at_[id];
+  if (available == (at != kNotAvailable)) return;
+  if (available) {
+    at = static_cast<std::uint32_t>(available_.size());
+    available_.push_back(id);
+    return;
+  }
+  available_[at] = available_.back();
+  available_at_[available_[at]] = at;
+  available_.pop_back();
+  at = kNotAvailable;
+}
+
+void Fleet::Refresh(EndpointId id) {
+  const Endpoint& endpoint = endpoints_[id];
+  const bool available = Available(endpoint);
+  SetAvailable(id, available);
+  EndpointOrder& by_load = by_load_[endpoint.deployment];
+  if (!available) {
+    by_load.Erase(id);
+    by_in_flight_.order.Erase(id);
+    by_latency_.order.Erase(id);
+    return;
+  }
+  by_load.Set(id, endpoint.load, last_used_[id]);
+  if (by_in_flight_.tracked) by_in_flight_.order.Set(id, endpoint.in_flight, last_used_[id]);
+  if (by_latency_.tracked) by_latency_.order.Set(id, LatencyKey(endpoint), last_used_[id]);
+}
+
+}  // namespace headrace

@@ -1,0 +1,124 @@
+// The GPUs that serve one model, and what each of them carries right now.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "fleet/endpoint_order.h"
+#include "fleet/load_model.h"
+#include "profile/gpu_profile.h"
+
+namespace headrace {
+
+using DeploymentId = std::uint32_t;
+
+// What an operator declares: replicas of one model on one GPU type.
+struct DeploymentSpec {
+  std::string name;
+  // Most requests in flight at one endpoint, whatever its load says; ≥ 1.
+  int max_in_flight = 512;
+  std::vector<std::string> endpoints;  // host:port each.
+};
+
+struct Endpoint {
+  std::string address;
+  DeploymentId deployment = 0;
+  bool up = true;        // Healthy, as far as the shell knows.
+  bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
+  int in_flight = 0;
+  Load load = 0;
+  // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
+  double normalized_latency = 0;
+};
+
+struct Deployment {
+  std::string name;
+  int max_in_flight = 0;
+  bool retired = false;
+  std::shared_ptr<const GpuProfile> profile;  // Null: none, or none that can be used.
+  int up = 0;                                 // Endpoints that are up.
+};
+
+// One model's deployments and endpoints. Ids are dense and stay what they are while a thing is in
+// use; an endpoint's id is given out again once it is retired and empty.
+//
+// An endpoint is *available* when it is up, not retired, and below max_in_flight: only those are in
+// the orders that policies choose from. Orders nobody has asked for cost nothing.
+// Not thread-safe.
+class Fleet {
+ public:
+  // Replaces the declared fleet by a new snapshot: deployments are matched by name and endpoints by
+  // deployment and address; what stays keeps its load, what is new starts up and idle, what is gone
+  // is retired and finishes what it has.
+  void Update(std::span<const DeploymentSpec> deployments);
+  // Null takes the profile away. Returns false when there is no such deployment.
+  bool SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile);
+  // Health, as the shell sees it. Unknown or retired endpoints are ignored.
+  void SetUp(EndpointId endpoint, bool up);
+
+  // A request starts at an endpoint, with this share of it, …
+  void Add(EndpointId endpoint, Load share);
+  // … and ends there. The same share must be given back exactly once.
+  void Remove(EndpointId endpoint, Load share);
+  // What a finished request tells about an endpoint: E2E seconds per output token.
+  void ObserveLatency(EndpointId endpoint, double seconds_per_token);
+
+  std::span<const Deployment> deployments() const { return deployments_; }
+  std::span<const Endpoint> endpoints() const { return endpoints_; }
+  const Endpoint& endpoint(EndpointId id) const { return endpoints_[id]; }
+  const Deployment& deployment_of(EndpointId id) const {
+    return deployments_[endpoints_[id].deployment];
+  }
+  std::optional<EndpointId> FindEndpoint(const std::string& deployment,
+                                         const std::string& address) const;
+  // Endpoints that are up, whatever they carry.
+  int up() const { return up_; }
+  int in_flight() const { return in_flight_; }
+
+  // The available endpoints, in no particular order.
+  std::span<const EndpointId> available() const { return available_; }
+  // Of one deployment's available endpoints, ordered by load.
+  const EndpointOrder& ByLoad(DeploymentId deployment) const { return by_load_[deployment]; }
+  // Of all available endpoints, ordered by requests in flight.
+  const EndpointOrder& ByInFlight() const;
+  // Of all available endpoints, ordered by normalised latency · (requests in flight + 1), as in
+  // Finagle's peak-EWMA balancer: one slow answer is forgotten as the others fill up.
+  const EndpointOrder& ByLatency() const;
+
+ private:
+  struct LazyOrder {
+    EndpointOrder order;
+    bool tracked = false;
+  };
+
+  bool Available(const Endpoint& endpoint) const;
+  // Puts the endpoint into, or takes it out of, every tracked order, as its state now says.
+  void Refresh(EndpointId id);
+  void SetAvailable(EndpointId id, bool available);
+  // Takes the first id at or above `from` that is free.
+  EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
+  void Retire(EndpointId id);
+  const EndpointOrder& Track(LazyOrder& order) const;
+  static EndpointOrder::Key LatencyKey(const Endpoint& endpoint);
+
+  static constexpr std::uint32_t kNotAvailable = ~std::uint32_t{0};
+
+  std::vector<Deployment> deployments_;
+  std::vector<Endpoint> endpoints_;
+  std::vector<std::uint64_t> last_used_;     // By endpoint: when it last got a request.
+  std::vector<std::uint32_t> available_at_;  // By endpoint: its place in available_.
+  std::vector<EndpointId> available_;
+  std::vector<EndpointOrder> by_load_;  // By deployment.
+  mutable LazyOrder by_in_flight_;
+  mutable LazyOrder by_latency_;
+  std::uint64_t uses_ = 0;
+  int up_ = 0;
+  int in_flight_ = 0;
+};
+
+}  // namespace headrace

@@ -1,0 +1,144 @@
+#include "fleet/fleet.h"
+
+#include <gmock/gmock.h>
+
+#include "base/random.h"
+
+namespace headrace {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+DeploymentSpec Spec(std::string name, std::vector<std::string> endpoints, int max_in_flight = 512) {
+  return {std::move(name), max_in_flight, std::move(endpoints)};
+}
+
+TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {
+  GpuProfile profile;
+  profile.outputs = BucketAxis({100});
+  profile.inputs = BucketAxis({100, 1000, 10'000, 100'000});
+  profile.tput = BucketMatrix(1, 4, 0);
+  profile.e2e = BucketMatrix(1, 4, 5);
+  profile.tput.at(0, 0) = 2;
+  profile.tput.at(0, 1) = 0.1;
+  profile.tput.at(0, 2) = 0;
+  profile.tput.at(0, 3) = std::nan("");
+  const LittlesLawLoad model;
+  EXPECT_EQ(model.Share(profile, {0, 0}), kCapacity / 10);
+  // Half a request in flight on average: it still takes one endpoint, not two.
+  EXPECT_EQ(model.Share(profile, {0, 1}), kCapacity);
+  EXPECT_EQ(model.Share(profile, {0, 2}), 0);
+  EXPECT_EQ(model.Share(profile, {0, 3}), std::nullopt);
+  profile.e2e.reset();
+  EXPECT_EQ(model.Share(profile, {0, 0}), std::nullopt);
+  EXPECT_TRUE(model.Fits(kCapacity - 5, 5));
+  EXPECT_FALSE(model.Fits(kCapacity - 5, 6));
+}
+
+TEST(Fleet, UpdateKeepsWhatStays) {
+  Fleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}), Spec("b", {"h:1"})});
+  const auto kept = *fleet.FindEndpoint("a", "h:2");
+  fleet.Add(kept, 500);
+  fleet.Update(std::vector{Spec("a", {"h:2", "h:3"})});
+  EXPECT_EQ(fleet.FindEndpoint("a", "h:1"), std::nullopt);
+  EXPECT_EQ(fleet.FindEndpoint("b", "h:1"), std::nullopt);
+  EXPECT_EQ(fleet.FindEndpoint("a", "h:2"), kept);
+  EXPECT_EQ(fleet.endpoint(kept).load, 500);
+  EXPECT_EQ(fleet.up(), 2);
+  EXPECT_EQ(fleet.available().size(), 2);
+  EXPECT_TRUE(fleet.deployments()[1].retired);
+  EXPECT_EQ(fleet.deployments()[1].up, 0);
+}
+
+TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
+  Fleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1"})});
+  fleet.Add(0, 700);
+  fleet.Update(std::vector{Spec("a", {"h:2"})});
+  EXPECT_EQ(fleet.FindEndpoint("a", "h:2"), 1);
+  EXPECT_EQ(fleet.in_flight(), 1);
+  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  fleet.SetUp(0, true);
+  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  fleet.Remove(0, 700);
+  EXPECT_EQ(fleet.endpoint(0).load, 0);
+  EXPECT_EQ(fleet.in_flight(), 0);
+  fleet.Update(std::vector{Spec("a", {"h:2", "h:4"})});
+  EXPECT_EQ(fleet.FindEndpoint("a", "h:4"), 0);
+}
+
+TEST(Fleet, AvailableMeansUpAndBelowItsLimit) {
+  Fleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}, 2)});
+  EXPECT_THAT(fleet.available(), UnorderedElementsAre(0, 1));
+  fleet.Add(0, 0);
+  fleet.Add(0, 0);
+  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  fleet.SetUp(1, false);
+  EXPECT_THAT(fleet.available(), IsEmpty());
+  EXPECT_TRUE(fleet.ByLoad(0).empty());
+  EXPECT_TRUE(fleet.ByInFlight().empty());
+  fleet.Remove(0, 0);
+  EXPECT_EQ(fleet.ByInFlight().First(), 0);
+  fleet.SetUp(1, true);
+  EXPECT_EQ(fleet.ByInFlight().First(), 1);
+}
+
+TEST(Fleet, EqualEndpointsTakeTurns) {
+  Fleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2", "h:3"})});
+  std::vector<EndpointId> order;
+  for (int i = 0; i < 6; ++i) {
+    const EndpointId id = fleet.ByInFlight().First();
+    order.push_back(id);
+    fleet.Add(id, 1);
+    fleet.Remove(id, 1);
+  }
+  EXPECT_THAT(order, ElementsAre(0, 1, 2, 0, 1, 2));
+}
+
+TEST(Fleet, LatencyOrderWeighsCompany) {
+  Fleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
+  fleet.ObserveLatency(0, 0.010);
+  fleet.ObserveLatency(1, 0.025);
+  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  fleet.Add(0, 0);
+  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  fleet.Add(0, 0);
+  EXPECT_EQ(fleet.ByLatency().First(), 1);
+}
+
+TEST(EndpointOrder, AgreesWithALinearSearch) {
+  Rng rng(5);
+  EndpointOrder order;
+  std::map<EndpointId, std::pair<std::int64_t, std::uint64_t>> model;
+  for (std::uint64_t i = 1; i < 5000; ++i) {
+    const auto id = static_cast<EndpointId>(rng.Below(40));
+    if (rng.Below(4) == 0) {
+      order.Erase(id);
+      model.erase(id);
+    } else {
+      const auto key = static_cast<std::int64_t>(rng.Below(20));
+      order.Set(id, key, i);
+      model[id] = {key, i};
+    }
+    ASSERT_EQ(order.empty(), model.empty());
+    if (model.empty()) continue;
+    const auto bound = static_cast<std::int64_t>(rng.Below(22)) - 1;
+    std::optional<EndpointId> last;
+    EndpointId first = model.begin()->first;
+    for (const auto& [each, key] : model) {
+      if (key < model[first]) first = each;
+      if (key.first <= bound && (!last || key > model[*last])) last = each;
+    }
+    ASSERT_EQ(order.First(), first);
+    ASSERT_EQ(order.LastAtMost(bound), last);
+  }
+}
+
+}  // namespace
+}  // namespace headrace

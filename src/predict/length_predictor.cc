@@ -1,0 +1,128 @@
+#include "predict/length_predictor.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace headrace {
+namespace {
+
+// Assumed when nothing at all is known: the middle of what chat models answer, and never "1 token",
+// which would make every request look free.
+constexpr Tokens kDefaultLength = 256;
+
+}  // namespace
+
+std::string_view ToString(LengthSource source) {
+  switch (source) {
+    case LengthSource::kObserved:
+      return "observed";
+    case LengthSource::kPrior:
+      return "prior";
+    case LengthSource::kProfile:
+      return "profile";
+    case LengthSource::kMaxTokens:
+      return "max_tokens";
+    case LengthSource::kDefault:
+      return "default";
+  }
+  return "default";
+}
+
+void LengthPredictor::Advance(Seconds now) {
+  const auto oldest = static_cast<std::int64_t>(std::floor((now - options_.window) / kStep));
+  while (!steps_.empty() && steps_.front().number <= oldest) {
+    for (const StepEntry& entry : steps_.front().entries) {
+      Cell& cell = cells_[entry.input][entry.output];
+      cell.count -= entry.cell.count;
+      cell.tokens -= entry.cell.tokens;
+      row_counts_[entry.input] -= entry.cell.count;
+      total_ -= entry.cell.count;
+    }
+    steps_.pop_front();
+  }
+}
+
+void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens) {
+  Advance(now);
+  const auto number = static_cast<std::int64_t>(std::floor(now / kStep));
+  if (steps_.empty() || steps_.back().number != number) steps_.push_back({number, {}});
+  const int input = Log2Bucket(prompt_tokens);
+  const int output = Log2Bucket(output_tokens);
+  auto& entries = steps_.back().entries;
+  auto entry = std::find_if(entries.begin(), entries.end(), [&](const StepEntry& e) {
+    return e.input == input && e.output == output;
+  });
+  if (entry == entries.end()) entry = entries.insert(entry, {input, output, {}});
+  for (Cell* cell : {&entry->cell, &cells_[input][output]}) {
+    cell->count += 1;
+    cell->tokens += output_tokens;
+  }
+  row_counts_[input] += 1;
+  total_ += 1;
+}
+
+bool LengthPredictor::Gather(int input, std::array<Cell, kLog2Buckets>& row) const {
+  if (total_ < kEnoughSamples) return false;
+  std::int64_t samples = 0;
+  const auto add_row = [&](int index) {
+    if (index < 0 || index >= kLog2Buckets || row_counts_[index] == 0) return;
+    for (int i = 0; i < kLog2Buckets; ++i) {
+      row[i].count += cells_[index][i].count;
+      row[i].tokens += cells_[index][i].tokens;
+    }
+    samples += row_counts_[index];
+  };
+  add_row(input);
+  for (int reach = 1; samples < kEnoughSamples; ++reach) {
+    add_row(input - reach);
+    add_row(input + reach);
+  }
+  return true;
+}
+
+double LengthPredictor::Summarise(const std::array<Cell, kLog2Buckets>& row, Rng& rng) const {
+  Cell all;
+  for (const Cell& cell : row) {
+    all.count += cell.count;
+    all.tokens += cell.tokens;
+  }
+  if (options_.summary == LengthOptions::Summary::kMean) {
+    return static_cast<double>(all.tokens) / static_cast<double>(all.count);
+  }
+  const double wanted = options_.summary == LengthOptions::Summary::kQuantile
+                            ? options_.quantile * static_cast<double>(all.count)
+                            : rng.Uniform() * static_cast<double>(all.count);
+  std::int64_t seen = 0;
+  double length = 1;
+  for (const Cell& cell : row) {
+    if (cell.count == 0) continue;
+    seen += cell.count;
+    length = static_cast<double>(cell.tokens) / static_cast<double>(cell.count);
+    if (static_cast<double>(seen) >= wanted) break;
+  }
+  return length;
+}
+
+LengthEstimate LengthPredictor::Predict(Seconds now, Tokens prompt_tokens,
+                                        std::optional<Tokens> max_tokens, Tokens profile_middle,
+                                        Rng& rng) {
+  Advance(now);
+  LengthEstimate estimate;
+  std::array<Cell, kLog2Buckets> row{};
+  if (Gather(Log2Bucket(prompt_tokens), row)) {
+    estimate = {static_cast<Tokens>(std::lround(Summarise(row, rng))), LengthSource::kObserved};
+  } else if (options_.prior > 0) {
+    estimate = {options_.prior, LengthSource::kPrior};
+  } else if (profile_middle > 0) {
+    estimate = {profile_middle, LengthSource::kProfile};
+  } else if (max_tokens) {
+    estimate = {*max_tokens, LengthSource::kMaxTokens};
+  } else {
+    estimate = {kDefaultLength, LengthSource::kDefault};
+  }
+  if (max_tokens) estimate.tokens = std::min(estimate.tokens, *max_tokens);
+  estimate.tokens = std::max(estimate.tokens, Tokens{1});
+  return estimate;
+}
+
+}  // namespace headrace

@@ -1,0 +1,123 @@
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "predict/length_predictor.h"
+#include "predict/prompt_estimator.h"
+
+namespace headrace {
+namespace {
+
+using Summary = LengthOptions::Summary;
+
+LengthOptions With(Summary summary, double quantile = 0.9) {
+  LengthOptions options;
+  options.summary = summary;
+  options.quantile = quantile;
+  return options;
+}
+
+TEST(LengthPredictor, ColdStartTakesTheBestEvidenceAndNeverOneToken) {
+  Rng rng(1);
+  LengthOptions options;
+  LengthPredictor none(options);
+  EXPECT_EQ(none.Predict(0, 100, std::nullopt, 0, rng).source, LengthSource::kDefault);
+  EXPECT_GT(none.Predict(0, 100, std::nullopt, 0, rng).tokens, 1);
+  EXPECT_EQ(none.Predict(0, 100, 77, 0, rng).tokens, 77);
+  EXPECT_EQ(none.Predict(0, 100, 77, 0, rng).source, LengthSource::kMaxTokens);
+  EXPECT_EQ(none.Predict(0, 100, 4096, 32, rng).tokens, 32);
+  EXPECT_EQ(none.Predict(0, 100, 4096, 32, rng).source, LengthSource::kProfile);
+  EXPECT_EQ(none.Predict(0, 100, 16, 32, rng).tokens, 16);
+  options.prior = 200;
+  LengthPredictor prior(options);
+  EXPECT_EQ(prior.Predict(0, 100, 4096, 32, rng).tokens, 200);
+  EXPECT_EQ(prior.Predict(0, 100, 50, 32, rng).tokens, 50);
+}
+
+TEST(LengthPredictor, LearnsPerPromptSize) {
+  Rng rng(1);
+  LengthPredictor predictor(With(Summary::kMean));
+  for (int i = 0; i < 100; ++i) {
+    predictor.Record(i * 0.1, 4000, 40);
+    predictor.Record(i * 0.1, 100, 300);
+  }
+  EXPECT_EQ(predictor.Predict(11, 4100, 2000, 0, rng).tokens, 40);
+  EXPECT_EQ(predictor.Predict(11, 100, 2000, 0, rng).tokens, 300);
+  EXPECT_EQ(predictor.Predict(11, 100, 2000, 0, rng).source, LengthSource::kObserved);
+  // A size never seen takes the nearest ones.
+  EXPECT_EQ(predictor.Predict(11, 30'000, 2000, 0, rng).tokens, 40);
+  // The request's own limit always holds.
+  EXPECT_EQ(predictor.Predict(11, 100, 64, 0, rng).tokens, 64);
+}
+
+TEST(LengthPredictor, SummariesOfOneDistribution) {
+  Rng rng(1);
+  LengthPredictor quantile(With(Summary::kQuantile, 0.9));
+  LengthPredictor sample(With(Summary::kSample));
+  for (int i = 0; i < 100; ++i) {
+    const Tokens length = i < 80 ? 16 : 512;
+    quantile.Record(0, 100, length);
+    sample.Record(0, 100, length);
+  }
+  EXPECT_EQ(quantile.Predict(0, 100, std::nullopt, 0, rng).tokens, 512);
+  int longs = 0;
+  std::set<Tokens> seen;
+  for (int i = 0; i < 2000; ++i) {
+    const Tokens tokens = sample.Predict(0, 100, std::nullopt, 0, rng).tokens;
+    seen.insert(tokens);
+    longs += tokens == 512;
+  }
+  EXPECT_THAT(seen, testing::ElementsAre(16, 512));
+  EXPECT_NEAR(longs, 400, 80);
+}
+
+TEST(LengthPredictor, ForgetsWhatLeftTheWindow) {
+  Rng rng(1);
+  LengthOptions options;
+  options.window = 60;
+  LengthPredictor predictor(options);
+  for (int i = 0; i < 50; ++i) predictor.Record(5, 100, 1000);
+  for (int i = 0; i < 50; ++i) predictor.Record(50, 100, 10);
+  EXPECT_EQ(predictor.Predict(55, 100, std::nullopt, 0, rng).tokens, 505);
+  EXPECT_EQ(predictor.Predict(75, 100, std::nullopt, 0, rng).tokens, 10);
+  EXPECT_EQ(predictor.samples(), 50);
+  EXPECT_EQ(predictor.Predict(1000, 100, std::nullopt, 0, rng).source, LengthSource::kDefault);
+  EXPECT_EQ(predictor.samples(), 0);
+}
+
+TEST(PromptEstimator, StartsAtFourBytesAToken) {
+  const PromptEstimator estimator;
+  EXPECT_EQ(estimator.Estimate(0), 1);
+  EXPECT_EQ(estimator.Estimate(400), 100);
+}
+
+TEST(PromptEstimator, FindsSlopeAndTemplateOverhead) {
+  Rng rng(2);
+  PromptEstimator estimator;
+  for (int i = 0; i < 3000; ++i) {
+    const auto bytes = static_cast<std::int64_t>(20 + rng.Below(8000));
+    estimator.Learn(bytes, static_cast<Tokens>(12 + static_cast<double>(bytes) / 2.5));
+  }
+  EXPECT_NEAR(estimator.tokens_per_byte(), 0.4, 0.005);
+  EXPECT_NEAR(estimator.tokens_per_request(), 12, 2);
+  EXPECT_NEAR(estimator.Estimate(5000), 2012, 20);
+}
+
+TEST(PromptEstimator, PromptsOfOneSizeGiveARatio) {
+  PromptEstimator estimator;
+  for (int i = 0; i < 100; ++i) estimator.Learn(1000, 500);
+  EXPECT_NEAR(estimator.Estimate(2000), 1000, 1);
+  estimator.Learn(0, 10);
+  estimator.Learn(10, 0);
+  EXPECT_NEAR(estimator.Estimate(2000), 1000, 1);
+}
+
+TEST(PromptEstimator, FollowsAChangeOfText) {
+  PromptEstimator estimator;
+  for (int i = 0; i < 2000; ++i) estimator.Learn(1000 + i % 7, 250);
+  for (int i = 0; i < 6000; ++i) estimator.Learn(1000 + i % 7, 500);
+  EXPECT_NEAR(estimator.Estimate(1000), 500, 5);
+}
+
+}  // namespace
+}  // namespace headrace

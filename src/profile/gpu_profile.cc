@@ -1,0 +1,360 @@
+#include "profile/gpu_profile.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "profile/check.h"
+#include "profile/python_json.h"
+#include "profile/text.h"
+
+namespace headrace {
+namespace {
+
+using Json = nlohmann::json;
+using Severity = ProfileFault::Severity;
+
+constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
+// Faults of single cells that one matrix may report; a file of nothing but NaN must not turn into
+// megabytes of sentences.
+constexpr std::size_t kMaxCellFaults = 8;
+
+constexpr std::array<DetailKey, 11> kDetailKeys = {{
+    {"rates", &ProfileDetail::rates},
+    {"samples", &ProfileDetail::samples},
+    {"e2e_p50", &ProfileDetail::e2e_p50},
+    {"e2e_p90", &ProfileDetail::e2e_p90},
+    {"e2e_p99", &ProfileDetail::e2e_p99},
+    {"ttft_p50", &ProfileDetail::ttft_p50},
+    {"ttft_p90", &ProfileDetail::ttft_p90},
+    {"ttft_p99", &ProfileDetail::ttft_p99},
+    {"tpot_p50", &ProfileDetail::tpot_p50},
+    {"tpot_p90", &ProfileDetail::tpot_p90},
+    {"tpot_p99", &ProfileDetail::tpot_p99},
+}};
+
+struct SloKey {
+  const char* key;
+  std::optional<double> Slo::* member;
+};
+constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &Slo::tput},
+                                             {"tt", &Slo::tt},
+                                             {"e2e", &Slo::e2e},
+                                             {"ttft", &Slo::ttft},
+                                             {"tpat", &Slo::tpat},
+                                             {"tpot", &Slo::tpot}}};
+
+// Reads one profile's JSON into `profile_` and collects its faults.
+class Reader {
+ public:
+  Reader(const Json& root, std::string_view name) : root_(root), name_(name) {}
+
+  Result<ParsedProfile> Read() {
+    if (!root_.is_object()) return Refuse("is not a JSON object with `tputs` and `indexes`");
+    const Json* gpu = FindKey("gpu");
+    if (!gpu || !gpu->is_string() || gpu->get_ref<const std::string&>().empty()) {
+      return Refuse("has no text under `gpu`; put the deployment's name there");
+    }
+    profile_.deployment = gpu->get<std::string>();
+    profile_.cost = ReadScalar("cost", "its price counts as 0");
+    profile_.created = ReadScalar("created", "its age is unknown");
+    if (auto axes = ReadAxes(); !axes) return tl::unexpected(axes.error());
+
+    const Json* tputs = FindKey("tputs");
+    if (!tputs) return Refuse("has no `tputs`; generate the profile again");
+    auto tput = ReadMatrix("tputs", *tputs);
+    if (!tput) return Refuse(tput.error().message + "; generate the profile again");
+    profile_.tput = *std::move(tput);
+    if (!HasUsableCell(profile_)) {
+      return Refuse(
+          "`tputs` has no cell above 0, so no request could ever be routed by it; loosen the SLO "
+          "or measure lower request rates, then generate the profile again");
+    }
+
+    profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is not ranked by E2E, TPAT or TPOT");
+    profile_.ttft = ReadOptionalMatrix("ttft", "this deployment is not ranked by TTFT");
+    profile_.tpot = ReadOptionalMatrix("tpot", "its TPOT is not shown");
+    DropZeroE2e();
+    ReadSlo();
+    for (const DetailKey& detail : kDetailKeys) {
+      profile_.detail.*detail.member =
+          ReadOptionalMatrix(detail.key, "routing does not need it", /*holes_are_faults=*/false);
+    }
+    for (ProfileFault& fault : CheckLatencies(profile_, name_)) {
+      faults_.push_back(std::move(fault));
+    }
+    return ParsedProfile{std::move(profile_), std::move(faults_)};
+  }
+
+ private:
+  const Json* FindKey(std::string_view key) const {
+    const auto found = root_.find(key);
+    return found == root_.end() ? nullptr : &*found;
+  }
+
+  tl::unexpected<Error> Refuse(const std::string& what) const {
+    return Fail(std::string(name_) + ": " + what + ".");
+  }
+
+  void AddFault(Severity severity, const std::string& what,
+                std::optional<ProfileCell> cell = std::nullopt) {
+    faults_.push_back({severity, cell, std::string(name_) + ": " + what + "."});
+  }
+
+  // "`e2e` at output 128, input 2048 tokens".
+  std::string Describe(std::string_view key, ProfileCell cell) const {
+    return "`" + std::string(key) + "` at output " +
+           std::to_string(profile_.outputs.centres()[cell.output]) + ", input " +
+           std::to_string(profile_.inputs.centres()[cell.input]) + " tokens";
+  }
+
+  double ReadScalar(const std::string& key, const std::string& consequence) {
+    const Json* value = FindKey(key);
+    const std::optional<double> number = value ? NumberIn(*value) : std::nullopt;
+    if (number && std::isfinite(*number) && *number >= 0) return *number;
+    AddFault(Severity::kWarning, std::string(value ? "`" : "has no `") + key +
+                                     (value ? "` is no number ≥ 0, so " : "`, so ") + consequence +
+                                     "; set it");
+    return 0;
+  }
+
+  Result<BucketAxis> ReadAxis(const Json& list, const std::string& which) const {
+    const std::string key = "`indexes`, the " + which + " tokens,";
+    if (!list.is_array() || list.empty()) return Refuse(key + " must be a list of numbers");
+    if (list.size() > kMaxBucketCentres) {
+      return Refuse(key + " has " + std::to_string(list.size()) + " entries, more than " +
+                    std::to_string(kMaxBucketCentres) + "; use fewer buckets");
+    }
+    std::vector<Tokens> centres;
+    for (const Json& entry : list) {
+      const std::optional<double> number = NumberIn(entry);
+      if (!number || !(*number >= 1 && *number <= std::numeric_limits<Tokens>::max()) ||
+          *number != std::floor(*number)) {
+        return Refuse(key + " must be whole numbers from 1, but entry " +
+                      std::to_string(centres.size() + 1) + " is not; correct it");
+      }
+      const auto centre = static_cast<Tokens>(*number);
+      if (!centres.empty() && centre <= centres.back()) {
+        return Refuse(key + " must ascend, but " + std::to_string(centre) + " follows " +
+                      std::to_string(centres.back()) + "; sort them and the matrices alike");
+      }
+      centres.push_back(centre);
+    }
+    return BucketAxis(std::move(centres));
+  }
+
+  Result<void> ReadAxes() {
+    const Json* indexes = FindKey("indexes");
+    if (!indexes || !indexes->is_array() || indexes->size() != 2) {
+      return Refuse("`indexes` must be [[output tokens], [input tokens]]; generate it again");
+    }
+    auto outputs = ReadAxis((*indexes)[0], "output");
+    if (!outputs) return tl::unexpected(outputs.error());
+    auto inputs = ReadAxis((*indexes)[1], "input");
+    if (!inputs) return tl::unexpected(inputs.error());
+    profile_.outputs = *std::move(outputs);
+    profile_.inputs = *std::move(inputs);
+    return {};
+  }
+
+  // The error is a clause that lacks the name and the mend.
+  Result<BucketMatrix> ReadMatrix(std::string_view key, const Json& value,
+                                  bool holes_are_faults = true) {
+    const std::size_t rows = profile_.outputs.size();
+    const std::size_t columns = profile_.inputs.size();
+    const auto wrong = [&](const std::string& what) {
+      return Fail("`" + std::string(key) + "` " + what + ", but `indexes` asks for " +
+                  std::to_string(rows) + " rows (output) of " + std::to_string(columns) +
+                  " numbers (input)");
+    };
+    if (!value.is_array()) return wrong("is not a list");
+    if (value.size() != rows) return wrong("has " + std::to_string(value.size()) + " rows");
+    BucketMatrix matrix(rows, columns, kHole);
+    std::vector<ProfileFault> faults;
+    std::size_t holes = 0;
+    for (std::size_t row = 0; row < rows; ++row) {
+      const Json& line = value[row];
+      if (!line.is_array())
+        return wrong("has a row " + std::to_string(row + 1) + " that is no list");
+      if (line.size() != columns) {
+        return wrong("has " + std::to_string(line.size()) + " numbers in row " +
+                     std::to_string(row + 1));
+      }
+      for (std::size_t column = 0; column < columns; ++column) {
+        const std::optional<double> number = NumberIn(line[column]);
+        if (!number) {
+          return wrong("has a cell in row " + std::to_string(row + 1) + ", column " +
+                       std::to_string(column + 1) + " that is no number");
+        }
+        if (std::isfinite(*number) && *number >= 0) {
+          matrix.at(row, column) = *number;
+        } else if (++holes <= kMaxCellFaults) {
+          const ProfileCell cell{row, column};
+          const std::string found = std::isnan(*number) ? "empty (NaN)" : FormatNumber(*number);
+          faults.push_back({Severity::kError, cell,
+                            std::string(name_) + ": " + Describe(key, cell) + " is " + found +
+                                ", so nothing is known there; measure that cell again."});
+        }
+      }
+    }
+    if (!holes_are_faults) return matrix;
+    std::move(faults.begin(), faults.end(), std::back_inserter(faults_));
+    if (holes > kMaxCellFaults) {
+      AddFault(Severity::kError, "`" + std::string(key) + "` has " +
+                                     std::to_string(holes - kMaxCellFaults) +
+                                     " more such cells; measure them again");
+    }
+    return matrix;
+  }
+
+  std::optional<BucketMatrix> ReadOptionalMatrix(std::string_view key,
+                                                 const std::string& consequence,
+                                                 bool holes_are_faults = true) {
+    const Json* value = FindKey(key);
+    if (!value || value->is_null()) return std::nullopt;
+    auto matrix = ReadMatrix(key, *value, holes_are_faults);
+    if (matrix) return *std::move(matrix);
+    AddFault(Severity::kError, matrix.error().message + "; it is ignored and " + consequence +
+                                   " until the profile is generated again");
+    return std::nullopt;
+  }
+
+  void DropZeroE2e() {
+    if (!profile_.e2e) return;
+    for (std::size_t row = 0; row < profile_.outputs.size(); ++row) {
+      for (std::size_t column = 0; column < profile_.inputs.size(); ++column) {
+        if (!(profile_.tput.at(row, column) > 0) || profile_.e2e->at(row, column) != 0) continue;
+        profile_.e2e->at(row, column) = kHole;
+        const ProfileCell cell{row, column};
+        AddFault(Severity::kError,
+                 Describe("e2e", cell) +
+                     " is 0 s, which no request can be, so nothing is known there; measure that "
+                     "cell again",
+                 cell);
+      }
+    }
+  }
+
+  void ReadSlo() {
+    const Json* slos = FindKey("slos");
+    if (!slos || slos->is_null()) return;
+    if (!slos->is_object()) {
+      AddFault(
+          Severity::kError,
+          "`slos` is not an object and is ignored; write it as {\"percentile\": 99, \"e2e\": 5}");
+      return;
+    }
+    if (const auto found = slos->find("percentile"); found != slos->end()) {
+      const std::optional<double> number = NumberIn(*found);
+      if (number && (*number == 0 || *number == 50 || *number == 90 || *number == 99)) {
+        profile_.slo.percentile = static_cast<int>(*number);
+      } else {
+        AddFault(Severity::kError,
+                 "`slos.percentile` must be 0 (the mean), 50, 90 or 99; the mean is taken");
+      }
+    }
+    for (const SloKey& slo : kSloKeys) {
+      const auto found = slos->find(slo.key);
+      if (found == slos->end() || found->is_null()) continue;
+      const std::optional<double> number = NumberIn(*found);
+      // 0 and infinity are how Go's and Python's writers say that it is not set.
+      if (number && (*number == 0 || *number == std::numeric_limits<double>::infinity())) continue;
+      if (number && std::isfinite(*number) && *number > 0) {
+        profile_.slo.*slo.member = *number;
+      } else {
+        AddFault(Severity::kError, "`slos." + std::string(slo.key) +
+                                       "` is no number above 0 and is ignored; correct it");
+      }
+    }
+  }
+
+  const Json& root_;
+  std::string_view name_;
+  GpuProfile profile_;
+  std::vector<ProfileFault> faults_;
+};
+
+void AppendMatrix(std::string& out, std::string_view key, const BucketMatrix& matrix,
+                  const char* hole) {
+  out.append(", \"").append(key).append("\": [");
+  for (std::size_t row = 0; row < matrix.outputs(); ++row) {
+    out += row == 0 ? "[" : ", [";
+    for (std::size_t column = 0; column < matrix.inputs(); ++column) {
+      if (column > 0) out += ", ";
+      const double value = matrix.at(row, column);
+      out += std::isfinite(value) ? FormatJsonNumber(value) : hole;
+    }
+    out += ']';
+  }
+  out += ']';
+}
+
+void AppendAxis(std::string& out, const BucketAxis& axis) {
+  out += '[';
+  for (std::size_t index = 0; index < axis.size(); ++index) {
+    if (index > 0) out += ", ";
+    out += std::to_string(axis.centres()[index]);
+  }
+  out += ']';
+}
+
+}  // namespace
+
+BucketAxis::BucketAxis(std::vector<Tokens> centres) : centres_(std::move(centres)) {
+  for (std::size_t index = 1; index < centres_.size(); ++index) {
+    borders_.push_back(static_cast<std::uint64_t>(centres_[index - 1]) *
+                       static_cast<std::uint64_t>(centres_[index]));
+  }
+}
+
+std::span<const DetailKey> DetailKeys() { return kDetailKeys; }
+
+bool HasUsableCell(const GpuProfile& profile) {
+  for (std::size_t output = 0; output < profile.tput.outputs(); ++output) {
+    for (std::size_t input = 0; input < profile.tput.inputs(); ++input) {
+      if (profile.tput.at(output, input) > 0) return true;
+    }
+  }
+  return false;
+}
+
+Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name) {
+  const Result<Json> root = ParsePythonJson(json, name);
+  if (!root) return tl::unexpected(root.error());
+  return Reader(*root, name).Read();
+}
+
+std::string FormatGpuProfile(const GpuProfile& profile) {
+  const auto replace = Json::error_handler_t::replace;
+  std::string out = "{\"gpu\": " + Json(profile.deployment).dump(-1, ' ', false, replace);
+  out += ", \"cost\": " + FormatJsonNumber(profile.cost);
+  AppendMatrix(out, "tputs", profile.tput, "0");
+  out += ", \"indexes\": [";
+  AppendAxis(out, profile.outputs);
+  out += ", ";
+  AppendAxis(out, profile.inputs);
+  out += "], \"created\": " + FormatJsonNumber(profile.created);
+  const auto append_optional = [&](std::string_view key,
+                                   const std::optional<BucketMatrix>& matrix) {
+    if (matrix) AppendMatrix(out, key, *matrix, "null");
+  };
+  append_optional("e2e", profile.e2e);
+  append_optional("ttft", profile.ttft);
+  append_optional("tpot", profile.tpot);
+  out += ", \"slos\": {\"percentile\": " + std::to_string(profile.slo.percentile);
+  for (const SloKey& slo : kSloKeys) {
+    const std::optional<double>& target = profile.slo.*slo.member;
+    if (!target) continue;
+    out.append(", \"").append(slo.key).append("\": ").append(FormatJsonNumber(*target));
+  }
+  out += '}';
+  for (const DetailKey& detail : kDetailKeys) {
+    append_optional(detail.key, profile.detail.*detail.member);
+  }
+  out += "}\n";
+  return out;
+}
+
+}  // namespace headrace

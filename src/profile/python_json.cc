@@ -1,0 +1,106 @@
+#include "profile/python_json.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+namespace headrace {
+namespace {
+
+// No JSON parser at hand takes the three bare words. Each is replaced, outside strings, by a string
+// of the same length, so that every position in an error stays right: a quote, DEL (which no writer
+// of these files puts into a string), padding, a quote.
+struct Word {
+  std::string_view word;
+  std::string_view stand_in;
+  double value;
+};
+constexpr std::array<Word, 3> kWords = {{
+    {"-Infinity",
+     "\"\x7f"
+     "      \"",
+     -std::numeric_limits<double>::infinity()},
+    {"Infinity",
+     "\"\x7f"
+     "     \"",
+     std::numeric_limits<double>::infinity()},
+    {"NaN", "\"\x7f\"", std::numeric_limits<double>::quiet_NaN()},
+}};
+
+std::string ReplaceWords(std::string_view text) {
+  std::string out(text);
+  bool in_string = false;
+  for (std::size_t at = 0; at < out.size(); ++at) {
+    if (in_string) {
+      if (out[at] == '\\') {
+        ++at;
+      } else if (out[at] == '"') {
+        in_string = false;
+      }
+      continue;
+    }
+    if (out[at] == '"') {
+      in_string = true;
+      continue;
+    }
+    for (const Word& word : kWords) {
+      if (!text.substr(at).starts_with(word.word)) continue;
+      out.replace(at, word.word.size(), word.stand_in);
+      at += word.word.size() - 1;
+      break;
+    }
+  }
+  return out;
+}
+
+std::string Place(std::string_view text, std::string_view name, std::size_t first_line,
+                  std::size_t at) {
+  const std::string_view before = text.substr(0, std::min(at, text.size()));
+  const auto line = std::count(before.begin(), before.end(), '\n');
+  const std::size_t line_start = line > 0 ? before.rfind('\n') + 1 : 0;
+  return std::string(name) + ": line " + std::to_string(first_line + line) + ", column " +
+         std::to_string(before.size() - line_start + 1);
+}
+
+}  // namespace
+
+Result<nlohmann::json> ParsePythonJson(std::string_view text, std::string_view name,
+                                       std::size_t first_line) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return Fail(std::string(name) + ": is empty; write it again.");
+  }
+  std::string replaced;
+  std::string_view input = text;
+  if (text.find("NaN") != text.npos || text.find("Infinity") != text.npos) {
+    replaced = ReplaceWords(text);
+    input = replaced;
+  }
+  try {
+    return nlohmann::json::parse(input.begin(), input.end());
+  } catch (const nlohmann::json::parse_error& error) {
+    // `byte` counts from one and is one past the text when that ended too early.
+    const std::size_t at = error.byte > 0 ? error.byte - 1 : 0;
+    const std::string place = Place(text, name, first_line, at);
+    if (at >= text.size()) {
+      return Fail(place + ": the JSON ends in the middle (truncated?); copy or write it again.");
+    }
+    return Fail(place + ": not JSON; correct it there or write it again.");
+  } catch (const nlohmann::json::exception&) {
+    return Fail(std::string(name) + ": line " + std::to_string(first_line) +
+                " or below holds a number too large for a double; correct it.");
+  }
+}
+
+std::optional<double> NumberIn(const nlohmann::json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value.is_null()) return std::numeric_limits<double>::quiet_NaN();
+  if (const auto* text = value.get_ptr<const std::string*>()) {
+    for (const Word& word : kWords) {
+      if (*text == word.stand_in.substr(1, word.stand_in.size() - 2)) return word.value;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace headrace

@@ -1,0 +1,20 @@
+#include "routing/policies.h"
+
+namespace headrace {
+namespace {
+
+class RandomChoice final : public Policy {
+ public:
+  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
+                                   Seconds, Rng& rng) override {
+    const auto available = fleet.available();
+    if (available.empty()) return std::nullopt;
+    return available[rng.Below(available.size())];
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> MakeRandom() { return std::make_unique<RandomChoice>(); }
+
+}  // namespace headrace

@@ -1,0 +1,23 @@
+#include "routing/policies.h"
+
+namespace headrace {
+namespace {
+
+class RoundRobin final : public Policy {
+ public:
+  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
+                                   Seconds, Rng&) override {
+    const auto available = fleet.available();
+    if (available.empty()) return std::nullopt;
+    return available[next_++ % available.size()];
+  }
+
+ private:
+  std::uint64_t next_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> MakeRoundRobin() { return std::make_unique<RoundRobin>(); }
+
+}  // namespace headrace

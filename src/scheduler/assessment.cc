@@ -1,0 +1,65 @@
+#include "scheduler/assessment.h"
+
+#include <cmath>
+
+namespace headrace {
+namespace {
+
+struct Promise {
+  Seconds target = 0;
+  const std::optional<BucketMatrix>* expected = nullptr;  // Null: no latency is promised.
+};
+
+Promise FindPromise(const Slo& slo, const GpuProfile& profile, const RequestDemand& demand) {
+  if (slo.tpot) {
+    return {*slo.tpot * demand.output_tokens + slo.ttft.value_or(0), &profile.e2e};
+  }
+  if (slo.ttft) return {*slo.ttft, &profile.ttft};
+  if (slo.tpat) {
+    return {*slo.tpat * (static_cast<double>(demand.prompt_tokens) + demand.output_tokens),
+            &profile.e2e};
+  }
+  if (slo.e2e) return {*slo.e2e, &profile.e2e};
+  return {};
+}
+
+Verdict Unknown(FallbackCause cause) {
+  Verdict verdict;
+  verdict.cause = cause;
+  return verdict;
+}
+
+}  // namespace
+
+Verdict Assess(const RequestDemand& demand, const Deployment& deployment, DeploymentId id,
+               const LoadModel& model) {
+  if (!deployment.profile) return Unknown(FallbackCause::kNoProfile);
+  const GpuProfile& profile = *deployment.profile;
+  const ProfileCell cell = profile.Find(demand.prompt_tokens, demand.output_tokens);
+
+  Verdict verdict;
+  verdict.candidate.deployment = id;
+  if (demand.needs == PolicyNeeds::kSlo) {
+    const Slo& slo = demand.slo != nullptr ? *demand.slo : profile.slo;
+    const Promise promise = FindPromise(slo, profile, demand);
+    if (promise.expected == nullptr) return Unknown(FallbackCause::kNoSlo);
+    if (!promise.expected->has_value()) return Unknown(FallbackCause::kMissingMatrix);
+    verdict.target = promise.target;
+    verdict.expected = promise.expected->value().at(cell.output, cell.input);
+    if (std::isnan(verdict.expected)) return Unknown(FallbackCause::kHole);
+    verdict.candidate.latest_start = demand.arrived + verdict.target - verdict.expected;
+  }
+
+  const std::optional<Load> share = model.Share(profile, cell);
+  if (!share) {
+    return Unknown(profile.e2e ? FallbackCause::kHole : FallbackCause::kMissingMatrix);
+  }
+  verdict.tput = profile.tput.at(cell.output, cell.input);
+  verdict.candidate.share = *share > 0 ? *share : kCapacity;
+  // A policy that minds load alone still has to place what no SLO can be met for.
+  verdict.kind = *share == 0 && demand.needs == PolicyNeeds::kSlo ? Verdict::Kind::kHopeless
+                                                                  : Verdict::Kind::kCandidate;
+  return verdict;
+}
+
+}  // namespace headrace

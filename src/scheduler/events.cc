@@ -1,0 +1,39 @@
+#include "scheduler/events.h"
+
+namespace headrace {
+
+std::string_view ToString(FallbackCause cause) {
+  switch (cause) {
+    case FallbackCause::kNone:
+      return "none";
+    case FallbackCause::kNoProfile:
+      return "no_profile";
+    case FallbackCause::kNoSlo:
+      return "no_slo";
+    case FallbackCause::kMissingMatrix:
+      return "missing_matrix";
+    case FallbackCause::kHole:
+      return "hole";
+    case FallbackCause::kUnprofiledDeployment:
+      return "unprofiled_deployment";
+  }
+  return "none";
+}
+
+std::string_view ToString(RefusalReason reason) {
+  switch (reason) {
+    case RefusalReason::kNoEndpoint:
+      return "no_endpoint";
+    case RefusalReason::kQueueFull:
+      return "queue_full";
+    case RefusalReason::kSloUnattainable:
+      return "slo_unattainable";
+    case RefusalReason::kSloDeadline:
+      return "slo_deadline";
+    case RefusalReason::kQueueTimeout:
+      return "queue_timeout";
+  }
+  return "no_endpoint";
+}
+
+}  // namespace headrace

@@ -1,0 +1,95 @@
+// What goes into a scheduler and what comes out of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+#include "fleet/fleet.h"
+#include "predict/length_predictor.h"
+#include "profile/slo.h"
+#include "routing/policy.h"
+
+namespace headrace {
+
+// Names a request while it waits or runs; never given out twice.
+using RequestId = std::uint64_t;
+
+// A request comes in.
+struct Arrival {
+  std::uint64_t tag = 0;  // The shell's own name for it, handed back with the decision.
+  Tokens prompt_tokens = 1;
+  std::optional<Tokens> max_tokens;
+  // The answer's length where it is known beforehand (a replay, an oracle experiment); predicted
+  // otherwise.
+  std::optional<Tokens> output_tokens;
+  std::optional<Slo> slo;              // The request's own; else the model's, else each profile's.
+  std::size_t bytes = 0;               // What it occupies while it waits.
+  const PolicyInfo* policy = nullptr;  // The request's own; null = the model's.
+};
+
+// How a request that ran has ended.
+struct Completion {
+  Tokens prompt_tokens = 0;
+  // 0: the request failed or was broken off; nothing is learned from it.
+  Tokens output_tokens = 0;
+  Seconds e2e = 0;  // From its dispatch to its last token.
+};
+
+// Why a policy was replaced by its fallback, most telling first.
+enum class FallbackCause {
+  kNone,
+  kNoProfile,      // No deployment has a usable profile.
+  kNoSlo,          // Neither the request, the model nor a profile promises a latency.
+  kMissingMatrix,  // The profile lacks the latency matrix that the SLO needs.
+  kHole,           // The profile knows nothing about requests of this size.
+  // Some deployments have no usable profile; the request could not be served by SLO on the others.
+  kUnprofiledDeployment,
+};
+std::string_view ToString(FallbackCause cause);
+inline constexpr int kFallbackCauses = 6;
+
+enum class RefusalReason {
+  kNoEndpoint,       // No endpoint of the model is up.
+  kQueueFull,        // By number or by bytes.
+  kSloUnattainable,  // No GPU type can meet its SLO, not even by starting at once.
+  kSloDeadline,      // It waited until no GPU type could meet its SLO any more.
+  kQueueTimeout,     // It waited for as long as the model's queue allows.
+};
+std::string_view ToString(RefusalReason reason);
+inline constexpr int kRefusalReasons = 5;
+
+// One request goes to an endpoint, or is refused. A request that gets neither waits.
+struct Decision {
+  RequestId id = 0;
+  std::uint64_t tag = 0;
+  std::optional<RefusalReason> refused;
+  // When refused: after how long another try may succeed; 0 = a retry would not help.
+  Seconds retry_after = 0;
+
+  // When dispatched:
+  EndpointId endpoint = 0;
+  std::string_view policy;  // The one that really chose.
+  FallbackCause fallback = FallbackCause::kNone;
+  // now − latest start on the chosen deployment: ≤ 0, and how much time is left. 0 without an SLO.
+  Seconds rank = 0;
+
+  LengthEstimate length;
+  Seconds queued = 0;  // From arrival to this decision.
+};
+using Decisions = std::vector<Decision>;
+
+// What a model's operator chooses.
+struct SchedulerOptions {
+  const PolicyInfo* policy = nullptr;  // Required.
+  std::optional<Slo> slo;              // For requests that bring none.
+  std::size_t max_queue_length = 10'000;
+  std::size_t max_queue_bytes = std::size_t{1} << 30;
+  Seconds queue_timeout = 60;
+  LengthOptions length;
+};
+
+}  // namespace headrace

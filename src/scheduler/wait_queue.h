@@ -1,0 +1,98 @@
+// Requests that wait, in the order in which they are to be looked at.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/indexed_heap.h"
+#include "base/log2_bucket.h"
+#include "base/units.h"
+
+namespace headrace {
+
+// A slot of the scheduler's request table.
+using Slot = std::uint32_t;
+
+// FIFO sub-queues whose heads are ordered by urgency. One sub-queue per (round(log2 output),
+// round(log2 input)) makes the SLO queue; requests that have no SLO share one more, and where that
+// is the only one in use, this is a plain FIFO queue.
+//
+// A head's urgency, AIBrix's rank, is the lowest of its ranks over the deployments:
+//   min over d of (now − latest_start(d)) = now − deadline, with deadline = max over d of
+//   latest_start,
+// so "highest rank first" is "earliest deadline first" and the order does not change with time.
+//
+// push/remove cost O(log n) for n requests waiting, plus O(sub-queues) when a head changes; the
+// heads are handed out in order without sorting. Not thread-safe.
+class WaitQueue {
+ public:
+  using Key = std::uint32_t;
+  static constexpr Key kUnranked = kLog2Buckets * kLog2Buckets;
+  static Key KeyOf(Tokens prompt_tokens, Tokens output_tokens) {
+    return static_cast<Key>(Log2Bucket(output_tokens) * kLog2Buckets + Log2Bucket(prompt_tokens));
+  }
+
+  struct Head {
+    Seconds deadline;
+    Key key;
+    Slot slot;
+  };
+
+  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
+  bool HasWaiting(Key key) const { return queues_[key].first != kNone; }
+  bool Contains(Slot slot) const { return slot < links_.size() && links_[slot].queued; }
+
+  // Every sub-queue's head, earliest deadline first, equal ones by key. Valid until the next
+  // change.
+  std::span<const Head> heads() const { return heads_; }
+  // The request whose deadline comes first, head or not. The queue must not be empty.
+  Slot next_deadline_slot() const { return deadlines_.top(); }
+  Seconds next_deadline() const { return deadlines_.empty() ? kNever : deadlines_.top_key(); }
+
+  void PushBack(Slot slot, Key key, Seconds deadline) { Insert(slot, key, deadline, false); }
+  // For a request that comes back: before those that arrived after it.
+  void PushFront(Slot slot, Key key, Seconds deadline) { Insert(slot, key, deadline, true); }
+  // Takes a request out. Returns the place in heads() of its sub-queue's new head, or
+  // heads().size() when the sub-queue is empty or its head has not changed.
+  std::size_t Remove(Slot slot);
+  // Gives a waiting request another deadline; its place inside its sub-queue stays. Returns its
+  // place in heads(), or heads().size() when it is no head.
+  std::size_t SetDeadline(Slot slot, Seconds deadline);
+
+  struct SubQueue {
+    Key key;
+    std::size_t length;
+  };
+  // The sub-queues in use, by key. For status pages: O(sub-queues).
+  std::vector<SubQueue> SubQueues() const;
+
+ private:
+  static constexpr Slot kNone = ~Slot{0};
+  struct Link {
+    Slot previous = kNone;
+    Slot next = kNone;
+    Key key = 0;
+    Seconds deadline = 0;
+    bool queued = false;
+  };
+  struct Queue {
+    Slot first = kNone;
+    Slot last = kNone;
+    std::size_t length = 0;
+  };
+
+  void Insert(Slot slot, Key key, Seconds deadline, bool front);
+  void DropHead(Key key);
+  std::size_t AddHead(Key key);
+
+  std::array<Queue, kUnranked + 1> queues_{};
+  std::vector<Link> links_;  // By slot.
+  std::vector<Head> heads_;  // Sorted.
+  IndexedHeap<Seconds> deadlines_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace headrace

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/config_command.h"
+#include "cli/engine_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
 #include "routing/policy.h"
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
   std::vector<std::string_view> policies;
   for (const headrace::PolicyInfo& policy : headrace::Policies()) policies.push_back(policy.name);
   headrace::AddServeCommand(app);
+  headrace::AddEngineCommand(app);
   headrace::AddProfileCommand(app);
   headrace::AddConfigCommand(app, policies);
   CLI11_PARSE(app, argc, argv);

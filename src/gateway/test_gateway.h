@@ -82,6 +82,13 @@ inline HttpAnswer ReadAnswer(RawPeer& peer) {
   return answer;
 }
 
+// Reads one request off a connection; for engines that misbehave.
+inline void ReadRequest(RawPeer& peer) {
+  HttpAnswer request;
+  request.head = peer.ReadUntil("\r\n\r\n");
+  peer.ReadCount(std::stoul("0" + request.Header("content-length")));
+}
+
 inline HttpAnswer Post(const SocketAddress& address, std::string_view path, std::string_view body,
                        const std::vector<std::string>& headers = {}) {
   RawPeer peer(address);

@@ -1,5 +1,7 @@
 #include "profile/check.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -26,24 +28,51 @@ void ForEachCell(const GpuProfile& profile, Visit visit) {
   }
 }
 
-// How many cells something is true of, and the first of them.
+// How many cells something is true of, and the worst of them (the first among equals).
 struct Finding {
   std::size_t count = 0;
-  ProfileCell first;
+  ProfileCell cell;
+  double badness = 0;
 
-  void Add(ProfileCell cell) {
-    if (count++ == 0) first = cell;
+  void Add(ProfileCell at, double how_bad = 0) {
+    if (count++ > 0 && how_bad <= badness) return;
+    cell = at;
+    badness = how_bad;
   }
 };
 
-std::string CellCount(const Finding& finding, const GpuProfile& profile) {
-  return std::to_string(finding.count) + " of " +
-         std::to_string(profile.outputs.size() * profile.inputs.size()) + " cells";
-}
+// Collects the faults of one profile.
+class Checker {
+ public:
+  Checker(const GpuProfile& profile, std::string_view name) : profile_(profile), name_(name) {}
 
-}  // namespace
+  void CheckLatencies();
+  void CheckAll(std::optional<Seconds> now);
+  std::vector<ProfileFault> Take() { return std::move(faults_); }
 
-std::vector<ProfileFault> CheckLatencies(const GpuProfile& profile, std::string_view name) {
+ private:
+  void Warn(const std::string& what, std::optional<ProfileCell> cell = std::nullopt) {
+    faults_.push_back({Severity::kWarning, cell, std::string(name_) + ": " + what + "."});
+  }
+  std::string Count(const Finding& finding) const {
+    return std::to_string(finding.count) + " of " +
+           std::to_string(profile_.outputs.size() * profile_.inputs.size()) + " cells";
+  }
+  bool Usable(ProfileCell cell) const { return profile_.tput.at(cell.output, cell.input) > 0; }
+
+  void CheckZeros();
+  void CheckHoles(const char* key, const std::optional<BucketMatrix>& matrix);
+  void CheckTrend(const char* key, const BucketMatrix& matrix, bool should_rise);
+  void CheckConsistency();
+  void CheckSlo();
+  void CheckAge(std::optional<Seconds> now);
+
+  const GpuProfile& profile_;
+  std::string_view name_;
+  std::vector<ProfileFault> faults_;
+};
+
+void Checker::CheckLatencies() {
   struct Latency {
     const char* key;
     const std::optional<BucketMatrix>& matrix;
@@ -51,29 +80,214 @@ std::vector<ProfileFault> CheckLatencies(const GpuProfile& profile, std::string_
     const char* consequence;
   };
   const Latency latencies[] = {
-      {"e2e", profile.e2e, 1e-3, "load and ranks come out as next to nothing"},
-      {"ttft", profile.ttft, 1e-3, "a TTFT SLO always seems met"},
-      {"tpot", profile.tpot, 1e-5, "a TPOT SLO always seems met"},
+      {"e2e", profile_.e2e, 1e-3, "load and ranks come out as next to nothing"},
+      {"ttft", profile_.ttft, 1e-3, "a TTFT SLO always seems met"},
+      {"tpot", profile_.tpot, 1e-5, "a TPOT SLO always seems met"},
   };
-  std::vector<ProfileFault> faults;
   for (const Latency& latency : latencies) {
     if (!latency.matrix) continue;
     Finding finding;
-    ForEachCell(profile, [&](ProfileCell cell) {
+    ForEachCell(profile_, [&](ProfileCell cell) {
+      // An answer of one token has no gaps to time.
       const bool has_gaps =
-          &latency.matrix != &profile.tpot || profile.outputs.centres()[cell.output] > 1;
-      const bool usable = profile.tput.at(cell.output, cell.input) > 0;
-      if (usable && has_gaps && latency.matrix->at(cell.output, cell.input) < latency.least) {
-        finding.Add(cell);
-      }
+          &latency.matrix != &profile_.tpot || profile_.outputs.centres()[cell.output] > 1;
+      const double value = latency.matrix->at(cell.output, cell.input);
+      if (Usable(cell) && has_gaps && value < latency.least) finding.Add(cell);
     });
     if (finding.count == 0) continue;
-    const Seconds value = latency.matrix->at(finding.first.output, finding.first.input);
-    faults.push_back({Severity::kWarning, finding.first,
-                      std::string(name) + ": `" + latency.key + "` is too small to be true in " +
-                          CellCount(finding, profile) + " (" + FormatDuration(value) +
-                          At(profile, finding.first) + "), so " + latency.consequence +
-                          "; measure tokens as they stream in, then generate the profile again."});
+    const Seconds value = latency.matrix->at(finding.cell.output, finding.cell.input);
+    Warn(std::string("`") + latency.key + "` is too small to be true in " + Count(finding) + " (" +
+             FormatDuration(value) + At(profile_, finding.cell) + "), so " + latency.consequence +
+             "; measure tokens as they stream in, then generate the profile again",
+         finding.cell);
+  }
+}
+
+void Checker::CheckAll(std::optional<Seconds> now) {
+  CheckZeros();
+  CheckHoles("tputs", profile_.tput);
+  CheckHoles("e2e", profile_.e2e);
+  CheckHoles("ttft", profile_.ttft);
+  CheckHoles("tpot", profile_.tpot);
+  CheckTrend("tputs", profile_.tput, /*should_rise=*/false);
+  if (profile_.e2e) CheckTrend("e2e", *profile_.e2e, /*should_rise=*/true);
+  CheckLatencies();
+  CheckConsistency();
+  CheckSlo();
+  CheckAge(now);
+}
+
+void Checker::CheckZeros() {
+  if (!HasUsableCell(profile_)) {
+    faults_.push_back({Severity::kError, std::nullopt,
+                       std::string(name_) +
+                           ": no cell of `tputs` is above 0, so no request could ever be routed by "
+                           "it; loosen the SLO or measure lower request rates, then generate the "
+                           "profile again."});
+    return;
+  }
+  const auto all_zero = [&](bool by_output, std::size_t index) {
+    const std::size_t count = by_output ? profile_.inputs.size() : profile_.outputs.size();
+    for (std::size_t other = 0; other < count; ++other) {
+      if (Usable(by_output ? ProfileCell{index, other} : ProfileCell{other, index})) return false;
+    }
+    return true;
+  };
+  for (std::size_t output = 0; output < profile_.outputs.size(); ++output) {
+    if (!all_zero(true, output)) continue;
+    Warn("no request of about " + std::to_string(profile_.outputs.centres()[output]) +
+             " output tokens can be served within the SLO, whatever its prompt (`tputs` is 0 "
+             "there); loosen the SLO if that is not meant",
+         ProfileCell{output, 0});
+  }
+  for (std::size_t input = 0; input < profile_.inputs.size(); ++input) {
+    if (!all_zero(false, input)) continue;
+    Warn("no request of about " + std::to_string(profile_.inputs.centres()[input]) +
+             " prompt tokens can be served within the SLO, whatever its answer (`tputs` is 0 "
+             "there); loosen the SLO if that is not meant",
+         ProfileCell{0, input});
+  }
+}
+
+void Checker::CheckHoles(const char* key, const std::optional<BucketMatrix>& matrix) {
+  if (!matrix) return;
+  const bool is_tput = std::string_view(key) == "tputs";
+  Finding finding;
+  ForEachCell(profile_, [&](ProfileCell cell) {
+    // Nobody asks for a latency where nothing can be routed.
+    if (!is_tput && !Usable(cell)) return;
+    if (std::isnan(matrix->at(cell.output, cell.input))) finding.Add(cell);
+  });
+  if (finding.count == 0) return;
+  Warn(std::string("`") + key + "` is unknown in " + Count(finding) + ", first" +
+           At(profile_, finding.cell) + "; measure them",
+       finding.cell);
+}
+
+void Checker::CheckTrend(const char* key, const BucketMatrix& matrix, bool should_rise) {
+  // Rates are measured on a grid and latencies at whichever rate was chosen, so small steps the
+  // wrong way are usual.
+  constexpr double kTolerance = 1.25;
+  Finding finding;
+  ProfileCell before;
+  const auto compare = [&](ProfileCell shorter, ProfileCell longer) {
+    if (!Usable(shorter)) {
+      if (should_rise || !Usable(longer)) return;
+      // A longer request is served where a shorter one is not.
+      if (profile_.tput.at(shorter.output, shorter.input) != 0) return;
+    } else if (!Usable(longer)) {
+      return;
+    }
+    const double less = matrix.at(shorter.output, shorter.input);
+    const double more = matrix.at(longer.output, longer.input);
+    const double wrong_way = should_rise ? less / more : more / less;
+    if (!(wrong_way > kTolerance)) return;
+    if (wrong_way > finding.badness) before = shorter;
+    finding.Add(longer, wrong_way);
+  };
+  ForEachCell(profile_, [&](ProfileCell cell) {
+    if (cell.output > 0) compare({cell.output - 1, cell.input}, cell);
+    if (cell.input > 0) compare({cell.output, cell.input - 1}, cell);
+  });
+  if (finding.count == 0) return;
+  const auto text = [&](ProfileCell cell) {
+    const double value = matrix.at(cell.output, cell.input);
+    return (should_rise ? FormatDuration(value) : FormatNumber(value) + " req/s") +
+           At(profile_, cell);
+  };
+  Warn(std::string("`") + key + "` " + (should_rise ? "falls" : "rises") + " with length in " +
+           std::to_string(finding.count) +
+           (finding.count == 1 ? " place, from " : " places, most from ") + text(before) + " to " +
+           text(finding.cell) +
+           "; measure these cells again, with more requests or a finer grid of rates",
+       finding.cell);
+}
+
+void Checker::CheckConsistency() {
+  if (!profile_.e2e) return;
+  Finding below_ttft, huge, missed;
+  ForEachCell(profile_, [&](ProfileCell cell) {
+    if (!Usable(cell)) return;
+    const Seconds e2e = profile_.e2e->at(cell.output, cell.input);
+    if (profile_.ttft && e2e < profile_.ttft->at(cell.output, cell.input)) below_ttft.Add(cell);
+    // No request keeps an engine busy for an hour.
+    if (e2e > 3600) huge.Add(cell, e2e);
+    if (profile_.slo.e2e && e2e >= *profile_.slo.e2e) missed.Add(cell, e2e);
+  });
+  const auto e2e_at = [&](const Finding& finding) {
+    return FormatDuration(profile_.e2e->at(finding.cell.output, finding.cell.input)) +
+           At(profile_, finding.cell);
+  };
+  if (below_ttft.count > 0) {
+    Warn("`e2e` is below `ttft` in " + Count(below_ttft) + ", first" +
+             At(profile_, below_ttft.cell) + ", though it contains it; measure again",
+         below_ttft.cell);
+  }
+  if (huge.count > 0) {
+    Warn("`e2e` is over an hour in " + Count(huge) + " (" + e2e_at(huge) +
+             "), which looks like milliseconds; write seconds",
+         huge.cell);
+  } else if (missed.count > 0) {
+    Warn("`e2e` misses the profile's own SLO of " + FormatDuration(*profile_.slo.e2e) + " in " +
+             Count(missed) + " that `tputs` calls served (" + e2e_at(missed) +
+             "); generate the profile again",
+         missed.cell);
+  }
+}
+
+void Checker::CheckSlo() {
+  const Slo& slo = profile_.slo;
+  if (!profile_.e2e) {
+    Warn(
+        "has no `e2e`, so neither load nor ranks can be computed and requests fall back to "
+        "least-request; generate the profile again with a current generator");
+  }
+  if (!slo.HasLatency()) {
+    Warn(
+        "names no latency SLO in `slos`, so only requests or models with an SLO of their own are "
+        "routed by it; generate it with --e2e, --ttft, --tpot or --tpat");
+  }
+  if (slo.ttft && !slo.tpot && !profile_.ttft) {
+    Warn(
+        "has a TTFT SLO but no `ttft`, so it cannot rank requests by it; generate the profile "
+        "again");
+  }
+}
+
+void Checker::CheckAge(std::optional<Seconds> now) {
+  if (profile_.cost == 0) Warn("`cost` is 0, so costs of GPUs cannot be compared; set a price");
+  if (!now || profile_.created == 0) return;
+  constexpr Seconds kDay = 86400;
+  const Seconds age = *now - profile_.created;
+  if (age > kStaleAfter) {
+    Warn("is " + FormatNumber(std::floor(age / kDay)) +
+         " days old; measure again if the engine, its version or its flags have changed since");
+  } else if (age < -kDay) {
+    Warn("was created " + FormatNumber(std::ceil(-age / kDay)) +
+         " days in the future; correct `created` (Unix seconds) or the clock");
+  }
+}
+
+}  // namespace
+
+std::vector<ProfileFault> CheckLatencies(const GpuProfile& profile, std::string_view name) {
+  Checker checker(profile, name);
+  checker.CheckLatencies();
+  return checker.Take();
+}
+
+std::vector<ProfileFault> CheckProfile(const GpuProfile& profile, std::string_view name,
+                                       std::optional<Seconds> now) {
+  Checker checker(profile, name);
+  checker.CheckAll(now);
+  return checker.Take();
+}
+
+std::vector<ProfileFault> AllFaults(const ParsedProfile& parsed, std::string_view name,
+                                    std::optional<Seconds> now) {
+  std::vector<ProfileFault> faults = parsed.faults;
+  for (ProfileFault& fault : CheckProfile(parsed.profile, name, now)) {
+    if (std::ranges::find(faults, fault) == faults.end()) faults.push_back(std::move(fault));
   }
   return faults;
 }

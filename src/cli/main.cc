@@ -1,0 +1,14 @@
+#include <CLI/CLI.hpp>
+
+#include "cli/config_command.h"
+#include "cli/profile_command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
+  app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
+  app.require_subcommand(1);
+  headrace::AddConfigCommand(app);
+  headrace::AddProfileCommand(app);
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}

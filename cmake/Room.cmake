@@ -1,7 +1,8 @@
 # headrace_room(NAME [ROOMS room...] [LIBS lib...] [TEST_ROOMS room...] [TEST_LIBS lib...])
 #
 # One folder of src/ = one library `headrace_NAME` of its *.cc, one test program `NAME_test` of its
-# *_test.cc, and one benchmark program `NAME_bench` of its *_bench.cc.
+# *_test.cc, and one benchmark program `NAME_bench` of its *_bench.cc. A main.cc belongs to none of
+# them: tests share all code but that.
 #
 # A room sees only its own headers and those of the rooms it names: every room has an include root
 # of its own that holds a single link to its folder, so an include of any other room's header does
@@ -18,7 +19,7 @@ function(headrace_room NAME)
   set(benches ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
   list(TRANSFORM ARG_ROOMS PREPEND headrace_)
   list(TRANSFORM ARG_TEST_ROOMS PREPEND headrace_)
 

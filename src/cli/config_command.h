@@ -2,14 +2,18 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <span>
-#include <string_view>
+#include <string>
+
+#include "base/result.h"
+#include "config/config.h"
 
 namespace headrace {
 
+// Reads a configuration file; the policies it may name are those of routing/registry.cc.
+Result<Config> LoadConfigFile(const std::string& path);
+
 // Adds `config check FILE` (every fault to standard error and status 1, else a line about what the
-// file declares) and `config reference` (docs/configuration.md to standard output). `policies` are
-// the names that a model's policy may have.
-void AddConfigCommand(CLI::App& app, std::span<const std::string_view> policies);
+// file declares) and `config reference` (docs/configuration.md to standard output).
+void AddConfigCommand(CLI::App& app);
 
 }  // namespace headrace

@@ -92,8 +92,8 @@ OptionGroup<HealthConfig> HealthOptions() {
       .Rule([](const HealthConfig& health, const LocatedNode& node, ConfigReader& reader) {
         if (health.timeout <= health.interval) return;
         reader.Fault(MarkOf(node, "timeout"),
-                     reader.PathOf("timeout") + " (" + FormatDuration(health.timeout) +
-                         ") is longer than interval (" + FormatDuration(health.interval) +
+                     reader.PathOf("timeout") + " (" + WriteDuration(health.timeout) +
+                         ") is longer than interval (" + WriteDuration(health.interval) +
                          "); shorten it or lengthen the interval");
       });
 }
@@ -266,8 +266,8 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
           if (config.models[i].queue.max_bytes >= config.limits.body) continue;
           reader.Fault(MarkOf({models[i], models[i].Mark()}, "queue"),
                        "models[" + std::to_string(i) + "].queue.max_bytes (" +
-                           FormatSize(config.models[i].queue.max_bytes) +
-                           ") is less than limits.body (" + FormatSize(config.limits.body) +
+                           WriteSize(config.models[i].queue.max_bytes) +
+                           ") is less than limits.body (" + WriteSize(config.limits.body) +
                            "), so that a request could be too large to ever wait; raise it or "
                            "lower limits.body");
         }

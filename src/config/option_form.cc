@@ -5,6 +5,7 @@
 
 #include "config/nearest_name.h"
 #include "config/quantity.h"
+#include "profile/text.h"
 
 namespace headrace {
 namespace {
@@ -87,11 +88,11 @@ Result<std::string> ParseAddress(std::string_view text, bool listen) {
 }  // namespace
 
 OptionForm<Seconds> DurationForm(Seconds low, Seconds high) {
-  return BoundedForm<Seconds>("duration", low, high, ParseDuration, FormatDuration);
+  return BoundedForm<Seconds>("duration", low, high, ParseDuration, WriteDuration);
 }
 
 OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high) {
-  return BoundedForm<std::size_t>("size", low, high, ParseSize, FormatSize);
+  return BoundedForm<std::size_t>("size", low, high, ParseSize, WriteSize);
 }
 
 OptionForm<int> IntegerForm(int low, int high) {
@@ -111,7 +112,7 @@ OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
 }
 
 OptionForm<double> ShareForm(double low, double high) {
-  return BoundedForm<double>("share", low, high, ParseShare, FormatNumber);
+  return BoundedForm<double>("share", low, high, ParseShare, FormatJsonNumber);
 }
 
 OptionForm<std::string> TextForm(std::string type) {

@@ -3,9 +3,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <utility>
+
+#include "profile/text.h"
 
 namespace headrace {
 namespace {
@@ -64,14 +65,15 @@ Result<Seconds> ParseDuration(std::string_view text) {
   return *factor < 1 ? quantity->number / std::round(1 / *factor) : quantity->number * *factor;
 }
 
-std::string FormatDuration(Seconds seconds) {
+std::string WriteDuration(Seconds seconds) {
   if (seconds == 0) return "0";
   const double micros = std::round(seconds * 1e6);
   for (const Unit& unit : kTimeUnits) {
     const double size = std::round(unit.factor * 1e6);
-    if (std::fmod(micros, size) == 0) return FormatNumber(micros / size) + std::string(unit.name);
+    if (std::fmod(micros, size) == 0)
+      return FormatJsonNumber(micros / size) + std::string(unit.name);
   }
-  return FormatNumber(seconds) + "s";
+  return FormatJsonNumber(seconds) + "s";
 }
 
 Result<std::uint64_t> ParseSize(std::string_view text) {
@@ -85,7 +87,7 @@ Result<std::uint64_t> ParseSize(std::string_view text) {
   return static_cast<std::uint64_t>(bytes);
 }
 
-std::string FormatSize(std::uint64_t bytes) {
+std::string WriteSize(std::uint64_t bytes) {
   if (bytes == 0) return "0";
   for (const Unit& unit : kSizeUnits) {
     const auto size = static_cast<std::uint64_t>(unit.factor);
@@ -108,12 +110,6 @@ Result<std::int64_t> ParseInteger(std::string_view text) {
   if (error == std::errc::result_out_of_range) return Fail("is too large a number");
   if (error != std::errc{} || rest != end) return Fail("is not a whole number");
   return value;
-}
-
-std::string FormatNumber(double number) {
-  std::array<char, 32> buffer;
-  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number);
-  return error == std::errc{} ? std::string(buffer.data(), end) : std::to_string(number);
 }
 
 }  // namespace headrace

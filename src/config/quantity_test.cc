@@ -59,23 +59,23 @@ TEST(Quantity, RefusesWhatIsNoWholeNumber) {
 }
 
 TEST(Quantity, PrintsInTheLargestWholeUnit) {
-  EXPECT_EQ(FormatDuration(0), "0");
-  EXPECT_EQ(FormatDuration(0.05), "50ms");
-  EXPECT_EQ(FormatDuration(1.5), "1500ms");
-  EXPECT_EQ(FormatDuration(600), "10m");
-  EXPECT_EQ(FormatDuration(86400), "1d");
-  EXPECT_EQ(FormatSize(0), "0");
-  EXPECT_EQ(FormatSize(32 << 20), "32MiB");
-  EXPECT_EQ(FormatSize(1500), "1500B");
+  EXPECT_EQ(WriteDuration(0), "0");
+  EXPECT_EQ(WriteDuration(0.05), "50ms");
+  EXPECT_EQ(WriteDuration(1.5), "1500ms");
+  EXPECT_EQ(WriteDuration(600), "10m");
+  EXPECT_EQ(WriteDuration(86400), "1d");
+  EXPECT_EQ(WriteSize(0), "0");
+  EXPECT_EQ(WriteSize(32 << 20), "32MiB");
+  EXPECT_EQ(WriteSize(1500), "1500B");
 }
 
 TEST(Quantity, WhatIsPrintedReadsBackAsTheSame) {
   Rng rng(7);
   for (int i = 0; i < 20'000; ++i) {
     const Seconds seconds = static_cast<double>(rng.Below(1'000'000'000)) / 1e6;
-    EXPECT_EQ(ParseDuration(FormatDuration(seconds)).value(), seconds);
+    EXPECT_EQ(ParseDuration(WriteDuration(seconds)).value(), seconds);
     const std::uint64_t bytes = rng.Below(std::uint64_t{1} << (1 + rng.Below(50)));
-    EXPECT_EQ(ParseSize(FormatSize(bytes)).value(), bytes);
+    EXPECT_EQ(ParseSize(WriteSize(bytes)).value(), bytes);
   }
 }
 

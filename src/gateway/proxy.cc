@@ -33,12 +33,6 @@ std::string_view RefusalHeader(RefusalReason reason) {
 
 }  // namespace
 
-std::string_view ToString(RequestOutcome outcome) {
-  constexpr std::array<std::string_view, kRequestOutcomes> kNames{
-      "completed", "engine_error", "engine_failed", "deadline", "refused", "client_gone"};
-  return kNames[static_cast<std::size_t>(outcome)];
-}
-
 std::string ServerErrorBody(int status, std::string_view reason) {
   return MakeApiError(status, std::string(reason)).ToJson();
 }
@@ -93,7 +87,7 @@ class Proxy::Passage {
       }
       finished_.slo = route->slo;
       finished_.queued = MonotonicNow() - exchange_.arrived();
-      finished_.expected_output = route->decision.length;
+      finished_.expected_output_tokens = route->decision.length.tokens;
       if (route->decision.refused) {
         co_await Refused(route->decision, arrival);
         co_return;
@@ -130,14 +124,12 @@ class Proxy::Passage {
     arrival.policy = controls.policy;
     arrival.bytes = exchange_.body().size() + kRequestOverhead;
     finished_.estimated_prompt_tokens = arrival.prompt_tokens;
-    finished_.streamed = facts_.stream;
     return arrival;
   }
 
   void TakeRoute(const Route& route) {
     endpoint_ = route.endpoint;
     finished_.deployment = endpoint_->deployment;
-    finished_.endpoint = endpoint_->address;
     finished_.policy = route.decision.policy;
     finished_.fallback = route.decision.fallback;
   }
@@ -146,10 +138,10 @@ class Proxy::Passage {
 
   Task<void> Undecided() {
     if (exchange_.client_gone()) {
-      finished_.outcome = RequestOutcome::kClientGone;
+      finished_.outcome = Outcome::kCancelled;
       co_return;
     }
-    finished_.outcome = RequestOutcome::kDeadline;
+    finished_.outcome = Outcome::kTimedOut;
     co_await RespondError(MakeApiError(504, DeadlineText()), "x-error-routing");
   }
 
@@ -161,7 +153,7 @@ class Proxy::Passage {
   }
 
   Task<void> Refused(const Decision& decision, const Arrival& arrival) {
-    finished_.outcome = RequestOutcome::kRefused;
+    finished_.outcome = Outcome::kRefused;
     finished_.refused = decision.refused;
     const RefusalReason reason = *decision.refused;
     const int status = reason == RefusalReason::kNoEndpoint ? 503 : 429;
@@ -178,11 +170,11 @@ class Proxy::Passage {
 
   Task<void> Failed(CallError error, const Route& route) {
     if (exchange_.client_gone()) {
-      finished_.outcome = RequestOutcome::kClientGone;
+      finished_.outcome = Outcome::kCancelled;
       co_return;
     }
     const bool late = error == CallError::kHeadTimeout || error == CallError::kBodyTimeout;
-    finished_.outcome = late ? RequestOutcome::kDeadline : RequestOutcome::kEngineFailed;
+    finished_.outcome = late ? Outcome::kTimedOut : Outcome::kFailed;
     const std::string text = "Endpoint " + route.endpoint->address + " of deployment '" +
                              route.endpoint->deployment +
                              "' failed: " + std::string(Describe(error)) + ".";
@@ -294,7 +286,8 @@ class Proxy::Passage {
   void Account(const HttpCall& call, const AnswerMeter& meter, RoutedRequest& routed, Seconds sent,
                Seconds first_token, Seconds ended) {
     const bool ok = call.status() < 400 && !meter.error_in_stream();
-    finished_.outcome = ok ? RequestOutcome::kCompleted : RequestOutcome::kEngineError;
+    finished_.outcome = Outcome::kCompleted;
+    finished_.error_status = !ok;
     RequestLatency& latency = finished_.latency;
     latency.e2e = ended - exchange_.arrived();
     latency.ttft = (first_token > 0 ? first_token : ended) - exchange_.arrived();

@@ -202,6 +202,9 @@ Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
   if (options.deployment.empty()) {
     return Fail("A profile needs the name of its deployment; give one.");
   }
+  if (!(options.cost >= 0 && std::isfinite(options.cost))) {
+    return Fail("The cost must be a number from 0; correct it.");
+  }
   if (percentile != 0 && percentile != 50 && percentile != 90 && percentile != 99) {
     return Fail("The SLO's percentile must be 0 (the mean), 50, 90 or 99, not " +
                 std::to_string(percentile) + ".");

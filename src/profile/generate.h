@@ -39,7 +39,7 @@ struct GeneratedProfile {
   std::vector<CellReport> cells;  // In the order of the matrices.
 };
 
-// The rules are those of AIBrix's gen_profile.py (/pull/1192 and later), and give the same numbers.
+// The rules are those of AIBrix's gen_profile.py (pull request 1192), and give the same numbers.
 // Per (output, input) cell, a request rate is kept when, in this order,
 //   TPUT mean ≥ slo.tput, TT mean ≥ slo.tt, and the statistic of E2E, TTFT, TPAT, TPOT < its SLO,
 // where TPAT = E2E / (input + output). An SLO that is not set passes every rate that was measured
@@ -50,9 +50,9 @@ struct GeneratedProfile {
 // Beyond the origin: `ttft` and `tpot` always, where measured; ProfileDetail; an unmeasured cell is
 // tput 0 and holes instead of a crash; every zero has its reason.
 //
-// Errors: no rows, no deployment name, a percentile other than 0, 50, 90, 99, more bucket centres
-// than kMaxBucketCentres. A profile of nothing but zeros is no error here: the caller refuses to
-// publish it (HasUsableCell) and shows why.
+// Errors: no rows, no deployment name, a cost below 0, a percentile other than 0, 50, 90, 99, more
+// bucket centres than kMaxBucketCentres. A profile of nothing but zeros is no error here: the
+// caller refuses to publish it (HasUsableCell) and shows why.
 Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
                                          const GenerateOptions& options);
 

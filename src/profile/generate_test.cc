@@ -235,6 +235,7 @@ TEST(GenerateProfile, RefusesWhatMakesNoSense) {
   EXPECT_FALSE(GenerateProfile({}, Options({})));
   EXPECT_FALSE(GenerateProfile(measured.benchmark(), Options(E2eSlo(95, 5))));
   EXPECT_FALSE(GenerateProfile(measured.benchmark(), {"", 1, {}, 1}));
+  EXPECT_FALSE(GenerateProfile(measured.benchmark(), {"a10", NAN, {}, 1}));
 }
 
 }  // namespace

@@ -110,6 +110,11 @@ class Reader {
            std::to_string(profile_.inputs.centres()[cell.input]) + " tokens";
   }
 
+  // Whether `tputs`, read before all others, is 0 there.
+  bool Unserved(ProfileCell cell) const {
+    return profile_.tput.outputs() > 0 && profile_.tput.at(cell.output, cell.input) == 0;
+  }
+
   double ReadScalar(const std::string& key, const std::string& consequence) {
     const Json* value = FindKey(key);
     const std::optional<double> number = value ? NumberIn(*value) : std::nullopt;
@@ -193,9 +198,16 @@ class Reader {
         } else if (++holes <= kMaxCellFaults) {
           const ProfileCell cell{row, column};
           const std::string found = std::isnan(*number) ? "empty (NaN)" : FormatNumber(*number);
-          faults.push_back({Severity::kError, cell,
-                            std::string(name_) + ": " + Describe(key, cell) + " is " + found +
-                                ", so nothing is known there; measure that cell again."});
+          const std::string what = Describe(key, cell) + " is " + found;
+          if (Unserved(cell)) {
+            faults.push_back({Severity::kWarning, cell,
+                              std::string(name_) + ": " + what +
+                                  "; nothing is routed there, as its `tputs` is 0."});
+          } else {
+            faults.push_back({Severity::kError, cell,
+                              std::string(name_) + ": " + what +
+                                  ", so nothing is known there; measure that cell again."});
+          }
         }
       }
     }

@@ -137,10 +137,10 @@ inline constexpr std::size_t kMaxBucketCentres = 256;
 // `tputs` of a shape that does not fit `indexes`; centres that are not whole, positive and
 // ascending; a profile in which no cell at all has a usable tput.
 // Faults: cells that are NaN, infinite or negative become holes, an error each (the first few of a
-// matrix; the rest is counted), and so does an e2e of 0 beside a usable tput, which would make one
-// request's load infinite. A broken `e2e`, `ttft`, `tpot`, `slos` or detail matrix is left out, an
-// error. A missing `cost` or `created` reads as 0, a warning. Latencies too small to be true are
-// warned of (CheckLatencies in check.h).
+// matrix; the rest is counted; only a warning for a latency where tput is 0), and so does an e2e of
+// 0 beside a usable tput, which would make one request's load infinite. A broken `e2e`, `ttft`,
+// `tpot`, `slos` or detail matrix is left out, an error. A missing `cost` or `created` reads as 0,
+// a warning. Latencies too small to be true are warned of (CheckLatencies in check.h).
 Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name);
 
 // The inverse, in the same format and JSON that every reader takes: AIBrix's gateway (Go) refuses a

@@ -107,6 +107,15 @@ TEST(GpuProfile, AnImpossibleE2eIsAHoleWhereTheCellIsUsable) {
   EXPECT_THAT(faults[0].message, HasSubstr("`e2e` at output 64, input 512 tokens is 0 s"));
 }
 
+TEST(GpuProfile, AHoleWhereNothingIsRoutedIsOnlyAWarning) {
+  const auto [profile, faults] =
+      Parse(Json("[[8, 4, 2], [4, 2, 0]]", R"(, "e2e": [[1, 1, 2], [3, NaN, null]])"));
+  ASSERT_EQ(faults.size(), 2U);
+  EXPECT_EQ(faults[0].severity, Severity::kError);
+  EXPECT_EQ(faults[1].severity, Severity::kWarning);
+  EXPECT_THAT(faults[1].message, HasSubstr("nothing is routed there"));
+}
+
 TEST(GpuProfile, ABrokenOptionalPartDoesNotLoseTheProfile) {
   const struct {
     std::string extra, says;

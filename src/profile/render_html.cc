@@ -15,10 +15,10 @@ namespace {
 constexpr std::string_view kStyle = R"(
 :root{color-scheme:light dark;--page:#fbfbfa;--ink:#1c2430;--soft:#667080;--line:#dfe3e8;--card:#fff;
 --tput-lo:#e8f3f1;--tput-hi:#0f766e;--lat-lo:#fdf0e3;--lat-hi:#c2410c;--good:#15803d;--bad:#be123c;
---mid:#f4f4f2;--none:#eceef1;--on-hi:#fff;--error:#be123c;--warning:#a16207}
+--mid:#f4f4f2;--none:#eceef1;--on-mid:#1c2430;--on-hi:#fff;--error:#be123c;--warning:#a16207}
 @media(prefers-color-scheme:dark){:root{--page:#11151b;--ink:#e7ebf0;--soft:#94a0b0;--line:#2a323d;
 --card:#171d25;--tput-lo:#16302f;--tput-hi:#5eead4;--lat-lo:#33241a;--lat-hi:#fdba74;--good:#4ade80;
---bad:#fb7185;--mid:#222a34;--none:#20262f;--on-hi:#10151c;--error:#fb7185;--warning:#facc15}}
+--bad:#fb7185;--mid:#222a34;--none:#20262f;--on-mid:#10151c;--on-hi:#10151c;--error:#fb7185;--warning:#facc15}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1500px;padding:2.2rem 1.6rem 4rem;background:var(--page);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
@@ -34,7 +34,7 @@ border-radius:10px;max-width:100%;overflow-x:auto}
 figcaption{font-weight:600;margin-bottom:.5rem}
 svg{display:block}svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;
 font-variant-numeric:tabular-nums;fill:var(--ink)}
-svg text.axis{fill:var(--soft)}svg text.hi{fill:var(--on-hi)}svg text.dim{fill:var(--soft)}
+svg text.axis{fill:var(--soft)}svg text.mid{fill:var(--on-mid)}svg text.hi{fill:var(--on-hi)}svg text.dim{fill:var(--soft)}
 svg rect.none{fill:var(--none)}svg rect.unknown{fill:none;stroke:var(--line);stroke-dasharray:3 3}
 .absent{color:var(--soft);margin:.5rem 0}
 .legend{display:flex;align-items:center;gap:.6rem;margin:0 0 .8rem;color:var(--soft);font-size:.86rem;
@@ -57,8 +57,10 @@ constexpr int kCellWidth = 66;
 constexpr int kCellHeight = 34;
 constexpr int kLeft = 78;  // Axis title and row labels.
 constexpr int kTop = 44;   // Axis title and column labels.
-// From here on a cell is so strong that its text is written in the opposite tone.
-constexpr double kInverts = 0.55;
+// From these strengths on a cell's text changes its tone: pale grounds (dark theme: dark ones) bear
+// it as it is, strong ones inverted; what lies between needs dark text in either theme.
+constexpr double kMiddle = 0.5;
+constexpr double kStrong = 0.72;
 
 std::string Escape(std::string_view text) {
   std::string out;
@@ -157,10 +159,11 @@ std::string HeatMap(const Panel& panel, const GpuProfile& profile, const BucketM
       const Shade shade = panel.ShadeOf(value);
       const Paint paint = PaintOf(panel, shade);
       const int x = kLeft + column * kCellWidth;
-      const char* tone = shade.kind == Shade::Kind::kNone || shade.kind == Shade::Kind::kUnknown
-                             ? "dim"
-                         : shade.strength >= kInverts ? "hi"
-                                                      : "lo";
+      const bool plain = shade.kind == Shade::Kind::kNone || shade.kind == Shade::Kind::kUnknown;
+      const char* tone = plain                       ? "dim"
+                         : shade.strength >= kStrong ? "hi"
+                         : shade.strength >= kMiddle ? "mid"
+                                                     : "lo";
       svg += "<g><title>" + Escape(Tooltip(panel, profile, cell, value)) + "</title><rect x=\"" +
              std::to_string(x + 1) + "\" y=\"" + std::to_string(y + 1) + "\" width=\"" +
              std::to_string(kCellWidth - 2) + "\" height=\"" + std::to_string(kCellHeight - 2) +

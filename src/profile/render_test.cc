@@ -72,20 +72,20 @@ TEST(RenderText, ShowsEveryCellAndItsUnit) {
 Throughput within the SLO, req/s
 The highest request rate at which one GPU keeps the SLO; 0 = it cannot.
 out \ in     128     512    2048
-      16   62.5       4       4
-     256      4       4       0
+     16    62.5       4       4
+    256       4       4       0
 
 Mean E2E, seconds
 From arrival to the last token, at that rate.
 out \ in     128     512    2048
-      16      2       2       2
-     256      2       2       —
+     16       2       2       2
+    256       2       2       —
 
 Headroom to the SLO, % of the target
 How much of the promised time is left at that rate; below 0 the promise is broken.
 out \ in     128     512    2048
-      16  +50 %   +50 %   +50 %
-     256  +50 %   +50 %       —
+     16   +50 %   +50 %   +50 %
+    256   +50 %   +50 %       —
 )");
 }
 
@@ -94,7 +94,8 @@ TEST(RenderText, PutsProfilesSideBySideWhereTheyFit) {
   const std::string wide = RenderText(views, {.color = false, .width = 100});
   EXPECT_THAT(wide, HasSubstr("a10                                l20\n"));
   EXPECT_THAT(wide, HasSubstr("Throughput per unit of cost"));
-  EXPECT_THAT(wide, HasSubstr("   62.5       4       4          16   31.2       2       2\n"));
+  EXPECT_THAT(wide,
+              HasSubstr("     16    62.5       4       4         16    31.2       2       2\n"));
   const std::string narrow = RenderText(views, {.color = false, .width = 40});
   EXPECT_THAT(narrow, Not(HasSubstr("a10                                l20")));
   EXPECT_THAT(narrow, HasSubstr("\nl20\n"));

@@ -14,8 +14,8 @@ constexpr std::size_t kCellWidth = 8;
 constexpr std::string_view kGap = "   ";
 
 // Indexes of the 256-colour palette, from little to much; the text on them is black or white.
-constexpr std::array<int, 8> kThroughputRamp = {17, 18, 24, 30, 36, 42, 78, 120};
-constexpr std::array<int, 8> kLatencyRamp = {230, 229, 222, 215, 209, 203, 160, 124};
+constexpr std::array<int, 8> kThroughputRamp = {23, 29, 30, 36, 72, 79, 115, 158};
+constexpr std::array<int, 8> kLatencyRamp = {230, 223, 216, 209, 173, 167, 131, 88};
 constexpr std::array<int, 4> kGoodRamp = {194, 157, 113, 71};
 constexpr std::array<int, 4> kBadRamp = {224, 217, 203, 160};
 
@@ -40,8 +40,14 @@ int Background(const Panel& panel, const Shade& shade) {
   return 236;
 }
 
+// By the palette's 6×6×6 cube: 16 + 36·red + 6·green + blue, levels of 0, 95, 135, 175, 215, 255.
 bool NeedsWhiteText(int background) {
-  return background < 36 || background == 160 || background == 124 || background == 236;
+  if (background >= 232) return background < 244;  // Greys.
+  const auto level = [](int step) { return step == 0 ? 0 : 55 + 40 * step; };
+  const int cube = background - 16;
+  const double luminance =
+      0.299 * level(cube / 36) + 0.587 * level(cube / 6 % 6) + 0.114 * level(cube % 6);
+  return luminance < 125;
 }
 
 // UTF-8 code points, which is columns for all that is printed here.
@@ -100,14 +106,14 @@ class TextRenderer {
       lines.push_back(PadRight("  not in this profile", width));
       return lines;
     }
-    std::string head = PadLeft("out \\ in", kCellWidth);
+    std::string head = PadLeft("out \\ in ", kCellWidth);
     for (const Tokens input : profile.inputs.centres()) {
-      head += PadLeft(std::to_string(input), kCellWidth);
+      head += PadLeft(std::to_string(input) + " ", kCellWidth);
     }
     lines.push_back(Dim(head));
     for (std::size_t output = 0; output < values->outputs(); ++output) {
       std::string line =
-          Dim(PadLeft(std::to_string(profile.outputs.centres()[output]), kCellWidth));
+          Dim(PadLeft(std::to_string(profile.outputs.centres()[output]) + " ", kCellWidth));
       for (std::size_t input = 0; input < values->inputs(); ++input) {
         line += Cell(panel, values->at(output, input));
       }

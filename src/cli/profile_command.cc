@@ -1,0 +1,283 @@
+#include "cli/profile_command.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/files.h"
+#include "profile/benchmark.h"
+#include "profile/check.h"
+#include "profile/generate.h"
+#include "profile/gpu_profile.h"
+#include "profile/render.h"
+
+namespace headrace {
+namespace {
+
+Seconds Now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void Print(std::FILE* stream, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stream);
+}
+
+// Ends the program with status 1 after the sentence.
+[[noreturn]] void Stop(const std::string& sentence) {
+  Print(stderr, sentence + "\n");
+  throw CLI::RuntimeError(1);
+}
+
+template <typename T>
+T OrStop(Result<T> result) {
+  if (!result) Stop(result.error().message);
+  return *std::move(result);
+}
+
+std::string FaultLine(const ProfileFault& fault) {
+  const bool error = fault.severity == ProfileFault::Severity::kError;
+  return (error ? "error    " : "warning  ") + fault.message + "\n";
+}
+
+// A validator without its own words, which would clutter the help.
+CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }
+
+struct GenerateArguments {
+  std::string benchmark;
+  std::string target = "-";
+  GenerateOptions options;
+  std::optional<Seconds> created;
+};
+
+// What was left out of the benchmark, and every cell that is 0 or may be too low, in sentences.
+void Report(const Benchmark& benchmark, const GeneratedProfile& generated) {
+  if (benchmark.repeated_rows > 0) {
+    Print(stderr, std::to_string(benchmark.repeated_rows) +
+                      " repeated rows were left out: the first of each kind counts.\n");
+  }
+  if (benchmark.unknown_metric_rows > 0) {
+    Print(stderr, std::to_string(benchmark.unknown_metric_rows) +
+                      " rows were left out: their metric is none of TPUT, TT, E2E, TTFT, TPOT.\n");
+  }
+  std::size_t zero = 0;
+  std::size_t unbounded = 0;
+  for (const CellReport& cell : generated.cells) {
+    unbounded += cell.unbounded;
+    if (cell.why_zero.empty()) continue;
+    ++zero;
+    Print(stderr, "output " + std::to_string(cell.output_tokens) + ", input " +
+                      std::to_string(cell.input_tokens) + " tokens: 0, because " + cell.why_zero +
+                      ".\n");
+  }
+  Print(stderr, std::to_string(generated.cells.size() - zero) + " of " +
+                    std::to_string(generated.cells.size()) + " cells meet the SLO.\n");
+  if (unbounded > 0) {
+    Print(stderr, "In " + std::to_string(unbounded) +
+                      " of them even the highest rate measured was fine; measure higher rates to "
+                      "find the limit.\n");
+  }
+}
+
+void Generate(GenerateArguments& arguments) {
+  const std::string text = OrStop(ReadFile(arguments.benchmark));
+  const Benchmark benchmark = OrStop(ParseBenchmark(text, arguments.benchmark));
+  arguments.options.created = arguments.created.value_or(Now());
+  const GeneratedProfile generated = OrStop(GenerateProfile(benchmark, arguments.options));
+  Report(benchmark, generated);
+  if (!HasUsableCell(generated.profile)) {
+    Stop(
+        "No profile was written, because no request could be routed by it; loosen the SLO or "
+        "measure lower request rates.");
+  }
+  std::string target = arguments.target;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(target, ignored)) {
+    std::string name = arguments.options.deployment;
+    for (char& c : name) c = c == '/' ? '_' : c;  // Kubernetes: namespace/name.
+    target = (std::filesystem::path(target) / (name + ".json")).string();
+  }
+  for (const ProfileFault& fault : CheckProfile(generated.profile, target, Now())) {
+    Print(stderr, FaultLine(fault));
+  }
+  if (auto written = WriteFile(target, FormatGpuProfile(generated.profile)); !written) {
+    Stop(written.error().message);
+  }
+  if (target != "-") Print(stderr, "Wrote " + target + ".\n");
+}
+
+// Files that cannot be read or parsed are reported and set `refused`.
+std::vector<ProfileView> LoadViews(const std::vector<std::string>& paths, std::FILE* errors,
+                                   std::size_t& refused) {
+  std::vector<ProfileView> views;
+  for (const std::string& path : OrStop(ListJsonFiles(paths))) {
+    const auto parsed = ReadFile(path).and_then(
+        [&](const std::string& json) { return ParseGpuProfile(json, path); });
+    if (!parsed) {
+      ++refused;
+      Print(errors, "refused  " + parsed.error().message + "\n");
+      continue;
+    }
+    views.push_back({parsed->profile, path, AllFaults(*parsed, path, Now())});
+  }
+  return views;
+}
+
+void Check(const std::vector<std::string>& paths) {
+  std::size_t refused = 0;
+  std::size_t errors = 0;
+  std::size_t warnings = 0;
+  const std::vector<ProfileView> views = LoadViews(paths, stdout, refused);
+  for (const ProfileView& view : views) {
+    for (const ProfileFault& fault : view.faults) {
+      ++(fault.severity == ProfileFault::Severity::kError ? errors : warnings);
+      Print(stdout, FaultLine(fault));
+    }
+    if (view.faults.empty()) Print(stdout, "ok       " + view.origin + "\n");
+  }
+  Print(stdout, std::to_string(views.size() + refused) + " profiles: " + std::to_string(refused) +
+                    " refused, " + std::to_string(errors) + " errors, " + std::to_string(warnings) +
+                    " warnings\n");
+  if (refused + errors > 0) throw CLI::RuntimeError(1);
+}
+
+struct ShowArguments {
+  std::vector<std::string> paths;
+  std::string html;
+  std::string color = "auto";
+};
+
+TextStyle StyleOf(const std::string& color) {
+  TextStyle style;
+  const bool terminal = isatty(STDOUT_FILENO) == 1;
+  const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org
+  const bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
+  style.color = color == "always" || (color == "auto" && wanted);
+  winsize size{};
+  if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    style.width = size.ws_col;
+  }
+  return style;
+}
+
+void Show(const ShowArguments& arguments) {
+  std::size_t refused = 0;
+  const std::vector<ProfileView> views = LoadViews(arguments.paths, stderr, refused);
+  if (!views.empty()) {
+    if (arguments.html.empty()) {
+      Print(stdout, RenderText(views, StyleOf(arguments.color)));
+    } else if (auto written = WriteFile(arguments.html, RenderHtml(views)); !written) {
+      Stop(written.error().message);
+    }
+  }
+  if (refused > 0) throw CLI::RuntimeError(1);
+}
+
+void AddGenerate(CLI::App& profile) {
+  auto arguments = std::make_shared<GenerateArguments>();
+  CLI::App* command = profile.add_subcommand(
+      "generate",
+      "Make a profile from a benchmark: per cell of output and input tokens, the highest request\n"
+      "rate at which every SLO holds. The rules and the format are AIBrix's.");
+  command
+      ->add_option("--benchmark", arguments->benchmark, "Benchmark JSONL, gzip or plain; - = stdin")
+      ->required()
+      ->type_name("FILE");
+  GenerateOptions& options = arguments->options;
+  command->add_option("--deployment", options.deployment, "Deployment that was measured")
+      ->required()
+      ->type_name("NAME");
+  command->add_option("--cost", options.cost, "Price of one unit of GPU time")
+      ->check(Quiet(CLI::NonNegativeNumber))
+      ->capture_default_str()
+      ->type_name("PRICE");
+  command
+      ->add_option("--percentile", options.slo.percentile,
+                   "Statistic the latency SLOs bound: 50, 90, 99, or 0 = the mean")
+      ->check(Quiet(CLI::IsMember({0, 50, 90, 99})))
+      ->capture_default_str()
+      ->type_name("P");
+  constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
+  const std::map<std::string, double> units = {{"s", 1}, {"ms", 1e-3}};
+  const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
+                               const char* description) {
+    command->add_option(name, target, description)
+        ->check(Quiet(CLI::PositiveNumber))
+        ->transform(Quiet(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE)))
+        ->type_name("TIME")
+        ->group(kSloGroup);
+  };
+  add_latency("--e2e", options.slo.e2e, "Arrival to last token");
+  add_latency("--ttft", options.slo.ttft, "Arrival to first token");
+  add_latency("--tpot", options.slo.tpot, "Between two output tokens");
+  add_latency("--tpat", options.slo.tpat, "E2E per prompt and output token");
+  const auto add_throughput = [&](const char* name, std::optional<double>& target,
+                                  const char* description) {
+    command->add_option(name, target, description)
+        ->check(Quiet(CLI::PositiveNumber))
+        ->type_name("RATE")
+        ->group(kSloGroup);
+  };
+  add_throughput("--tput", options.slo.tput, "Least requests finished per second");
+  add_throughput("--tt", options.slo.tt, "Least output tokens per second");
+  command->add_option("--created", arguments->created, "Time stamp, Unix seconds; default: now")
+      ->type_name("T");
+  command
+      ->add_option("-o,--output", arguments->target,
+                   "File, or directory (→ NAME.json in it); - = stdout")
+      ->capture_default_str()
+      ->type_name("TARGET");
+  command->callback([arguments] { Generate(*arguments); });
+}
+
+void AddCheck(CLI::App& profile) {
+  auto paths = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = profile.add_subcommand(
+      "check",
+      "Say everything that is wrong or odd in profiles, with its cell and its mend. Exit status 1\n"
+      "when a profile is refused or has lost something, 0 when there are at most warnings.");
+  command->add_option("files", *paths, "Profiles, or directories of *.json")
+      ->required()
+      ->type_name("FILE");
+  command->callback([paths] { Check(*paths); });
+}
+
+void AddShow(CLI::App& profile) {
+  auto arguments = std::make_shared<ShowArguments>();
+  CLI::App* command = profile.add_subcommand("show",
+                                             "Show profiles side by side: throughput, latencies "
+                                             "and headroom to the SLO per cell, as heat\n"
+                                             "maps in the terminal or as a web page.");
+  command->add_option("files", arguments->paths, "Profiles, or directories of *.json")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--html", arguments->html, "Write one self-contained page instead")
+      ->type_name("FILE");
+  command->add_option("--color", arguments->color, "Colours in the terminal: auto, always, never")
+      ->check(Quiet(CLI::IsMember({"auto", "always", "never"})))
+      ->capture_default_str()
+      ->type_name("WHEN");
+  command->callback([arguments] { Show(*arguments); });
+}
+
+}  // namespace
+
+void AddProfileCommand(CLI::App& app) {
+  CLI::App* profile = app.add_subcommand(
+      "profile", "GPU profiles: what a GPU type can do for a model within the SLO.");
+  profile->require_subcommand(1);
+  AddGenerate(*profile);
+  AddCheck(*profile);
+  AddShow(*profile);
+}
+
+}  // namespace headrace

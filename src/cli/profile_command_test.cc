@@ -1,0 +1,155 @@
+#include "cli/profile_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "cli/files.h"
+#include "profile/gpu_profile.h"
+
+namespace headrace {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kBenchmark =
+    "tests/data/profiles/aibrix-simulator-llama2-7b-a100.benchmark.jsonl.gz";
+constexpr const char* kProfile = "tests/data/profiles/aibrix-simulator-llama2-7b-a100.json";
+
+struct Outcome {
+  int status = 0;
+  std::string out, err;
+};
+
+// A fresh directory per test.
+class ProfileCommand : public ::testing::Test {
+ protected:
+  ProfileCommand() : directory_(fs::path(::testing::TempDir()) / TestName()) {
+    fs::remove_all(directory_);
+    fs::create_directories(directory_);
+  }
+  ~ProfileCommand() override { fs::remove_all(directory_); }
+
+  static std::string TestName() {
+    return std::string("headrace_") +
+           ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+  std::string Path(const std::string& name) const { return (directory_ / name).string(); }
+  void Put(const std::string& name, const std::string& text) const {
+    std::ofstream(Path(name), std::ios::binary) << text;
+  }
+  static Outcome Run(const std::string& arguments) {
+    CLI::App app("test", "headrace");
+    AddProfileCommand(app);
+    Outcome outcome;
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    try {
+      app.parse(arguments, false);
+    } catch (const CLI::ParseError& error) {
+      outcome.status = app.exit(error);
+    }
+    std::fflush(stdout);
+    outcome.out = ::testing::internal::GetCapturedStdout();
+    outcome.err = ::testing::internal::GetCapturedStderr();
+    return outcome;
+  }
+
+  fs::path directory_;
+};
+
+std::string Generate(const std::string& rest) {
+  return std::string("profile generate --benchmark ") + kBenchmark +
+         " --deployment ns/a100 --percentile 99 " + rest;
+}
+
+TEST_F(ProfileCommand, GeneratesIntoADirectoryFromGzip) {
+  const Outcome outcome = Run(Generate("--e2e 5 --cost 1 --created 12.5 -o " + Path("")));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("34 of 40 cells meet the SLO"));
+  EXPECT_THAT(outcome.err, HasSubstr("output 512, input 128 tokens: 0, because the best E2E P99"));
+  const auto parsed = ParseGpuProfile(*ReadFile(Path("ns_a100.json")), "written");
+  ASSERT_TRUE(parsed);
+  const auto expected = ParseGpuProfile(*ReadFile(kProfile), kProfile);
+  EXPECT_EQ(parsed->profile.tput, expected->profile.tput);
+  EXPECT_EQ(parsed->profile.e2e, expected->profile.e2e);
+  EXPECT_EQ(parsed->profile.deployment, "ns/a100");
+  EXPECT_EQ(parsed->profile.created, 12.5);
+  // Nothing is left beside it.
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()), 1);
+}
+
+TEST_F(ProfileCommand, GeneratesToTheStandardOutputAndTakesUnits) {
+  const Outcome outcome = Run(Generate("--tpat 50ms --e2e 4s"));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  const auto parsed = ParseGpuProfile(outcome.out, "out");
+  ASSERT_TRUE(parsed) << outcome.out;
+  EXPECT_EQ(parsed->profile.slo.tpat, 0.05);
+  EXPECT_EQ(parsed->profile.slo.e2e, 4);
+  EXPECT_GT(parsed->profile.created, 1.7e9);
+}
+
+TEST_F(ProfileCommand, WritesNoProfileThatCouldNeverRoute) {
+  const Outcome outcome = Run(Generate("--e2e 1ms -o " + Path("a.json")));
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("No profile was written"));
+  EXPECT_FALSE(fs::exists(Path("a.json")));
+}
+
+TEST_F(ProfileCommand, NamesTheFileThatFails) {
+  EXPECT_THAT(Run("profile generate --benchmark /nowhere --deployment d").err,
+              HasSubstr("/nowhere: cannot be opened (No such file or directory)."));
+  EXPECT_THAT(Run(Generate("-o /nowhere/a.json")).err,
+              HasSubstr("/nowhere/a.json: cannot be written (No such file or directory)."));
+  EXPECT_EQ(Run("profile check /nowhere").status, 1);
+  EXPECT_THAT(Run("profile check " + Path("")).err, HasSubstr("holds no *.json"));
+  std::ifstream file(kBenchmark, std::ios::binary);
+  const std::string packed(std::istreambuf_iterator<char>(file), {});
+  Put("cut.gz", packed.substr(0, packed.size() / 2));
+  const Outcome cut = Run("profile generate --benchmark " + Path("cut.gz") + " --deployment d");
+  EXPECT_EQ(cut.status, 1);
+  EXPECT_THAT(cut.err, HasSubstr("cut.gz: "));
+}
+
+TEST_F(ProfileCommand, RefusesImpossibleArguments) {
+  EXPECT_NE(Run(Generate("--percentile 95")).status, 0);
+  EXPECT_NE(Run(Generate("--e2e -5")).status, 0);
+  EXPECT_NE(Run(Generate("--e2e 5h")).status, 0);
+  EXPECT_NE(Run("profile").status, 0);
+  EXPECT_NE(Run("profile check").status, 0);
+}
+
+TEST_F(ProfileCommand, ChecksEveryProfileOfADirectory) {
+  Put("a.json", *ReadFile(kProfile));
+  Put("b.json", "{\"gpu\": \"b\",");
+  Put("c.json", R"({"gpu": "c", "cost": 1, "created": 1, "tputs": [[1, NaN]],
+                    "indexes": [[1], [1, 2]]})");
+  Put("ignored.txt", "x");
+  const Outcome outcome = Run("profile check " + Path(""));
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("refused  " + Path("b.json") + ": line 1"));
+  EXPECT_THAT(outcome.out, HasSubstr("error    " + Path("c.json") + ": `tputs` at output 1"));
+  EXPECT_THAT(outcome.out, HasSubstr("3 profiles: 1 refused, 1 errors"));
+  // Warnings alone are no failure.
+  EXPECT_EQ(Run("profile check " + Path("a.json")).status, 0);
+}
+
+TEST_F(ProfileCommand, ShowsTablesAndWritesAPage) {
+  const Outcome text = Run(std::string("profile show ") + kProfile);
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, HasSubstr("Throughput within the SLO"));
+  EXPECT_THAT(text.out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(Run(std::string("profile show --color always ") + kProfile).out, HasSubstr("\x1b["));
+  const Outcome page = Run(std::string("profile show ") + kProfile + " --html " + Path("p.html"));
+  EXPECT_EQ(page.status, 0);
+  EXPECT_THAT(*ReadFile(Path("p.html")), HasSubstr("</html>"));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -45,7 +45,7 @@ Result<void> CheckClass(const WorkloadClass& spec) {
     }
     last = change.at;
   }
-  return CheckLengthSource(spec.lengths);
+  return CheckRequestLengths(spec.lengths);
 }
 
 Workload ChatAndCode() {

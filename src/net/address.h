@@ -40,6 +40,9 @@ class SocketAddress {
   // `127.0.0.1:80` or `[::1]:80`; "-" for an address that was never set.
   std::string ToString() const;
 
+  bool operator==(const SocketAddress& other) const;
+  std::size_t Hash() const;
+
  private:
   union {
     sockaddr any;

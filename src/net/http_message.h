@@ -37,10 +37,13 @@ class MessageHead {
   void Add(std::string_view name, std::uint64_t value);
 
   std::string_view text() const { return text_; }
+  // The server adds a date where there is none.
+  bool has_date() const { return has_date_; }
 
  protected:
   MessageHead() = default;
   std::string text_;
+  bool has_date_ = false;
 };
 
 class ResponseHead : public MessageHead {
@@ -57,9 +60,12 @@ class RequestHead : public MessageHead {
   // `target` is path and query, e.g. "/v1/models?x=1"; `host` the Host header's value.
   RequestHead(std::string_view method, std::string_view target, std::string_view host);
   bool is_head() const { return is_head_; }
+  // GET and the like: without a body there is no Content-Length either.
+  bool may_lack_body() const { return may_lack_body_; }
 
  private:
   bool is_head_;
+  bool may_lack_body_;
 };
 
 // "OK", "Not Found" …; "Unknown" for a status without a standard phrase.

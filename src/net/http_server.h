@@ -95,6 +95,8 @@ struct HttpServerOptions {
   // The body and content type of the server's own errors (400, 408, 413, 431, 500, 503).
   std::function<std::string(int status, std::string_view reason)> error_body;
   std::string error_content_type = "text/plain";
+  // Called with what() when a handler threw, on the connection's thread.
+  std::function<void(std::string_view what)> handler_threw;
 };
 
 class HttpServer {
@@ -113,9 +115,9 @@ class HttpServer {
 
   // Stops accepting and closes idle connections; requests in flight may finish within `drain`
   // (their answers say `Connection: close`), then their clients are declared gone and the
-  // connections closed. Blocks until all handlers have returned. Not from an I/O thread. A second
-  // call does nothing.
-  void Stop(Seconds drain);
+  // connections closed. Blocks until all handlers have returned; false when some had not 10 s after
+  // that. Not from an I/O thread.
+  bool Stop(Seconds drain);
 
  private:
   struct State;

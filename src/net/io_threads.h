@@ -17,6 +17,7 @@ template <typename T>
 using Task = boost::asio::awaitable<T, boost::asio::io_context::executor_type>;
 
 class DeadlineWheel;
+class Suspension;
 
 // One thread with its own event loop. Post and Spawn may be called from any thread, everything else
 // from this one.
@@ -31,21 +32,24 @@ class IoThread {
   int index() const { return index_; }
   // Runs `work` on this thread, soon and in order. It must not throw.
   void Post(std::function<void()> work);
+  // Likewise, and waits for it; not from an I/O thread. This is how per-thread objects are ended.
+  void Run(std::function<void()> work);
   // Starts a coroutine on this thread. An exception that leaves it ends the program.
   void Spawn(std::function<Task<void>()> body);
   // Suspends the calling coroutine; exact to the timer (no rounding to the wheel's step).
   Task<void> SleepUntil(Seconds deadline);
 
-  boost::asio::io_context& context() { return context_; }
+  boost::asio::io_context& context() { return *context_; }
   // Cheap deadlines for waits that are hardly ever reached (net/deadline_wheel.h).
   DeadlineWheel& deadlines() { return *deadlines_; }
 
  private:
-  friend class IoThreads;
+  friend class Suspension;
 
   int index_;
-  boost::asio::io_context context_;
+  std::unique_ptr<boost::asio::io_context> context_;
   std::unique_ptr<DeadlineWheel> deadlines_;
+  Suspension* sleepers_ = nullptr;  // Coroutines that sleep on this thread.
 };
 
 // A fixed number of event loops, each on its own thread. Servers and clients are made for them and

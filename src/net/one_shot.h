@@ -26,7 +26,7 @@ class Waker {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 // A value that is set once, from any thread, and awaited on `thread`. The first Set wins; later

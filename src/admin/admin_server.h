@@ -1,0 +1,36 @@
+// The operator's listener: metrics, status, health.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "gateway/gateway.h"
+#include "net/http_server.h"
+#include "telemetry/metrics.h"
+
+namespace headrace {
+
+// GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
+// can be served). On one thread of its own, so that a busy gateway can still be looked into.
+class AdminServer {
+ public:
+  // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.
+  static Result<std::unique_ptr<AdminServer>> Start(const std::string& listen, Gateway& gateway,
+                                                    const MetricsRegistry& registry);
+  ~AdminServer();
+
+  const SocketAddress& address() const { return server_->address(); }
+
+ private:
+  AdminServer(Gateway& gateway, const MetricsRegistry& registry)
+      : gateway_(gateway), registry_(registry), threads_(1) {}
+  Task<void> Handle(HttpExchange& exchange);
+
+  Gateway& gateway_;
+  const MetricsRegistry& registry_;
+  IoThreads threads_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,110 @@
+#include "admin/status_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace headrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json SloJson(const Slo& slo) {
+  Json json = Json::object();
+  if (slo.ttft) json["ttft_s"] = *slo.ttft;
+  if (slo.tpot) json["tpot_s"] = *slo.tpot;
+  if (slo.tpat) json["tpat_s"] = *slo.tpat;
+  if (slo.e2e) json["e2e_s"] = *slo.e2e;
+  if (!json.empty()) json["percentile"] = slo.percentile;
+  return json;
+}
+
+// state: "in force", "missing" (there never was one), or "stale" (the last good one is in force,
+// what is there now cannot be used).
+Json ProfileJson(const ProfileReading& reading, Seconds unix_now) {
+  Json json;
+  json["state"] = reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing";
+  json["origin"] = reading.origin;
+  if (reading.profile) {
+    json["created"] = reading.profile->created;
+    json["age_s"] = unix_now - reading.profile->created;
+    json["cost"] = reading.profile->cost;
+    json["slo"] = SloJson(reading.profile->slo);
+  }
+  if (!reading.error.empty()) json["error"] = reading.error;
+  json["faults"] = Json::array();
+  for (const ProfileFault& fault : reading.faults) json["faults"].push_back(fault.message);
+  return json;
+}
+
+Json EndpointJson(const RouterStatus::EndpointStatus& endpoint) {
+  Json json;
+  json["address"] = endpoint.address;
+  json["up"] = endpoint.up;
+  if (endpoint.retired) json["retired"] = true;
+  json["in_flight"] = endpoint.in_flight;
+  json["load"] = endpoint.load;
+  json["seconds_per_token"] = endpoint.normalized_latency;
+  return json;
+}
+
+Json QueueJson(const RouterStatus& status) {
+  Json json;
+  json["length"] = status.waiting;
+  json["bytes"] = status.queue_bytes;
+  json["sub_queues"] = Json::array();
+  for (const auto& queue : status.sub_queues) {
+    json["sub_queues"].push_back({{"prompt_tokens", queue.prompt_tokens},
+                                  {"output_tokens", queue.output_tokens},
+                                  {"length", queue.length}});
+  }
+  return json;
+}
+
+Json ModelJson(const ModelConfig& config, ServedModel& model,
+               const std::vector<ProfileStatus>& profiles, Seconds unix_now) {
+  const RouterStatus status = model.router.Status();
+  Json json;
+  json["name"] = config.name;
+  json["policy"] = config.policy;
+  if (config.slo) json["slo"] = SloJson(*config.slo);
+  json["in_flight"] = status.running;
+  json["queue"] = QueueJson(status);
+  json["learned_lengths"] = status.learned_lengths;
+  {
+    const std::lock_guard lock(model.estimator_mutex);
+    json["prompt"] = {{"tokens_per_byte", model.estimator.tokens_per_byte()},
+                      {"tokens_per_request", model.estimator.tokens_per_request()}};
+  }
+  json["deployments"] = Json::array();
+  for (const auto& deployment : status.deployments) {
+    Json entry;
+    entry["name"] = deployment.name;
+    for (const ProfileStatus& profile : profiles) {
+      if (profile.model == config.name && profile.deployment == deployment.name) {
+        entry["profile"] = ProfileJson(profile.reading, unix_now);
+      }
+    }
+    entry["endpoints"] = Json::array();
+    for (const auto& endpoint : deployment.endpoints) {
+      entry["endpoints"].push_back(EndpointJson(endpoint));
+    }
+    json["deployments"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string StatusJson(const Gateway& gateway, Seconds unix_now) {
+  const auto profiles = gateway.Profiles();
+  Json json;
+  json["version"] = HEADRACE_VERSION;
+  json["ready"] = gateway.Ready();
+  json["models"] = Json::array();
+  for (std::size_t i = 0; i < gateway.models().size(); ++i) {
+    json["models"].push_back(
+        ModelJson(gateway.config().models[i], *gateway.models()[i], profiles, unix_now));
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace headrace

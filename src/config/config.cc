@@ -1,0 +1,74 @@
+#include "config/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <exception>
+#include <filesystem>
+#include <utility>
+
+#include "config/config_reader.h"
+#include "config/config_schema.h"
+
+namespace headrace {
+namespace {
+
+// The text's only document. A fault of YAML itself ends the reading: what follows it means nothing.
+std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() == 1) return documents.front();
+    if (documents.size() > 1) {
+      reader.Fault(
+          documents[1].Mark(),
+          "a second YAML document begins here; keep one and remove the `---` between them");
+      return std::nullopt;
+    }
+    return YAML::Node();
+  } catch (const YAML::Exception& error) {
+    reader.Fault(error.mark, "this is not valid YAML (" + error.msg +
+                                 "); check the indentation, the brackets and the quotes here and "
+                                 "on the line before");
+  } catch (const std::exception& error) {
+    reader.Fault(YAML::Mark::null_mark(), "this is not valid YAML (" + std::string(error.what()) +
+                                              "); write it as in docs/configuration.md");
+  }
+  return std::nullopt;
+}
+
+// Relative to the folder of the configuration file, which is not looked at.
+std::string ResolvePath(const std::string& path, const std::string& file_name) {
+  return (std::filesystem::path(file_name).parent_path() / path).lexically_normal().string();
+}
+
+}  // namespace
+
+Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
+                          std::span<const std::string_view> policies) {
+  ConfigReader reader(file_name);
+  Config config;
+  if (const auto root = ParseYaml(text, reader)) {
+    ConfigSchema(policies).Read(config, {*root, root->Mark()}, reader);
+  }
+  if (reader.faults() > 0) return Fail(reader.FaultText());
+
+  config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
+  for (ModelConfig& model : config.models) {
+    for (DeploymentConfig& deployment : model.deployments) {
+      // A name may hold a slash (`meta-llama/…`): only a profile that was given can be a path.
+      if (deployment.profile.empty()) {
+        deployment.profile = deployment.name;
+      } else if (deployment.profile.find('/') != std::string::npos) {
+        deployment.profile = ResolvePath(deployment.profile, file_name);
+      }
+    }
+  }
+  return config;
+}
+
+std::vector<std::string> ChangesThatNeedRestart(const Config& before, const Config& after) {
+  std::vector<std::string> changed;
+  ConfigSchema({}).CompareForRestart(before, after, "", changed);
+  return changed;
+}
+
+}  // namespace headrace

@@ -1,0 +1,135 @@
+#include "config/config_reader.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "config/option_form.h"
+
+namespace headrace {
+namespace {
+
+// yaml-cpp counts from 0 and marks an empty text with −1.
+int LineOf(const YAML::Mark& mark) { return std::max(mark.line, 0) + 1; }
+
+std::string_view KindOf(const YAML::Node& node) {
+  switch (node.Type()) {
+    case YAML::NodeType::Scalar:
+      return "a single value";
+    case YAML::NodeType::Sequence:
+      return "a list";
+    case YAML::NodeType::Map:
+      return "a group of options";
+    default:
+      return "nothing";
+  }
+}
+
+}  // namespace
+
+void ConfigReader::Fault(const YAML::Mark& mark, std::string sentence) {
+  faults_.emplace(LineOf(mark), std::move(sentence));
+}
+
+std::string ConfigReader::FaultText() const {
+  std::string text;
+  for (const auto& [line, sentence] : faults_) {
+    if (!text.empty()) text += '\n';
+    text += file_name_ + ":" + std::to_string(line) + ": " + sentence;
+  }
+  return text;
+}
+
+std::string ConfigReader::PathOf(std::string_view name) const {
+  if (path_.empty() || name.starts_with('[')) return path_ + std::string(name);
+  return path_ + "." + std::string(name);
+}
+
+std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
+    const LocatedNode& node, std::span<const std::string_view> names) {
+  std::vector<Child> children;
+  if (node.yaml.IsNull()) return children;
+  if (!node.yaml.IsMap()) {
+    const std::string what = path_.empty() ? "the configuration" : path_;
+    Fault(node.mark, what + " has to be a group of options and is " +
+                         std::string(KindOf(node.yaml)) + "; write options like `" +
+                         std::string(names.front()) + ": …` in it");
+    return std::nullopt;
+  }
+  std::map<std::string, int> first_line;
+  for (const auto& option : node.yaml) {
+    const YAML::Node& key = option.first;
+    const std::string name = key.IsScalar() ? key.Scalar() : "";
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      Fault(key.Mark(), "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
+      continue;
+    }
+    const auto [seen, fresh] = first_line.emplace(name, LineOf(key.Mark()));
+    if (!fresh) {
+      Fault(key.Mark(), PathOf(name) + " is given twice, first on line " +
+                            std::to_string(seen->second) + "; remove one of the two");
+      continue;
+    }
+    const YAML::Node& value = option.second;
+    children.push_back({static_cast<std::size_t>(found - names.begin()),
+                        {value, value.IsNull() ? key.Mark() : value.Mark()}});
+  }
+  return children;
+}
+
+std::optional<std::vector<LocatedNode>> ConfigReader::Items(const LocatedNode& node,
+                                                            std::string_view name,
+                                                            std::string_view example) {
+  const std::string mend = "; write at least one item like `" + std::string(example) + "`";
+  if (!node.yaml.IsSequence() && !node.yaml.IsNull()) {
+    Fault(node.mark,
+          PathOf(name) + " has to be a list and is " + std::string(KindOf(node.yaml)) + mend);
+    return std::nullopt;
+  }
+  if (node.yaml.size() == 0) {
+    Fault(node.mark, PathOf(name) + " is empty" + mend);
+    return std::nullopt;
+  }
+  std::vector<LocatedNode> items;
+  for (const YAML::Node& item : node.yaml) items.push_back({item, item.Mark()});
+  return items;
+}
+
+std::optional<std::string> ConfigReader::Scalar(const LocatedNode& node, std::string_view name,
+                                                std::string_view example) {
+  if (node.yaml.IsScalar()) return node.yaml.Scalar();
+  Fault(node.mark, PathOf(name) + " has to be a single value and is " +
+                       std::string(KindOf(node.yaml)) + "; write one like `" +
+                       std::string(example) + "`");
+  return std::nullopt;
+}
+
+void ConfigReader::RequireUnique(const std::string& scope, const std::string& value,
+                                 const YAML::Mark& mark, std::string_view name) {
+  const auto [seen, fresh] = lines_of_values_.emplace(std::pair(scope, value), LineOf(mark));
+  if (fresh) return;
+  Fault(mark, PathOf(name) + " " + Quote(value) + " is used already on line " +
+                  std::to_string(seen->second) + "; remove one or write another");
+}
+
+YAML::Mark MarkOf(const LocatedNode& group, const std::string& option) {
+  if (group.yaml.IsMap()) {
+    const YAML::Node& yaml = group.yaml;  // Const, or yaml-cpp would add what it does not find.
+    if (const YAML::Node child = yaml[option]) return child.Mark();
+  }
+  return group.mark;
+}
+
+std::string Quote(std::string_view text) {
+  constexpr std::size_t kLongest = 80;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    // Not in the middle of a character of several bytes.
+    if (quoted.size() > kLongest && (c & 0xc0) != 0x80) return quoted + "…\"";
+    quoted += std::iscntrl(c & 0xff) != 0 ? '?' : c;
+  }
+  return quoted + "\"";
+}
+
+}  // namespace headrace

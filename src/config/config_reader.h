@@ -1,0 +1,86 @@
+// Walks the YAML text and collects every fault with its line.
+#pragma once
+
+#include <yaml-cpp/yaml.h>
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace headrace {
+
+// A piece of the text and where it stands. yaml-cpp marks an empty value where the next thing
+// begins, so an empty one is marked with its option's name.
+struct LocatedNode {
+  YAML::Node yaml;
+  YAML::Mark mark;
+};
+
+// Lives for the reading of one text; the option groups (option_group.h) drive it. It knows where in
+// the tree of options they are, so that a sentence can name the option in full.
+class ConfigReader {
+ public:
+  explicit ConfigReader(std::string file_name) : file_name_(std::move(file_name)) {}
+
+  // `sentence` ends with the mend and has no full stop.
+  void Fault(const YAML::Mark& mark, std::string sentence);
+  std::size_t faults() const { return faults_.size(); }
+  // `file:line: sentence`, a line each, in the order of the lines.
+  std::string FaultText() const;
+
+  // While it lives, names are those inside `name`.
+  class Inside {
+   public:
+    Inside(ConfigReader& reader, const std::string& name) : reader_(reader), before_(reader.path_) {
+      reader.path_ = reader.PathOf(name);
+    }
+    ~Inside() { reader_.path_ = before_; }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    ConfigReader& reader_;
+    std::string before_;
+  };
+  // `models[0].name` for `name` inside the first model.
+  std::string PathOf(std::string_view name) const;
+  const std::string& path() const { return path_; }
+
+  struct Child {
+    std::size_t option;  // Its place in `names`.
+    LocatedNode node;
+  };
+  // The options of a group that the text gives, without the unknown and the repeated ones (a fault
+  // each). Nullopt, with a fault, when the node is no group. A group without anything in it is as
+  // good as none.
+  std::optional<std::vector<Child>> Children(const LocatedNode& node,
+                                             std::span<const std::string_view> names);
+  // Nullopt, with a fault, when the node is no list or has no items. `example` is one item.
+  std::optional<std::vector<LocatedNode>> Items(const LocatedNode& node, std::string_view name,
+                                                std::string_view example);
+  // Nullopt, with a fault, when the node is no single value.
+  std::optional<std::string> Scalar(const LocatedNode& node, std::string_view name,
+                                    std::string_view example);
+
+  // A fault when the same value was given before under the same `scope`.
+  void RequireUnique(const std::string& scope, const std::string& value, const YAML::Mark& mark,
+                     std::string_view name);
+
+ private:
+  std::string file_name_;
+  std::string path_;
+  std::multimap<int, std::string> faults_;  // By line; equal lines in the order found.
+  std::map<std::pair<std::string, std::string>, int> lines_of_values_;
+};
+
+// Where a group's option stands, or the group when the text does not give it.
+YAML::Mark MarkOf(const LocatedNode& group, const std::string& option);
+
+// A text from the file within a sentence: quoted, on one line and not too long.
+std::string Quote(std::string_view text);
+
+}  // namespace headrace

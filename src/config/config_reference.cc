@@ -1,0 +1,127 @@
+// Writes docs/configuration.md from the declarations in config_schema.cc.
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+#include "config/config_schema.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::size_t kCommentColumns = 90;
+
+constexpr std::string_view kIntroduction =
+    R"(<!-- Generated (`make docs`, `headrace config reference`). Do not edit. -->
+# Configuration
+
+`headrace serve --config FILE` reads one YAML file. `headrace config check FILE` reads it the same
+way and says every fault it finds, with its line and the mend, without starting anything.
+
+Every option but those marked *required* may be left out. An option that is not listed here is an
+error. What is written how:
+
+| type | example | |
+|---|---|---|
+| duration | `50ms`, `2s`, `10m` | a number and one of `us`, `ms`, `s`, `m`, `h`, `d`; only `0` needs no unit |
+| size | `64KiB`, `32MiB`, `1GiB` | a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`; without a unit, bytes |
+| share | `0.9`, `90%` | both are the same |
+| address | `127.0.0.1:8080`, `engine-3:8000`, `"[::1]:8080"` | host and port; `":8080"` to listen on all addresses |
+| path | `profiles` | relative to the configuration file's folder |
+
+The column *restart* says which options need a restart of the gateway to change.
+
+## Smallest example
+
+```yaml
+models:
+  - name: llama2-7b
+    deployments:
+      - { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }
+```
+
+## Every option
+
+```yaml
+)";
+
+void WriteComment(const std::string& prose, const std::string& indent, std::string& out) {
+  std::string line;
+  std::size_t at = 0;
+  while (at < prose.size()) {
+    const std::size_t end = std::min(prose.find(' ', at), prose.size());
+    const std::string word = prose.substr(at, end - at);
+    if (!line.empty() && indent.size() + line.size() + word.size() + 3 > kCommentColumns) {
+      out += indent + "# " + line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  if (!line.empty()) out += indent + "# " + line + "\n";
+}
+
+// The example: each option with its prose above it. `bullet` stands before the first option, in
+// place of the last two columns of the indent.
+void WriteExample(const std::vector<OptionDoc>& docs, const std::string& indent, bool bullet,
+                  std::string& out) {
+  for (const OptionDoc& doc : docs) {
+    const bool nested = !doc.children.empty();
+    if (indent.empty() && nested) out += '\n';
+    const std::string outer = bullet ? indent.substr(2) : indent;
+    WriteComment(doc.prose, outer, out);
+    out += outer + (bullet ? "- " : "") + doc.name + ":" + (nested ? "" : " " + doc.example) + "\n";
+    bullet = false;
+    const bool list = doc.kind == OptionDoc::Kind::kGroups;
+    if (nested) WriteExample(doc.children, indent + (list ? "    " : "  "), list, out);
+  }
+}
+
+std::string Escape(std::string text) {
+  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) {
+    text.insert(at, "\\");
+  }
+  return text;
+}
+
+std::string DefaultOf(const OptionDoc& doc) {
+  if (doc.required) return "*required*";
+  return doc.fallback.empty() ? "–" : "`" + doc.fallback + "`";
+}
+
+// One table for the values of a group, then a heading and a table for each group inside it.
+void WriteTables(const std::vector<OptionDoc>& docs, const std::string& path, std::string& out) {
+  out += "| option | type | default | restart | meaning |\n|---|---|---|---|---|\n";
+  for (const OptionDoc& doc : docs) {
+    if (!doc.children.empty()) {
+      const bool list = doc.kind == OptionDoc::Kind::kGroups;
+      out += "| `" + doc.name + "` | " + (list ? "list of groups" : "group") + " | " +
+             (doc.required ? "*required*" : "–") + " | " + (doc.restart ? "yes" : "") + " | " +
+             Escape(doc.prose) + " See below. |\n";
+      continue;
+    }
+    out += "| `" + doc.name + "` | " + doc.type +
+           (doc.bounds.empty() ? "" : ": " + Escape(doc.bounds)) + " | " + DefaultOf(doc) + " | " +
+           (doc.restart ? "yes" : "") + " | " + Escape(doc.prose) + " |\n";
+  }
+  for (const OptionDoc& doc : docs) {
+    if (doc.children.empty()) continue;
+    const std::string inner = path + doc.name + (doc.kind == OptionDoc::Kind::kGroups ? "[]" : "");
+    out += "\n### `" + inner + "`\n\n" + doc.prose + "\n\n";
+    WriteTables(doc.children, inner + ".", out);
+  }
+}
+
+}  // namespace
+
+std::string ConfigReferenceMarkdown() {
+  const OptionGroup<Config> schema = ConfigSchema({});
+  std::string out(kIntroduction);
+  WriteExample(schema.Docs(), "", false, out);
+  out += "```\n\n## Meaning and bounds\n\n";
+  WriteTables(schema.Docs(), "", out);
+  return out;
+}
+
+}  // namespace headrace

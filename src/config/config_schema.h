@@ -1,0 +1,15 @@
+// All options of the configuration file.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "config/config.h"
+#include "config/option_group.h"
+
+namespace headrace {
+
+// The root of the tree. `policies` are the names that a model's policy may have.
+OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies);
+
+}  // namespace headrace

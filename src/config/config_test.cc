@@ -1,0 +1,361 @@
+#include "config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+
+namespace headrace {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::array<std::string_view, 3> kPolicies = {"slo", "least-request", "random"};
+
+Result<Config> Load(std::string_view text) { return LoadConfig(text, "h.yaml", kPolicies); }
+
+// The faults of a text, a line each.
+std::vector<std::string> FaultsOf(std::string_view text) {
+  const Result<Config> config = Load(text);
+  std::vector<std::string> lines;
+  if (config) return lines;
+  std::istringstream stream(config.error().message);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// The least that a configuration needs, for tests about something else; three lines.
+constexpr std::string_view kModels = R"(models:
+  - name: m
+    deployments: [{ name: d, endpoints: [127.0.0.1:1] }]
+)";
+
+std::string WithModels(std::string_view text) { return std::string(kModels) + std::string(text); }
+
+TEST(Config, ReadsTheShapeThatTheReadmeShows) {
+  const Result<Config> config = LoadConfig(R"(
+listen: 127.0.0.1:8081
+admin: "[::1]:9091"
+profiles: { directory: profiles }
+models:
+  - name: llama2-7b
+    policy: least-request
+    slo: { tpat: 50ms, percentile: 99 }
+    deployments:
+      - { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }
+      - { name: llama2-7b-l20, endpoints: [127.0.0.1:9002, 127.0.0.1:9003] }
+)",
+                                           "/etc/headrace/h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen, "127.0.0.1:8081");
+  EXPECT_EQ(config->admin, "[::1]:9091");
+  EXPECT_EQ(config->profiles.directory, "/etc/headrace/profiles");
+  ASSERT_EQ(config->models.size(), 1U);
+  const ModelConfig& model = config->models[0];
+  EXPECT_EQ(model.name, "llama2-7b");
+  EXPECT_EQ(model.policy, "least-request");
+  ASSERT_TRUE(model.slo);
+  EXPECT_EQ(model.slo->tpat, 0.05);
+  EXPECT_EQ(model.slo->percentile, 99);
+  EXPECT_FALSE(model.slo->ttft);
+  ASSERT_EQ(model.deployments.size(), 2U);
+  EXPECT_EQ(model.deployments[1].profile, "llama2-7b-l20");
+  EXPECT_THAT(model.deployments[1].endpoints, ElementsAre("127.0.0.1:9002", "127.0.0.1:9003"));
+}
+
+TEST(Config, LeftOutOptionsHaveTheirDefaults) {
+  const Result<Config> config = Load(kModels);
+  ASSERT_TRUE(config) << config.error().message;
+  Config expected;
+  expected.models = config->models;
+  EXPECT_EQ(*config, expected);
+  ModelConfig model;
+  model.name = "m";
+  model.deployments = config->models[0].deployments;
+  EXPECT_EQ(config->models[0], model);
+  EXPECT_EQ(config->models[0].deployments[0].max_in_flight, DeploymentConfig().max_in_flight);
+}
+
+TEST(Config, AGroupWithNothingInItIsAsGoodAsNone) {
+  const Result<Config> config = Load(WithModels("limits:\n  # body: 1MiB\nlog: {}\n"));
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->limits, LimitsConfig());
+}
+
+TEST(Config, ReadsEveryGroup) {
+  const Result<Config> config = Load(R"(
+threads: 4
+log: { level: warning, format: json }
+limits: { body: 1MiB, header: 8KiB, connections: 7 }
+timeouts: { connect: 1s, request: 2m, first_byte: 3s, idle: 4s, client_idle: 5s, client_stall: 6s, drain: 0 }
+health: { path: /ping, interval: 9s, timeout: 8s, failures: 3 }
+profiles: { directory: /var/p, max_age: 30d }
+models:
+  - name: m
+    queue: { max_length: 5, max_bytes: 2MiB, timeout: 7s }
+    length: { estimate: quantile, quantile: 95%, window: 1h, prior: 200 }
+    deployments:
+      - { name: d, profile: other/a10.json, max_in_flight: 9, endpoints: ["engine-1:80"] }
+)");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->threads, 4);
+  EXPECT_EQ(config->log, (LogConfig{LogConfig::Level::kWarning, LogConfig::Format::kJson}));
+  EXPECT_EQ(config->limits, (LimitsConfig{1 << 20, 8 << 10, 7}));
+  EXPECT_EQ(config->timeouts, (TimeoutsConfig{1, 120, 3, 4, 5, 6, 0}));
+  EXPECT_EQ(config->health, (HealthConfig{"/ping", 9, 8, 3}));
+  EXPECT_EQ(config->profiles, (ProfilesConfig{"/var/p", 30.0 * 86400}));
+  EXPECT_EQ(config->models[0].queue, (QueueConfig{5, 2 << 20, 7}));
+  EXPECT_EQ(config->models[0].length,
+            (LengthConfig{LengthConfig::Estimate::kQuantile, 0.95, 3600, 200}));
+  EXPECT_EQ(config->models[0].deployments[0].max_in_flight, 9);
+}
+
+TEST(Config, PathsAreRelativeToTheFilesFolder) {
+  const std::string text = R"(
+profiles: { directory: ../p }
+models:
+  - name: org/m
+    deployments:
+      - { name: org/d1, endpoints: [e:1] }
+      - { name: d2, profile: a10, endpoints: [e:2] }
+      - { name: d3, profile: ./a10.json, endpoints: [e:3] }
+      - { name: d4, profile: /abs/a10.json, endpoints: [e:4] }
+)";
+  const Result<Config> config = LoadConfig(text, "conf/site/h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->profiles.directory, "conf/p");
+  const auto& deployments = config->models[0].deployments;
+  EXPECT_EQ(deployments[0].profile, "org/d1");
+  EXPECT_EQ(deployments[1].profile, "a10");
+  EXPECT_EQ(deployments[2].profile, "conf/site/a10.json");
+  EXPECT_EQ(deployments[3].profile, "/abs/a10.json");
+}
+
+TEST(Config, ReportsEveryFaultOfTheFileWithItsLine) {
+  EXPECT_THAT(
+      FaultsOf(R"(listen: 127.0.0.1
+limts: { body: 1MiB }
+limits: { body: 32MB, connections: 0 }
+timeouts:
+  connect: 5
+  request: [1s]
+log: { level: infos }
+models:
+  - name: a
+    policy: least-requst
+    slo: { ttft: 1 hour }
+    deployments: []
+  - nam: b
+    deployments:
+      - endpoints: [http://x:1, y]
+)"),
+      ElementsAre(
+          HasSubstr("h.yaml:1: listen is \"127.0.0.1\", which has no port; write host:port"),
+          HasSubstr("h.yaml:2: the option \"limts\" is not known; did you mean limits?"),
+          HasSubstr("h.yaml:3: limits.body is \"32MB\", which is not a size; write it like 64KiB"),
+          HasSubstr("h.yaml:3: limits.connections is \"0\", which is out of bounds; 1 to 1000000"),
+          HasSubstr("h.yaml:5: timeouts.connect is \"5\", which has no unit; write 5ms, 5s or 5m"),
+          HasSubstr("h.yaml:6: timeouts.request has to be a single value and is a list; write"),
+          HasSubstr("h.yaml:7: log.level is \"infos\", which is not known; did you mean info?"),
+          HasSubstr("h.yaml:10: models[0].policy is \"least-requst\", which is not known; did you "
+                    "mean least-request?"),
+          HasSubstr("h.yaml:11: models[0].slo.ttft is \"1 hour\", which is not a duration"),
+          HasSubstr("h.yaml:12: models[0].deployments is empty; write at least one item like"),
+          HasSubstr("h.yaml:13: the option \"models[1].nam\" is not known; did you mean name?"),
+          HasSubstr("h.yaml:13: models[1] has no \"name\"; add it, like `name: llama2-7b`"),
+          HasSubstr("h.yaml:15: models[1].deployments[0].endpoints is \"http://x:1\", which is a "
+                    "URL; write host:port"),
+          HasSubstr("h.yaml:15: models[1].deployments[0].endpoints is \"y\", which has no port"),
+          HasSubstr("h.yaml:15: models[1].deployments[0] has no \"name\"; add it")));
+}
+
+TEST(Config, NamesWhatIsPossibleWhenNothingIsNear) {
+  EXPECT_THAT(
+      FaultsOf(WithModels("log: { colour: red }\n")),
+      ElementsAre("h.yaml:4: the option \"log.colour\" is not known; choose one of level or "
+                  "format"));
+}
+
+TEST(Config, RefusesWhatIsGivenTwice) {
+  EXPECT_THAT(
+      FaultsOf(WithModels("threads: 1\nthreads: 2\n")),
+      ElementsAre("h.yaml:5: threads is given twice, first on line 4; remove one of the two"));
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    deployments:
+      - { name: d, endpoints: [e:1] }
+      - { name: d, endpoints: [e:2, e:2] }
+  - name: m
+    deployments:
+      - { name: d, endpoints: [e:1] }
+)"),
+              ElementsAre(HasSubstr("h.yaml:5: models[0].deployments[1].name \"d\" is used already "
+                                    "on line 4"),
+                          HasSubstr("h.yaml:5: models[0].deployments[1].endpoints \"e:2\" is used "
+                                    "already on line 5"),
+                          HasSubstr("h.yaml:6: models[1].name \"m\" is used already on line 2"),
+                          HasSubstr("h.yaml:8: models[1].deployments[0].endpoints \"e:1\" is used "
+                                    "already on line 4")));
+}
+
+TEST(Config, TwoModelsMayNameTheirDeploymentsAlike) {
+  EXPECT_THAT(FaultsOf(R"(models:
+  - { name: m, deployments: [{ name: a10, endpoints: [e:1] }] }
+  - { name: n, deployments: [{ name: a10, endpoints: [e:2] }] }
+)"),
+              IsEmpty());
+}
+
+TEST(Config, RefusesValuesOfTheWrongKind) {
+  EXPECT_THAT(FaultsOf("- a\n"), ElementsAre(HasSubstr("h.yaml:1: the configuration has to be a "
+                                                       "group of options and is a list")));
+  EXPECT_THAT(
+      FaultsOf("models: { name: m }\n"),
+      ElementsAre(HasSubstr("h.yaml:1: models has to be a list and is a group of options")));
+  EXPECT_THAT(FaultsOf("models: [m]\n"),
+              ElementsAre(HasSubstr("h.yaml:1: models[0] has to be a group of options and is a "
+                                    "single value")));
+  EXPECT_THAT(FaultsOf(WithModels("threads:\n")),
+              ElementsAre(HasSubstr("h.yaml:4: threads has to be a single value and is nothing; "
+                                    "write one like `threads: 0`")));
+  EXPECT_THAT(FaultsOf(WithModels("[a]: 1\n")), ElementsAre(HasSubstr("h.yaml:4: the option")));
+}
+
+TEST(Config, AnEmptyTextLacksItsModels) {
+  for (const char* text : {"", "\n# nothing\n", "---\n"}) {
+    EXPECT_THAT(FaultsOf(text), ElementsAre(HasSubstr("the configuration has no \"models\"")));
+  }
+}
+
+TEST(Config, OptionsHaveToAgree) {
+  EXPECT_THAT(FaultsOf(WithModels("health: { interval: 1s,\n  timeout: 2s }\n")),
+              ElementsAre("h.yaml:5: health.timeout (2s) is longer than interval (1s); shorten it "
+                          "or lengthen the interval"));
+  EXPECT_THAT(FaultsOf(WithModels("listen: a:1\nadmin: a:1\n")),
+              ElementsAre(HasSubstr("h.yaml:5: admin is the same address as listen")));
+  EXPECT_THAT(FaultsOf(WithModels("listen: a:0\nadmin: a:0\n")), IsEmpty());
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    slo: { percentile: 99 }
+    deployments: [{ name: d, endpoints: [e:1] }]
+)"),
+              ElementsAre(HasSubstr("h.yaml:3: models[0].slo promises nothing; set at least one")));
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    queue: { max_bytes: 1MiB }
+    deployments: [{ name: d, endpoints: [e:1] }]
+)"),
+              ElementsAre(HasSubstr("h.yaml:3: models[0].queue.max_bytes (1MiB) is less than "
+                                    "limits.body (32MiB)")));
+}
+
+TEST(Config, ChecksAddresses) {
+  for (const char* good : {"1.2.3.4:80", "engine-3.gpu_pool.svc:8000", "\"[::1]:8000\""}) {
+    EXPECT_THAT(FaultsOf("models: [{ name: m, deployments: [{ name: d, endpoints: [" +
+                         std::string(good) + "] }] }]"),
+                IsEmpty());
+  }
+  for (const char* bad : {"\":80\"", "a", "\"a:\"", "a:0", "a:65536", "a:-1", "\"::1:80\"",
+                          "a b:80", "http://a:80", "a:80/v1", "\"[x]:80\"", "\"\""}) {
+    EXPECT_THAT(FaultsOf("models: [{ name: m, deployments: [{ name: d, endpoints: [" +
+                         std::string(bad) + "] }] }]"),
+                ElementsAre(HasSubstr("write host:port")))
+        << bad;
+  }
+  EXPECT_THAT(FaultsOf(WithModels("listen: \":8080\"\nadmin: \"[::]:0\"\n")), IsEmpty());
+}
+
+TEST(Config, YamlFaultsHaveALineToo) {
+  EXPECT_THAT(FaultsOf("listen: a:1\nlimits: { body: 1MiB\nthreads: 3\n"),
+              ElementsAre(HasSubstr("this is not valid YAML")));
+  EXPECT_THAT(FaultsOf("listen: a:1\n\tthreads: 3\n"),
+              ElementsAre(HasSubstr("h.yaml:2: this is not valid YAML")));
+  EXPECT_THAT(FaultsOf(WithModels("---\nthreads: 1\n")),
+              ElementsAre(HasSubstr("h.yaml:5: a second YAML document begins here")));
+  EXPECT_THAT(FaultsOf("models: *nowhere\n"),
+              ElementsAre(HasSubstr("h.yaml:1: this is not valid YAML")));
+}
+
+TEST(Config, WhateverTheTextItIsReadOrRefusedWithLines) {
+  // Damages the reference's example in one to four places.
+  const std::string reference = ConfigReferenceMarkdown();
+  const std::size_t begin = reference.find("```yaml\n", reference.find("## Every option")) + 8;
+  const std::string example = reference.substr(begin, reference.find("```", begin) - begin);
+  ASSERT_TRUE(Load(example)) << Load(example).error().message;
+  Rng rng(3);
+  constexpr std::string_view kBytes = "{}[]:,-#'\"&*!|>%@`\n\t 0a\xff\x01";
+  for (int i = 0; i < 3'000; ++i) {
+    std::string text = example;
+    for (std::uint64_t n = rng.Below(4) + 1; n > 0; --n) {
+      const std::size_t at = rng.Below(text.size());
+      if (rng.Below(2) == 0) {
+        text[at] = kBytes[rng.Below(kBytes.size())];
+      } else {
+        text.erase(at, rng.Below(60));
+      }
+    }
+    for (const std::string& fault : FaultsOf(text)) {
+      ASSERT_THAT(fault, HasSubstr("h.yaml:")) << text;
+    }
+  }
+}
+
+TEST(Config, KnowsWhichChangesNeedARestart) {
+  const Result<Config> before = Load(kModels);
+  ASSERT_TRUE(before);
+  EXPECT_THAT(ChangesThatNeedRestart(*before, *before), IsEmpty());
+
+  Config after = *before;
+  after.log.level = LogConfig::Level::kDebug;
+  after.models[0].deployments[0].endpoints.push_back("e:9");
+  after.models[0].deployments.push_back({.name = "d2", .profile = "d2", .endpoints = {"e:10"}});
+  EXPECT_THAT(ChangesThatNeedRestart(*before, after), IsEmpty());
+
+  after.listen = "127.0.0.1:1";
+  after.limits.body = 1;
+  after.models[0].slo.emplace().ttft = 1.0;
+  after.models[0].queue.timeout = 1;
+  EXPECT_THAT(
+      ChangesThatNeedRestart(*before, after),
+      ElementsAre("listen", "limits.body", "models[m].slo.ttft", "models[m].queue.timeout"));
+
+  after = *before;
+  after.models[0].name = "renamed";
+  EXPECT_THAT(ChangesThatNeedRestart(*before, after), ElementsAre("models"));
+}
+
+TEST(ConfigReference, TheCommittedFileIsCurrent) {
+  const std::string path = "docs/configuration.md";
+  if (std::getenv("HEADRACE_UPDATE_DOCS") != nullptr)
+    std::ofstream(path) << ConfigReferenceMarkdown();
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), ConfigReferenceMarkdown())
+      << path << " is stale: `make docs` writes it anew";
+}
+
+TEST(ConfigReference, ItsExamplesAreValid) {
+  const std::string reference = ConfigReferenceMarkdown();
+  int examples = 0;
+  for (std::size_t at = 0; (at = reference.find("```yaml\n", at)) != std::string::npos;
+       ++examples) {
+    at += 8;
+    const std::string example = reference.substr(at, reference.find("```", at) - at);
+    EXPECT_THAT(FaultsOf(example), IsEmpty()) << example;
+  }
+  EXPECT_EQ(examples, 2);
+}
+
+}  // namespace
+}  // namespace headrace

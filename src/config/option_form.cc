@@ -1,0 +1,176 @@
+#include "config/option_form.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "config/nearest_name.h"
+#include "config/quantity.h"
+#include "profile/text.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::size_t kLongestText = 256;
+
+// A form for a number within bounds.
+template <typename V, typename Parse, typename Print>
+OptionForm<V> BoundedForm(std::string type, V low, V high, Parse parse, Print print) {
+  OptionForm<V> form;
+  form.type = std::move(type);
+  form.bounds = print(low) + " to " + print(high);
+  form.print = print;
+  form.parse = [=, bounds = form.bounds](std::string_view text) -> Result<V> {
+    const auto value = parse(text);
+    if (!value) return tl::unexpected<Error>(value.error());
+    if (!(*value >= low && *value <= high)) {
+      return Fail("is out of bounds; " + bounds + " is allowed");
+    }
+    return static_cast<V>(*value);
+  };
+  return form;
+}
+
+OptionForm<std::string> StringForm(std::string type,
+                                   std::function<Result<std::string>(std::string_view)> parse) {
+  OptionForm<std::string> form;
+  form.type = std::move(type);
+  form.parse = std::move(parse);
+  form.print = [](const std::string& text) { return text; };
+  return form;
+}
+
+// Empty when the text may stand in an option, else the rest of the sentence.
+std::string WhyNotText(std::string_view text) {
+  if (text.empty()) return "is empty; write a text or leave the option out";
+  if (text.size() > kLongestText) return "is longer than 256 bytes; write a shorter text";
+  const bool control =
+      std::any_of(text.begin(), text.end(), [](char c) { return std::iscntrl(c & 0xff) != 0; });
+  return control ? "holds a line break or another control character; remove it" : "";
+}
+
+bool IsHostName(std::string_view host) {
+  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
+    return std::isalnum(c & 0xff) != 0 || c == '.' || c == '-' || c == '_';
+  });
+}
+
+bool IsIpv6(std::string_view host) {
+  return std::count(host.begin(), host.end(), ':') >= 2 &&
+         std::all_of(host.begin(), host.end(),
+                     [](char c) { return std::isxdigit(c & 0xff) != 0 || c == ':' || c == '.'; });
+}
+
+// Checks `host:port`; the mend of every fault is the same example.
+Result<std::string> ParseAddress(std::string_view text, bool listen) {
+  const std::string mend =
+      listen ? "; write host:port like 127.0.0.1:8080, [::1]:8080 or :8080"
+             : "; write host:port like 10.0.0.7:8000, engine-3:8000 or [::1]:8000";
+  if (text.find("://") != std::string_view::npos) return Fail("is a URL" + mend);
+  if (text.find('/') != std::string_view::npos) return Fail("has a path" + mend);
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return Fail("has no port" + mend);
+
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    if (!IsIpv6(host.substr(1, host.size() - 2))) return Fail("holds no IPv6 address" + mend);
+  } else if (host.find(':') != std::string_view::npos) {
+    return Fail("is not clear about where the port begins" + mend);
+  } else if (host.empty() ? !listen : !IsHostName(host)) {
+    return Fail("has no valid host" + mend);
+  }
+
+  const Result<std::int64_t> port = ParseInteger(text.substr(colon + 1));
+  if (!port || *port < 0 || *port > 65535) return Fail("has no port from 1 to 65535" + mend);
+  if (*port == 0 && !listen) return Fail("has port 0, which nothing can listen on" + mend);
+  return std::string(text);
+}
+
+}  // namespace
+
+OptionForm<Seconds> DurationForm(Seconds low, Seconds high) {
+  return BoundedForm<Seconds>("duration", low, high, ParseDuration, WriteDuration);
+}
+
+OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high) {
+  return BoundedForm<std::size_t>("size", low, high, ParseSize, WriteSize);
+}
+
+OptionForm<int> IntegerForm(int low, int high) {
+  return BoundedForm<int>("integer", low, high, ParseInteger,
+                          [](int value) { return std::to_string(value); });
+}
+
+OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
+  const auto parse = [](std::string_view text) -> Result<std::size_t> {
+    const Result<std::int64_t> value = ParseInteger(text);
+    if (!value) return tl::unexpected<Error>(value.error());
+    if (*value < 0) return Fail("is negative; write 0 or more");
+    return static_cast<std::size_t>(*value);
+  };
+  return BoundedForm<std::size_t>("integer", low, high, parse,
+                                  [](std::size_t value) { return std::to_string(value); });
+}
+
+OptionForm<double> ShareForm(double low, double high) {
+  return BoundedForm<double>("share", low, high, ParseShare, FormatJsonNumber);
+}
+
+OptionForm<std::string> TextForm(std::string type) {
+  return StringForm(std::move(type), [](std::string_view text) -> Result<std::string> {
+    std::string why = WhyNotText(text);
+    if (!why.empty()) return Fail(std::move(why));
+    return std::string(text);
+  });
+}
+
+OptionForm<std::string> NameForm() {
+  return StringForm("name", [](std::string_view text) -> Result<std::string> {
+    std::string why = WhyNotText(text);
+    if (!why.empty()) return Fail(std::move(why));
+    if (text.find(' ') != std::string_view::npos) return Fail("holds a space; remove it");
+    return std::string(text);
+  });
+}
+
+OptionForm<std::string> OneOfForm(std::string type, std::span<const std::string_view> names) {
+  const std::vector<std::string> kept(names.begin(), names.end());
+  return StringForm(std::move(type), [kept](std::string_view text) -> Result<std::string> {
+    if (std::find(kept.begin(), kept.end(), text) != kept.end()) return std::string(text);
+    const std::vector<std::string_view> views(kept.begin(), kept.end());
+    return Fail(NotOneOf(text, views));
+  });
+}
+
+OptionForm<std::string> UrlPathForm() {
+  return StringForm("URL path", [](std::string_view text) -> Result<std::string> {
+    std::string why = WhyNotText(text);
+    if (!why.empty()) return Fail(std::move(why));
+    if (!text.starts_with('/') || text.find(' ') != std::string_view::npos) {
+      return Fail("is not a URL's path; write it like /health");
+    }
+    return std::string(text);
+  });
+}
+
+OptionForm<std::string> ListenForm() {
+  return StringForm("address", [](std::string_view text) { return ParseAddress(text, true); });
+}
+
+OptionForm<std::string> EndpointForm() {
+  return StringForm("address", [](std::string_view text) { return ParseAddress(text, false); });
+}
+
+std::string NotOneOf(std::string_view text, std::span<const std::string_view> names) {
+  const std::string_view nearest = NearestName(text, names);
+  if (!nearest.empty()) {
+    return "is not known; did you mean " + std::string(nearest) + "?";
+  }
+  std::string sentence = "is not known; choose one of";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    sentence += i == 0 ? " " : i + 1 == names.size() ? " or " : ", ";
+    sentence += names[i];
+  }
+  return sentence;
+}
+
+}  // namespace headrace

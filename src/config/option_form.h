@@ -1,0 +1,76 @@
+// How a single value is written: its type's name, its bounds, its reader and its printer.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace headrace {
+
+template <typename V>
+struct OptionForm {
+  std::string type;    // For the reference: "duration".
+  std::string bounds;  // For the reference: "1ms to 1h"; empty when there are none.
+  // The value, or the rest of a sentence about the text that says what to write instead.
+  std::function<Result<V>(std::string_view)> parse;
+  // As a person would write it.
+  std::function<std::string(const V&)> print;
+};
+
+// The bounds belong to what is allowed.
+OptionForm<Seconds> DurationForm(Seconds low, Seconds high);
+OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high);
+OptionForm<int> IntegerForm(int low, int high);
+OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high);
+OptionForm<double> ShareForm(double low, double high);
+
+// Any text without control characters; not empty, at most 256 bytes.
+OptionForm<std::string> TextForm(std::string type);
+// Such a text without spaces.
+OptionForm<std::string> NameForm();
+// One of the names.
+OptionForm<std::string> OneOfForm(std::string type, std::span<const std::string_view> names);
+// The path of a URL: begins with a slash.
+OptionForm<std::string> UrlPathForm();
+// Where to listen: `host:port`, `[::1]:port` or `:port`; port 0 picks a free one.
+OptionForm<std::string> ListenForm();
+// Whom to call: as above with a host, and a port that is not 0.
+OptionForm<std::string> EndpointForm();
+
+// The rest of a sentence about a text that is none of the names: the nearest one, or all of them.
+std::string NotOneOf(std::string_view text, std::span<const std::string_view> names);
+
+// One of a few words, each of which stands for a value.
+template <typename V>
+OptionForm<V> ChoiceForm(std::vector<std::pair<std::string_view, V>> choices) {
+  OptionForm<V> form;
+  form.type = "choice";
+  std::vector<std::string_view> names;
+  for (const auto& [name, value] : choices) {
+    if (!form.bounds.empty()) form.bounds += ", ";
+    form.bounds += name;
+    names.push_back(name);
+  }
+  form.parse = [choices, names](std::string_view text) -> Result<V> {
+    for (const auto& [name, value] : choices) {
+      if (name == text) return value;
+    }
+    return Fail(NotOneOf(text, names));
+  };
+  form.print = [choices](const V& printed) {
+    for (const auto& [name, value] : choices) {
+      if (value == printed) return std::string(name);
+    }
+    return std::string();
+  };
+  return form;
+}
+
+}  // namespace headrace

@@ -1,0 +1,115 @@
+#include "config/quantity.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "profile/text.h"
+
+namespace headrace {
+namespace {
+
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+
+// From large to small, as the printers look for the first that fits.
+constexpr std::array<Unit, 6> kTimeUnits = {
+    {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}}};
+constexpr std::array<Unit, 5> kSizeUnits = {
+    {{"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}}};
+
+struct Quantity {
+  double number = 0;
+  std::string_view unit;
+};
+
+// A decimal number ≥ 0 with what follows it; a space between the two is allowed.
+std::optional<Quantity> Split(std::string_view text) {
+  Quantity quantity;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] =
+      std::from_chars(text.data(), end, quantity.number, std::chars_format::fixed);
+  if (error != std::errc{} || !std::isfinite(quantity.number) || std::signbit(quantity.number)) {
+    return std::nullopt;
+  }
+  quantity.unit = std::string_view(rest, static_cast<std::size_t>(end - rest));
+  if (quantity.unit.size() > 1 && quantity.unit.front() == ' ') quantity.unit.remove_prefix(1);
+  return quantity;
+}
+
+template <std::size_t N>
+std::optional<double> FactorOf(const std::array<Unit, N>& units, std::string_view name) {
+  for (const Unit& unit : units) {
+    if (unit.name == name) return unit.factor;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<Seconds> ParseDuration(std::string_view text) {
+  const std::optional<Quantity> quantity = Split(text);
+  if (quantity && quantity->unit.empty()) {
+    if (quantity->number == 0) return 0.0;
+    const std::string number(text);
+    return Fail("has no unit; write " + number + "ms, " + number + "s or " + number + "m");
+  }
+  const std::optional<double> factor =
+      quantity ? FactorOf(kTimeUnits, quantity->unit) : std::nullopt;
+  if (!factor) return Fail("is not a duration; write it like 50ms, 2s or 10m");
+  // Dividing is exact where multiplying by 0.001 is not: 50ms is 0.05, not 0.05 and a bit.
+  return *factor < 1 ? quantity->number / std::round(1 / *factor) : quantity->number * *factor;
+}
+
+std::string WriteDuration(Seconds seconds) {
+  if (seconds == 0) return "0";
+  const double micros = std::round(seconds * 1e6);
+  for (const Unit& unit : kTimeUnits) {
+    const double size = std::round(unit.factor * 1e6);
+    if (std::fmod(micros, size) == 0)
+      return FormatJsonNumber(micros / size) + std::string(unit.name);
+  }
+  return FormatJsonNumber(seconds) + "s";
+}
+
+Result<std::uint64_t> ParseSize(std::string_view text) {
+  const std::optional<Quantity> quantity = Split(text);
+  const std::string_view unit = quantity && quantity->unit.empty() ? "B" : quantity->unit;
+  const std::optional<double> factor = quantity ? FactorOf(kSizeUnits, unit) : std::nullopt;
+  if (!factor) return Fail("is not a size; write it like 64KiB, 32MiB or 1GiB");
+  const double bytes = quantity->number * *factor;
+  if (bytes != std::floor(bytes)) return Fail("is not a whole number of bytes");
+  if (bytes >= 0x1p63) return Fail("is too large a size");
+  return static_cast<std::uint64_t>(bytes);
+}
+
+std::string WriteSize(std::uint64_t bytes) {
+  if (bytes == 0) return "0";
+  for (const Unit& unit : kSizeUnits) {
+    const auto size = static_cast<std::uint64_t>(unit.factor);
+    if (bytes % size == 0) return std::to_string(bytes / size) + std::string(unit.name);
+  }
+  return std::to_string(bytes);
+}
+
+Result<double> ParseShare(std::string_view text) {
+  const std::optional<Quantity> quantity = Split(text);
+  if (quantity && quantity->unit.empty()) return quantity->number;
+  if (quantity && quantity->unit == "%") return quantity->number / 100;
+  return Fail("is not a share; write it like 0.9 or 90%");
+}
+
+Result<std::int64_t> ParseInteger(std::string_view text) {
+  std::int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range) return Fail("is too large a number");
+  if (error != std::errc{} || rest != end) return Fail("is not a whole number");
+  return value;
+}
+
+}  // namespace headrace

@@ -1,0 +1,205 @@
+#include "engine/gpu_catalog.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "embedded/gpus.h"
+
+namespace headrace {
+namespace {
+
+using Json = nlohmann::json;
+using Path = std::vector<std::string>;
+
+// The line on which the value at `path` begins: each key is looked for behind its parent's.
+std::int64_t LineOf(std::string_view text, const Path& path) {
+  std::size_t at = 0;
+  for (const std::string& key : path) {
+    const std::size_t found = text.find('"' + key + "\":", at);
+    if (found == std::string_view::npos) break;
+    at = found + key.size() + 3;
+  }
+  return 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+}
+
+std::string Join(const Path& path) {
+  std::string joined;
+  for (const std::string& key : path) joined += (joined.empty() ? "" : ".") + key;
+  return joined;
+}
+
+template <typename Map>
+std::string Names(const Map& map) {
+  std::string names;
+  for (const auto& [name, _] : map) names += (names.empty() ? "" : ", ") + name;
+  return names;
+}
+
+// Walks the document and keeps the first fault; after one, every getter answers an empty value.
+class Reader {
+ public:
+  Reader(std::string_view text, std::string_view origin) : text_(text), origin_(origin) {}
+
+  void Fault(const Path& path, std::string_view what) {
+    if (fault_) return;
+    fault_ = std::string(origin_) + " line " + std::to_string(LineOf(text_, path)) + ": " +
+             Join(path) + " " + std::string(what);
+  }
+  const std::optional<std::string>& fault() const { return fault_; }
+
+  const Json& Object(const Json& parent, const Path& path) {
+    static const Json kEmpty = Json::object();
+    const auto found = parent.find(path.back());
+    if (found == parent.end() || !found->is_object()) {
+      Fault(path, "is missing or not an object; write it as {…}");
+      return kEmpty;
+    }
+    return *found;
+  }
+
+  std::string Text(const Json& parent, const Path& path) {
+    const auto found = parent.find(path.back());
+    if (found == parent.end() || !found->is_string()) {
+      Fault(path, "is missing or not a string; write it as \"…\"");
+      return {};
+    }
+    return found->get<std::string>();
+  }
+
+  // {"value": positive number, "source": key of `sources`, "modelled": bool}
+  SourcedFigure Figure(const Json& parent, const Path& path, const Json& sources) {
+    const Json& object = Object(parent, path);
+    const auto value = object.find("value");
+    const auto modelled = object.find("modelled");
+    if (value == object.end() || !value->is_number() || !(value->get<double>() > 0)) {
+      Fault(path, "needs a \"value\" above 0");
+      return {};
+    }
+    if (modelled == object.end() || !modelled->is_boolean()) {
+      Fault(path, "needs \"modelled\": false if the figure was measured or published, else true");
+      return {};
+    }
+    Path source_path = path;
+    source_path.emplace_back("source");
+    const std::string source = Text(object, source_path);
+    const auto prose = sources.find(source);
+    if (prose == sources.end() || !prose->is_string()) {
+      Fault(source_path, "\"" + source + "\" is not in \"sources\"; add it there");
+      return {};
+    }
+    return {value->get<double>(), prose->get<std::string>(), modelled->get<bool>()};
+  }
+
+ private:
+  std::string_view text_;
+  std::string_view origin_;
+  std::optional<std::string> fault_;
+};
+
+Path operator/(Path path, std::string key) {
+  path.push_back(std::move(key));
+  return path;
+}
+
+}  // namespace
+
+std::string_view ShippedGpuCatalog() { return std::get<1>(embedded::k_gpus[0]); }
+
+Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view origin) {
+  Json document;
+  try {
+    document = Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    const auto line =
+        1 +
+        std::count(text.begin(),
+                   text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())),
+                   '\n');
+    return Fail(std::string(origin) + " line " + std::to_string(line) +
+                ": is not JSON from here on; mend the syntax");
+  }
+  if (!document.is_object()) {
+    return Fail(std::string(origin) + " line 1: is not a JSON object; see data/gpus.json");
+  }
+
+  GpuCatalog catalog;
+  Reader reader(text, origin);
+  const Json& sources = reader.Object(document, {"sources"});
+  catalog.step_overhead_ms_ = reader.Figure(document, {"step_overhead_ms"}, sources);
+  for (const auto& [name, model] : reader.Object(document, {"models"}).items()) {
+    const Path at{"models", name};
+    ModelFacts& facts = catalog.models_[name];
+    if (!model.is_object()) reader.Fault(at, "is not an object; write it as {…}");
+    facts.title = reader.Text(model, at / "title");
+    facts.weights_bytes = reader.Figure(model, at / "weights_bytes", sources);
+    facts.kv_bytes_per_token = reader.Figure(model, at / "kv_bytes_per_token", sources);
+    facts.activation_bytes = reader.Figure(model, at / "activation_bytes", sources);
+    facts.context_tokens = reader.Figure(model, at / "context_tokens", sources);
+  }
+  for (const auto& [name, gpu] : reader.Object(document, {"gpus"}).items()) {
+    const Path at{"gpus", name};
+    GpuFacts& facts = catalog.gpus_[name];
+    if (!gpu.is_object()) reader.Fault(at, "is not an object; write it as {…}");
+    facts.title = reader.Text(gpu, at / "title");
+    facts.memory_mib = reader.Figure(gpu, at / "memory_mib", sources);
+    facts.bandwidth_gb_s = reader.Figure(gpu, at / "bandwidth_gb_s", sources);
+    facts.tflops = reader.Figure(gpu, at / "tflops", sources);
+    facts.usd_per_hour = reader.Figure(gpu, at / "usd_per_hour", sources);
+    const Path steps = at / "step_ms";
+    for (const auto& [model, step] : reader.Object(gpu, steps).items()) {
+      const Path step_at = steps / model;
+      if (!catalog.models_.contains(model)) {
+        reader.Fault(step_at, "is not a model of this file; add it to \"models\"");
+      }
+      if (!step.is_object()) reader.Fault(step_at, "is not an object; write it as {…}");
+      facts.step_ms[model] = {
+          reader.Figure(step, step_at / "a", sources), reader.Figure(step, step_at / "b", sources),
+          reader.Figure(step, step_at / "c", sources), reader.Figure(step, step_at / "d", sources)};
+    }
+  }
+  if (const auto& fault = reader.fault(); fault) return Fail(*fault);
+  return catalog;
+}
+
+Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view model,
+                                        Tokens max_model_len) const {
+  const auto gpu_at = gpus_.find(gpu);
+  if (gpu_at == gpus_.end()) {
+    return Fail("GPU type \"" + std::string(gpu) + "\" is not known; choose one of " +
+                Names(gpus_));
+  }
+  const auto model_at = models_.find(model);
+  if (model_at == models_.end()) {
+    return Fail("model \"" + std::string(model) + "\" is not known; choose one of " +
+                Names(models_));
+  }
+  const GpuFacts& card = gpu_at->second;
+  const ModelFacts& facts = model_at->second;
+  const auto step_at = card.step_ms.find(model);
+  if (step_at == card.step_ms.end()) {
+    return Fail("there are no step times of " + std::string(model) + " on " + std::string(gpu) +
+                "; add gpus." + std::string(gpu) + ".step_ms." + std::string(model));
+  }
+  const StepFigures& step = step_at->second;
+
+  EngineConfig config;
+  config.step.a = (step.a.value + step_overhead_ms_.value) * kMillisecond;
+  config.step.b = step.b.value * kMillisecond;
+  config.step.c = step.c.value * kMillisecond;
+  config.step.d = step.d.value * kMillisecond;
+  config.max_model_len =
+      max_model_len > 0 ? max_model_len : static_cast<Tokens>(facts.context_tokens.value);
+  config.kv_blocks = KvBlocksBeside(card.memory_mib.value * 1024 * 1024, facts.weights_bytes.value,
+                                    facts.activation_bytes.value, facts.kv_bytes_per_token.value);
+  if (config.kv_blocks == 0) {
+    return Fail(facts.title + " does not fit into the memory of one " + card.title +
+                "; choose a larger GPU");
+  }
+  if (auto sound = CheckEngineConfig(config); !sound) return tl::unexpected(sound.error());
+  return config;
+}
+
+}  // namespace headrace

@@ -1,0 +1,70 @@
+// The GPU types and models that can be emulated: data/gpus.json as C++.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "engine/engine_model.h"
+#include "engine/step_model.h"
+
+namespace headrace {
+
+// A figure and where it comes from.
+struct SourcedFigure {
+  double value = 0;
+  std::string source;     // Prose, from the file's table of sources.
+  bool modelled = false;  // Derived by the formula in `source`, not measured or published.
+};
+
+// What a model needs of a GPU.
+struct ModelFacts {
+  std::string title;
+  SourcedFigure weights_bytes;
+  SourcedFigure kv_bytes_per_token;
+  SourcedFigure activation_bytes;  // Everything in memory that is neither weights nor KV.
+  SourcedFigure context_tokens;    // The model's own context length.
+};
+
+// The coefficients of StepModel, in milliseconds, without the engine's own overhead.
+struct StepFigures {
+  SourcedFigure a, b, c, d;
+};
+
+struct GpuFacts {
+  std::string title;
+  SourcedFigure memory_mib;
+  SourcedFigure bandwidth_gb_s;  // 10^9 bytes per second.
+  SourcedFigure tflops;          // Dense FP16.
+  SourcedFigure usd_per_hour;
+  std::map<std::string, StepFigures, std::less<>> step_ms;  // By model.
+};
+
+// The text of data/gpus.json, which is part of the program.
+std::string_view ShippedGpuCatalog();
+
+class GpuCatalog {
+ public:
+  // Reads the JSON text of a catalogue; `origin` (a file name) is how errors name it. Errors name
+  // the line, the key and the mend.
+  static Result<GpuCatalog> Parse(std::string_view text, std::string_view origin);
+
+  const std::map<std::string, GpuFacts, std::less<>>& gpus() const { return gpus_; }
+  const std::map<std::string, ModelFacts, std::less<>>& models() const { return models_; }
+  // CPU and sampler time of a step, in milliseconds; comes on top of every StepFigures::a.
+  const SourcedFigure& step_overhead_ms() const { return step_overhead_ms_; }
+
+  // An engine of `model` on one `gpu`, with vLLM's default limits. `max_model_len` = 0 takes the
+  // model's own context length. Errors: an unknown name (lists the known ones), a model that does
+  // not fit, a context longer than the KV room.
+  Result<EngineConfig> Engine(std::string_view gpu, std::string_view model,
+                              Tokens max_model_len = 0) const;
+
+ private:
+  std::map<std::string, GpuFacts, std::less<>> gpus_;
+  std::map<std::string, ModelFacts, std::less<>> models_;
+  SourcedFigure step_overhead_ms_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,49 @@
+// What is known about a request once it has ended: the source of metrics, logs and traces.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/units.h"
+#include "profile/slo.h"
+#include "scheduler/events.h"
+#include "telemetry/headrace_metrics.h"
+
+namespace headrace {
+
+// Only of requests that reached a model's scheduler.
+struct FinishedRequest {
+  std::string_view model;
+  Outcome outcome = Outcome::kCompleted;
+  bool error_status = false;  // Completed, but with an error of the engine's own.
+  std::optional<RefusalReason> refused;
+  // Empty when it was never dispatched.
+  std::string_view deployment;
+  std::string_view policy;
+  FallbackCause fallback = FallbackCause::kNone;
+  Slo slo;
+
+  // From arrival at the gateway; output_tokens 0 when unknown.
+  RequestLatency latency;
+  Seconds queued = 0;
+
+  // What was expected, beside what came (latency.prompt_tokens, .output_tokens); 0 = nothing.
+  Tokens estimated_prompt_tokens = 0;
+  Tokens expected_output_tokens = 0;
+
+  // A request that was offered and did not meet its promises has missed them, for whatever reason;
+  // one whose client left on its own is not counted.
+  bool CountsForSlo() const { return slo.HasLatency() && outcome != Outcome::kCancelled; }
+  bool MetSlo() const {
+    return outcome == Outcome::kCompleted && !error_status && Attained(slo, latency);
+  }
+};
+
+// Gets every finished request, from any thread.
+class RequestObserver {
+ public:
+  virtual ~RequestObserver() = default;
+  virtual void OnFinished(const FinishedRequest& request) = 0;
+};
+
+}  // namespace headrace

@@ -1,0 +1,118 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+namespace headrace {
+namespace {
+
+int ThreadCount(int configured) {
+  if (configured > 0) return configured;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+LengthOptions LengthOptionsOf(const LengthConfig& config) {
+  LengthOptions options;
+  switch (config.estimate) {
+    case LengthConfig::Estimate::kMean:
+      options.summary = LengthOptions::Summary::kMean;
+      break;
+    case LengthConfig::Estimate::kSample:
+      options.summary = LengthOptions::Summary::kSample;
+      break;
+    case LengthConfig::Estimate::kQuantile:
+      options.summary = LengthOptions::Summary::kQuantile;
+      break;
+  }
+  options.quantile = config.quantile;
+  options.window = config.window;
+  options.prior = config.prior;
+  return options;
+}
+
+SchedulerOptions SchedulerOptionsOf(const ModelConfig& model) {
+  SchedulerOptions options;
+  options.policy = FindPolicy(model.policy);
+  options.slo = model.slo;
+  options.max_queue_length = model.queue.max_length;
+  options.max_queue_bytes = model.queue.max_bytes;
+  options.queue_timeout = model.queue.timeout;
+  options.length = LengthOptionsOf(model.length);
+  return options;
+}
+
+std::vector<DeploymentSpec> FleetOf(const ModelConfig& model) {
+  std::vector<DeploymentSpec> specs;
+  for (const DeploymentConfig& deployment : model.deployments) {
+    specs.push_back({deployment.name, deployment.max_in_flight, deployment.endpoints});
+  }
+  return specs;
+}
+
+HttpServerOptions ServerOptionsOf(const Config& config) {
+  HttpServerOptions options;
+  options.max_connections = config.limits.connections;
+  options.max_head_bytes = config.limits.header;
+  options.max_body_bytes = config.limits.body;
+  options.body_timeout = config.timeouts.client_stall;
+  options.write_timeout = config.timeouts.client_stall;
+  options.idle_timeout = config.timeouts.client_idle;
+  options.error_body = ServerErrorBody;
+  options.error_content_type = "application/json";
+  return options;
+}
+
+}  // namespace
+
+Gateway::Gateway(const Config& config, const Log& log, MetricsRegistry& registry)
+    : config_(config), faults_(log), metrics_(registry), threads_(ThreadCount(config.threads)) {}
+
+Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log& log,
+                                                MetricsRegistry& registry) {
+  std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
+  std::uint64_t seed = 0;
+  for (const ModelConfig& model : gateway->config_.models) {
+    gateway->models_.push_back(std::make_unique<ServedModel>(model.name, SchedulerOptionsOf(model),
+                                                             gateway->threads_, seed++));
+    gateway->metrics_.AddModel(model);
+    const auto updated = gateway->models_.back()->router.UpdateFleet(FleetOf(model));
+    if (!updated) return tl::unexpected(updated.error());
+  }
+  gateway->profiles_ = std::make_unique<ProfileFeed>(gateway->config_, gateway->models_,
+                                                     gateway->metrics_, gateway->faults_);
+  gateway->health_ =
+      std::make_unique<HealthChecker>(gateway->config_.health, gateway->models_, gateway->threads_);
+  gateway->proxy_ = std::make_unique<Proxy>(gateway->config_, gateway->models_, gateway->threads_,
+                                            gateway->metrics_);
+  auto listen = ParseHostPort(config.listen);
+  if (!listen) return tl::unexpected(listen.error());
+  auto address = Resolve(*listen);
+  if (!address) return tl::unexpected(address.error());
+  auto server = HttpServer::Listen(
+      gateway->threads_, *address, ServerOptionsOf(config),
+      [proxy = gateway->proxy_.get()](HttpExchange& exchange) { return proxy->Handle(exchange); });
+  if (!server) return tl::unexpected(server.error());
+  gateway->server_ = std::move(*server);
+  return gateway;
+}
+
+Gateway::~Gateway() {
+  Stop();
+  // What runs on the threads goes before them.
+  server_.reset();
+  proxy_.reset();
+  health_.reset();
+  profiles_.reset();
+  models_.clear();
+}
+
+void Gateway::Stop() {
+  if (server_) server_->Stop(config_.timeouts.drain);
+}
+
+bool Gateway::Ready() const {
+  return std::ranges::any_of(models_, [](const auto& model) { return model->router.AnyUp(); });
+}
+
+}  // namespace headrace

@@ -1,0 +1,95 @@
+#include "gateway/gateway_metrics.h"
+
+#include <utility>
+
+namespace headrace {
+namespace {
+
+MetricLabels Labels() {
+  MetricLabels labels;
+  for (const PolicyInfo& policy : Policies()) labels.policies.push_back(policy.name);
+  for (int i = 0; i < kRefusalReasons; ++i) {
+    labels.refusal_reasons.push_back(ToString(static_cast<RefusalReason>(i)));
+  }
+  for (int i = 1; i < kFallbackCauses; ++i) {
+    labels.fallback_causes.push_back(ToString(static_cast<FallbackCause>(i)));
+  }
+  return labels;
+}
+
+}  // namespace
+
+ModelObserver::Model::Model(MetricsRegistry& registry, const ModelConfig& config)
+    : metrics(registry, config.name, Labels()) {
+  for (const DeploymentConfig& deployment : config.deployments) {
+    deployments.try_emplace(deployment.name, registry, config.name, deployment.name);
+    for (const std::string& endpoint : deployment.endpoints) {
+      endpoints.try_emplace({deployment.name, endpoint}, registry, config.name, deployment.name,
+                            endpoint);
+    }
+  }
+}
+
+void ModelObserver::AddModel(const ModelConfig& model) {
+  models_.try_emplace(model.name, registry_, model);
+}
+
+void ModelObserver::OnFinished(const FinishedRequest& request) {
+  const auto model = models_.find(request.model);
+  if (model == models_.end()) return;
+  ModelMetrics& metrics = model->second.metrics;
+  metrics.CountRequest(request.outcome, request.policy);
+  if (request.refused) metrics.rejected[ToString(*request.refused)].Add();
+  if (request.fallback != FallbackCause::kNone) metrics.fallback[ToString(request.fallback)].Add();
+
+  const auto deployment = model->second.deployments.find(request.deployment);
+  if (deployment == model->second.deployments.end()) return;
+  DeploymentMetrics& served = deployment->second;
+  served.queue_seconds.Observe(request.queued);
+  if (request.CountsForSlo()) (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
+  if (request.outcome != Outcome::kCompleted || request.error_status) return;
+  const RequestLatency& latency = request.latency;
+  served.ttft.Observe(latency.ttft);
+  served.e2e.Observe(latency.e2e);
+  served.tpat.Observe(latency.Tpat());
+  if (latency.output_tokens > 1) served.tpot.Observe(latency.Tpot());
+  if (latency.output_tokens > 0 && request.expected_output_tokens > 0) {
+    metrics.output_length_ratio.Observe(static_cast<double>(request.expected_output_tokens) /
+                                        latency.output_tokens);
+  }
+  if (latency.prompt_tokens > 0 && request.estimated_prompt_tokens > 0) {
+    metrics.prompt_tokens_ratio.Observe(static_cast<double>(request.estimated_prompt_tokens) /
+                                        latency.prompt_tokens);
+  }
+}
+
+void ModelObserver::Refresh(const std::vector<std::unique_ptr<ServedModel>>& models) {
+  for (const auto& served : models) {
+    const auto model = models_.find(served->name);
+    if (model == models_.end()) continue;
+    const RouterStatus status = served->router.Status();
+    model->second.metrics.queue_length.Set(static_cast<double>(status.waiting));
+    model->second.metrics.queue_bytes.Set(static_cast<double>(status.queue_bytes));
+    for (const auto& deployment : status.deployments) {
+      for (const auto& endpoint : deployment.endpoints) {
+        const auto gauges = model->second.endpoints.find({deployment.name, endpoint.address});
+        if (gauges == model->second.endpoints.end()) continue;
+        gauges->second.load.Set(endpoint.load);
+        gauges->second.in_flight.Set(endpoint.in_flight);
+        gauges->second.up.Set(endpoint.up ? 1 : 0);
+      }
+    }
+  }
+}
+
+void ModelObserver::SetProfile(const std::string& model, const std::string& deployment, Seconds age,
+                               int faults) {
+  const auto known = models_.find(model);
+  if (known == models_.end()) return;
+  const auto metrics = known->second.deployments.find(deployment);
+  if (metrics == known->second.deployments.end()) return;
+  metrics->second.profile_age_seconds.Set(age);
+  metrics->second.profile_faults.Set(faults);
+}
+
+}  // namespace headrace

@@ -1,0 +1,80 @@
+#include "gateway/health_checker.h"
+
+#include <mutex>
+
+#include "net/clock.h"
+#include "net/http_client.h"
+
+namespace headrace {
+
+struct HealthChecker::Shared {
+  HealthConfig config;
+  std::mutex mutex;      // Held while a router is told, so that ~HealthChecker can wait for that.
+  bool stopped = false;  // Guarded by mutex.
+};
+
+// A client for the probes of one thread; the last probe of the thread takes it along.
+struct HealthChecker::ThreadProbes {
+  ThreadProbes(IoThread& thread, const HttpClientOptions& options) : client(thread, options) {}
+  HttpClient client;
+};
+
+HealthChecker::HealthChecker(const HealthConfig& config,
+                             std::vector<std::unique_ptr<ServedModel>>& models, IoThreads& threads)
+    : shared_(std::make_shared<Shared>()) {
+  shared_->config = config;
+  HttpClientOptions options;
+  options.connect_timeout = config.timeout;
+  std::vector<std::shared_ptr<ThreadProbes>> probes;
+  for (int i = 0; i < threads.size(); ++i) {
+    probes.push_back(std::make_shared<ThreadProbes>(threads[i], options));
+  }
+  std::size_t next = 0;
+  for (const auto& model : models) {
+    for (const auto& endpoint : model->router.Endpoints()) {
+      const auto& thread_probes = probes[next++ % probes.size()];
+      thread_probes->client.thread().Spawn(
+          [shared = shared_, thread_probes, &router = model->router, endpoint] {
+            return Probe(shared, thread_probes, router, endpoint);
+          });
+    }
+  }
+}
+
+HealthChecker::~HealthChecker() {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->stopped = true;
+}
+
+Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
+                                std::shared_ptr<ThreadProbes> probes, ModelRouter& router,
+                                std::shared_ptr<const EndpointInfo> endpoint) {
+  const HealthConfig& config = shared->config;
+  const RequestHead head("GET", config.path, endpoint->address);
+  int failures = 0;
+  for (;;) {
+    const Seconds started = MonotonicNow();
+    bool healthy = false;
+    {
+      HttpCall call(probes->client);
+      const CallError error =
+          co_await call.Start(endpoint->socket, head, {}, started + config.timeout);
+      healthy = error == CallError::kNone && call.status() < 400;
+      // Read to its end, so that the connection can be kept.
+      while (healthy) {
+        const HttpCall::Piece piece = co_await call.ReadSome(started + config.timeout);
+        if (piece.last || piece.error != CallError::kNone) break;
+      }
+    }
+    failures = healthy ? 0 : failures + 1;
+    {
+      const std::lock_guard lock(shared->mutex);
+      if (shared->stopped) co_return;
+      if (healthy) router.SetUp(endpoint->id, true);
+      if (failures >= config.failures) router.SetUp(endpoint->id, false);
+    }
+    co_await probes->client.thread().SleepUntil(started + config.interval);
+  }
+}
+
+}  // namespace headrace

@@ -1,0 +1,282 @@
+#include "gateway/model_router.h"
+
+#include <atomic>
+#include <cstdio>
+#include <utility>
+
+#include "net/clock.h"
+#include "profile/slo.h"
+
+namespace headrace {
+namespace {
+
+std::string Milliseconds(Seconds seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, seconds < 10 ? "%.0f ms" : "%.3g s",
+                seconds < 10 ? seconds * 1e3 : seconds);
+  return text;
+}
+
+}  // namespace
+
+// The part of a router that its timer thread may still hold when the router is gone.
+struct ModelRouter::WakeLoop {
+  explicit WakeLoop(IoThread& io_thread) : thread(io_thread), waker(io_thread) {}
+
+  IoThread& thread;
+  Waker waker;
+  std::mutex mutex;  // Guards `router`: null once the router is being destroyed.
+  ModelRouter* router = nullptr;
+  std::atomic<Seconds> next{kNever};  // When to tick; written under the router's own lock.
+};
+
+// A decision on its way to the thread that waits for it.
+struct ModelRouter::Delivery {
+  RoutedRequest* request;  // Only to be compared: it may be gone once the lock is released.
+  OneShot<RoutedRequest::Answer>::Setter setter;
+  Route route;
+};
+
+RoutedRequest::RoutedRequest(ModelRouter& router, IoThread& thread, const Arrival& arrival)
+    : router_(router), thread_(thread), arrival_(arrival), answer_(thread) {
+  arrival_.tag = reinterpret_cast<std::uint64_t>(this);
+  router_.Apply([this](Scheduler& scheduler, Seconds now,
+                       Decisions& decisions) { id_ = scheduler.Arrive(arrival_, now, decisions); },
+                this);
+}
+
+RoutedRequest::~RoutedRequest() {
+  if (!open_) return;
+  router_.Apply([this](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+    scheduler.Cancel(id_, now, decisions);
+  });
+}
+
+Task<std::optional<Route>> RoutedRequest::Wait(Seconds deadline) {
+  std::optional<Answer> answer = co_await answer_.Wait(deadline);
+  if (!answer) co_return std::nullopt;
+  if (*answer && (*answer)->decision.refused) open_ = false;
+  co_return std::move(*answer);
+}
+
+void RoutedRequest::Abandon() { answer_.setter().SetHere(std::nullopt); }
+
+void RoutedRequest::Return() {
+  router_.Apply(
+      [this](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+        answer_ = OneShot<Answer>(thread_);
+        scheduler.Return(id_, now, decisions);
+      },
+      this);
+}
+
+void RoutedRequest::Complete(const Completion& completion) {
+  open_ = false;
+  router_.Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+    scheduler.Complete(id_, completion, now, decisions);
+  });
+}
+
+ModelRouter::ModelRouter(std::string model, const SchedulerOptions& options, IoThreads& threads,
+                         std::uint64_t seed)
+    : model_(std::move(model)), scheduler_(options, std::make_unique<LittlesLawLoad>(), seed) {
+  // Models share the threads' timers evenly.
+  IoThread& thread = threads[static_cast<int>(seed % static_cast<std::uint64_t>(threads.size()))];
+  wake_loop_ = std::make_shared<WakeLoop>(thread);
+  wake_loop_->router = this;
+  thread.Spawn([loop = wake_loop_]() -> Task<void> {
+    for (;;) {
+      co_await loop->waker.Wait(loop->next);
+      const std::lock_guard lock(loop->mutex);
+      if (loop->router == nullptr) co_return;
+      if (MonotonicNow() < loop->next) continue;
+      loop->router->Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+        loop->next = kNever;
+        scheduler.Tick(now, decisions);
+      });
+    }
+  });
+}
+
+ModelRouter::~ModelRouter() {
+  {
+    const std::lock_guard lock(wake_loop_->mutex);
+    wake_loop_->router = nullptr;
+  }
+  wake_loop_->thread.Post([loop = wake_loop_] { loop->waker.Wake(); });
+}
+
+template <typename Event>
+void ModelRouter::Apply(Event event, RoutedRequest* own) {
+  std::vector<Delivery> deliveries;
+  bool rearm = false;
+  {
+    const std::lock_guard lock(mutex_);
+    decisions_.clear();
+    event(scheduler_, MonotonicNow(), decisions_);
+    Collect(deliveries);
+    // A tick that comes too early does nothing but arm the timer again; only an earlier one
+    // matters.
+    const Seconds next = scheduler_.NextWakeup();
+    rearm = next < wake_loop_->next;
+    if (rearm) wake_loop_->next = next;
+  }
+  for (Delivery& delivery : deliveries) {
+    if (delivery.request == own) {
+      delivery.setter.SetHere(std::move(delivery.route));
+    } else {
+      delivery.setter.Set(std::move(delivery.route));
+    }
+  }
+  if (rearm) wake_loop_->thread.Post([loop = wake_loop_] { loop->waker.Wake(); });
+}
+
+void ModelRouter::Collect(std::vector<Delivery>& deliveries) {
+  deliveries.reserve(decisions_.size());
+  for (const Decision& decision : decisions_) {
+    auto& request = *reinterpret_cast<RoutedRequest*>(decision.tag);
+    Route route{.decision = decision};
+    if (!decision.refused) route.endpoint = infos_[decision.endpoint];
+    route.slo = SloFor(request.arrival_, decision);
+    deliveries.push_back({&request, request.answer_.setter(), std::move(route)});
+  }
+}
+
+Slo ModelRouter::SloFor(const Arrival& arrival, const Decision& decision) const {
+  if (arrival.slo) return *arrival.slo;
+  if (scheduler_.options().slo) return *scheduler_.options().slo;
+  const Fleet& fleet = scheduler_.fleet();
+  if (!decision.refused) {
+    const auto& profile = fleet.deployment_of(decision.endpoint).profile;
+    return profile ? profile->slo : Slo{};
+  }
+  for (const Deployment& deployment : fleet.deployments()) {
+    if (deployment.profile && deployment.profile->slo.HasLatency()) return deployment.profile->slo;
+  }
+  return {};
+}
+
+Result<void> ModelRouter::UpdateFleet(const std::vector<DeploymentSpec>& deployments) {
+  std::vector<std::pair<std::string, SocketAddress>> resolved;
+  for (const DeploymentSpec& deployment : deployments) {
+    for (const std::string& address : deployment.endpoints) {
+      auto host_port = ParseHostPort(address);
+      if (!host_port) return tl::unexpected(host_port.error());
+      auto socket = Resolve(*host_port);
+      if (!socket) return tl::unexpected(socket.error());
+      resolved.emplace_back(address, *socket);
+    }
+  }
+  Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+    scheduler.UpdateFleet(deployments, now, decisions);
+    const auto endpoints = scheduler.fleet().endpoints();
+    infos_.resize(endpoints.size());
+    for (const auto& [address, socket] : resolved) {
+      for (EndpointId id = 0; id < endpoints.size(); ++id) {
+        if (endpoints[id].retired || endpoints[id].address != address) continue;
+        infos_[id] = std::make_shared<EndpointInfo>(
+            EndpointInfo{id, address, socket, scheduler.fleet().deployment_of(id).name});
+      }
+    }
+  });
+  return {};
+}
+
+void ModelRouter::SetProfile(const std::string& deployment,
+                             std::shared_ptr<const GpuProfile> profile) {
+  Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+    scheduler.SetProfile(deployment, profile, now, decisions);
+  });
+}
+
+void ModelRouter::SetUp(EndpointId endpoint, bool up) {
+  Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+    scheduler.SetUp(endpoint, up, now, decisions);
+  });
+}
+
+std::vector<std::shared_ptr<const EndpointInfo>> ModelRouter::Endpoints() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<const EndpointInfo>> result;
+  for (EndpointId id = 0; id < infos_.size(); ++id) {
+    if (!scheduler_.fleet().endpoint(id).retired) result.push_back(infos_[id]);
+  }
+  return result;
+}
+
+bool ModelRouter::AnyUp() const {
+  const std::lock_guard lock(mutex_);
+  return scheduler_.fleet().up() > 0;
+}
+
+RouterStatus ModelRouter::Status() const {
+  const std::lock_guard lock(mutex_);
+  RouterStatus status;
+  const Fleet& fleet = scheduler_.fleet();
+  for (const Deployment& deployment : fleet.deployments()) {
+    status.deployments.push_back({deployment.name, deployment.profile, {}});
+  }
+  for (const Endpoint& endpoint : fleet.endpoints()) {
+    if (endpoint.retired && endpoint.in_flight == 0) continue;
+    status.deployments[endpoint.deployment].endpoints.push_back(
+        {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
+         LoadFraction(endpoint.load), endpoint.normalized_latency});
+  }
+  for (const WaitQueue::SubQueue& queue : scheduler_.queue().SubQueues()) {
+    const bool ranked = queue.key != WaitQueue::kUnranked;
+    const auto input = static_cast<int>(queue.key % kLog2Buckets);
+    const auto output = static_cast<int>(queue.key / kLog2Buckets);
+    status.sub_queues.push_back({ranked ? Log2BucketCentre(input) : 0,
+                                 ranked ? Log2BucketCentre(output) : 0, queue.length});
+  }
+  status.waiting = scheduler_.waiting();
+  status.queue_bytes = scheduler_.queue_bytes();
+  status.running = scheduler_.running();
+  status.learned_lengths = scheduler_.length_predictor().samples();
+  return status;
+}
+
+std::string ModelRouter::ExplainRefusal(const Decision& decision, const Arrival& arrival) const {
+  const std::lock_guard lock(mutex_);
+  const std::string size = "a request of about " + std::to_string(arrival.prompt_tokens) +
+                           " prompt and " + std::to_string(decision.length.tokens) +
+                           " output tokens";
+  switch (*decision.refused) {
+    case RefusalReason::kNoEndpoint:
+      return "No endpoint of model '" + model_ + "' is up.";
+    case RefusalReason::kQueueFull:
+      return "The queue of model '" + model_ + "' is full (" +
+             std::to_string(scheduler_.waiting()) + " requests wait).";
+    case RefusalReason::kQueueTimeout:
+      return "No endpoint became free for " + size + " within " +
+             Milliseconds(scheduler_.options().queue_timeout) + ".";
+    case RefusalReason::kSloDeadline:
+    case RefusalReason::kSloUnattainable:
+      break;
+  }
+  std::string reasons;
+  const auto deployments = scheduler_.fleet().deployments();
+  const auto verdicts = scheduler_.Explain(arrival, decision.length.tokens, 0);
+  for (DeploymentId id = 0; id < deployments.size(); ++id) {
+    if (deployments[id].retired) continue;
+    if (!reasons.empty()) reasons += ", ";
+    reasons += deployments[id].name + ": ";
+    const Verdict& verdict = verdicts[id];
+    if (deployments[id].up == 0) {
+      reasons += "down";
+    } else if (verdict.kind == Verdict::Kind::kHopeless) {
+      reasons += "no rate meets the SLO";
+    } else if (verdict.kind == Verdict::Kind::kUnknown) {
+      reasons += ToString(verdict.cause);
+    } else {
+      reasons += "expects " + Milliseconds(verdict.expected) + " of " +
+                 Milliseconds(verdict.target) + " promised";
+    }
+  }
+  const std::string waited = *decision.refused == RefusalReason::kSloDeadline
+                                 ? " any more after waiting " + Milliseconds(decision.queued)
+                                 : "";
+  return "No GPU type can meet the SLO of " + size + waited + " (" + reasons + ").";
+}
+
+}  // namespace headrace

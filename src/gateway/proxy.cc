@@ -1,0 +1,429 @@
+#include "gateway/proxy.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <random>
+#include <utility>
+
+#include "gateway/request_headers.h"
+#include "net/clock.h"
+#include "openai/response.h"
+
+namespace headrace {
+namespace {
+
+// A connection that could not be made is no fault of the request: it is routed again, this often.
+constexpr int kMostDispatches = 3;
+// What a waiting request occupies beside its body.
+constexpr std::size_t kRequestOverhead = 4096;
+
+ResponseHead JsonHead(int status, std::string_view request_id) {
+  ResponseHead head(status);
+  head.Add("content-type", "application/json");
+  if (!request_id.empty()) head.Add("request-id", request_id);
+  return head;
+}
+
+std::string_view RefusalHeader(RefusalReason reason) {
+  return reason == RefusalReason::kNoEndpoint ? "x-error-no-model-backends" : "x-error-routing";
+}
+
+}  // namespace
+
+std::string ServerErrorBody(int status, std::string_view reason) {
+  return MakeApiError(status, std::string(reason)).ToJson();
+}
+
+struct Proxy::ThreadState {
+  ThreadState(IoThread& thread, const HttpClientOptions& options)
+      : client(thread, options), ids(std::random_device{}()) {}
+
+  std::string NewRequestId() {
+    char text[40];
+    std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(ids.Next()),
+                  static_cast<unsigned long long>(ids.Next()));
+    return text;
+  }
+
+  HttpClient client;
+  RequestScanner scanner;
+  Rng ids;
+};
+
+// One request's passage through the gateway, from the scanned body on.
+class Proxy::Passage {
+ public:
+  Passage(Proxy& proxy, ThreadState& thread, HttpExchange& exchange, ServedModel& model,
+          ApiKind kind, RequestFacts facts, std::string request_id)
+      : proxy_(proxy),
+        thread_(thread),
+        exchange_(exchange),
+        model_(model),
+        kind_(kind),
+        facts_(std::move(facts)),
+        request_id_(std::move(request_id)),
+        deadline_(exchange.arrived() + proxy.config_.timeouts.request) {}
+
+  ~Passage() {
+    finished_.model = model_.name;
+    proxy_.observer_.OnFinished(finished_);
+  }
+
+  Task<void> Run(const RequestControls& controls) {
+    const Arrival arrival = MakeArrival(controls);
+    RoutedRequest routed(model_.router, exchange_.thread(), arrival);
+    exchange_.OnClientGone([this, &routed] {
+      routed.Abandon();
+      if (call_ != nullptr) call_->Close();
+    });
+    for (int dispatches = 1;; ++dispatches) {
+      std::optional<Route> route = co_await routed.Wait(deadline_);
+      if (!route) {
+        co_await Undecided();
+        co_return;
+      }
+      finished_.slo = route->slo;
+      finished_.queued = MonotonicNow() - exchange_.arrived();
+      finished_.expected_output_tokens = route->decision.length.tokens;
+      if (route->decision.refused) {
+        co_await Refused(route->decision, arrival);
+        co_return;
+      }
+      TakeRoute(*route);
+      const CallError error = co_await Forward(*route, routed);
+      if (error == CallError::kNone) co_return;
+      const bool nothing_sent =
+          error == CallError::kConnectFailed || error == CallError::kConnectTimeout;
+      if (nothing_sent) model_.router.SetUp(route->endpoint->id, false);
+      if (nothing_sent && dispatches < kMostDispatches) {
+        routed.Return();
+        continue;
+      }
+      routed.Complete({});
+      co_await Failed(error, *route);
+      co_return;
+    }
+  }
+
+ private:
+  Arrival MakeArrival(const RequestControls& controls) {
+    Arrival arrival;
+    double prompt = static_cast<double>(facts_.prompt_token_ids);
+    if (facts_.prompt_bytes > 0) {
+      const std::lock_guard lock(model_.estimator_mutex);
+      prompt += model_.estimator.Estimate(static_cast<std::int64_t>(facts_.prompt_bytes));
+    }
+    arrival.prompt_tokens = static_cast<Tokens>(std::clamp(prompt, 1.0, 1e9));
+    arrival.max_tokens = facts_.max_tokens;
+    // Embeddings answer without generating: the prompt is all the work.
+    if (kind_ == ApiKind::kEmbeddings) arrival.output_tokens = 1;
+    arrival.slo = controls.slo;
+    arrival.policy = controls.policy;
+    arrival.bytes = exchange_.body().size() + kRequestOverhead;
+    finished_.estimated_prompt_tokens = arrival.prompt_tokens;
+    return arrival;
+  }
+
+  void TakeRoute(const Route& route) {
+    endpoint_ = route.endpoint;
+    finished_.deployment = endpoint_->deployment;
+    finished_.policy = route.decision.policy;
+    finished_.fallback = route.decision.fallback;
+  }
+
+  // --- Ends without an answer from an engine.
+
+  Task<void> Undecided() {
+    if (exchange_.client_gone()) {
+      finished_.outcome = Outcome::kCancelled;
+      co_return;
+    }
+    finished_.outcome = Outcome::kTimedOut;
+    co_await RespondError(MakeApiError(504, DeadlineText()), "x-error-routing");
+  }
+
+  std::string DeadlineText() const {
+    char text[96];
+    std::snprintf(text, sizeof text, "The request took longer than the gateway allows (%g s).",
+                  proxy_.config_.timeouts.request);
+    return text;
+  }
+
+  Task<void> Refused(const Decision& decision, const Arrival& arrival) {
+    finished_.outcome = Outcome::kRefused;
+    finished_.refused = decision.refused;
+    const RefusalReason reason = *decision.refused;
+    const int status = reason == RefusalReason::kNoEndpoint ? 503 : 429;
+    ApiError error = MakeApiError(status, model_.router.ExplainRefusal(decision, arrival));
+    error.code = ToString(reason);
+    ResponseHead head = JsonHead(status, request_id_);
+    head.Add(RefusalHeader(reason), ToString(reason));
+    head.Add("retry-after", static_cast<std::uint64_t>(std::ceil(decision.retry_after)));
+    // The official clients try again by themselves; where that cannot help, they are told not to.
+    if (reason == RefusalReason::kSloUnattainable) head.Add("x-should-retry", "false");
+    const std::string body = error.ToJson();
+    co_await exchange_.Respond(head, body);
+  }
+
+  Task<void> Failed(CallError error, const Route& route) {
+    if (exchange_.client_gone()) {
+      finished_.outcome = Outcome::kCancelled;
+      co_return;
+    }
+    const bool late = error == CallError::kHeadTimeout || error == CallError::kBodyTimeout;
+    finished_.outcome = late ? Outcome::kTimedOut : Outcome::kFailed;
+    const std::string text = "Endpoint " + route.endpoint->address + " of deployment '" +
+                             route.endpoint->deployment +
+                             "' failed: " + std::string(Describe(error)) + ".";
+    if (!exchange_.started()) {
+      co_await RespondError(MakeApiError(late ? 504 : 502, text), "x-error-routing");
+      co_return;
+    }
+    if (event_stream_) {
+      // The status is long sent: say it inside the stream, then end without the end mark.
+      const std::string event = "data: " + MakeApiError(502, text).ToJson() + "\n\n";
+      co_await exchange_.Write(event);
+    }
+    exchange_.Abort();
+  }
+
+  Task<void> RespondError(ApiError error, std::string_view header) {
+    ResponseHead head = JsonHead(error.status, request_id_);
+    head.Add(header, "true");
+    if (endpoint_) head.Add("target-pod", endpoint_->address);
+    const std::string body = error.ToJson();
+    co_await exchange_.Respond(head, body);
+  }
+
+  // --- The engine's answer.
+
+  // Sends the request to the endpoint and relays the answer. kNone: the request has ended, in
+  // whatever way. An error: it has not ended, and unless the exchange has started, nothing was
+  // sent.
+  Task<CallError> Forward(const Route& route, RoutedRequest& routed) {
+    HttpCall call(thread_.client);
+    call_ = &call;
+    const Seconds sent = MonotonicNow();
+    const RequestHead head = MakeRequestHead();
+    const std::vector<std::string_view> body = BodyPieces();
+    const Seconds head_deadline = std::min(deadline_, sent + proxy_.config_.timeouts.first_byte);
+    CallError error = co_await call.Start(route.endpoint->socket, head, body, head_deadline);
+    if (error == CallError::kNone) error = co_await Relay(call, routed, sent);
+    call_ = nullptr;
+    co_return error;
+  }
+
+  RequestHead MakeRequestHead() const {
+    RequestHead head(exchange_.method(), exchange_.target(), endpoint_->address);
+    for (const HeaderField& field : exchange_.headers()) {
+      // The answer must be readable on its way, so no compression is asked for.
+      if (IsHopByHop(field.name) || SameHeaderName(field.name, "host") ||
+          SameHeaderName(field.name, "accept-encoding") ||
+          SameHeaderName(field.name, "x-request-id")) {
+        continue;
+      }
+      head.Add(field.name, field.value);
+    }
+    head.Add("x-request-id", request_id_);
+    return head;
+  }
+
+  // The body as it came, with the request for usage spliced in where it lacks one.
+  std::vector<std::string_view> BodyPieces() const {
+    const std::string_view body = exchange_.body();
+    if (!facts_.ask_for_usage) return {body};
+    const BodySplice& splice = *facts_.ask_for_usage;
+    return {body.substr(0, splice.offset), splice.insert,
+            body.substr(splice.offset + splice.erase)};
+  }
+
+  void StartAnswer(const HttpCall& call, bool rewritten) {
+    ResponseHead head(call.status());
+    for (const HeaderField& field : call.headers()) {
+      if (IsHopByHop(field.name) || SameHeaderName(field.name, "x-request-id")) continue;
+      head.Add(field.name, field.value);
+    }
+    head.Add("request-id", request_id_);
+    head.Add("target-pod", endpoint_->address);
+    head.Add("target-deployment", endpoint_->deployment);
+    head.Add("routing-strategy", finished_.policy);
+    const std::int64_t length = call.content_length();
+    exchange_.Start(
+        head, length >= 0 && !rewritten ? std::optional<std::uint64_t>(length) : std::nullopt);
+  }
+
+  Task<CallError> Relay(HttpCall& call, RoutedRequest& routed, Seconds sent) {
+    event_stream_ = call.Header("content-type").starts_with("text/event-stream");
+    const bool hide_usage = event_stream_ && facts_.ask_for_usage.has_value();
+    AnswerMeter meter(kind_,
+                      event_stream_ ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson,
+                      hide_usage);
+    StartAnswer(call, hide_usage);
+    Seconds first_token = 0;
+    std::vector<std::string_view> forward;
+    for (;;) {
+      const Seconds idle = MonotonicNow() + proxy_.config_.timeouts.idle;
+      const HttpCall::Piece piece = co_await call.ReadSome(std::min(deadline_, idle));
+      if (piece.error != CallError::kNone) co_return piece.error;
+      forward.clear();
+      meter.Feed(piece.data, forward);
+      if (piece.last) meter.Finish(forward);
+      if (first_token == 0 && meter.first_token()) first_token = MonotonicNow();
+      if (piece.last) break;
+      if (!forward.empty() && !co_await exchange_.Write(forward)) co_return CallError::kClosed;
+    }
+    // The request leaves its endpoint when the engine is done, however slowly the client reads on.
+    const Seconds ended = MonotonicNow();
+    Account(call, meter, routed, sent, first_token, ended);
+    if (!forward.empty() && !co_await exchange_.Write(forward)) co_return CallError::kNone;
+    co_await exchange_.Finish();
+    co_return CallError::kNone;
+  }
+
+  void Account(const HttpCall& call, const AnswerMeter& meter, RoutedRequest& routed, Seconds sent,
+               Seconds first_token, Seconds ended) {
+    const bool ok = call.status() < 400 && !meter.error_in_stream();
+    finished_.outcome = Outcome::kCompleted;
+    finished_.error_status = !ok;
+    RequestLatency& latency = finished_.latency;
+    latency.e2e = ended - exchange_.arrived();
+    latency.ttft = (first_token > 0 ? first_token : ended) - exchange_.arrived();
+    latency.prompt_tokens = routed.arrival().prompt_tokens;
+    if (const auto& usage = meter.usage()) {
+      latency.prompt_tokens = usage->prompt_tokens;
+      latency.output_tokens = usage->completion_tokens;
+    } else {
+      latency.output_tokens = static_cast<Tokens>(meter.deltas());
+    }
+    // A whole JSON answer comes at once: its first token is its last.
+    if (!event_stream_) latency.ttft = latency.e2e;
+
+    Completion completion;
+    if (ok && kind_ != ApiKind::kEmbeddings) {
+      completion.prompt_tokens = latency.prompt_tokens;
+      completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));
+      completion.e2e = ended - sent;
+    }
+    routed.Complete(completion);
+    if (ok && meter.usage() && facts_.prompt_token_ids == 0 && facts_.choices == 1) {
+      const std::lock_guard lock(model_.estimator_mutex);
+      model_.estimator.Learn(static_cast<std::int64_t>(facts_.prompt_bytes),
+                             meter.usage()->prompt_tokens);
+    }
+  }
+
+  Proxy& proxy_;
+  ThreadState& thread_;
+  HttpExchange& exchange_;
+  ServedModel& model_;
+  ApiKind kind_;
+  RequestFacts facts_;
+  std::string request_id_;
+  Seconds deadline_;
+  HttpCall* call_ = nullptr;  // The call under way.
+  bool event_stream_ = false;
+  std::shared_ptr<const EndpointInfo> endpoint_;
+  FinishedRequest finished_;
+};
+
+Proxy::Proxy(const Config& config, std::vector<std::unique_ptr<ServedModel>>& models,
+             IoThreads& threads, RequestObserver& observer)
+    : config_(config), models_(models), observer_(observer) {
+  HttpClientOptions options;
+  options.connect_timeout = config.timeouts.connect;
+  options.max_head_bytes = config.limits.header;
+  for (int i = 0; i < threads.size(); ++i) {
+    threads_.push_back(std::make_unique<ThreadState>(threads[i], options));
+  }
+}
+
+Proxy::~Proxy() {
+  // Connections end on the thread that they live on.
+  for (auto& state : threads_) {
+    IoThread& thread = state->client.thread();
+    thread.Post([owned = std::shared_ptr<ThreadState>(std::move(state))] {});
+  }
+}
+
+ServedModel* Proxy::FindModel(std::string_view name) const {
+  for (const auto& model : models_) {
+    if (model->name == name) return model.get();
+  }
+  return nullptr;
+}
+
+std::string Proxy::ModelsJson() const {
+  std::string json = R"({"object":"list","data":[)";
+  for (const auto& model : models_) {
+    if (json.back() == '}') json += ',';
+    json += R"({"id":)";
+    AppendJsonString(model->name, json);
+    json += R"(,"object":"model","created":0,"owned_by":"headrace"})";
+  }
+  return json + "]}";
+}
+
+Task<void> Proxy::Handle(HttpExchange& exchange) {
+  ThreadState& thread = *threads_[static_cast<std::size_t>(exchange.thread().index())];
+  std::string request_id(exchange.Header("x-request-id"));
+  if (request_id.empty()) request_id = thread.NewRequestId();
+  const auto fail = [&](const ApiError& error, std::string_view header) -> Task<void> {
+    ResponseHead head = JsonHead(error.status, request_id);
+    if (!header.empty()) head.Add(header, "true");
+    const std::string body = error.ToJson();
+    co_await exchange.Respond(head, body);
+  };
+
+  const std::string_view path = exchange.path();
+  if (path == "/healthz" || path == "/readyz") {
+    const bool ready = path == "/healthz" || std::ranges::any_of(models_, [](const auto& model) {
+                         return model->router.AnyUp();
+                       });
+    const ResponseHead head = JsonHead(ready ? 200 : 503, request_id);
+    co_await exchange.Respond(head,
+                              ready ? R"({"status":"ok"})" : R"({"status":"no endpoint up"})");
+    co_return;
+  }
+  if (path == "/v1/models") {
+    const ResponseHead head = JsonHead(200, request_id);
+    const std::string body = ModelsJson();
+    co_await exchange.Respond(head, body);
+    co_return;
+  }
+  const std::optional<ApiKind> kind = ApiKindOf(path);
+  if (!kind) {
+    const ApiError error = MakeApiError(404, "There is nothing at " + std::string(path) + ".");
+    co_await fail(error, "");
+    co_return;
+  }
+  if (exchange.method() != "POST") {
+    const ApiError error = MakeApiError(405, "Use POST for " + std::string(path) + ".");
+    co_await fail(error, "");
+    co_return;
+  }
+  auto facts = thread.scanner.Scan(*kind, exchange.body());
+  if (!facts) {
+    co_await fail(facts.error(), facts.error().param == "model"
+                                     ? "x-error-no-model-in-request"
+                                     : "x-error-request-body-processing");
+    co_return;
+  }
+  ServedModel* model = FindModel(facts->model);
+  if (model == nullptr) {
+    const ApiError error = ModelNotFound(facts->model);
+    co_await fail(error, "x-error-no-model-backends");
+    co_return;
+  }
+  const auto controls = ReadControls(exchange);
+  if (!controls) {
+    co_await fail(controls.error().error, controls.error().header);
+    co_return;
+  }
+  Passage passage(*this, thread, exchange, *model, *kind, std::move(*facts), std::move(request_id));
+  co_await passage.Run(*controls);
+}
+
+}  // namespace headrace

@@ -1,0 +1,333 @@
+#include "net/http_client.h"
+
+#include <algorithm>
+#include <string>
+
+#include "net/chunk_decoder.h"
+#include "net/clock.h"
+#include "net/head_parser.h"
+#include "net/http_client_connection.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
+
+using Wake = HttpClientConnection::Wake;
+
+}  // namespace
+
+std::string_view Describe(CallError error) {
+  switch (error) {
+    case CallError::kNone:
+      return "no error";
+    case CallError::kConnectFailed:
+      return "connection refused or endpoint unreachable";
+    case CallError::kConnectTimeout:
+      return "no connection within the time limit";
+    case CallError::kNoAnswer:
+      return "connection closed before an answer";
+    case CallError::kHeadTimeout:
+      return "no answer within the time limit";
+    case CallError::kBadAnswer:
+      return "the answer is not valid HTTP";
+    case CallError::kBroken:
+      return "connection broken in the middle of the answer";
+    case CallError::kBodyTimeout:
+      return "the answer stalled";
+    case CallError::kClosed:
+      return "call closed";
+  }
+  return "unknown error";
+}
+
+struct HttpCall::Impl {
+  enum class Framing { kNone, kLength, kChunked, kUntilClose };
+
+  explicit Impl(HttpClient::Impl& the_client) : client(the_client) {}
+  ~Impl() { client.ReturnBuffer(std::move(buffer)); }
+
+  Task<CallError> Start(const SocketAddress& endpoint, const RequestHead& head,
+                        std::span<const std::string_view> body, Seconds deadline);
+  Task<CallError> Connect(const SocketAddress& endpoint, Seconds deadline);
+  Task<CallError> Send(const RequestHead& head, std::span<const std::string_view> body,
+                       Seconds deadline);
+  Task<CallError> ReadHead(const RequestHead& head, Seconds deadline);
+  CallError TakeHead(std::size_t size, const RequestHead& request);
+  Task<Piece> ReadSome(Seconds deadline);
+  Piece Decode();
+  std::ptrdiff_t Read();
+  CallError Fail(CallError error);
+  void Finish();
+
+  HttpClient::Impl& client;
+  std::shared_ptr<HttpClientConnection> connection;
+  std::unique_ptr<char[]> buffer;
+  std::size_t begin = 0;  // buffer[begin, end) has come and was not handed out.
+  std::size_t end = 0;
+  bool drained = true;  // The last read left nothing in the socket.
+
+  std::string framing_lines;
+  std::vector<iovec> out;
+  std::string head_text;
+  ParsedHead answer;
+  Framing framing = Framing::kNone;
+  ChunkDecoder chunks;
+  std::uint64_t left = 0;
+
+  CallError failed = CallError::kNone;  // Once an error, always that error.
+  bool finished = false;                // The body is complete.
+  bool reusable = true;
+  bool peer_closed = false;  // While the request was still being sent.
+  bool reused = false;
+  bool retried = false;
+  Seconds sent_at = 0;
+  Seconds first_byte_at = 0;
+};
+
+CallError HttpCall::Impl::Fail(CallError error) {
+  if (failed == CallError::kNone) failed = error;
+  connection.reset();
+  return failed;
+}
+
+void HttpCall::Impl::Finish() {
+  finished = true;
+  if (reusable && begin == end) client.Return(std::move(connection));
+  connection.reset();
+}
+
+// --- The request
+
+Task<CallError> HttpCall::Impl::Start(const SocketAddress& endpoint, const RequestHead& head,
+                                      std::span<const std::string_view> body, Seconds deadline) {
+  if (failed != CallError::kNone) co_return failed;
+  buffer = client.TakeBuffer();
+  connection = client.TakeIdle(endpoint);
+  reused = connection != nullptr;
+  for (;;) {
+    CallError error = CallError::kNone;
+    if (!connection) error = co_await Connect(endpoint, deadline);
+    if (error == CallError::kNone) error = co_await Send(head, body, deadline);
+    if (error == CallError::kNone) error = co_await ReadHead(head, deadline);
+    if (error == CallError::kNone) co_return error;
+    // The endpoint had closed the idle connection and the news crossed with the request.
+    const bool stale = error == CallError::kNoAnswer && reused && first_byte_at == 0;
+    if (!stale || failed != CallError::kNone) co_return Fail(error);
+    connection.reset();
+    reused = false;
+    retried = true;
+    peer_closed = false;
+    drained = true;
+  }
+}
+
+Task<CallError> HttpCall::Impl::Connect(const SocketAddress& endpoint, Seconds deadline) {
+  const int descriptor = StartConnecting(endpoint);
+  if (descriptor < 0) co_return CallError::kConnectFailed;
+  connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
+  if (!connection->socket().is_open()) co_return CallError::kConnectFailed;
+  const Wake wake = co_await connection->WaitWritable(
+      std::min(deadline, MonotonicNow() + client.options.connect_timeout));
+  if (wake == Wake::kInterrupted) co_return CallError::kClosed;
+  if (wake == Wake::kTimeout) co_return CallError::kConnectTimeout;
+  co_return connection->socket().ConnectResult() == 0 ? CallError::kNone
+                                                      : CallError::kConnectFailed;
+}
+
+Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
+                                     std::span<const std::string_view> body, Seconds deadline) {
+  const auto put = [this](std::string_view text) {
+    if (!text.empty()) out.push_back({const_cast<char*>(text.data()), text.size()});
+  };
+  std::uint64_t size = 0;
+  for (const std::string_view piece : body) size += piece.size();
+  framing_lines = "\r\n";
+  if (size > 0 || !head.may_lack_body()) {
+    framing_lines = "content-length: " + std::to_string(size) + "\r\n\r\n";
+  }
+  out.clear();
+  put(head.text());
+  put(framing_lines);
+  for (const std::string_view piece : body) put(piece);
+
+  sent_at = MonotonicNow();
+  std::span<iovec> unsent(out);
+  for (;;) {
+    const std::ptrdiff_t written =
+        connection->socket().Write(unsent.first(std::min(unsent.size(), kMaxPieces)));
+    if (written == Socket::kFailed) {
+      // An endpoint that refuses a request may close before it was read; its answer may be here.
+      reusable = false;
+      co_return CallError::kNone;
+    }
+    auto sent = static_cast<std::size_t>(std::max<std::ptrdiff_t>(written, 0));
+    while (!unsent.empty() && sent >= unsent.front().iov_len) {
+      sent -= unsent.front().iov_len;
+      unsent = unsent.subspan(1);
+    }
+    if (unsent.empty()) co_return CallError::kNone;
+    unsent.front().iov_base = static_cast<char*>(unsent.front().iov_base) + sent;
+    unsent.front().iov_len -= sent;
+
+    const Wake wake = co_await connection->WaitEither(deadline);
+    if (wake == Wake::kInterrupted) co_return CallError::kClosed;
+    if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
+    const std::ptrdiff_t got = Read();
+    if (got == Socket::kNotNow) continue;
+    // An answer before the end of the question: what is left of it is not wanted.
+    reusable = false;
+    peer_closed = got <= 0;
+    co_return CallError::kNone;
+  }
+}
+
+// --- The answer's head
+
+// Reads behind what is there.
+std::ptrdiff_t HttpCall::Impl::Read() {
+  const std::size_t space = client.options.read_buffer_bytes - end;
+  const std::ptrdiff_t got = connection->socket().Read(buffer.get() + end, space);
+  if (got > 0) {
+    end += static_cast<std::size_t>(got);
+    drained = static_cast<std::size_t>(got) < space;
+    if (first_byte_at == 0) first_byte_at = MonotonicNow();
+  } else if (got == Socket::kNotNow) {
+    drained = true;
+  }
+  return got;
+}
+
+Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds deadline) {
+  std::size_t searched = 0;
+  for (;;) {
+    const std::string_view bytes(buffer.get(), end);
+    const std::size_t size = FindHeadEnd(bytes, searched);
+    searched = bytes.size();
+    if (size > 0) {
+      const CallError error = TakeHead(size, request);
+      // Interim answers (100, 103) are not what was asked for.
+      if (error != CallError::kNone || answer.status >= 200) co_return error;
+      end -= size;
+      std::copy_n(buffer.get() + size, end, buffer.get());
+      searched = 0;
+      continue;
+    }
+    if (end >= client.options.max_head_bytes) co_return CallError::kBadAnswer;
+    if (peer_closed) co_return CallError::kNoAnswer;
+    if (drained) {
+      const Wake wake = co_await connection->WaitReadable(deadline);
+      if (wake == Wake::kInterrupted) co_return CallError::kClosed;
+      if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
+    }
+    const std::ptrdiff_t got = Read();
+    if (got == 0 || got == Socket::kFailed) co_return CallError::kNoAnswer;
+  }
+}
+
+CallError HttpCall::Impl::TakeHead(std::size_t size, const RequestHead& request) {
+  // Kept apart from the buffer, which the body's bytes will pass through.
+  head_text.assign(buffer.get(), size);
+  if (!ParseResponseHead(head_text, answer) || answer.status == 101) return CallError::kBadAnswer;
+  if (answer.status < 200) return CallError::kNone;
+  begin = size;
+  reusable = reusable && answer.keep_alive;
+  if (request.is_head() || answer.status == 204 || answer.status == 304) {
+    framing = Framing::kNone;
+    Finish();
+  } else if (answer.chunked) {
+    framing = Framing::kChunked;
+  } else if (answer.content_length) {
+    framing = Framing::kLength;
+    left = *answer.content_length;
+    if (left == 0) Finish();
+  } else {
+    framing = Framing::kUntilClose;
+    reusable = false;
+  }
+  return CallError::kNone;
+}
+
+// --- The answer's body
+
+Task<HttpCall::Piece> HttpCall::Impl::ReadSome(Seconds deadline) {
+  for (;;) {
+    if (finished) co_return Piece{CallError::kNone, true, {}};
+    if (failed != CallError::kNone) co_return Piece{failed, false, {}};
+    if (begin < end) {
+      const Piece piece = Decode();
+      if (piece.error != CallError::kNone || piece.last || !piece.data.empty()) co_return piece;
+    }
+    begin = end = 0;
+    if (drained) {
+      const Wake wake = co_await connection->WaitReadable(deadline);
+      if (wake == Wake::kInterrupted) co_return Piece{Fail(CallError::kClosed), false, {}};
+      if (wake == Wake::kTimeout) co_return Piece{Fail(CallError::kBodyTimeout), false, {}};
+    }
+    const std::ptrdiff_t got = Read();
+    if (got == 0 && framing == Framing::kUntilClose) {
+      Finish();
+    } else if (got == 0 || got == Socket::kFailed) {
+      Fail(CallError::kBroken);
+    }
+  }
+}
+
+// Hands out what is in the buffer.
+HttpCall::Piece HttpCall::Impl::Decode() {
+  Piece piece;
+  char* data = buffer.get() + begin;
+  std::size_t size = end - begin;
+  if (framing == Framing::kChunked) {
+    const ChunkDecoder::Step step = chunks.Decode(data, size);
+    if (chunks.failed()) {
+      piece.error = Fail(CallError::kBroken);
+      return piece;
+    }
+    begin += step.consumed;
+    size = step.produced;
+    piece.last = chunks.done();
+  } else {
+    if (framing == Framing::kLength) {
+      size = static_cast<std::size_t>(std::min<std::uint64_t>(size, left));
+      left -= size;
+      piece.last = left == 0;
+    }
+    begin += size;
+  }
+  piece.data = {data, size};
+  if (piece.last) Finish();
+  return piece;
+}
+
+// --- HttpCall
+
+HttpCall::HttpCall(HttpClient& client) : impl_(std::make_unique<Impl>(client.impl())) {}
+HttpCall::~HttpCall() = default;
+
+Task<CallError> HttpCall::Start(const SocketAddress& endpoint, const RequestHead& head,
+                                std::span<const std::string_view> body, Seconds head_deadline) {
+  return impl_->Start(endpoint, head, body, head_deadline);
+}
+int HttpCall::status() const { return impl_->answer.status; }
+const std::vector<HeaderField>& HttpCall::headers() const { return impl_->answer.fields; }
+std::string_view HttpCall::Header(std::string_view name) const {
+  return FindHeader(impl_->answer.fields, name);
+}
+std::int64_t HttpCall::content_length() const {
+  return impl_->answer.content_length && !impl_->answer.chunked
+             ? static_cast<std::int64_t>(*impl_->answer.content_length)
+             : -1;
+}
+Task<HttpCall::Piece> HttpCall::ReadSome(Seconds deadline) { return impl_->ReadSome(deadline); }
+void HttpCall::Close() {
+  if (impl_->finished || impl_->failed != CallError::kNone) return;
+  impl_->failed = CallError::kClosed;
+  if (impl_->connection) impl_->connection->Interrupt();
+}
+bool HttpCall::reused() const { return impl_->reused; }
+bool HttpCall::retried() const { return impl_->retried; }
+Seconds HttpCall::sent_at() const { return impl_->sent_at; }
+Seconds HttpCall::first_byte_at() const { return impl_->first_byte_at; }
+
+}  // namespace headrace

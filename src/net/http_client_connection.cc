@@ -1,0 +1,136 @@
+#include "net/http_client_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "net/clock.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::size_t kMaxSpareBuffers = 64;
+
+}  // namespace
+
+HttpClientConnection::HttpClientConnection(HttpClient::Impl& client, const SocketAddress& endpoint,
+                                           int descriptor)
+    : client_(client),
+      endpoint_(endpoint),
+      sleep_(client.thread),
+      deadline_(client.thread.deadlines(), [this] { OnDeadline(); }),
+      socket_(client.thread, descriptor, endpoint.family(), *this) {}
+
+Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool write,
+                                                            Seconds deadline) {
+  if (interrupted_) co_return Wake::kInterrupted;
+  timed_out_ = false;
+  wants_read_ = read;
+  wants_write_ = write;
+  if (read) socket_.ArmRead();
+  if (write) socket_.ArmWrite();
+  deadline_.Set(deadline);
+  co_await sleep_.Wait();
+  deadline_.Clear();
+  wants_read_ = wants_write_ = false;
+  co_return interrupted_ ? Wake::kInterrupted : timed_out_ ? Wake::kTimeout : Wake::kReady;
+}
+
+void HttpClientConnection::OnReadable() {
+  if (pooled_) {
+    LeavePool();
+  } else if (wants_read_) {
+    sleep_.Resume();
+  }
+}
+
+void HttpClientConnection::OnWritable() {
+  if (wants_write_) sleep_.Resume();
+}
+
+void HttpClientConnection::OnDeadline() {
+  if (pooled_) {
+    LeavePool();
+  } else {
+    timed_out_ = true;
+    sleep_.Resume();
+  }
+}
+
+void HttpClientConnection::Interrupt() {
+  if (interrupted_) return;
+  interrupted_ = true;
+  socket_.Close();
+  if (!sleep_.waiting()) return;
+  client_.thread.Post([weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) alive->sleep_.Resume();
+  });
+}
+
+void HttpClientConnection::EnterPool(Seconds until) {
+  pooled_ = true;
+  socket_.ArmRead();
+  deadline_.Set(until);
+}
+
+void HttpClientConnection::LeavePool() {
+  pooled_ = false;
+  deadline_.Clear();
+  client_.Drop(*this);
+}
+
+std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(const SocketAddress& endpoint) {
+  const auto found = pools.find(endpoint);
+  if (found == pools.end() || found->second.empty()) return nullptr;
+  std::shared_ptr<HttpClientConnection> connection = found->second.back();
+  connection->LeavePool();
+  return connection;
+}
+
+void HttpClient::Impl::Return(std::shared_ptr<HttpClientConnection> connection) {
+  Pool& pool = pools[connection->endpoint()];
+  if (pool.size() >= options.max_idle_per_endpoint) return;
+  connection->EnterPool(MonotonicNow() + options.idle_timeout);
+  pool.push_back(std::move(connection));
+}
+
+void HttpClient::Impl::Drop(HttpClientConnection& idle_connection) {
+  Pool& pool = pools[idle_connection.endpoint()];
+  const auto same = [&](const auto& other) { return other.get() == &idle_connection; };
+  // The last one is the one that is mostly taken.
+  const auto found = std::find_if(pool.rbegin(), pool.rend(), same);
+  if (found != pool.rend()) pool.erase(std::next(found).base());
+}
+
+std::unique_ptr<char[]> HttpClient::Impl::TakeBuffer() {
+  if (buffers.empty()) {
+    return std::make_unique_for_overwrite<char[]>(options.read_buffer_bytes);
+  }
+  std::unique_ptr<char[]> buffer = std::move(buffers.back());
+  buffers.pop_back();
+  return buffer;
+}
+
+void HttpClient::Impl::ReturnBuffer(std::unique_ptr<char[]> buffer) {
+  if (buffer && buffers.size() < kMaxSpareBuffers) buffers.push_back(std::move(buffer));
+}
+
+HttpClient::HttpClient(IoThread& thread, HttpClientOptions options)
+    : impl_(std::make_unique<Impl>(thread, options)) {
+  impl_->options.read_buffer_bytes = std::max(options.read_buffer_bytes, options.max_head_bytes);
+}
+
+HttpClient::~HttpClient() = default;
+
+IoThread& HttpClient::thread() const { return impl_->thread; }
+
+std::size_t HttpClient::idle_connections() const {
+  std::size_t count = 0;
+  for (const auto& [endpoint, pool] : impl_->pools) count += pool.size();
+  return count;
+}
+
+void HttpClient::CloseIdle(const SocketAddress& endpoint) { impl_->pools.erase(endpoint); }
+
+void HttpClient::CloseIdle() { impl_->pools.clear(); }
+
+}  // namespace headrace

@@ -1,0 +1,77 @@
+// A client's connection to an endpoint, and the pool where it rests between calls.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "net/deadline_wheel.h"
+#include "net/http_client.h"
+#include "net/socket.h"
+#include "net/suspension.h"
+
+namespace headrace {
+
+// In the pool, any sign of life ends it: an idle HTTP connection has nothing to say but goodbye. In
+// the hands of a call it wakes that call's coroutine. On one thread.
+class HttpClientConnection final : public std::enable_shared_from_this<HttpClientConnection>,
+                                   private SocketListener {
+ public:
+  enum class Wake { kReady, kTimeout, kInterrupted };
+
+  HttpClientConnection(HttpClient::Impl& client, const SocketAddress& endpoint, int descriptor);
+
+  const SocketAddress& endpoint() const { return endpoint_; }
+  Socket& socket() { return socket_; }
+
+  // Sleeps until the socket is worth a read (a write, either), or the deadline has passed.
+  Task<Wake> WaitReadable(Seconds deadline) { return Wait(true, false, deadline); }
+  Task<Wake> WaitWritable(Seconds deadline) { return Wait(false, true, deadline); }
+  Task<Wake> WaitEither(Seconds deadline) { return Wait(true, true, deadline); }
+  // Closes the socket at once; the sleeper, if any, is woken through the event loop's queue.
+  void Interrupt();
+
+  void EnterPool(Seconds until);
+  void LeavePool();
+
+ private:
+  Task<Wake> Wait(bool read, bool write, Seconds deadline);
+  void OnReadable() override;
+  void OnWritable() override;
+  void OnDeadline();
+
+  HttpClient::Impl& client_;
+  SocketAddress endpoint_;
+  Suspension sleep_;
+  Deadline deadline_;
+  Socket socket_;
+  bool pooled_ = false;
+  bool wants_read_ = false;
+  bool wants_write_ = false;
+  bool timed_out_ = false;
+  bool interrupted_ = false;
+};
+
+struct HttpClient::Impl {
+  Impl(IoThread& the_thread, HttpClientOptions the_options)
+      : thread(the_thread), options(the_options) {}
+
+  std::shared_ptr<HttpClientConnection> TakeIdle(const SocketAddress& endpoint);
+  void Return(std::shared_ptr<HttpClientConnection> connection);
+  void Drop(HttpClientConnection& idle_connection);
+  std::unique_ptr<char[]> TakeBuffer();
+  void ReturnBuffer(std::unique_ptr<char[]> buffer);
+
+  struct Hash {
+    std::size_t operator()(const SocketAddress& address) const { return address.Hash(); }
+  };
+  using Pool =
+      std::vector<std::shared_ptr<HttpClientConnection>>;  // The last one in is used first.
+
+  IoThread& thread;
+  HttpClientOptions options;
+  std::unordered_map<SocketAddress, Pool, Hash> pools;
+  std::vector<std::unique_ptr<char[]>> buffers;  // Spare ones.
+};
+
+}  // namespace headrace

@@ -1,0 +1,489 @@
+#include "net/http_connection.h"
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <exception>
+
+#include "net/chunk_decoder.h"
+#include "net/clock.h"
+
+namespace headrace {
+namespace {
+
+// What simdjson wants to be readable behind a document.
+constexpr std::size_t kPadding = 64;
+// A request's head and, mostly, its body come in one read of this size; what is more of a body is
+// read to where it stays.
+constexpr std::size_t kFirstRead = 16 * 1024;
+// A body's memory is taken as it comes, so that an announced length alone costs nothing.
+constexpr std::size_t kBodyStep = 256 * 1024;
+// Buffers that have grown beyond this are given back between requests.
+constexpr std::size_t kKeptBytes = 16 * 1024;
+// How long and how much is read from a client that has been refused, for it to read the refusal.
+constexpr Seconds kLingerTime = 2;
+constexpr std::size_t kLingerBytes = 64 * 1024 * 1024;
+constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
+
+thread_local char scratch[kFirstRead];
+
+// RFC 9110 §6.6.1; made anew once a second.
+std::string_view DateHeader() {
+  thread_local std::time_t made = 0;
+  thread_local char text[64];
+  thread_local std::size_t size = 0;
+  const std::time_t now = std::time(nullptr);
+  if (now != made) {
+    std::tm parts;
+    gmtime_r(&now, &parts);
+    size = std::strftime(text, sizeof(text), "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+    made = now;
+  }
+  return {text, size};
+}
+
+void GiveBack(std::string& buffer) {
+  if (buffer.capacity() > kKeptBytes) std::string().swap(buffer);
+  buffer.clear();
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
+                               const SocketAddress& peer)
+    : shared_(shared),
+      thread_(thread),
+      peer_(peer),
+      reading_(thread),
+      writing_(thread),
+      read_deadline_(thread.deadlines(),
+                     [this] {
+                       read_timed_out_ = true;
+                       reading_.Resume();
+                     }),
+      write_deadline_(thread.deadlines(), [this] { Gone(); }),
+      exchange_(*this),
+      socket_(thread, descriptor, peer.family(), *this) {}
+
+void HttpConnection::OnReadable() {
+  if (reading_.waiting()) {
+    reading_.Resume();
+  } else if (serving_) {
+    ReadAhead();
+  }
+}
+
+void HttpConnection::OnWritable() { writing_.Resume(); }
+
+void HttpConnection::CloseIfIdle() {
+  if (idle_) Break();
+}
+
+void HttpConnection::Break() {
+  if (serving_) {
+    Gone();
+    return;
+  }
+  gone_ = true;
+  socket_.Close();
+  if (reading_.waiting()) {
+    reading_.Resume();
+  } else {
+    writing_.Resume();
+  }
+}
+
+Task<void> HttpConnection::Run() {
+  do {
+    const int result = co_await ReadRequest();
+    if (result == kClosed) break;
+    if (result != kReadWhole) {
+      co_await Refuse(result);
+      break;
+    }
+    co_await Serve();
+  } while (persist_ && !gone_);
+  socket_.Close();
+}
+
+// --- Reading
+
+Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds deadline) {
+  for (;;) {
+    if (drained_) {
+      if (gone_) co_return 0;
+      read_timed_out_ = false;
+      read_deadline_.Set(deadline);
+      socket_.ArmRead();
+      co_await reading_.Wait();
+      read_deadline_.Clear();
+      if (read_timed_out_ || gone_) co_return 0;
+      drained_ = false;
+    }
+    const std::ptrdiff_t got = socket_.Read(data, size);
+    if (got == Socket::kNotNow) {
+      drained_ = true;
+      continue;
+    }
+    if (got <= 0) {
+      gone_ = true;
+      co_return 0;
+    }
+    drained_ = static_cast<std::size_t>(got) < size;
+    co_return static_cast<std::size_t>(got);
+  }
+}
+
+Task<int> HttpConnection::ReadRequest() {
+  const int head = co_await ReadHead();
+  if (head != kReadWhole) co_return head;
+  body_.clear();
+  int result = kReadWhole;
+  if (head_.chunked) {
+    result = co_await ReadChunkedBody();
+  } else {
+    result = co_await ReadSizedBody(head_.content_length.value_or(0));
+  }
+  co_return result;
+}
+
+Task<int> HttpConnection::ReadHead() {
+  const HttpServerOptions& options = shared_.options;
+  GiveBack(in_);
+  GiveBack(body_);
+  in_.swap(ahead_);
+  head_ = {};
+  Seconds deadline = MonotonicNow() + options.idle_timeout;
+  idle_ = true;
+  std::size_t searched = 0;
+  std::size_t end = 0;
+  for (;;) {
+    // Empty lines before a request are let pass (RFC 9112 §2.2).
+    if (searched == 0) in_.erase(0, in_.find_first_not_of("\r\n"));
+    if (!in_.empty() && idle_) {
+      idle_ = false;
+      arrived_ = MonotonicNow();
+      deadline = arrived_ + options.head_timeout;
+    }
+    end = FindHeadEnd(in_, searched);
+    if (end > options.max_head_bytes || (end == 0 && in_.size() > options.max_head_bytes)) {
+      co_return 431;
+    }
+    if (end > 0) break;
+    searched = in_.size();
+    if (idle_ && shared_.draining) co_return kClosed;
+    const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
+    if (got == 0) co_return idle_ || gone_ ? kClosed : 408;
+    in_.append(scratch, got);
+  }
+  co_return ParseHead(end);
+}
+
+int HttpConnection::ParseHead(std::size_t size) {
+  rest_ = std::string_view(in_).substr(size);
+  if (!ParseRequestHead(std::string_view(in_).substr(0, size), head_)) return 400;
+  // RFC 9112 §3.2: just one Host, and none is fine only for HTTP/1.0.
+  const auto hosts =
+      std::count_if(head_.fields.begin(), head_.fields.end(),
+                    [](const HeaderField& field) { return SameHeaderName(field.name, "host"); });
+  if (hosts > 1 || (hosts == 0 && !head_.http_1_0)) return 400;
+  path_ = head_.target;
+  if (const std::size_t scheme = path_.find("://");
+      scheme != path_.npos && !path_.starts_with('/') && scheme < path_.find('?')) {
+    path_ = path_.substr(std::min(path_.find_first_of("/?", scheme + 3), path_.size()));
+  }
+  const std::size_t question = std::min(path_.find('?'), path_.size());
+  query_ = path_.substr(std::min(question + 1, path_.size()));
+  path_ = path_.substr(0, question);
+  return kReadWhole;
+}
+
+Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
+  const HttpServerOptions& options = shared_.options;
+  if (size > options.max_body_bytes) co_return 413;
+  body_.reserve(size + kPadding);
+  body_.assign(rest_.substr(0, size));
+  ahead_.assign(rest_.substr(body_.size()));
+  std::size_t filled = body_.size();
+  if (filled < size && head_.expects_continue) {
+    out_.assign(1, {const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25});
+    if (!co_await SendRest(0)) co_return kClosed;
+  }
+  while (filled < size) {
+    if (filled == body_.size()) {
+      body_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(size, filled + kBodyStep)));
+    }
+    const std::size_t got = co_await ReadSome(body_.data() + filled, body_.size() - filled,
+                                              MonotonicNow() + options.body_timeout);
+    if (got == 0) co_return gone_ ? kClosed : 408;
+    filled += got;
+  }
+  co_return kReadWhole;
+}
+
+Task<int> HttpConnection::ReadChunkedBody() {
+  const HttpServerOptions& options = shared_.options;
+  ChunkDecoder decoder;
+  body_.assign(rest_);
+  std::size_t filled = 0;            // Body bytes, decoded.
+  std::size_t fresh = body_.size();  // Bytes behind them that have just come.
+  if (fresh == 0 && head_.expects_continue) {
+    out_.assign(1, {const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25});
+    if (!co_await SendRest(0)) co_return kClosed;
+  }
+  for (;;) {
+    const ChunkDecoder::Step step = decoder.Decode(body_.data() + filled, fresh);
+    if (decoder.failed()) co_return 400;
+    if (decoder.done()) ahead_.assign(body_, filled + step.consumed, fresh - step.consumed);
+    filled += step.produced;
+    if (filled > options.max_body_bytes) co_return 413;
+    if (decoder.done()) break;
+    if (body_.size() - filled < kFirstRead) body_.resize(std::max(2 * filled, 2 * kFirstRead));
+    fresh = co_await ReadSome(body_.data() + filled, body_.size() - filled,
+                              MonotonicNow() + options.body_timeout);
+    if (fresh == 0) co_return gone_ ? kClosed : 408;
+  }
+  body_.reserve(filled + kPadding);
+  body_.resize(filled);
+  co_return kReadWhole;
+}
+
+void HttpConnection::ReadAhead() {
+  for (;;) {
+    const std::ptrdiff_t got = socket_.Read(scratch, sizeof(scratch));
+    if (got == Socket::kNotNow) break;
+    // A client that ends its half of the connection counts as gone, as elsewhere (nginx).
+    if (got <= 0) return Gone();
+    ahead_.append(scratch, static_cast<std::size_t>(got));
+    if (ahead_.size() > shared_.options.max_pipelined_bytes) return Gone();
+    if (static_cast<std::size_t>(got) < sizeof(scratch)) break;
+  }
+  socket_.ArmRead();
+}
+
+// --- Serving
+
+Task<void> HttpConnection::Serve() {
+  started_ = finished_ = chunked_ = until_close_ = false;
+  persist_ = head_.keep_alive;
+  serving_ = true;
+  drained_ = true;
+  socket_.ArmRead();
+  try {
+    co_await shared_.handler(exchange_);
+  } catch (const std::exception& error) {
+    if (shared_.options.handler_threw) shared_.options.handler_threw(error.what());
+  }
+  serving_ = false;
+  client_gone_ = {};
+  if (gone_ || finished_) co_return;
+  persist_ = false;
+  if (started_ && head_out_.empty()) {
+    Abort();
+  } else {
+    co_await Refuse(500);
+  }
+}
+
+Task<void> HttpConnection::Refuse(int status) {
+  const HttpServerOptions& options = shared_.options;
+  persist_ = false;
+  started_ = finished_ = false;
+  ResponseHead head(status);
+  head.Add("content-type", options.error_content_type);
+  const std::string body = options.error_body ? options.error_body(status, ReasonPhrase(status))
+                                              : std::string(ReasonPhrase(status)) + "\n";
+  StartAnswer(head, body.size());
+  if (co_await WriteOne(body, true)) co_await Linger();
+}
+
+// Closing a socket with unread bytes resets the connection, and the client could lose the answer.
+Task<void> HttpConnection::Linger() {
+  socket_.ShutdownWrite();
+  const Seconds deadline = MonotonicNow() + kLingerTime;
+  std::size_t budget = kLingerBytes;
+  for (;;) {
+    const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
+    if (got == 0 || got > budget) break;
+    budget -= got;
+  }
+  gone_ = true;
+}
+
+void HttpConnection::Gone() {
+  if (gone_) return;
+  gone_ = true;
+  persist_ = false;
+  socket_.Close();
+  const std::function<void()> tell = std::move(client_gone_);
+  client_gone_ = {};
+  if (tell) tell();
+  writing_.Resume();
+}
+
+void HttpConnection::Abort() {
+  if (gone_) return;
+  gone_ = true;
+  persist_ = false;
+  if (until_close_) {
+    socket_.Reset();
+  } else {
+    socket_.Close();
+  }
+}
+
+// --- Answering
+
+void HttpConnection::StartAnswer(const ResponseHead& head,
+                                 std::optional<std::uint64_t> content_length) {
+  if (started_) return;
+  started_ = true;
+  if (shared_.draining) persist_ = false;
+  const int status = head.status();
+  const bool no_length = status == 204 || status == 304;
+  bodiless_ = no_length || head_.method == "HEAD";
+  chunked_ = !content_length && !head_.http_1_0 && !no_length;
+  until_close_ = !content_length && !chunked_ && !no_length;
+  if (until_close_) persist_ = false;
+  left_ = content_length.value_or(0);
+
+  head_out_.assign(head.text());
+  if (!head.has_date()) head_out_.append(DateHeader());
+  if (content_length && !no_length) {
+    char digits[20];
+    const char* end = std::to_chars(digits, digits + sizeof(digits), *content_length).ptr;
+    head_out_.append("content-length: ").append(std::string_view(digits, end)).append("\r\n");
+  } else if (chunked_) {
+    head_out_.append("transfer-encoding: chunked\r\n");
+  }
+  if (!persist_) {
+    head_out_.append("connection: close\r\n");
+  } else if (head_.http_1_0) {
+    head_out_.append("connection: keep-alive\r\n");
+  }
+  head_out_.append("\r\n");
+}
+
+Task<bool> HttpConnection::WriteOne(std::string_view data, bool last) {
+  one_ = data;
+  return Write(std::span(&one_, 1), last);
+}
+
+Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool last) {
+  if (gone_ || finished_ || !started_) co_return !gone_;
+  const auto put = [this](std::string_view text) {
+    if (!text.empty()) out_.push_back({const_cast<char*>(text.data()), text.size()});
+  };
+  std::uint64_t total = 0;
+  for (const std::string_view piece : pieces) total += piece.size();
+
+  out_.clear();
+  put(head_out_);
+  if (!bodiless_) {
+    if (chunked_ && total > 0) {
+      char* end = std::to_chars(chunk_head_, chunk_head_ + 16, total, 16).ptr;
+      *end++ = '\r';
+      *end++ = '\n';
+      put({chunk_head_, end});
+    } else if (!chunked_ && !until_close_) {
+      // More or less than was announced: the client must not take it for whole.
+      if (total > left_ || (last && total < left_)) {
+        Abort();
+        co_return false;
+      }
+      left_ -= total;
+    }
+    for (const std::string_view piece : pieces) put(piece);
+    if (chunked_) {
+      static constexpr std::string_view kEnds = "\r\n0\r\n\r\n";
+      put(kEnds.substr(total > 0 ? 0 : 2, (total > 0 ? 2 : 0) + (last ? 5 : 0)));
+    }
+  }
+  finished_ = last;
+  if (out_.empty()) co_return true;
+  std::size_t bytes = 0;
+  for (const iovec& piece : out_) bytes += piece.iov_len;
+  const std::ptrdiff_t sent =
+      socket_.Write(std::span(out_.data(), std::min(out_.size(), kMaxPieces)));
+  if (sent != static_cast<std::ptrdiff_t>(bytes) &&
+      !co_await SendRest(static_cast<std::size_t>(std::max<std::ptrdiff_t>(sent, 0)))) {
+    co_return false;
+  }
+  head_out_.clear();
+  co_return true;
+}
+
+// Sends what is left of out_ after its first `sent` bytes.
+Task<bool> HttpConnection::SendRest(std::size_t sent) {
+  std::span<iovec> left(out_);
+  bool wait = sent > 0;
+  for (;;) {
+    while (!left.empty() && sent >= left.front().iov_len) {
+      sent -= left.front().iov_len;
+      left = left.subspan(1);
+    }
+    if (left.empty()) co_return true;
+    left.front().iov_base = static_cast<char*>(left.front().iov_base) + sent;
+    left.front().iov_len -= sent;
+    sent = 0;
+    if (wait) {
+      write_deadline_.Set(MonotonicNow() + shared_.options.write_timeout);
+      socket_.ArmWrite();
+      co_await writing_.Wait();
+      write_deadline_.Clear();
+      if (gone_) co_return false;
+    }
+    const std::ptrdiff_t now = socket_.Write(left.first(std::min(left.size(), kMaxPieces)));
+    if (now == Socket::kFailed) {
+      Gone();
+      co_return false;
+    }
+    sent = static_cast<std::size_t>(std::max<std::ptrdiff_t>(now, 0));
+    wait = true;
+  }
+}
+
+// --- HttpExchange
+
+std::string_view HttpExchange::method() const { return connection_.head_.method; }
+std::string_view HttpExchange::target() const { return connection_.head_.target; }
+std::string_view HttpExchange::path() const { return connection_.path_; }
+std::string_view HttpExchange::query() const { return connection_.query_; }
+std::string_view HttpExchange::Header(std::string_view name) const {
+  return FindHeader(connection_.head_.fields, name);
+}
+const std::vector<HeaderField>& HttpExchange::headers() const { return connection_.head_.fields; }
+std::string& HttpExchange::body() { return connection_.body_; }
+Seconds HttpExchange::arrived() const { return connection_.arrived_; }
+const SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
+IoThread& HttpExchange::thread() const { return connection_.thread_; }
+bool HttpExchange::client_gone() const { return connection_.gone_; }
+bool HttpExchange::started() const { return connection_.started_; }
+
+void HttpExchange::OnClientGone(std::function<void()> gone) {
+  if (connection_.gone_) {
+    if (gone) gone();
+    return;
+  }
+  connection_.client_gone_ = std::move(gone);
+}
+
+void HttpExchange::Start(const ResponseHead& head, std::optional<std::uint64_t> content_length) {
+  connection_.StartAnswer(head, content_length);
+}
+Task<bool> HttpExchange::Respond(const ResponseHead& head, std::string_view body) {
+  connection_.StartAnswer(head, body.size());
+  return connection_.WriteOne(body, true);
+}
+Task<bool> HttpExchange::Flush() { return connection_.Write({}, false); }
+Task<bool> HttpExchange::Write(std::string_view data) { return connection_.WriteOne(data, false); }
+Task<bool> HttpExchange::Write(std::span<const std::string_view> pieces) {
+  return connection_.Write(pieces, false);
+}
+Task<bool> HttpExchange::WriteLast(std::string_view data) {
+  return connection_.WriteOne(data, true);
+}
+Task<bool> HttpExchange::Finish() { return connection_.Write({}, true); }
+void HttpExchange::Abort() { connection_.Abort(); }
+
+}  // namespace headrace

@@ -1,0 +1,114 @@
+// One client's connection to the server: requests in, answers out.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/deadline_wheel.h"
+#include "net/head_parser.h"
+#include "net/http_server.h"
+#include "net/socket.h"
+#include "net/suspension.h"
+
+namespace headrace {
+
+// What all connections of a server share.
+struct HttpServerShared {
+  HttpServerOptions options;
+  HttpHandler handler;
+  std::atomic<bool> draining = false;
+};
+
+// Lives on one thread. Between requests it holds no buffer to speak of.
+//
+// At most one call back of the socket's readability is owed at any time. It goes to the coroutine
+// that waits for bytes of a request, or, while a handler runs, to ReadAhead: this is how a client's
+// leaving is noticed in every phase.
+class HttpConnection final : private SocketListener {
+ public:
+  HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
+                 const SocketAddress& peer);
+
+  // Serves requests until the connection is over.
+  Task<void> Run();
+  // Closes when no request is under way. Does not return to a living object: Run may have ended.
+  void CloseIfIdle();
+  // Declares the client gone. Likewise.
+  void Break();
+
+ private:
+  friend class HttpExchange;
+
+  // How reading a request ended: a status to refuse it with, or one of these.
+  static constexpr int kReadWhole = 0;
+  static constexpr int kClosed = -1;
+
+  void OnReadable() override;
+  void OnWritable() override;
+
+  Task<int> ReadRequest();
+  Task<int> ReadHead();
+  int ParseHead(std::size_t size);
+  Task<int> ReadSizedBody(std::uint64_t size);
+  Task<int> ReadChunkedBody();
+  // A read that waits when the last one emptied the socket: bytes, or 0 when there is no hope.
+  Task<std::size_t> ReadSome(char* data, std::size_t size, Seconds deadline);
+  void ReadAhead();
+  Task<void> Serve();
+  Task<void> Refuse(int status);
+  Task<void> Linger();
+
+  void StartAnswer(const ResponseHead& head, std::optional<std::uint64_t> content_length);
+  Task<bool> Write(std::span<const std::string_view> pieces, bool last);
+  Task<bool> WriteOne(std::string_view data, bool last);
+  Task<bool> SendRest(std::size_t sent);
+  void Gone();
+  void Abort();
+
+  HttpServerShared& shared_;
+  IoThread& thread_;
+  SocketAddress peer_;
+  Suspension reading_;
+  Suspension writing_;
+  Deadline read_deadline_;
+  Deadline write_deadline_;
+  HttpExchange exchange_;
+  Socket socket_;
+
+  // The connection.
+  bool idle_ = true;      // No byte of a request is here.
+  bool serving_ = false;  // A handler runs.
+  bool gone_ = false;     // Nothing more can be sent.
+  bool persist_ = false;  // Another request may follow.
+  bool drained_ = true;   // The last read left nothing in the socket.
+  bool read_timed_out_ = false;
+  std::string ahead_;  // Bytes beyond this request.
+
+  // The request.
+  Seconds arrived_ = 0;
+  std::string in_;         // The head and what came with it; head_'s views point in here.
+  std::string_view rest_;  // Of in_, behind the head.
+  ParsedHead head_;
+  std::string_view path_;
+  std::string_view query_;
+  std::string body_;
+
+  // The answer.
+  std::function<void()> client_gone_;
+  bool started_ = false;
+  bool finished_ = false;
+  bool chunked_ = false;
+  bool bodiless_ = false;   // HEAD, 204, 304: no body whatever is written.
+  std::uint64_t left_ = 0;  // Of the announced length; unused when chunked or until close.
+  bool until_close_ = false;
+  std::string head_out_;  // Not yet sent.
+  char chunk_head_[20];
+  std::string_view one_;
+  std::vector<iovec> out_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,201 @@
+#include "net/http_server.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <unordered_set>
+
+#include "net/clock.h"
+#include "net/deadline_wheel.h"
+#include "net/http_connection.h"
+#include "net/socket.h"
+
+namespace headrace {
+namespace {
+
+using boost::asio::ip::tcp;
+
+// After handlers were told that their clients are gone.
+constexpr Seconds kForcedStopTime = 10;
+// When the process has no descriptor left for a new connection.
+constexpr Seconds kAcceptPause = 100 * kMillisecond;
+
+}  // namespace
+
+struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State> {
+  // One thread's share.
+  struct Share {
+    std::atomic<int> count = 0;  // Counted when dealt, before they arrive here.
+    std::unordered_set<HttpConnection*> connections;  // Used on its thread only.
+  };
+  // Keeps the books of one connection, whatever ends it.
+  struct Ticket {
+    Ticket(std::shared_ptr<State> the_state, std::size_t the_index)
+        : state(std::move(the_state)), index(the_index) {
+      ++state->shares[index].count;
+    }
+    ~Ticket() {
+      --state->shares[index].count;
+      const std::lock_guard lock(state->mutex);
+      if (--state->live == 0) state->none_left.notify_all();
+    }
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
+
+    std::shared_ptr<State> state;
+    std::size_t index;
+  };
+
+  State(IoThreads& the_threads, int listener)
+      : threads(the_threads),
+        shares(static_cast<std::size_t>(the_threads.size())),
+        acceptor(the_threads[0].context()),
+        pause(std::in_place, the_threads[0].deadlines(), [this] { Await(); }) {
+    acceptor.assign(tcp::v4(), listener);
+  }
+
+  void Await() {
+    if (!acceptor.is_open()) return;
+    acceptor.async_wait(tcp::acceptor::wait_read,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          if (!error) self->Accept();
+                        });
+  }
+
+  void Accept() {
+    // Bounded, so that a rush of newcomers doesn't starve the connections of this thread.
+    for (int i = 0; i < 64; ++i) {
+      SocketAddress peer;
+      const int descriptor = AcceptFrom(acceptor.native_handle(), peer);
+      if (descriptor >= 0) {
+        Deal(descriptor, peer);
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        break;
+      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        pause->Set(MonotonicNow() + kAcceptPause);
+        return;
+      }
+    }
+    Await();
+  }
+
+  void Deal(int descriptor, const SocketAddress& peer) {
+    {
+      const std::lock_guard lock(mutex);
+      if (live < options.max_connections) {
+        ++live;
+      } else {
+        Turn(descriptor);
+        return;
+      }
+    }
+    const auto least = std::min_element(
+        shares.begin(), shares.end(),
+        [](const Share& a, const Share& b) { return a.count.load() < b.count.load(); });
+    const auto index = static_cast<std::size_t>(least - shares.begin());
+    IoThread& thread = threads[static_cast<int>(index)];
+    auto ticket = std::make_shared<Ticket>(shared_from_this(), index);
+    thread.Spawn(
+        [ticket, &thread, descriptor, peer] { return Serve(ticket, thread, descriptor, peer); });
+  }
+
+  static Task<void> Serve(std::shared_ptr<Ticket> ticket, IoThread& thread, int descriptor,
+                          SocketAddress peer) {
+    State& state = *ticket->state;
+    HttpConnection connection(state, thread, descriptor, peer);
+    auto& connections = state.shares[ticket->index].connections;
+    connections.insert(&connection);
+    co_await connection.Run();
+    connections.erase(&connection);
+  }
+
+  // There is no room: says so, as well as it goes without waiting.
+  void Turn(int descriptor) const {
+    const std::string body = options.error_body ? options.error_body(503, "too many connections")
+                                                : "too many connections\n";
+    const std::string answer =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: " + options.error_content_type +
+        "\r\ncontent-length: " + std::to_string(body.size()) +
+        "\r\nretry-after: 1\r\nconnection: close\r\n\r\n" + body;
+    (void)::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL);
+    ::shutdown(descriptor, SHUT_WR);
+    ::close(descriptor);
+  }
+
+  // Does something to every connection of every thread, on its thread.
+  void ForAll(void (HttpConnection::*what)()) {
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      threads[static_cast<int>(i)].Post([self = shared_from_this(), i, what] {
+        auto& connections = self->shares[i].connections;
+        // Each may be gone afterwards, but no other one.
+        const std::vector<HttpConnection*> all(connections.begin(), connections.end());
+        for (HttpConnection* connection : all) {
+          if (connections.contains(connection)) (connection->*what)();
+        }
+      });
+    }
+  }
+
+  bool AwaitNone(Seconds limit) {
+    std::unique_lock lock(mutex);
+    return none_left.wait_for(lock, std::chrono::duration<double>(std::min(limit, 1e9)),
+                              [this] { return live == 0; });
+  }
+
+  IoThreads& threads;
+  SocketAddress address;
+  std::vector<Share> shares;
+  boost::asio::basic_socket_acceptor<tcp, boost::asio::io_context::executor_type> acceptor;
+  std::optional<Deadline> pause;  // Until descriptors may be free again.
+  std::mutex mutex;
+  std::condition_variable none_left;
+  int live = 0;  // Guarded by mutex.
+};
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
+                                                       const SocketAddress& address,
+                                                       HttpServerOptions options,
+                                                       HttpHandler handler) {
+  SocketAddress bound;
+  const Result<int> listener = ListenOn(address, bound);
+  if (!listener) return tl::unexpected(listener.error());
+  auto state = std::make_shared<State>(threads, *listener);
+  state->address = bound;
+  state->options = std::move(options);
+  state->handler = std::move(handler);
+  threads[0].Post([state] { state->Await(); });
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+HttpServer::~HttpServer() { Stop(0); }
+
+const SocketAddress& HttpServer::address() const { return state_->address; }
+
+int HttpServer::connections() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->live;
+}
+
+bool HttpServer::Stop(Seconds drain) {
+  State& state = *state_;
+  state.draining = true;
+  state.threads[0].Run([&state] {
+    boost::system::error_code ignored;
+    state.acceptor.close(ignored);
+    state.pause.reset();
+  });
+  state.ForAll(&HttpConnection::CloseIfIdle);
+  if (state.AwaitNone(drain)) return true;
+  state.ForAll(&HttpConnection::Break);
+  return state.AwaitNone(kForcedStopTime);
+}
+
+}  // namespace headrace

@@ -1,0 +1,284 @@
+#include "telemetry/headrace_metrics.h"
+
+#include <charconv>
+
+namespace headrace {
+namespace {
+
+// Bounds that let P50 and P99 be read off to about a factor of 1.6, and the usual SLOs exactly.
+constexpr double kFirstTokenSeconds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.4, 0.6,
+                                         1,     1.5,  2.5,   4,    6,   10,   15,   30,  60};
+constexpr double kPerTokenSeconds[] = {0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025,
+                                       0.03,  0.04,   0.05,  0.06, 0.08,  0.1,  0.15,
+                                       0.2,   0.3,    0.5,   1,    2};
+constexpr double kWholeSeconds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1,  1.5, 2.5, 4,
+                                    6,     10,   15,  20,   30,  45, 60,  120, 300};
+constexpr double kQueueSeconds[] = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                    0.25,   0.5,    1,     2.5,   5,    10,    30,   60};
+constexpr double kDecisionSeconds[] = {250e-9, 500e-9, 1e-6,   2.5e-6, 5e-6, 10e-6,
+                                       25e-6,  50e-6,  100e-6, 250e-6, 1e-3, 10e-3};
+constexpr double kRatio[] = {0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.4, 2, 4, 10};
+
+constexpr std::string_view kVersionLabel[] = {"version"};
+constexpr std::string_view kStatusLabel[] = {"status"};
+constexpr std::string_view kModelLabels[] = {"model"};
+constexpr std::string_view kRequestLabels[] = {"model", "outcome", "policy"};
+constexpr std::string_view kReasonLabels[] = {"model", "reason"};
+constexpr std::string_view kCauseLabels[] = {"model", "cause"};
+constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
+constexpr std::string_view kEndpointLabels[] = {"model", "deployment", "endpoint"};
+
+using enum MetricType;
+
+constexpr MetricInfo kInfo{
+    "headrace_info", kGauge, kVersionLabel, "Always 1; says which version runs.", {}};
+constexpr MetricInfo kConnections{
+    "headrace_client_connections", kGauge, {}, "Client connections that are open.", {}};
+constexpr MetricInfo kInvalidRequests{
+    "headrace_invalid_requests_total",
+    kCounter,
+    kStatusLabel,
+    "Requests answered before any model was found for them, by HTTP status.",
+    {}};
+
+constexpr MetricInfo kRequests{
+    "headrace_requests_total",
+    kCounter,
+    kRequestLabels,
+    "Requests that ended, by how, and by the policy that really served them (`none` when none "
+    "did).",
+    {}};
+constexpr MetricInfo kRejected{"headrace_rejected_total",
+                               kCounter,
+                               kReasonLabels,
+                               "Requests that the scheduler refused, by reason.",
+                               {}};
+constexpr MetricInfo kFallback{
+    "headrace_fallback_total",
+    kCounter,
+    kCauseLabels,
+    "Requests that were served by the policy's fallback, by what the policy lacked.",
+    {}};
+constexpr MetricInfo kQueueLength{
+    "headrace_queue_length", kGauge, kModelLabels, "Requests that wait in the queue.", {}};
+constexpr MetricInfo kQueueBytes{
+    "headrace_queue_bytes", kGauge, kModelLabels, "Bytes of the waiting requests' bodies.", {}};
+constexpr MetricInfo kDecision{
+    "headrace_decision_seconds", kHistogram, kModelLabels,
+    "Time that the scheduler took for one event (an arrival, an end, a wake-up), in seconds.",
+    kDecisionSeconds};
+constexpr MetricInfo kOutputLengthRatio{
+    "headrace_output_length_ratio", kHistogram, kModelLabels,
+    "Output tokens that a finished request had, divided by those predicted at its arrival; 1 is a "
+    "right prediction.",
+    kRatio};
+constexpr MetricInfo kPromptTokensRatio{"headrace_prompt_tokens_ratio", kHistogram, kModelLabels,
+                                        "Prompt tokens that the engine counted, divided by those "
+                                        "estimated from the bytes; 1 is a right "
+                                        "estimate.",
+                                        kRatio};
+
+constexpr MetricInfo kTtft{
+    "headrace_ttft_seconds", kHistogram, kDeploymentLabels,
+    "Time to first token, from the arrival at the gateway, the queue included, in seconds.",
+    kFirstTokenSeconds};
+constexpr MetricInfo kTpot{"headrace_tpot_seconds", kHistogram, kDeploymentLabels,
+                           "Time per output token after the first, in seconds.", kPerTokenSeconds};
+constexpr MetricInfo kTpat{"headrace_tpat_seconds", kHistogram, kDeploymentLabels,
+                           "Whole time divided by all tokens of prompt and answer, in seconds.",
+                           kPerTokenSeconds};
+constexpr MetricInfo kE2e{
+    "headrace_e2e_seconds", kHistogram, kDeploymentLabels,
+    "Whole time, from the arrival at the gateway to the last token, in seconds.", kWholeSeconds};
+constexpr MetricInfo kQueueTime{
+    "headrace_queue_seconds", kHistogram, kDeploymentLabels,
+    "Time from the arrival at the gateway to the dispatch to an engine, in seconds.",
+    kQueueSeconds};
+constexpr MetricInfo kSloAttained{"headrace_slo_attained_total",
+                                  kCounter,
+                                  kDeploymentLabels,
+                                  "Finished requests that met every latency of their SLO.",
+                                  {}};
+constexpr MetricInfo kSloMissed{"headrace_slo_missed_total",
+                                kCounter,
+                                kDeploymentLabels,
+                                "Finished requests that missed a latency of their SLO.",
+                                {}};
+constexpr MetricInfo kProfileAge{
+    "headrace_profile_age_seconds",
+    kGauge,
+    kDeploymentLabels,
+    "Age of the GPU profile in use, in seconds; NaN when there is none.",
+    {}};
+constexpr MetricInfo kProfileFaults{"headrace_profile_faults",
+                                    kGauge,
+                                    kDeploymentLabels,
+                                    "Faults found in the GPU profile; `/status` says which.",
+                                    {}};
+
+constexpr MetricInfo kEndpointLoad{
+    "headrace_endpoint_load",
+    kGauge,
+    kEndpointLabels,
+    "Share of the endpoint's capacity that is in use by the profile; 1 is full.",
+    {}};
+constexpr MetricInfo kEndpointInFlight{"headrace_endpoint_in_flight",
+                                       kGauge,
+                                       kEndpointLabels,
+                                       "Requests that this gateway has running on the endpoint.",
+                                       {}};
+constexpr MetricInfo kEndpointUp{
+    "headrace_endpoint_up", kGauge, kEndpointLabels, "1 when the endpoint is healthy, else 0.", {}};
+
+constexpr const MetricInfo* kAll[] = {
+    &kInfo,
+    &kConnections,
+    &kInvalidRequests,
+    &kRequests,
+    &kRejected,
+    &kFallback,
+    &kTtft,
+    &kTpot,
+    &kTpat,
+    &kE2e,
+    &kSloAttained,
+    &kSloMissed,
+    &kQueueTime,
+    &kQueueLength,
+    &kQueueBytes,
+    &kDecision,
+    &kOutputLengthRatio,
+    &kPromptTokensRatio,
+    &kProfileAge,
+    &kProfileFaults,
+    &kEndpointLoad,
+    &kEndpointInFlight,
+    &kEndpointUp,
+};
+
+constexpr Outcome kAllOutcomes[kOutcomes] = {Outcome::kCompleted, Outcome::kRefused,
+                                             Outcome::kCancelled, Outcome::kTimedOut,
+                                             Outcome::kFailed};
+
+std::string_view TypeName(MetricType type) {
+  switch (type) {
+    case kCounter:
+      return "counter";
+    case kGauge:
+      return "gauge";
+    case kHistogram:
+      return "histogram";
+  }
+  return "";
+}
+
+std::string NumberText(double number) {
+  std::array<char, 32> buffer;
+  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number);
+  return error == std::errc{} ? std::string(buffer.data(), end) : "";
+}
+
+}  // namespace
+
+std::string_view ToString(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kCompleted:
+      return "completed";
+    case Outcome::kRefused:
+      return "refused";
+    case Outcome::kCancelled:
+      return "cancelled";
+    case Outcome::kTimedOut:
+      return "timed_out";
+    case Outcome::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
+GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view version)
+    : info(registry.MakeGauge(kInfo, {version})),
+      connections(registry.MakeGauge(kConnections, {})),
+      invalid_requests(registry, kInvalidRequests, {}, {"400", "404", "405", "413", "431"}) {
+  info.Set(1);
+}
+
+ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
+                           const MetricLabels& labels)
+    : rejected(registry, kRejected, {model}, labels.refusal_reasons),
+      fallback(registry, kFallback, {model}, labels.fallback_causes),
+      queue_length(registry.MakeGauge(kQueueLength, {model})),
+      queue_bytes(registry.MakeGauge(kQueueBytes, {model})),
+      decision_seconds(registry.MakeHistogram(kDecision, {model})),
+      output_length_ratio(registry.MakeHistogram(kOutputLengthRatio, {model})),
+      prompt_tokens_ratio(registry.MakeHistogram(kPromptTokensRatio, {model})) {
+  std::vector<std::string_view> policies = labels.policies;
+  policies.emplace_back("none");
+  for (const Outcome outcome : kAllOutcomes) {
+    requests[static_cast<std::size_t>(outcome)] =
+        CounterSet(registry, kRequests, {model, ToString(outcome)}, policies);
+  }
+}
+
+void ModelMetrics::CountRequest(Outcome outcome, std::string_view policy) {
+  requests[static_cast<std::size_t>(outcome)][policy.empty() ? "none" : policy].Add();
+}
+
+DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view model,
+                                     std::string_view deployment)
+    : ttft(registry.MakeHistogram(kTtft, {model, deployment})),
+      tpot(registry.MakeHistogram(kTpot, {model, deployment})),
+      tpat(registry.MakeHistogram(kTpat, {model, deployment})),
+      e2e(registry.MakeHistogram(kE2e, {model, deployment})),
+      queue_seconds(registry.MakeHistogram(kQueueTime, {model, deployment})),
+      slo_attained(registry.MakeCounter(kSloAttained, {model, deployment})),
+      slo_missed(registry.MakeCounter(kSloMissed, {model, deployment})),
+      profile_age_seconds(registry.MakeGauge(kProfileAge, {model, deployment})),
+      profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})) {}
+
+EndpointMetrics::EndpointMetrics(MetricsRegistry& registry, std::string_view model,
+                                 std::string_view deployment, std::string_view endpoint)
+    : load(registry.MakeGauge(kEndpointLoad, {model, deployment, endpoint})),
+      in_flight(registry.MakeGauge(kEndpointInFlight, {model, deployment, endpoint})),
+      up(registry.MakeGauge(kEndpointUp, {model, deployment, endpoint})) {}
+
+std::span<const MetricInfo* const> HeadraceMetrics() { return kAll; }
+
+std::string MetricsReferenceMarkdown() {
+  std::string out =
+      R"(<!-- Generated (`make docs`). Do not edit. -->
+# Metrics
+
+`GET /metrics` on the admin address answers in Prometheus' text format. Everything counts from the
+start of the process. A series of an endpoint leaves with the endpoint.
+
+The share of requests that attained their SLO over the last five minutes, by GPU type:
+
+```
+sum by (deployment) (rate(headrace_slo_attained_total[5m]))
+  / sum by (deployment) (rate(headrace_slo_attained_total[5m]) + rate(headrace_slo_missed_total[5m]))
+```
+
+`outcome` is one of)";
+  for (const Outcome outcome : kAllOutcomes) {
+    out += (outcome == kAllOutcomes[0] ? " `" : ", `") + std::string(ToString(outcome)) + "`";
+  }
+  out += ".\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const MetricInfo* info : kAll) {
+    out += "| `" + std::string(info->name) + "` | " + std::string(TypeName(info->type)) + " | ";
+    for (const std::string_view label : info->labels) {
+      out += (label == info->labels.front() ? "" : ", ") + std::string(label);
+    }
+    out += " | " + std::string(info->help) + " |\n";
+  }
+  out += "\n## Buckets\n\n| histogram | upper bounds |\n|---|---|\n";
+  for (const MetricInfo* info : kAll) {
+    if (info->type != kHistogram) continue;
+    out += "| `" + std::string(info->name) + "` |";
+    for (const double bound : info->buckets) out += " " + NumberText(bound);
+    out += " |\n";
+  }
+  return out;
+}
+
+}  // namespace headrace

@@ -1,0 +1,92 @@
+// What Headrace measures of itself. The names, labels and meanings stand once, in
+// headrace_metrics.cc, from which docs/metrics.md comes.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "telemetry/metrics.h"
+
+namespace headrace {
+
+// How a request ended, as the client saw it.
+enum class Outcome {
+  kCompleted,  // Answered in full by an engine, with whatever status.
+  kRefused,    // Refused by the scheduler; see headrace_rejected_total for why.
+  kCancelled,  // The client went away.
+  kTimedOut,   // It ran into one of the configured timeouts.
+  kFailed,     // The engine failed, and no other could take the request.
+};
+inline constexpr int kOutcomes = 5;
+std::string_view ToString(Outcome outcome);
+
+// Values that labels can have, known when the program starts.
+struct MetricLabels {
+  std::vector<std::string_view> policies;
+  std::vector<std::string_view> refusal_reasons;
+  std::vector<std::string_view> fallback_causes;
+};
+
+// The process as a whole.
+struct GatewayMetrics {
+  GatewayMetrics(MetricsRegistry& registry, std::string_view version);
+
+  Gauge info;
+  Gauge connections;
+  // By status: requests that were answered before any model was found for them.
+  CounterSet invalid_requests;
+};
+
+// One model.
+struct ModelMetrics {
+  ModelMetrics(MetricsRegistry& registry, std::string_view model, const MetricLabels& labels);
+
+  // A request has ended; `policy` is the one that served it, empty when none did.
+  void CountRequest(Outcome outcome, std::string_view policy);
+
+  std::array<CounterSet, kOutcomes> requests;  // By Outcome, then by policy.
+  CounterSet rejected;                         // By refusal reason.
+  CounterSet fallback;                         // By fallback cause.
+  Gauge queue_length;
+  Gauge queue_bytes;
+  HistogramMetric decision_seconds;
+  HistogramMetric output_length_ratio;
+  HistogramMetric prompt_tokens_ratio;
+};
+
+// One deployment of a model.
+struct DeploymentMetrics {
+  DeploymentMetrics(MetricsRegistry& registry, std::string_view model, std::string_view deployment);
+
+  HistogramMetric ttft;
+  HistogramMetric tpot;
+  HistogramMetric tpat;
+  HistogramMetric e2e;
+  HistogramMetric queue_seconds;
+  Counter slo_attained;
+  Counter slo_missed;
+  Gauge profile_age_seconds;
+  Gauge profile_faults;
+};
+
+// One endpoint of a deployment. Destroyed when the endpoint leaves the fleet: its series go with
+// it.
+struct EndpointMetrics {
+  EndpointMetrics(MetricsRegistry& registry, std::string_view model, std::string_view deployment,
+                  std::string_view endpoint);
+
+  Gauge load;
+  Gauge in_flight;
+  Gauge up;
+};
+
+// All declarations, in the order of the documentation.
+std::span<const MetricInfo* const> HeadraceMetrics();
+
+// docs/metrics.md.
+std::string MetricsReferenceMarkdown();
+
+}  // namespace headrace

@@ -24,6 +24,8 @@
 namespace headrace {
 namespace {
 
+constexpr const char* kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
+
 Seconds Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -206,7 +208,6 @@ void AddGenerate(CLI::App& profile) {
       ->check(Quiet(CLI::IsMember({0, 50, 90, 99})))
       ->capture_default_str()
       ->type_name("P");
-  constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
   const std::map<std::string, double> units = {{"s", 1}, {"ms", 1e-3}};
   const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
                                const char* description) {

@@ -208,6 +208,8 @@ Task<void> EmulatedEngine::State::Stream(HttpExchange& exchange, EngineJob& job,
   head.Add("content-type", "text/event-stream; charset=utf-8");
   head.Add("cache-control", "no-cache");
   exchange.Start(head);
+  // The head goes out when the request is taken, as a real engine's does, not with the first token.
+  if (!co_await exchange.Flush()) co_return;
   std::string events = writer.Begin();
   if (!events.empty() && !co_await exchange.Write(events)) co_return;
   Tokens sent = 0;

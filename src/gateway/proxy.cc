@@ -262,6 +262,8 @@ class Proxy::Passage {
                       event_stream_ ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson,
                       hide_usage);
     StartAnswer(call, hide_usage);
+    // A stream's head tells the client who serves it, long before the first token may come.
+    if (event_stream_ && !co_await exchange_.Flush()) co_return CallError::kClosed;
     Seconds first_token = 0;
     std::vector<std::string_view> forward;
     for (;;) {

@@ -3,6 +3,7 @@
 #include "cli/config_command.h"
 #include "cli/demo_command.h"
 #include "cli/engine_command.h"
+#include "cli/load_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
 
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   headrace::AddDemoCommand(app);
   headrace::AddServeCommand(app);
   headrace::AddEngineCommand(app);
+  headrace::AddLoadCommand(app);
   headrace::AddProfileCommand(app);
   headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);

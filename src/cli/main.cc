@@ -4,6 +4,7 @@
 #include "cli/engine_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
+#include "cli/simulate_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
   headrace::AddServeCommand(app);
   headrace::AddEngineCommand(app);
   headrace::AddProfileCommand(app);
+  headrace::AddSimulateCommand(app);
   headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;

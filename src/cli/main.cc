@@ -6,6 +6,7 @@
 #include "cli/load_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
+#include "cli/simulate_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
   headrace::AddEngineCommand(app);
   headrace::AddLoadCommand(app);
   headrace::AddProfileCommand(app);
+  headrace::AddSimulateCommand(app);
   headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;

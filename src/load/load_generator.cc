@@ -69,7 +69,7 @@ Task<void> LoadGenerator::State::Arrivals() {
   const auto self = shared_from_this();
   std::uint64_t number = 0;
   while (!end_arrivals && number < options.max_requests && stream.NextAt() < options.duration) {
-    const WorkloadRequest request = *stream.Next();
+    const WorkloadRequest request = stream.Next().value_or(WorkloadRequest{});
     // In pieces short enough to notice an early end.
     while (!end_arrivals && MonotonicNow() < started + request.at) {
       co_await thread.SleepUntil(std::min(started + request.at, MonotonicNow() + 0.1));

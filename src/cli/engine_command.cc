@@ -1,11 +1,11 @@
 #include "cli/engine_command.h"
 
-#include <csignal>
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "cli/files.h"
+#include "cli/termination.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 
@@ -51,13 +51,7 @@ Result<std::unique_ptr<EmulatedEngine>> Start(const Arguments& arguments) {
 }
 
 int Serve(const Arguments& arguments) {
-  // Blocked before any thread starts, so that all of them leave the signals to sigwait below.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
+  Termination termination;
   const auto engine = Start(arguments);
   if (!engine) {
     std::cerr << "headrace engine: " << engine.error().message << '\n';
@@ -65,8 +59,7 @@ int Serve(const Arguments& arguments) {
   }
   std::cout << "headrace engine: " << arguments.model << " on an emulated " << arguments.gpu
             << " at http://" << (*engine)->address().ToString() << std::endl;
-  int signal = 0;
-  sigwait(&signals, &signal);
+  termination.Wait();
   (*engine)->Stop();
   return 0;
 }

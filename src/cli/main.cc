@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/config_command.h"
+#include "cli/demo_command.h"
 #include "cli/engine_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
@@ -9,6 +10,7 @@ int main(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
   app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
   app.require_subcommand(1);
+  headrace::AddDemoCommand(app);
   headrace::AddServeCommand(app);
   headrace::AddEngineCommand(app);
   headrace::AddProfileCommand(app);

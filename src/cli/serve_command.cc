@@ -2,13 +2,11 @@
 
 #include <cstdio>
 #include <string>
-#include <vector>
 
 #include "admin/admin_server.h"
-#include "cli/files.h"
+#include "cli/config_command.h"
 #include "cli/termination.h"
 #include "gateway/gateway.h"
-#include "routing/policy.h"
 #include "telemetry/log.h"
 
 namespace headrace {
@@ -29,11 +27,7 @@ LogLevel LevelOf(LogConfig::Level level) {
 }
 
 Result<void> Serve(const std::string& file) {
-  auto text = ReadFile(file);
-  if (!text) return tl::unexpected(text.error());
-  std::vector<std::string_view> policies;
-  for (const PolicyInfo& policy : Policies()) policies.push_back(policy.name);
-  const auto config = LoadConfig(*text, file, policies);
+  const auto config = LoadConfigFile(file);
   if (!config) return tl::unexpected(config.error());
 
   Termination termination;

@@ -36,6 +36,7 @@ std::vector<float> UnitVector(std::string_view text, int dimensions) {
   }
   const double norm = square > 0 ? std::sqrt(square) : 1;
   std::vector<float> unit;
+  unit.reserve(values.size());
   for (const double value : values) unit.push_back(static_cast<float>(value / norm));
   return unit;
 }

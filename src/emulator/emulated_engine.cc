@@ -113,8 +113,7 @@ Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
   const bool reading = method == "GET" || method == "HEAD";
   const auto kind = ApiKindOf(path);
   const bool readable = path == "/health" || path == "/metrics" || path == "/v1/models";
-  const bool writable = kind || path == "/tokenize";
-  if (!readable && !writable) {
+  if (!readable && !kind && path != "/tokenize") {
     const ApiError error =
         MakeApiError(404, "there is nothing at " + std::string(path) + " on this engine");
     co_await Refuse(exchange, error);
@@ -130,7 +129,9 @@ Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
   } else if (path == "/v1/models") {
     const std::string models = ModelsJson(options.model, options.engine.max_model_len, started);
     co_await Answer(exchange, 200, kJsonType, models);
-  } else if (path == "/tokenize") {
+  } else if (kind) {
+    co_await Generate(exchange, *kind);
+  } else {
     const auto tokens = ReadTokenizeRequest(exchange.body());
     if (!tokens) {
       co_await Refuse(exchange, tokens.error());
@@ -138,8 +139,6 @@ Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
     }
     const std::string json = TokenizeJson(*tokens, options.engine.max_model_len);
     co_await Answer(exchange, 200, kJsonType, json);
-  } else {
-    co_await Generate(exchange, *kind);
   }
 }
 
@@ -208,6 +207,8 @@ Task<void> EmulatedEngine::State::Stream(HttpExchange& exchange, EngineJob& job,
   head.Add("content-type", "text/event-stream; charset=utf-8");
   head.Add("cache-control", "no-cache");
   exchange.Start(head);
+  // The head goes out when the request is taken, as a real engine's does, not with the first token.
+  if (!co_await exchange.Flush()) co_return;
   std::string events = writer.Begin();
   if (!events.empty() && !co_await exchange.Write(events)) co_return;
   Tokens sent = 0;
@@ -241,6 +242,7 @@ Task<void> EmulatedEngine::State::AtOnce(HttpExchange& exchange, EngineJob& job,
 
 Task<void> EmulatedEngine::State::Embed(HttpExchange& exchange, const EngineRequest& request) {
   std::vector<std::unique_ptr<EngineJob>> jobs;
+  jobs.reserve(request.inputs.size());
   for (const Tokens input : request.inputs) {
     jobs.push_back(std::make_unique<EngineJob>(loop, input, 0));
   }

@@ -405,6 +405,7 @@ TEST_F(EngineTest, EveryRequestIsAnsweredOrDropped) {
   options_.engine.kv_blocks = 128;  // Little room, so that some are preempted.
   const SocketAddress address = engine().address();
   std::vector<std::future<bool>> fates;
+  fates.reserve(8);
   for (int worker = 0; worker < 8; ++worker) {
     fates.push_back(std::async(std::launch::async, [&, worker] {
       Rng rng(static_cast<std::uint64_t>(worker));

@@ -37,24 +37,15 @@ Task<void> EngineLoop::Run() {
 
 void EngineLoop::Deliver() {
   const Seconds now = MonotonicNow();
-  progressed_.clear();
   for (const EngineModel::Event& event : model_.events()) {
+    if (event.kind != EngineModel::Event::Kind::kFinished) continue;
     const auto job = jobs_.find(event.tag);
-    if (job == jobs_.end() || event.kind != EngineModel::Event::Kind::kFinished) continue;
-    progressed_.push_back(event.tag);
-    job->second->Advance(job->second->output_, true, now);
+    if (job != jobs_.end()) job->second->Advance(job->second->output_, true, now);
   }
-  for (const auto& [tag, job] : jobs_) {
+  for (const auto& [_, job] : jobs_) {
     if (!model_.alive(job->handle_)) continue;
     const Tokens generated = model_.generated(job->handle_);
-    if (generated == job->generated_) continue;
-    progressed_.push_back(tag);
-    job->Advance(generated, false, now);
-  }
-  // A woken job runs at once and may be gone, or have made room for another, when it returns.
-  for (const std::uint64_t tag : progressed_) {
-    const auto job = jobs_.find(tag);
-    if (job != jobs_.end()) job->second->waker_.Wake();
+    if (generated != job->generated_) job->Advance(generated, false, now);
   }
 }
 
@@ -99,6 +90,7 @@ void EngineJob::Advance(Tokens generated, bool finished, Seconds now) {
   generated_ = generated;
   finished_ = finished;
   if (finished) metrics.Finished(prompt_, output_, now - arrived_, now - first_token_);
+  waker_.Wake();
 }
 
 }  // namespace headrace

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <unordered_map>
-#include <vector>
 
 #include "base/units.h"
 #include "emulator/engine_metrics.h"
@@ -42,7 +41,6 @@ class EngineLoop {
   Waker* work_ = nullptr;  // Of Run(), which sleeps on it while there is nothing to do.
   std::uint64_t jobs_made_ = 0;
   std::unordered_map<std::uint64_t, EngineJob*> jobs_;  // By tag.
-  std::vector<std::uint64_t> progressed_;               // Tags; Deliver's own.
 };
 
 // One request in the engine, from the constructor on; the destructor takes it out if it has not

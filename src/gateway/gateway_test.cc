@@ -72,6 +72,8 @@ TEST(Gateway, ServesEveryPathOfTheApi) {
                    R"({"model":"llama2-7b","input":"One","max_output_tokens":4,"stream":true})"),
               HasSubstr("response.completed"));
   EXPECT_THAT(Get(t.address(), "/v1/models").body, HasSubstr("\"id\":\"llama2-7b\""));
+  EXPECT_THAT(Get(t.address(), "/v1/models/llama2-7b").body, HasSubstr("\"id\":\"llama2-7b\""));
+  EXPECT_EQ(Get(t.address(), "/v1/models/gpt-9").status, 404);
   EXPECT_EQ(Get(t.address(), "/healthz").status, 200);
   EXPECT_EQ(Get(t.address(), "/readyz").status, 200);
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));

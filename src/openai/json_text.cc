@@ -1,6 +1,12 @@
 #include "openai/json_text.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -10,23 +16,87 @@ namespace {
 
 constexpr std::size_t kMaxFaultSearch = 1 << 20;
 
+// A hex digit's value by its character, 255 for what is none.
+constexpr std::array<std::uint8_t, 256> kHexValues = [] {
+  std::array<std::uint8_t, 256> values{};
+  values.fill(255);
+  for (std::uint8_t i = 0; i < 10; ++i) values['0' + i] = i;
+  for (std::uint8_t i = 0; i < 6; ++i) {
+    values['a' + i] = static_cast<std::uint8_t>(10 + i);
+    values['A' + i] = static_cast<std::uint8_t>(10 + i);
+  }
+  return values;
+}();
+
 // The UTF-16 unit that four hex digits give; −1 when they are none.
 int HexUnit(const char* digits) {
   int value = 0;
+  int all = 0;
   for (int i = 0; i < 4; ++i) {
-    const char c = digits[i];
-    const char lower = static_cast<char>(c | 0x20);
-    const int digit = c >= '0' && c <= '9'           ? c - '0'
-                      : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
-                                                     : -1;
-    if (digit < 0) return -1;
+    const int digit = kHexValues[static_cast<std::uint8_t>(digits[i])];
+    all |= digit;
     value = value * 16 + digit;
   }
-  return value;
+  return all < 16 ? value : -1;
 }
+
+// The backslash at `at`: steps over the escape that it begins and returns the bytes that its text
+// has more than its value.
+std::size_t StepOverEscape(const char*& at, const char* end) {
+  if (end - at < 2) {
+    at = end;
+    return 0;
+  }
+  if (at[1] != 'u' || end - at < 6) {
+    at += 2;
+    return 1;
+  }
+  const int unit = HexUnit(at + 2);
+  if (unit < 0) {
+    at += 2;
+    return 0;
+  }
+  const bool pair = unit >= 0xD800 && unit < 0xDC00 && end - at >= 12 && at[6] == '\\' &&
+                    at[7] == 'u' && (HexUnit(at + 8) & ~0x3FF) == 0xDC00;
+  at += pair ? 12 : 6;
+  if (pair) return 12 - 4;
+  return unit < 0x80 ? 5 : unit < 0x800 ? 4 : 3;
+}
+
+constexpr std::ptrdiff_t kBlock = 64;
+
+#ifdef __SSE2__
+// One bit for each of the 64 characters at `text` that is `c`.
+std::uint64_t Occurrences(const char* text, char c) {
+  const __m128i wanted = _mm_set1_epi8(c);
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 4; ++i) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + 16 * i));
+    const auto mask = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(part, wanted)));
+    bits |= std::uint64_t{mask} << (16 * i);
+  }
+  return bits;
+}
+
+// True when all of the block's escapes are of two characters and end in it; `count` of them.
+bool PlainEscapes(const char* block, std::size_t& count) {
+  const std::uint64_t slashes = Occurrences(block, '\\');
+  count = static_cast<std::size_t>(std::popcount(slashes));
+  if (slashes == 0) return true;
+  const std::uint64_t escaped = slashes << 1;
+  return slashes >> 63 == 0 && (slashes & escaped) == 0 && (Occurrences(block, 'u') & escaped) == 0;
+}
+#else
+bool PlainEscapes(const char* block, std::size_t& count) {
+  count = 0;
+  return std::memchr(block, '\\', kBlock) == nullptr;
+}
+#endif
 
 class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
  public:
+  explicit FaultFinder(std::size_t size) : size_(size) {}
+
   bool null() override { return true; }
   bool boolean(bool) override { return true; }
   bool number_integer(number_integer_t) override { return true; }
@@ -39,15 +109,19 @@ class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override { return true; }
   bool start_array(std::size_t) override { return true; }
   bool end_array() override { return true; }
-  bool parse_error(std::size_t position, const std::string& token,
+  bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception&) override {
-    offset = position > 0 ? position - 1 : 0;  // It counts from 1.
-    last_token = token;
+    // It counts the characters that it has read, the end of the text as one.
+    ended = position > size_;
+    offset = position > 0 ? position - 1 : 0;
     return false;
   }
 
   std::size_t offset = 0;
-  std::string last_token;
+  bool ended = false;
+
+ private:
+  std::size_t size_;
 };
 
 }  // namespace
@@ -55,44 +129,41 @@ class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
 std::size_t DecodedLength(std::string_view escaped) {
   const char* at = escaped.data();
   const char* const end = at + escaped.size();
-  std::size_t length = escaped.size();
-  for (;;) {
-    at = static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
-    if (at == nullptr || end - at < 2) return length;
-    if (at[1] != 'u' || end - at < 6) {
-      length -= 1;
-      at += 2;
-      continue;
+  std::size_t surplus = 0;
+  while (at != end) {
+    // Blocks without or with simple escapes are what most text consists of.
+    const char* block_end = end;
+    if (end - at >= kBlock) {
+      std::size_t count = 0;
+      if (PlainEscapes(at, count)) {
+        surplus += count;
+        at += kBlock;
+        continue;
+      }
+      block_end = at + kBlock;
     }
-    const int unit = HexUnit(at + 2);
-    if (unit < 0) {
-      at += 2;
-      continue;
-    }
-    const bool pair = unit >= 0xD800 && unit < 0xDC00 && end - at >= 12 && at[6] == '\\' &&
-                      at[7] == 'u' && (HexUnit(at + 8) & ~0x3FF) == 0xDC00;
-    if (pair) {
-      length -= 12 - 4;
-      at += 12;
-    } else {
-      length -= unit < 0x80 ? 5 : unit < 0x800 ? 4 : 3;
-      at += 6;
+    while (at < block_end) {
+      if (*at == '\\') {
+        surplus += StepOverEscape(at, end);
+      } else {
+        ++at;
+      }
     }
   }
+  return escaped.size() - surplus;
 }
 
 std::string DescribeJsonFault(std::string_view json) {
   if (json.find_first_not_of(" \t\r\n") == json.npos) return "it is empty";
   if (json.size() > kMaxFaultSearch) return "the fault was not looked for in so long a text";
-  FaultFinder finder;
+  FaultFinder finder(json.size());
   if (nlohmann::json::sax_parse(json.begin(), json.end(), &finder)) {
     return "it is nested too deeply";
   }
-  // The token may be long, or binary.
-  std::string token;
-  for (const char c : finder.last_token.substr(0, 40)) token += c >= ' ' && c < 127 ? c : '?';
-  return "at byte " + std::to_string(std::min(finder.offset, json.size())) +
-         (token.empty() ? ": it ends too early" : ": unexpected " + token);
+  const std::string place = "at byte " + std::to_string(finder.offset);
+  if (finder.ended) return place + ": it ends too early";
+  const char c = json[std::min(finder.offset, json.size() - 1)];
+  return place + ": unexpected " + (c > ' ' && c < 127 ? std::string{'\'', c, '\''} : "character");
 }
 
 }  // namespace headrace

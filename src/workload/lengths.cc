@@ -54,7 +54,7 @@ Result<void> Check(const LogNormalTokens& log_normal) {
 
 }  // namespace
 
-RequestLength DrawLength(const LengthSource& source, Rng& rng) {
+RequestLength DrawLength(const RequestLengths& source, Rng& rng) {
   if (const auto* empirical = std::get_if<EmpiricalLengths>(&source)) {
     return (*empirical->pairs)[rng.Below(empirical->pairs->size())];
   }
@@ -66,7 +66,7 @@ RequestLength DrawLength(const LengthSource& source, Rng& rng) {
   return length;
 }
 
-Result<void> CheckLengthSource(const LengthSource& source) {
+Result<void> CheckRequestLengths(const RequestLengths& source) {
   if (const auto* empirical = std::get_if<EmpiricalLengths>(&source)) {
     if (!empirical->pairs || empirical->pairs->empty()) {
       return Fail("there are no lengths to draw from; give a file with at least one pair");

@@ -48,13 +48,13 @@ struct EmpiricalLengths {
 };
 // The lengths that a trace recorded beside each arrival.
 struct TraceLengths {};
-using LengthSource = std::variant<DistributedLengths, EmpiricalLengths, TraceLengths>;
+using RequestLengths = std::variant<DistributedLengths, EmpiricalLengths, TraceLengths>;
 
 // Not for TraceLengths.
-RequestLength DrawLength(const LengthSource& source, Rng& rng);
+RequestLength DrawLength(const RequestLengths& source, Rng& rng);
 
 // An error says what is wrong, as a clause ("uniform: low 9 is above high 4; …").
-Result<void> CheckLengthSource(const LengthSource& source);
+Result<void> CheckRequestLengths(const RequestLengths& source);
 
 // Reads CSV with the header `prompt_tokens,output_tokens`. `name` (a file) and the line begin every
 // error.

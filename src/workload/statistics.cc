@@ -21,6 +21,7 @@ void ClassReport::Merge(const ClassReport& other) {
   completed += other.completed;
   rejected += other.rejected;
   timed_out += other.timed_out;
+  failed += other.failed;
   attained += other.attained;
   ttft.Merge(other.ttft);
   tpot.Merge(other.tpot);
@@ -47,6 +48,12 @@ bool RunStatistics::Complete(std::size_t class_index, const RequestLatency& late
   return attained;
 }
 
+void RunStatistics::Merge(const RunStatistics& other) {
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    classes_[i].report.Merge(other.classes_[i].report);
+  }
+}
+
 ClassReport RunStatistics::Total() const {
   ClassReport total;
   for (const NamedReport& entry : classes_) total.Merge(entry.report);
@@ -62,6 +69,7 @@ std::string FormatReportMembers(const ClassReport& report, Seconds duration) {
   count("completed", report.completed);
   count("rejected", report.rejected);
   count("timed_out", report.timed_out);
+  count("failed", report.failed);
   count("attained", report.attained);
   const double goodput = duration > 0 ? static_cast<double>(report.attained) / duration : 0;
   text += "\"attainment\": " + FormatJsonNumber(report.Attainment());

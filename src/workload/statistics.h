@@ -19,6 +19,7 @@ struct ClassReport {
   std::uint64_t completed = 0;
   std::uint64_t rejected = 0;
   std::uint64_t timed_out = 0;  // Did not finish in time: given up, or cut off by the end.
+  std::uint64_t failed = 0;     // Broken off by the other side.
   std::uint64_t attained = 0;   // Met every latency promise.
   Histogram ttft;
   Histogram tpot;
@@ -33,7 +34,8 @@ struct ClassReport {
   void Merge(const ClassReport& other);
 };
 
-// Counts every offered request exactly once more: as completed, rejected or timed out. Flat memory.
+// Counts every offered request exactly once more: as completed, rejected, timed out or
+// failed. Flat memory.
 // Not thread-safe.
 class RunStatistics {
  public:
@@ -46,6 +48,9 @@ class RunStatistics {
                 const std::optional<Slo>& slo);
   void Reject(std::size_t class_index) { ++classes_[class_index].report.rejected; }
   void TimeOut(std::size_t class_index) { ++classes_[class_index].report.timed_out; }
+  void Fail(std::size_t class_index) { ++classes_[class_index].report.failed; }
+  // Adds what another run counted, class by class; the classes must be the same.
+  void Merge(const RunStatistics& other);
 
   std::size_t size() const { return classes_.size(); }
   const std::string& name(std::size_t class_index) const { return classes_[class_index].name; }
@@ -62,8 +67,8 @@ class RunStatistics {
 };
 
 // The members of a JSON object, without its braces so that the caller can add its own:
-//   "offered": 660, "completed": …, "rejected": …, "timed_out": …, "attained": …,
-//   "attainment": 0.98, "goodput_rps": 10.8,
+//   "offered": 660, "completed": …, "rejected": …, "timed_out": …, "failed": …,
+//   "attained": …, "attainment": 0.98, "goodput_rps": 10.8,
 //   "ttft_s": {"p50": …, "p90": …, "p99": …}, and the same of tpot_s, tpat_s, e2e_s, queue_s
 // goodput_rps = attained / duration. Latencies of nothing are null.
 std::string FormatReportMembers(const ClassReport& report, Seconds duration);

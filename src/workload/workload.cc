@@ -45,7 +45,16 @@ Result<void> CheckClass(const WorkloadClass& spec) {
     }
     last = change.at;
   }
-  return CheckLengthSource(spec.lengths);
+  return CheckRequestLengths(spec.lengths);
+}
+
+// The ShareGPT turns that fit the context (all but 4 of 10,000): an engine refuses the others.
+std::shared_ptr<const std::vector<RequestLength>> FittingShareGptLengths(Tokens context) {
+  std::vector<RequestLength> fitting;
+  for (const RequestLength& length : *ShareGptLengths()) {
+    if (length.prompt_tokens + length.output_tokens <= context) fitting.push_back(length);
+  }
+  return std::make_shared<const std::vector<RequestLength>>(std::move(fitting));
 }
 
 Workload ChatAndCode() {
@@ -56,7 +65,7 @@ Workload ChatAndCode() {
   workload.classes = {
       {.name = "chat",
        .arrivals = PoissonArrivals{7},
-       .lengths = EmpiricalLengths{ShareGptLengths()},
+       .lengths = EmpiricalLengths{FittingShareGptLengths(8192)},
        .slo = slo,
        .rate_changes = {}},
       {.name = "code",

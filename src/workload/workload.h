@@ -44,7 +44,7 @@ struct RateChange {
 struct WorkloadClass {
   std::string name;
   Arrivals arrivals;
-  LengthSource lengths;
+  RequestLengths lengths;
   std::optional<Slo> slo;
   std::vector<RateChange> rate_changes;  // Ascending in `at`.
 };
@@ -55,7 +55,7 @@ struct Workload {
 
 // Errors name the class: no classes, a name that is empty or comes twice, a rate, speed or CV that
 // is not positive, lengths from a trace without a trace, rate changes out of order, lengths that
-// CheckLengthSource refuses.
+// CheckRequestLengths refuses.
 Result<void> CheckWorkload(const Workload& workload);
 
 // Requests per second of a class at the start, before its rate changes.

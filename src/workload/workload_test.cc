@@ -138,7 +138,7 @@ TEST(Workload, ChatAndCodeIsWhatItsSummarySays) {
 
 TEST(Workload, LogNormalHasItsMean) {
   Rng rng(1);
-  const LengthSource source =
+  const RequestLengths source =
       DistributedLengths{LogNormalTokens{500, 1.5, 1, 1'000'000}, FixedTokens{7}};
   double sum = 0;
   for (int i = 0; i < 200'000; ++i) {

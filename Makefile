@@ -1,0 +1,64 @@
+# The daily commands. Each installs what is missing (Debian 12) and does the least work that is left.
+#
+#   make run [ARGS="--duration 60s --policy least-request"]   the demo: engines, gateway, workload
+#   make build                                                build/release/headrace
+#   make test                                                 every test
+#   make lint | sanitize | bench | docs
+
+release := build/release
+ARGS ?=
+
+# $(call configure,PRESET,OPTIONS): runs CMake when it has not been run with these options.
+configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
+  || { cat build/configure-$(1).log; exit 1; }
+tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
+
+.PHONY: build run test lint sanitize bench docs
+.DEFAULT_GOAL := build
+
+build:
+	@tools/install-deps build
+	@mkdir -p build
+	@test -e $(release)/build.ninja || \
+	  { $(call configure,release,-DHEADRACE_TESTS=OFF -DHEADRACE_BENCHMARKS=OFF); }
+	@ninja -C $(release) headrace
+
+run: build
+	@$(release)/headrace demo $(ARGS)
+
+# Also what the other targets below stand on: everything configured, tests and benchmarks included.
+.PHONY: everything
+everything:
+	@tools/install-deps build test
+	@mkdir -p build
+	@{ test -e $(release)/build.ninja && $(tests_on) $(release)/CMakeCache.txt; } || \
+	  { $(call configure,release,-DHEADRACE_TESTS=ON -DHEADRACE_BENCHMARKS=ON); }
+
+test: everything
+	@ninja -C $(release)
+	@ctest --test-dir $(release) --parallel 2 --output-on-failure
+
+lint: everything
+	@tools/install-deps lint
+	@tools/lint $(ARGS)
+
+sanitize:
+	@tools/install-deps build test sanitize
+	@mkdir -p build
+	@for preset in asan tsan; do \
+	  { test -e build/$$preset/build.ninja || $(call configure,$$preset); } && \
+	  ninja -C build/$$preset && \
+	  ctest --test-dir build/$$preset --parallel 2 --output-on-failure || exit 1; \
+	done
+
+bench: everything
+	@tools/install-deps bench
+	@ninja -C $(release)
+	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
+
+# Writes the generated pages anew; `make test` fails while one is stale.
+docs: everything
+	@ninja -C $(release) --quiet config_test telemetry_test
+	@for room in config telemetry; do \
+	  HEADRACE_UPDATE_DOCS=1 $(release)/$${room}_test --gtest_brief=1 --gtest_filter='*Current' || exit 1; \
+	done

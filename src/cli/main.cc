@@ -1,14 +1,24 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/config_command.h"
+#include "cli/demo_command.h"
+#include "cli/engine_command.h"
+#include "cli/load_command.h"
 #include "cli/profile_command.h"
+#include "cli/serve_command.h"
+#include "cli/simulate_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
   app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
   app.require_subcommand(1);
-  headrace::AddConfigCommand(app);
+  headrace::AddDemoCommand(app);
+  headrace::AddServeCommand(app);
+  headrace::AddEngineCommand(app);
+  headrace::AddLoadCommand(app);
   headrace::AddProfileCommand(app);
+  headrace::AddSimulateCommand(app);
+  headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
 }

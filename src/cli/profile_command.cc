@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "cli/files.h"
+#include "cli/measure_command.h"
+#include "cli/profile_options.h"
 #include "profile/benchmark.h"
 #include "profile/check.h"
 #include "profile/generate.h"
@@ -28,29 +30,10 @@ Seconds Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void Print(std::FILE* stream, const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stream);
-}
-
-// Ends the program with status 1 after the sentence.
-[[noreturn]] void Stop(const std::string& sentence) {
-  Print(stderr, sentence + "\n");
-  throw CLI::RuntimeError(1);
-}
-
-template <typename T>
-T OrStop(Result<T> result) {
-  if (!result) Stop(result.error().message);
-  return *std::move(result);
-}
-
 std::string FaultLine(const ProfileFault& fault) {
   const bool error = fault.severity == ProfileFault::Severity::kError;
   return (error ? "error    " : "warning  ") + fault.message + "\n";
 }
-
-// A validator without its own words, which would clutter the help.
-CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }
 
 struct GenerateArguments {
   std::string benchmark;
@@ -200,35 +183,7 @@ void AddGenerate(CLI::App& profile) {
       ->check(Quiet(CLI::NonNegativeNumber))
       ->capture_default_str()
       ->type_name("PRICE");
-  command
-      ->add_option("--percentile", options.slo.percentile,
-                   "Statistic the latency SLOs bound: 50, 90, 99, or 0 = the mean")
-      ->check(Quiet(CLI::IsMember({0, 50, 90, 99})))
-      ->capture_default_str()
-      ->type_name("P");
-  constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
-  const std::map<std::string, double> units = {{"s", 1}, {"ms", 1e-3}};
-  const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
-                               const char* description) {
-    command->add_option(name, target, description)
-        ->check(Quiet(CLI::PositiveNumber))
-        ->transform(Quiet(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE)))
-        ->type_name("TIME")
-        ->group(kSloGroup);
-  };
-  add_latency("--e2e", options.slo.e2e, "Arrival to last token");
-  add_latency("--ttft", options.slo.ttft, "Arrival to first token");
-  add_latency("--tpot", options.slo.tpot, "Between two output tokens");
-  add_latency("--tpat", options.slo.tpat, "E2E per prompt and output token");
-  const auto add_throughput = [&](const char* name, std::optional<double>& target,
-                                  const char* description) {
-    command->add_option(name, target, description)
-        ->check(Quiet(CLI::PositiveNumber))
-        ->type_name("RATE")
-        ->group(kSloGroup);
-  };
-  add_throughput("--tput", options.slo.tput, "Least requests finished per second");
-  add_throughput("--tt", options.slo.tt, "Least output tokens per second");
+  AddSloOptions(*command, options.slo);
   command->add_option("--created", arguments->created, "Time stamp, Unix seconds; default: now")
       ->type_name("T");
   command
@@ -275,6 +230,7 @@ void AddProfileCommand(CLI::App& app) {
   CLI::App* profile = app.add_subcommand(
       "profile", "GPU profiles: what a GPU type can do for a model within the SLO.");
   profile->require_subcommand(1);
+  AddMeasure(*profile);
   AddGenerate(*profile);
   AddCheck(*profile);
   AddShow(*profile);

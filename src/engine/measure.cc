@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string>
 
+#include "base/batch_means.h"
 #include "base/random.h"
 #include "engine/timed_engine.h"
 
@@ -68,7 +69,19 @@ class Backlog {
 struct Timing {
   Seconds arrival = 0;
   Seconds first_token = 0;
+  Seconds finished = 0;
 };
+
+// Of the requests that arrived in the window, in order of arrival.
+std::vector<double> EndToEnd(const std::vector<Timing>& timings, Seconds begin, Seconds end) {
+  std::vector<double> e2e;
+  for (const Timing& timing : timings) {
+    if (timing.arrival >= begin && timing.arrival < end) {
+      e2e.push_back(timing.finished - timing.arrival);
+    }
+  }
+  return e2e;
+}
 
 }  // namespace
 
@@ -101,7 +114,6 @@ Result<CellMeasurement> Measure(const EngineConfig& config, const MeasureCell& c
   Rng rng(cell.seed);
   Backlog backlog(begin, end);
   std::vector<Timing> timings;
-  std::vector<double> e2e;
   std::vector<double> ttft;
   std::vector<double> tpot;
   std::int64_t completed = 0;  // In the window.
@@ -119,7 +131,7 @@ Result<CellMeasurement> Measure(const EngineConfig& config, const MeasureCell& c
       if (at >= begin && at < end) ++completed;
       if (timing.arrival < begin || timing.arrival >= end) continue;
       --open;
-      e2e.push_back(at - timing.arrival);
+      timing.finished = at;
       ttft.push_back(timing.first_token - timing.arrival);
       tpot.push_back(cell.output > 1 ? (at - timing.first_token) / (cell.output - 1) : 0);
     }
@@ -128,13 +140,15 @@ Result<CellMeasurement> Measure(const EngineConfig& config, const MeasureCell& c
     // Behind the window a queue this long keeps the engine as busy as a longer one would.
     if (now >= end && engine.model().waiting() >= config.max_num_seqs) continue;
     engine.Add(now, timings.size(), cell.input, cell.output);
-    timings.push_back({now, 0});
+    timings.push_back({now, 0, 0});
     backlog.Change(now, 1);
     if (now >= begin && now < end) ++open;
   }
   backlog.Change(end, 0);
 
+  std::vector<double> e2e = EndToEnd(timings, begin, end);
   CellMeasurement measured;
+  measured.e2e_error = RelativeErrorOfMean(e2e);
   measured.tput = static_cast<double>(completed) / (end - begin);
   measured.tt = measured.tput * cell.output;
   measured.samples = static_cast<std::int64_t>(e2e.size());

@@ -42,6 +42,8 @@ struct CellMeasurement {
   // False when the backlog grew through the window: the rate is beyond the engine, and the
   // latencies say more about the length of the measurement than about the engine.
   bool sustained = true;
+  // Relative standard error of e2e.mean (RelativeErrorOfMean, in order of arrival).
+  double e2e_error = 0;
 };
 
 // Offers `cell.rate` to an idle engine. A warm-up of several lifetimes of a request is thrown away;

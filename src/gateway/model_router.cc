@@ -38,7 +38,7 @@ struct ModelRouter::Delivery {
 };
 
 RoutedRequest::RoutedRequest(ModelRouter& router, IoThread& thread, const Arrival& arrival)
-    : router_(router), thread_(thread), arrival_(arrival), answer_(thread) {
+    : router_(router), thread_(thread), arrival_(arrival), answer_(std::in_place, thread) {
   arrival_.tag = reinterpret_cast<std::uint64_t>(this);
   router_.Apply([this](Scheduler& scheduler, Seconds now,
                        Decisions& decisions) { id_ = scheduler.Arrive(arrival_, now, decisions); },
@@ -53,18 +53,18 @@ RoutedRequest::~RoutedRequest() {
 }
 
 Task<std::optional<Route>> RoutedRequest::Wait(Seconds deadline) {
-  std::optional<Answer> answer = co_await answer_.Wait(deadline);
+  std::optional<Answer> answer = co_await answer_->Wait(deadline);
   if (!answer) co_return std::nullopt;
   if (*answer && (*answer)->decision.refused) open_ = false;
   co_return std::move(*answer);
 }
 
-void RoutedRequest::Abandon() { answer_.setter().SetHere(std::nullopt); }
+void RoutedRequest::Abandon() { answer_->setter().SetHere(std::nullopt); }
 
 void RoutedRequest::Return() {
   router_.Apply(
       [this](Scheduler& scheduler, Seconds now, Decisions& decisions) {
-        answer_ = OneShot<Answer>(thread_);
+        answer_.emplace(thread_);
         scheduler.Return(id_, now, decisions);
       },
       this);
@@ -138,7 +138,7 @@ void ModelRouter::Collect(std::vector<Delivery>& deliveries) {
     Route route{.decision = decision};
     if (!decision.refused) route.endpoint = infos_[decision.endpoint];
     route.slo = SloFor(request.arrival_, decision);
-    deliveries.push_back({&request, request.answer_.setter(), std::move(route)});
+    deliveries.push_back({&request, request.answer_->setter(), std::move(route)});
   }
 }
 

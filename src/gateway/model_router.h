@@ -66,7 +66,7 @@ class RoutedRequest {
   IoThread& thread_;
   Arrival arrival_;
   // Replaced under the router's lock; what it set before is gone by then.
-  OneShot<Answer> answer_;
+  std::optional<OneShot<Answer>> answer_;
   RequestId id_ = 0;
   bool open_ = true;
 };

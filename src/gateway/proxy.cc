@@ -20,11 +20,23 @@ constexpr int kMostDispatches = 3;
 // What a waiting request occupies beside its body.
 constexpr std::size_t kRequestOverhead = 4096;
 
+// Under AIBrix's name and under the one that OpenAI's clients read.
+void AddRequestId(std::string_view request_id, ResponseHead& head) {
+  head.Add("request-id", request_id);
+  head.Add("x-request-id", request_id);
+}
+
 ResponseHead JsonHead(int status, std::string_view request_id) {
   ResponseHead head(status);
   head.Add("content-type", "application/json");
-  if (!request_id.empty()) head.Add("request-id", request_id);
+  AddRequestId(request_id, head);
   return head;
+}
+
+std::string ModelJson(std::string_view name) {
+  std::string json = R"({"id":)";
+  AppendJsonString(name, json);
+  return json + R"(,"object":"model","created":0,"owned_by":"headrace"})";
 }
 
 std::string_view RefusalHeader(RefusalReason reason) {
@@ -246,7 +258,7 @@ class Proxy::Passage {
       if (IsHopByHop(field.name) || SameHeaderName(field.name, "x-request-id")) continue;
       head.Add(field.name, field.value);
     }
-    head.Add("request-id", request_id_);
+    AddRequestId(request_id_, head);
     head.Add("target-pod", endpoint_->address);
     head.Add("target-deployment", endpoint_->deployment);
     head.Add("routing-strategy", finished_.policy);
@@ -262,6 +274,8 @@ class Proxy::Passage {
                       event_stream_ ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson,
                       hide_usage);
     StartAnswer(call, hide_usage);
+    // A stream's head tells the client who serves it, long before the first token may come.
+    if (event_stream_ && !co_await exchange_.Flush()) co_return CallError::kClosed;
     Seconds first_token = 0;
     std::vector<std::string_view> forward;
     for (;;) {
@@ -359,9 +373,7 @@ std::string Proxy::ModelsJson() const {
   std::string json = R"({"object":"list","data":[)";
   for (const auto& model : models_) {
     if (json.back() == '}') json += ',';
-    json += R"({"id":)";
-    AppendJsonString(model->name, json);
-    json += R"(,"object":"model","created":0,"owned_by":"headrace"})";
+    json += ModelJson(model->name);
   }
   return json + "]}";
 }
@@ -390,6 +402,19 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
   if (path == "/v1/models") {
     const ResponseHead head = JsonHead(200, request_id);
     const std::string body = ModelsJson();
+    co_await exchange.Respond(head, body);
+    co_return;
+  }
+  constexpr std::string_view kModelPrefix = "/v1/models/";
+  if (path.starts_with(kModelPrefix)) {
+    const std::string_view name = path.substr(kModelPrefix.size());
+    if (FindModel(name) == nullptr) {
+      const ApiError error = ModelNotFound(name);
+      co_await fail(error, "x-error-no-model-backends");
+      co_return;
+    }
+    const ResponseHead head = JsonHead(200, request_id);
+    const std::string body = ModelJson(name);
     co_await exchange.Respond(head, body);
     co_return;
   }

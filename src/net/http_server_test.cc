@@ -503,6 +503,7 @@ TEST_F(ServerTest, SlowReaderSlowsTheWriterAndLosesNothing) {
   const std::string body = client.ReadAll();
   EXPECT_EQ(body.size(), piece.size() * 1000);
   EXPECT_EQ(body.find_first_not_of('p'), body.npos);
+  server_->Stop(kLong);
 }
 
 TEST_F(ServerTest, ReaderThatStopsIsGoneAfterTheTimeLimit) {

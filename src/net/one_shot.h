@@ -29,15 +29,17 @@ class Waker {
   std::shared_ptr<State> state_;
 };
 
-// A value that is set once, from any thread, and awaited on `thread`. The first Set wins; later
-// ones are dropped. Copies of the setting half (`Setter`) may outlive the waiter.
+// A value that is set once, from any thread, and awaited on `thread`, where this object lives. The
+// first Set wins; later ones are dropped. Setters may be copied, outlive the waiter, and end on any
+// thread; they must not be used after the I/O threads have ended.
 template <typename T>
 class OneShot {
   struct State {
-    explicit State(IoThread& io_thread) : thread(io_thread), waker(io_thread) {}
+    explicit State(IoThread& io) : thread(io) {}
     IoThread& thread;
-    Waker waker;
+    // Both belong to the thread.
     std::optional<T> value;
+    Waker* waker = nullptr;  // Null once the waiter has gone.
   };
 
  public:
@@ -45,17 +47,15 @@ class OneShot {
    public:
     // Any thread. The value arrives through the thread's queue.
     void Set(T value) const {
-      state_->thread.Post([state = state_, value = std::move(value)]() mutable {
-        if (state->value) return;
-        state->value = std::move(value);
-        state->waker.Wake();
+      state_->thread.Post([setter = *this, value = std::move(value)]() mutable {
+        setter.SetHere(std::move(value));
       });
     }
-    // The waiting coroutine's own thread only: there at once.
+    // The waiting coroutine's own thread only.
     void SetHere(T value) const {
-      if (state_->value) return;
+      if (state_->value || state_->waker == nullptr) return;
       state_->value = std::move(value);
-      state_->waker.Wake();
+      state_->waker->Wake();
     }
 
    private:
@@ -64,18 +64,23 @@ class OneShot {
     std::shared_ptr<State> state_;
   };
 
-  // On `thread`.
-  explicit OneShot(IoThread& thread) : state_(std::make_shared<State>(thread)) {}
+  explicit OneShot(IoThread& thread) : waker_(thread), state_(std::make_shared<State>(thread)) {
+    state_->waker = &waker_;
+  }
+  ~OneShot() { state_->waker = nullptr; }
+  OneShot(const OneShot&) = delete;
+  OneShot& operator=(const OneShot&) = delete;
 
   Setter setter() const { return Setter(state_); }
-  // The value, or nothing when `deadline` passed first. May be called again after a deadline. Take
-  // the value once.
+  // The value, or nothing when `deadline` passed first. May be called again after a deadline. The
+  // value is handed out once.
   Task<std::optional<T>> Wait(Seconds deadline) {
-    if (!state_->value) co_await state_->waker.Wait(deadline);
+    if (!state_->value) co_await waker_.Wait(deadline);
     co_return std::exchange(state_->value, std::nullopt);
   }
 
  private:
+  Waker waker_;
   std::shared_ptr<State> state_;
 };
 

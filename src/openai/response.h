@@ -57,7 +57,8 @@ class AnswerMeter {
   void FeedJson(std::string_view bytes);
   void FeedEvents(std::string_view bytes, std::vector<std::string_view>& forward);
   bool ReadEvent(std::string_view event);
-  bool ReadData(std::string_view data);
+  bool ReadChunk(std::string_view name, std::string_view data);
+  bool ReadResponseEvent(std::string_view name, std::string_view data);
   bool IsDelta(std::string_view data);
 
   ApiKind kind_;

@@ -121,12 +121,17 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     if (!object) return tl::unexpected(object.error());
     auto row = RowReader(*object, std::string(name) + ": line " + std::to_string(number)).Read();
     if (!row) return tl::unexpected(row.error());
-    if (!*row) {
+    std::optional<BenchmarkRow>& found = *row;
+    if (!found) {
       ++benchmark.unknown_metric_rows;
-    } else if (seen.emplace((*row)->input_tokens, (*row)->output_tokens, (*row)->request_rate,
-                            (*row)->metric)
-                   .second) {
-      benchmark.rows.push_back(**std::move(row));
+      continue;
+    }
+    BenchmarkRow& measured = *found;
+    const bool is_new = seen.emplace(measured.input_tokens, measured.output_tokens,
+                                     measured.request_rate, measured.metric)
+                            .second;
+    if (is_new) {
+      benchmark.rows.push_back(std::move(measured));
     } else {
       ++benchmark.repeated_rows;
     }

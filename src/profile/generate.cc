@@ -160,6 +160,7 @@ CellReport Decide(const Cell& measured, ProfileCell cell, GpuProfile& profile) {
     return report;
   }
   std::vector<const Rate*> kept;
+  kept.reserve(measured.rates.size());
   for (const Rate& rate : measured.rates) kept.push_back(&rate);
   for (const Test& test : kTests) {
     std::vector<const Rate*> passed;

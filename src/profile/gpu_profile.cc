@@ -274,7 +274,7 @@ class Reader {
       // 0 and infinity are how Go's and Python's writers say that it is not set.
       if (number && (*number == 0 || *number == std::numeric_limits<double>::infinity())) continue;
       if (number && std::isfinite(*number) && *number > 0) {
-        profile_.slo.*slo.member = *number;
+        profile_.slo.*slo.member = number;
       } else {
         AddFault(Severity::kError, "`slos." + std::string(slo.key) +
                                        "` is no number above 0 and is ignored; correct it");

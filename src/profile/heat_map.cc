@@ -15,16 +15,16 @@ namespace {
 
 constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
 
+using Matrix = std::optional<BucketMatrix>;
+
 // The matrix of the SLO's percentile where there is one, else that of the mean.
-const std::optional<BucketMatrix>& Statistic(int percentile,
-                                             const std::optional<BucketMatrix>& mean,
-                                             const std::optional<BucketMatrix>& p50,
-                                             const std::optional<BucketMatrix>& p90,
-                                             const std::optional<BucketMatrix>& p99) {
-  if (percentile == 50 && p50) return p50;
-  if (percentile == 90 && p90) return p90;
-  if (percentile == 99 && p99) return p99;
-  return mean;
+const Matrix* Statistic(int percentile, const Matrix* mean, const Matrix* p50, const Matrix* p90,
+                        const Matrix* p99) {
+  const Matrix* wanted = mean;
+  if (percentile == 50) wanted = p50;
+  if (percentile == 90) wanted = p90;
+  if (percentile == 99) wanted = p99;
+  return wanted->has_value() ? wanted : mean;
 }
 
 template <typename Value>
@@ -80,17 +80,17 @@ double Headroom(const GpuProfile& profile, ProfileCell cell) {
   const ProfileDetail& detail = profile.detail;
   const double output = profile.outputs.centres()[cell.output];
   const double input = profile.inputs.centres()[cell.input];
-  const auto& e2e =
-      Statistic(slo.percentile, profile.e2e, detail.e2e_p50, detail.e2e_p90, detail.e2e_p99);
-  const auto& ttft =
-      Statistic(slo.percentile, profile.ttft, detail.ttft_p50, detail.ttft_p90, detail.ttft_p99);
-  const auto left = [&](Seconds target, const std::optional<BucketMatrix>& expected) {
+  const Matrix* e2e =
+      Statistic(slo.percentile, &profile.e2e, &detail.e2e_p50, &detail.e2e_p90, &detail.e2e_p99);
+  const Matrix* ttft = Statistic(slo.percentile, &profile.ttft, &detail.ttft_p50, &detail.ttft_p90,
+                                 &detail.ttft_p99);
+  const auto left = [&](Seconds target, const Matrix& expected) {
     return expected ? 1 - expected->at(cell.output, cell.input) / target : kHole;
   };
-  if (slo.tpot) return left(*slo.tpot * output + slo.ttft.value_or(0), e2e);
-  if (slo.ttft) return left(*slo.ttft, ttft);
-  if (slo.tpat) return left(*slo.tpat * (input + output), e2e);
-  if (slo.e2e) return left(*slo.e2e, e2e);
+  if (slo.tpot) return left(*slo.tpot * output + slo.ttft.value_or(0), *e2e);
+  if (slo.ttft) return left(*slo.ttft, *ttft);
+  if (slo.tpat) return left(*slo.tpat * (input + output), *e2e);
+  if (slo.e2e) return left(*slo.e2e, *e2e);
   return kHole;
 }
 

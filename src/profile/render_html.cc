@@ -230,8 +230,9 @@ std::string RenderHtml(std::span<const ProfileView> views) {
     for (std::size_t index = 0; index < views.size(); ++index) {
       const GpuProfile& profile = views[index].profile;
       out += "<figure><figcaption>" + Escape(profile.deployment) + "</figcaption>";
-      out += panel.values[index] ? HeatMap(panel, profile, *panel.values[index])
-                                 : "<p class=\"absent\">not in this profile</p>";
+      const std::optional<BucketMatrix>& values = panel.values[index];
+      out +=
+          values ? HeatMap(panel, profile, *values) : "<p class=\"absent\">not in this profile</p>";
       out += "</figure>\n";
     }
     out += "</div></section>\n";

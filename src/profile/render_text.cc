@@ -123,7 +123,7 @@ class TextRenderer {
   }
 
   std::string Cell(const Panel& panel, double value) const {
-    const std::string text = PadLeft(panel.Label(value) + " ", kCellWidth);
+    std::string text = PadLeft(panel.Label(value) + " ", kCellWidth);
     if (!style_.color) return text;
     const int background = Background(panel, panel.ShadeOf(value));
     return "\x1b[48;5;" + std::to_string(background) + ";38;5;" +

@@ -344,6 +344,11 @@ void Scheduler::Serve(Seconds now, Decisions& decisions) {
       i = std::min(i, queue_.SetDeadline(slot, DeadlineOf(record)));
       continue;
     }
+    if (options_.redraw_lengths) {
+      record.length =
+          predictor_.Predict(now, record.prompt_tokens, std::nullopt, profile_middle_, rng_);
+      Reassess(record);
+    }
     if (now > DeadlineOf(record)) {
       i = std::min(i, Dequeue(slot));
       Settle(record, now, decisions);

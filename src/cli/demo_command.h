@@ -1,0 +1,10 @@
+// `headrace demo`: the whole thing on a laptop without a GPU.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace headrace {
+
+void AddDemoCommand(CLI::App& app);
+
+}  // namespace headrace

@@ -1,0 +1,51 @@
+#include "cli/profile_options.h"
+
+#include <map>
+#include <optional>
+
+namespace headrace {
+
+void Print(std::FILE* stream, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stream);
+}
+
+void Stop(const std::string& sentence) {
+  Print(stderr, sentence + "\n");
+  throw CLI::RuntimeError(1);
+}
+
+CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }
+
+void AddSloOptions(CLI::App& command, Slo& slo) {
+  command
+      .add_option("--percentile", slo.percentile,
+                  "Statistic the latency SLOs bound: 50, 90, 99, or 0 = the mean")
+      ->check(Quiet(CLI::IsMember({0, 50, 90, 99})))
+      ->capture_default_str()
+      ->type_name("P");
+  constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
+  const std::map<std::string, double> units = {{"s", 1}, {"ms", 1e-3}};
+  const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
+                               const char* description) {
+    command.add_option(name, target, description)
+        ->check(Quiet(CLI::PositiveNumber))
+        ->transform(Quiet(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE)))
+        ->type_name("TIME")
+        ->group(kSloGroup);
+  };
+  add_latency("--e2e", slo.e2e, "Arrival to last token");
+  add_latency("--ttft", slo.ttft, "Arrival to first token");
+  add_latency("--tpot", slo.tpot, "Between two output tokens");
+  add_latency("--tpat", slo.tpat, "E2E per prompt and output token");
+  const auto add_throughput = [&](const char* name, std::optional<double>& target,
+                                  const char* description) {
+    command.add_option(name, target, description)
+        ->check(Quiet(CLI::PositiveNumber))
+        ->type_name("RATE")
+        ->group(kSloGroup);
+  };
+  add_throughput("--tput", slo.tput, "Least requests finished per second");
+  add_throughput("--tt", slo.tt, "Least output tokens per second");
+}
+
+}  // namespace headrace

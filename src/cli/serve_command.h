@@ -1,0 +1,10 @@
+// `headrace serve`: the gateway in front of a fleet.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace headrace {
+
+void AddServeCommand(CLI::App& app);
+
+}  // namespace headrace

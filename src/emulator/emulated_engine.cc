@@ -1,0 +1,291 @@
+#include "emulator/emulated_engine.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "base/random.h"
+#include "emulator/answer_plan.h"
+#include "emulator/answers.h"
+#include "emulator/engine_loop.h"
+#include "emulator/engine_metrics.h"
+#include "emulator/request.h"
+#include "net/http_server.h"
+#include "net/io_threads.h"
+#include "openai/error.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::string_view kJsonType = "application/json";
+
+std::int64_t UnixNow() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+Task<void> Answer(HttpExchange& exchange, int status, std::string_view type,
+                  std::string_view body) {
+  ResponseHead head(status);
+  head.Add("content-type", type);
+  co_await exchange.Respond(head, body);
+}
+
+Task<void> Refuse(HttpExchange& exchange, const ApiError& error) {
+  const std::string body = error.ToJson();
+  co_await Answer(exchange, error.status, kJsonType, body);
+}
+
+std::string Hex(std::uint64_t value) {
+  char text[17] = {};
+  const auto end = std::to_chars(text, text + 16, value, 16).ptr;
+  return std::string(static_cast<std::size_t>(16 - (end - text)), '0') + std::string(text, end);
+}
+
+}  // namespace
+
+// Everything that the engine's one thread uses.
+struct EmulatedEngine::State {
+  explicit State(const EmulatedEngineOptions& given)
+      : options(given),
+        metrics(given.model, given.engine),
+        loop(given.engine, given.speed, metrics),
+        rng(given.seed),
+        started(UnixNow()) {}
+
+  Task<void> Handle(HttpExchange& exchange);
+  Task<void> Generate(HttpExchange& exchange, ApiKind kind);
+  template <typename Writer>
+  Task<void> Stream(HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan, Writer& writer);
+  template <typename Writer>
+  Task<void> AtOnce(HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
+                    const Writer& writer);
+  Task<void> Embed(HttpExchange& exchange, const EngineRequest& request);
+  std::optional<ApiError> CheckContext(ApiKind kind, const EngineRequest& request) const;
+
+  EmulatedEngineOptions options;
+  EngineMetrics metrics;
+  EngineLoop loop;
+  Rng rng;
+  std::int64_t started;
+  std::uint64_t requests = 0;
+  // Declared behind the loop: the thread ends before what runs on it goes.
+  IoThreads threads{1};
+  std::unique_ptr<HttpServer> server;
+};
+
+// OpenAI's refusal of what is longer than the context.
+std::optional<ApiError> EmulatedEngine::State::CheckContext(ApiKind kind,
+                                                            const EngineRequest& request) const {
+  const Tokens most = options.engine.max_model_len;
+  const auto too_long = [&](const std::string& asked, const char* mend) {
+    ApiError error = MakeApiError(400,
+                                  "This model's maximum context length is " + std::to_string(most) +
+                                      " tokens. However, you requested " + asked +
+                                      ". Please reduce " + mend + ".",
+                                  kind == ApiKind::kChatCompletions ? "messages"
+                                  : kind == ApiKind::kCompletions   ? "prompt"
+                                                                    : "input");
+    error.code = "context_length_exceeded";
+    return error;
+  };
+  for (const Tokens input : request.inputs) {
+    if (input > most) {
+      return too_long(std::to_string(input) + " tokens in an input", "the input");
+    }
+  }
+  if (kind == ApiKind::kEmbeddings) return std::nullopt;
+  const std::int64_t total = std::int64_t{request.prompt} + request.max_tokens.value_or(1);
+  if (total <= most) return std::nullopt;
+  return too_long(std::to_string(total) + " tokens (" + std::to_string(request.prompt) +
+                      " in the prompt, " + std::to_string(request.max_tokens.value_or(1)) +
+                      " in the completion)",
+                  "the length of the prompt or of the completion");
+}
+
+Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
+  const std::string_view path = exchange.path();
+  const std::string_view method = exchange.method();
+  const bool reading = method == "GET" || method == "HEAD";
+  const auto kind = ApiKindOf(path);
+  const bool readable = path == "/health" || path == "/metrics" || path == "/v1/models";
+  if (!readable && !kind && path != "/tokenize") {
+    const ApiError error =
+        MakeApiError(404, "there is nothing at " + std::string(path) + " on this engine");
+    co_await Refuse(exchange, error);
+  } else if (readable ? !reading : method != "POST") {
+    const ApiError error = MakeApiError(
+        405, std::string(path) + (readable ? " is read with GET" : " is called with POST"));
+    co_await Refuse(exchange, error);
+  } else if (path == "/health") {
+    co_await Answer(exchange, 200, "text/plain", "");
+  } else if (path == "/metrics") {
+    const std::string text = metrics.Text(loop.model());
+    co_await Answer(exchange, 200, "text/plain; version=0.0.4", text);
+  } else if (path == "/v1/models") {
+    const std::string models = ModelsJson(options.model, options.engine.max_model_len, started);
+    co_await Answer(exchange, 200, kJsonType, models);
+  } else if (kind) {
+    co_await Generate(exchange, *kind);
+  } else {
+    const auto tokens = ReadTokenizeRequest(exchange.body());
+    if (!tokens) {
+      co_await Refuse(exchange, tokens.error());
+      co_return;
+    }
+    const std::string json = TokenizeJson(*tokens, options.engine.max_model_len);
+    co_await Answer(exchange, 200, kJsonType, json);
+  }
+}
+
+Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind) {
+  const auto request = ReadEngineRequest(kind, exchange.body());
+  if (!request) {
+    co_await Refuse(exchange, request.error());
+    co_return;
+  }
+  if (request->model != options.model) {
+    const ApiError error = ModelNotFound(request->model);
+    co_await Refuse(exchange, error);
+    co_return;
+  }
+  if (const auto error = CheckContext(kind, *request)) {
+    co_await Refuse(exchange, *error);
+    co_return;
+  }
+  if (kind == ApiKind::kEmbeddings) {
+    co_await Embed(exchange, *request);
+    co_return;
+  }
+
+  Tokens natural = DrawOutputLength(rng);
+  if (const std::string_view given = exchange.Header(kOutputTokensHeader); !given.empty()) {
+    const auto [end, fault] = std::from_chars(given.data(), given.data() + given.size(), natural);
+    if (fault != std::errc() || end != given.data() + given.size() || natural < 1) {
+      const ApiError error =
+          MakeApiError(400, std::string(kOutputTokensHeader) + " must be a number of at least 1");
+      co_await Refuse(exchange, error);
+      co_return;
+    }
+  }
+  const Tokens room = options.engine.max_model_len - request->prompt;
+  const Tokens limit = std::min(room, request->max_tokens.value_or(room));
+  Rng words = rng.Fork();
+  const AnswerPlan plan = PlanAnswer(*request, natural, limit, words);
+  const std::string id = Hex(words.Next());
+
+  EngineJob job(loop, request->prompt, plan.tokens);
+  exchange.OnClientGone([&job] { job.Cancel(); });
+  if (kind == ApiKind::kResponses) {
+    ResponseWriter writer(*request, plan, id, UnixNow());
+    if (request->stream) {
+      co_await Stream(exchange, job, plan, writer);
+    } else {
+      co_await AtOnce(exchange, job, plan, writer);
+    }
+  } else {
+    CompletionWriter writer(kind, *request, plan, id, UnixNow());
+    if (request->stream) {
+      co_await Stream(exchange, job, plan, writer);
+    } else {
+      co_await AtOnce(exchange, job, plan, writer);
+    }
+  }
+  exchange.OnClientGone({});
+}
+
+// What has come since the last write goes out in one event: a slow client gets fewer and longer
+// ones.
+template <typename Writer>
+Task<void> EmulatedEngine::State::Stream(HttpExchange& exchange, EngineJob& job,
+                                         const AnswerPlan& plan, Writer& writer) {
+  ResponseHead head(200);
+  head.Add("content-type", "text/event-stream; charset=utf-8");
+  head.Add("cache-control", "no-cache");
+  exchange.Start(head);
+  // The head goes out when the request is taken, as a real engine's does, not with the first token.
+  if (!co_await exchange.Flush()) co_return;
+  std::string events = writer.Begin();
+  if (!events.empty() && !co_await exchange.Write(events)) co_return;
+  Tokens sent = 0;
+  while (sent < plan.tokens) {
+    if (job.generated() == sent) co_await job.Progress();
+    if (job.cancelled()) co_return;
+    if (job.generated() == sent) continue;
+    sent = job.generated();
+    events = writer.Event(sent);
+    if (sent == plan.tokens) {
+      metrics.Ended(plan.finish_reason);
+      events += writer.End();
+      co_await exchange.WriteLast(events);
+    } else if (!events.empty() && !co_await exchange.Write(events)) {
+      co_return;
+    }
+  }
+}
+
+template <typename Writer>
+Task<void> EmulatedEngine::State::AtOnce(HttpExchange& exchange, EngineJob& job,
+                                         const AnswerPlan& plan, const Writer& writer) {
+  while (!job.finished()) {
+    co_await job.Progress();
+    if (job.cancelled()) co_return;
+  }
+  metrics.Ended(plan.finish_reason);
+  const std::string body = writer.Whole();
+  co_await Answer(exchange, 200, kJsonType, body);
+}
+
+Task<void> EmulatedEngine::State::Embed(HttpExchange& exchange, const EngineRequest& request) {
+  std::vector<std::unique_ptr<EngineJob>> jobs;
+  jobs.reserve(request.inputs.size());
+  for (const Tokens input : request.inputs) {
+    jobs.push_back(std::make_unique<EngineJob>(loop, input, 0));
+  }
+  exchange.OnClientGone([&jobs] {
+    for (const auto& job : jobs) job->Cancel();
+  });
+  for (const auto& job : jobs) {
+    while (!job->finished() && !job->cancelled()) co_await job->Progress();
+    if (job->cancelled()) co_return;
+  }
+  exchange.OnClientGone({});
+  for (std::size_t i = 0; i < jobs.size(); ++i) metrics.Ended("stop");
+  const std::string body = EmbeddingsJson(request);
+  co_await Answer(exchange, 200, kJsonType, body);
+}
+
+Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
+    const EmulatedEngineOptions& options) {
+  if (auto sound = CheckEngineConfig(options.engine); !sound) {
+    return tl::unexpected(sound.error());
+  }
+  if (!(options.speed > 0)) return Fail("the engine's speed must be above 0");
+  auto state = std::make_unique<State>(options);
+  state->loop.Start(state->threads[0]);
+  HttpServerOptions http;
+  http.error_content_type = kJsonType;
+  http.error_body = [](int status, std::string_view reason) {
+    return MakeApiError(status, std::string(reason)).ToJson();
+  };
+  auto server = HttpServer::Listen(
+      state->threads, options.listen, std::move(http),
+      [state = state.get()](HttpExchange& exchange) { return state->Handle(exchange); });
+  if (!server) return tl::unexpected(server.error());
+  state->server = std::move(*server);
+  return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(state)));
+}
+
+EmulatedEngine::EmulatedEngine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+EmulatedEngine::~EmulatedEngine() { Stop(); }
+
+const SocketAddress& EmulatedEngine::address() const { return state_->server->address(); }
+
+void EmulatedEngine::Stop() { state_->server->Stop(0); }
+
+}  // namespace headrace

@@ -1,0 +1,368 @@
+// The gateway from outside: real sockets, emulated engines.
+#include "gateway/gateway.h"
+
+#include <gmock/gmock.h>
+
+#include "gateway/test_gateway.h"
+
+namespace headrace {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+// --- Passing through
+// ------------------------------------------------------------------------------
+
+TEST(Gateway, RelaysAWholeAnswerAndSaysWhoServedIt) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.AddProfile("a10", 10);
+  t.Start();
+  const HttpAnswer answer = t.Chat(ChatBody(20, false), {"x-headrace-output-tokens: 20"});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, AllOf(HasSubstr("\"chat.completion\""), HasSubstr("completion_tokens")));
+  EXPECT_EQ(answer.Header("target-pod"), t.engines[0]->address().ToString());
+  EXPECT_EQ(answer.Header("target-deployment"), "a10");
+  EXPECT_EQ(answer.Header("routing-strategy"), "slo");
+  EXPECT_EQ(answer.Header("request-id").size(), 32);
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+  EXPECT_TRUE(Eventually([&] { return t.Metric("headrace_requests_total") == 1; }));
+}
+
+TEST(Gateway, KeepsTheClientsRequestId) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false), {"X-Request-Id: abc-1"}).Header("request-id"), "abc-1");
+}
+
+TEST(Gateway, StreamsAndHidesTheUsageThatTheClientDidNotAskFor) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  const HttpAnswer hidden = t.Chat(ChatBody(10, true), {"x-headrace-output-tokens: 10"});
+  EXPECT_EQ(hidden.status, 200);
+  EXPECT_THAT(hidden.body, AllOf(HasSubstr("data: [DONE]"), Not(HasSubstr("completion_tokens"))));
+  // It was read all the same: the predictor has learned from it.
+  EXPECT_TRUE(Eventually([&] { return t.Status().learned_lengths == 1; }));
+
+  const HttpAnswer asked =
+      t.Chat(ChatBody(10, true, R"(,"stream_options":{"include_usage":true})"));
+  EXPECT_THAT(asked.body, AllOf(HasSubstr("data: [DONE]"), HasSubstr("completion_tokens")));
+}
+
+TEST(Gateway, ServesEveryPathOfTheApi) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  const auto post = [&](std::string_view path, std::string_view body) {
+    const HttpAnswer answer = Post(t.address(), path, body, {"x-headrace-output-tokens: 3"});
+    EXPECT_EQ(answer.status, 200) << path << ": " << answer.body;
+    return answer.body;
+  };
+  EXPECT_THAT(post("/v1/completions", R"({"model":"llama2-7b","prompt":"One","max_tokens":4})"),
+              HasSubstr("text_completion"));
+  EXPECT_THAT(post("/v1/embeddings", R"({"model":"llama2-7b","input":"One"})"),
+              HasSubstr("\"embedding\""));
+  EXPECT_THAT(post("/v1/responses", R"({"model":"llama2-7b","input":"One","max_output_tokens":4})"),
+              HasSubstr("\"response\""));
+  EXPECT_THAT(post("/v1/responses",
+                   R"({"model":"llama2-7b","input":"One","max_output_tokens":4,"stream":true})"),
+              HasSubstr("response.completed"));
+  EXPECT_THAT(Get(t.address(), "/v1/models").body, HasSubstr("\"id\":\"llama2-7b\""));
+  EXPECT_THAT(Get(t.address(), "/v1/models/llama2-7b").body, HasSubstr("\"id\":\"llama2-7b\""));
+  EXPECT_EQ(Get(t.address(), "/v1/models/gpt-9").status, 404);
+  EXPECT_EQ(Get(t.address(), "/healthz").status, 200);
+  EXPECT_EQ(Get(t.address(), "/readyz").status, 200);
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+TEST(Gateway, PassesOnAnErrorOfTheEngineAsItIs) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  const HttpAnswer answer = t.Chat(ChatBody(100'000, false));
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr("context length"));
+  EXPECT_EQ(answer.Header("target-deployment"), "a10");
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+// --- Refusing
+// -------------------------------------------------------------------------------------
+
+TEST(Gateway, AnswersBadRequestsAsOpenAiWould) {
+  TestGateway t;
+  t.config.limits.body = 10'000;
+  t.AddEngine("a10");
+  t.Start();
+  const HttpAnswer broken = t.Chat("{\"model\": ");
+  EXPECT_EQ(broken.status, 400);
+  EXPECT_THAT(broken.body, HasSubstr("invalid_request_error"));
+  EXPECT_NE(broken.Header("x-error-request-body-processing"), "");
+  const HttpAnswer no_model = t.Chat(R"({"messages":[]})");
+  EXPECT_EQ(no_model.status, 400);
+  EXPECT_NE(no_model.Header("x-error-no-model-in-request"), "");
+  const HttpAnswer unknown = t.Chat(R"({"model":"gpt-9","messages":[]})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_THAT(unknown.body, HasSubstr("model_not_found"));
+  EXPECT_NE(unknown.Header("x-error-no-model-backends"), "");
+  const HttpAnswer strategy = t.Chat(ChatBody(5, false), {"routing-strategy: fastest"});
+  EXPECT_EQ(strategy.status, 400);
+  EXPECT_THAT(strategy.body, HasSubstr("least-request"));
+  EXPECT_NE(strategy.Header("x-error-invalid-routing-strategy"), "");
+  for (const char* value : {"-1", "0", "soon", "5ms", "nan", "inf"}) {
+    EXPECT_EQ(t.Chat(ChatBody(5, false), {std::string("x-slo-ttft-ms: ") + value}).status, 400)
+        << value;
+  }
+  EXPECT_EQ(t.Chat(std::string(20'000, ' ')).status, 413);
+  EXPECT_EQ(Post(t.address(), "/v1/audio", "{}").status, 404);
+  EXPECT_EQ(Get(t.address(), "/v1/chat/completions").status, 405);
+}
+
+TEST(Gateway, RefusesWhatNoGpuTypeCanServeInTimeAndSaysWhy) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.AddProfile("a10", 10);
+  t.Start();
+  const HttpAnswer tight = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 500"});
+  EXPECT_EQ(tight.status, 429);
+  EXPECT_NE(tight.Header("retry-after"), "");
+  EXPECT_EQ(tight.Header("x-should-retry"), "false");
+  EXPECT_EQ(tight.Header("x-error-routing"), "slo_unattainable");
+  EXPECT_THAT(tight.body, AllOf(HasSubstr("a10"), HasSubstr("expects 1000 ms of 500 ms")));
+  EXPECT_EQ(t.Metric("headrace_rejected_total"), 1);
+  EXPECT_EQ(t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 5000"}).status, 200);
+}
+
+TEST(Gateway, PolicyOfTheRequestServesItAndFallbacksAreNamed) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
+  EXPECT_EQ(
+      t.Chat(ChatBody(5, false), {"routing-strategy: round-robin"}).Header("routing-strategy"),
+      "round-robin");
+  EXPECT_EQ(t.Metric("headrace_fallback_total{cause=\"no_profile\""), 1);
+}
+
+TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {
+  TestGateway t;
+  t.config.models[0].queue.max_length = 1;
+  t.AddEngine("a10", 1);
+  t.AddProfile("a10", 1);  // One at a time.
+  t.Start();
+  RawPeer running(t.address());
+  running.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  RawPeer waiting(t.address());
+  waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
+  ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
+  const HttpAnswer refused = t.Chat(ChatBody(64, false));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.Header("x-error-routing"), "queue_full");
+  EXPECT_GE(std::stoi("0" + refused.Header("retry-after")), 1);
+}
+
+TEST(Gateway, WaitingRequestIsRefusedAtItsDeadlineWithoutFurtherArrivals) {
+  TestGateway t;
+  t.AddEngine("a10", 1);
+  t.AddProfile("a10", 1);
+  t.Start();
+  RawPeer running(t.address());
+  running.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  const HttpAnswer late = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 1300"});
+  EXPECT_EQ(late.status, 429);
+  EXPECT_EQ(late.Header("x-error-routing"), "slo_deadline");
+}
+
+TEST(Gateway, NoEndpointUpIs503) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  t.engines[0]->Stop();
+  ASSERT_TRUE(Eventually([&] { return Get(t.address(), "/readyz").status == 503; }));
+  const HttpAnswer answer = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.Header("x-error-no-model-backends"), "no_endpoint");
+}
+
+// --- Engines that fail
+// ----------------------------------------------------------------------------
+
+TEST(Gateway, RefusedConnectionIsRoutedToAnotherEndpoint) {
+  TestGateway t;
+  t.config.health.interval = 3600;  // Only the data path finds out.
+  RawListener dead;
+  t.AddEndpoint("a10", dead.address().ToString());
+  dead.Close();
+  t.AddEngine("a10");
+  t.Start();
+  for (int i = 0; i < 4; ++i) {
+    const HttpAnswer answer = t.Chat(ChatBody(5, false));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.Header("target-pod"), t.engines[0]->address().ToString());
+  }
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+TEST(Gateway, EngineThatClosesWithoutAnAnswerIs502) {
+  TestGateway t;
+  t.config.health.interval = 3600;
+  RawListener engine;
+  t.AddEndpoint("a10", engine.address().ToString());
+  t.Start();
+  std::thread serve([&] {
+    engine.Accept().ReadUntil("\r\n\r\n");  // The health probe.
+    RawPeer peer = engine.Accept();
+    ReadRequest(peer);
+  });
+  const HttpAnswer answer = t.Chat(ChatBody(5, false));
+  serve.join();
+  EXPECT_EQ(answer.status, 502);
+  EXPECT_THAT(answer.body, HasSubstr(engine.address().ToString()));
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+TEST(Gateway, StreamThatBreaksOffEndsWithAnErrorAndWithoutTheEndMark) {
+  TestGateway t;
+  t.config.health.interval = 3600;
+  RawListener engine;
+  t.AddEndpoint("a10", engine.address().ToString());
+  t.Start();
+  std::thread serve([&] {
+    engine.Accept().ReadUntil("\r\n\r\n");
+    RawPeer peer = engine.Accept();
+    ReadRequest(peer);
+    peer.Send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "39\r\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n\r\n");
+  });
+  const HttpAnswer answer = t.Chat(ChatBody(5, true));
+  serve.join();
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_FALSE(answer.complete);
+  EXPECT_THAT(answer.body, AllOf(HasSubstr("\"content\":\"x\""), HasSubstr("\"error\"")));
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+TEST(Gateway, EngineThatDoesNotAnswerInTimeIs504) {
+  TestGateway t;
+  t.config.timeouts.first_byte = 0.2;
+  t.config.health.interval = 3600;
+  t.config.health.timeout = 3600;
+  RawListener engine;  // Accepts into its backlog and says nothing.
+  t.AddEndpoint("a10", engine.address().ToString());
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 504);
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+}
+
+// --- Clients that go away
+// -------------------------------------------------------------------------
+
+struct Engines {
+  static double Running(const EmulatedEngine& engine) {
+    const std::string text = Get(engine.address(), "/metrics").body;
+    const std::size_t at = text.find("\nvllm:num_requests_running");
+    return std::stod(text.substr(text.find(' ', at + 1)));
+  }
+};
+
+TEST(ClientGone, WhileQueuedFreesItsPlaceAtOnce) {
+  TestGateway t;
+  t.AddEngine("a10", 1);
+  t.AddProfile("a10", 1);
+  t.Start();
+  RawPeer running(t.address());
+  running.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  RawPeer waiting(t.address());
+  waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
+  ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
+  waiting.Close();
+  EXPECT_TRUE(Eventually([&] { return t.Status().waiting == 0; }));
+  EXPECT_EQ(t.Status().running, 1);
+}
+
+TEST(ClientGone, BeforeTheFirstByteEndsTheEnginesWork) {
+  TestGateway t;
+  EmulatedEngine& engine = t.AddEngine("a10", 0.5);
+  t.Start();
+  RawPeer client(t.address());
+  client.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, false), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_TRUE(Eventually([&] { return Engines::Running(engine) == 1; }));
+  client.Close();
+  EXPECT_TRUE(Eventually([&] { return Engines::Running(engine) == 0 && t.Idle(); }));
+  EXPECT_TRUE(Eventually([&] {
+    return t.Metric("headrace_requests_total{model=\"llama2-7b\",outcome=\"cancelled\"") == 1;
+  }));
+}
+
+TEST(ClientGone, InMidStreamEndsTheEnginesWork) {
+  TestGateway t;
+  EmulatedEngine& engine = t.AddEngine("a10", 1);
+  t.Start();
+  RawPeer client(t.address());
+  client.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  EXPECT_THAT(client.ReadUntil("data: "), HasSubstr("200 OK"));
+  client.Reset();
+  EXPECT_TRUE(Eventually([&] { return Engines::Running(engine) == 0 && t.Idle(); }));
+}
+
+TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {
+  TestGateway t;
+  t.AddEngine("a10", 20);
+  t.AddProfile("a10", 1);
+  t.Start();
+  RawPeer running(t.address());
+  running.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  RawPeer waiting(t.address());
+  waiting.Send(PostText("/v1/chat/completions", ChatBody(8, true)));
+  ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
+  running.Close();
+  EXPECT_THAT(waiting.ReadUntil("[DONE]"), HasSubstr("200 OK"));
+}
+
+// --- Changes while it runs
+// ------------------------------------------------------------------------
+
+TEST(Changes, ProfileThatAppearsIsUsedAndOneThatBreaksStaysInForce) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
+  t.AddProfile("a10", 10);
+  ASSERT_TRUE(
+      Eventually([&] { return t.Chat(ChatBody(5, false)).Header("routing-strategy") == "slo"; }));
+  t.folder.Write("a10.json", "{ broken");
+  ASSERT_TRUE(Eventually([&] { return !t.gateway->Profiles()[0].reading.error.empty(); }));
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "slo");
+}
+
+TEST(Changes, StopLetsRequestsInFlightFinish) {
+  TestGateway t;
+  t.AddEngine("a10", 20);
+  t.Start();
+  RawPeer client(t.address());
+  client.Send(
+      PostText("/v1/chat/completions", ChatBody(300, true), {"x-headrace-output-tokens: 300"}));
+  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  t.gateway->Stop();
+  EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  EXPECT_FALSE(RawPeer(t.address()).connected());
+  EXPECT_TRUE(t.Idle());
+}
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,219 @@
+// For tests: a gateway before emulated engines, all in one process, and a client for it.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "emulator/emulated_engine.h"
+#include "engine/gpu_catalog.h"
+#include "gateway/gateway.h"
+#include "net/test_peers.h"
+
+namespace headrace {
+
+// Waits for something that other threads will bring about; false after 20 s.
+inline bool Eventually(const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+struct HttpAnswer {
+  int status = 0;
+  std::string head;
+  std::string body;      // Chunks joined.
+  bool complete = true;  // The end of the body was seen.
+
+  std::string Header(std::string_view name) const {
+    const std::string start = "\r\n" + std::string(name) + ": ";
+    std::string lower = head;
+    for (char& c : lower) c = static_cast<char>(std::tolower(c));
+    const std::size_t at = lower.find(start);
+    if (at == std::string::npos) return {};
+    const std::size_t value = at + start.size();
+    return head.substr(value, head.find("\r\n", value) - value);
+  }
+};
+
+inline std::string PostText(std::string_view path, std::string_view body,
+                            const std::vector<std::string>& headers = {}) {
+  std::string text = "POST " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n";
+  for (const std::string& header : headers) text += header + "\r\n";
+  text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+          "\r\n\r\n";
+  return text + std::string(body);
+}
+
+// Reads one answer off a connection.
+inline HttpAnswer ReadAnswer(RawPeer& peer) {
+  HttpAnswer answer;
+  answer.head = peer.ReadUntil("\r\n\r\n");
+  if (answer.head.size() < 12) {
+    answer.complete = false;
+    return answer;
+  }
+  answer.status = std::stoi(answer.head.substr(9, 3));
+  if (answer.Header("transfer-encoding") == "chunked") {
+    for (;;) {
+      const std::string line = peer.ReadUntil("\r\n");
+      const std::size_t size = line.empty() ? 0 : std::stoul(line, nullptr, 16);
+      answer.complete = !line.empty();
+      answer.body += peer.ReadCount(size);
+      peer.ReadCount(2);
+      if (size == 0) break;
+    }
+  } else {
+    const std::size_t size = std::stoul("0" + answer.Header("content-length"));
+    answer.body = peer.ReadCount(size);
+    answer.complete = answer.body.size() == size;
+  }
+  return answer;
+}
+
+// Reads one request off a connection; for engines that misbehave.
+inline void ReadRequest(RawPeer& peer) {
+  HttpAnswer request;
+  request.head = peer.ReadUntil("\r\n\r\n");
+  peer.ReadCount(std::stoul("0" + request.Header("content-length")));
+}
+
+inline HttpAnswer Post(const SocketAddress& address, std::string_view path, std::string_view body,
+                       const std::vector<std::string>& headers = {}) {
+  RawPeer peer(address);
+  peer.Send(PostText(path, body, headers));
+  return ReadAnswer(peer);
+}
+
+inline HttpAnswer Get(const SocketAddress& address, std::string_view path) {
+  RawPeer peer(address);
+  peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
+  return ReadAnswer(peer);
+}
+
+inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra = "") {
+  return R"({"model":"llama2-7b","messages":[{"role":"user","content":"How deep is the lake?"}],)"
+         R"("max_tokens":)" +
+         std::to_string(max_tokens) + (stream ? R"(,"stream":true)" : "") + std::string(extra) +
+         "}";
+}
+
+// A folder that goes away with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "headrace-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  void Write(const std::string& name, std::string_view text) const {
+    std::ofstream(path_ / name) << text;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class TestGateway {
+ public:
+  // One model, llama2-7b; no deployments, no profiles. Change `config` before Start.
+  TestGateway() {
+    config.listen = "127.0.0.1:0";
+    config.threads = 2;
+    config.profiles.directory = folder.path().string();
+    config.health.interval = 0.05;
+    config.timeouts.drain = 5;
+    config.models.push_back({});
+    config.models[0].name = "llama2-7b";
+  }
+
+  // An engine of the GPU type, this many times faster than life.
+  EmulatedEngine& AddEngine(const std::string& deployment, double speed = 1000,
+                            const std::string& gpu = "a10") {
+    EmulatedEngineOptions options;
+    options.model = "llama2-7b";
+    options.engine = *GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json")->Engine(gpu, "llama2-7b");
+    options.speed = speed;
+    options.listen = AnyLoopbackPort();
+    engines.push_back(*EmulatedEngine::Start(options));
+    AddEndpoint(deployment, engines.back()->address().ToString());
+    return *engines.back();
+  }
+  void AddEndpoint(const std::string& deployment, const std::string& address) {
+    auto& deployments = config.models[0].deployments;
+    for (DeploymentConfig& known : deployments) {
+      if (known.name == deployment) {
+        known.endpoints.push_back(address);
+        return;
+      }
+    }
+    DeploymentConfig added;
+    added.name = deployment;
+    added.endpoints = {address};
+    deployments.push_back(added);
+  }
+  // A profile of one cell.
+  void AddProfile(const std::string& deployment, double tput, double e2e_slo = 100) const {
+    folder.Write(deployment + ".json", R"({"gpu": ")" + deployment +
+                                           R"(", "cost": 1, "tputs": [[)" + std::to_string(tput) +
+                                           R"(]], "indexes": [[64], [64]], "created": 1,)"
+                                           R"( "e2e": [[1]], "slos": {"e2e": )" +
+                                           std::to_string(e2e_slo) + "}}");
+  }
+
+  void Start() {
+    auto started = Gateway::Start(config, log, registry);
+    if (!started) throw std::runtime_error(started.error().message);
+    gateway = std::move(*started);
+  }
+  const SocketAddress& address() const { return gateway->address(); }
+  HttpAnswer Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
+    return Post(address(), "/v1/chat/completions", body, headers);
+  }
+  RouterStatus Status() const { return gateway->models()[0]->router.Status(); }
+  bool Idle() const {
+    const RouterStatus status = Status();
+    if (status.waiting + status.running + status.queue_bytes > 0) return false;
+    for (const auto& deployment : status.deployments) {
+      for (const auto& endpoint : deployment.endpoints) {
+        if (endpoint.load != 0 || endpoint.in_flight != 0) return false;
+      }
+    }
+    return true;
+  }
+  // The sum of the registry's series that begin with `name`.
+  double Metric(std::string_view name) const {
+    gateway->RefreshMetrics();
+    const std::string text = "\n" + registry.Text();
+    double sum = 0;
+    const std::string start = "\n" + std::string(name);
+    for (std::size_t at = 0; (at = text.find(start, at)) != std::string::npos; ++at) {
+      sum += std::stod(text.substr(text.find(' ', text.find_first_of("}\n", at + 1)) + 1));
+    }
+    return sum;
+  }
+
+  TemporaryFolder folder;
+  Config config;
+  Log log{LogLevel::kError, LogFormat::kText, [](std::string_view) {}};
+  MetricsRegistry registry;
+  std::vector<std::unique_ptr<EmulatedEngine>> engines;
+  std::unique_ptr<Gateway> gateway;
+};
+
+}  // namespace headrace

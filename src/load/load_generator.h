@@ -1,0 +1,103 @@
+// Open-loop load on an OpenAI-compatible server.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/histogram.h"
+#include "base/units.h"
+#include "net/address.h"
+#include "net/io_threads.h"
+#include "workload/statistics.h"
+#include "workload/workload.h"
+
+namespace headrace {
+
+struct LoadOptions {
+  SocketAddress target;
+  std::string host;                    // For the Host header; the target's address if empty.
+  std::string model;                   // The name in the requests.
+  const Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the generator.
+  std::uint64_t seed = 1;
+  double rate_scale = 1;
+  Seconds duration = 60;  // Of arrivals.
+  std::uint64_t max_requests = 1u << 30;
+  Seconds timeout = 120;  // Of one request, from its arrival.
+  bool stream = true;
+  bool send_slo = false;             // The class's goals as x-slo-*-ms headers.
+  bool state_length = true;          // The true answer length to an emulated engine, by header.
+  bool limit_length = false;         // Or to any engine, as max_tokens with ignore_eos.
+  std::string policy;                // As routing-strategy header; none if empty.
+  std::vector<std::string> headers;  // More, "Name: value".
+};
+
+enum class LoadOutcome {
+  kCompleted,
+  kRefused,   // 429 or 503.
+  kTimedOut,  // Not whole when its time was over, or when the run was.
+  kFailed,    // Any other status, no connection, broken off, an error in the stream.
+};
+
+// One finished request.
+struct LoadResult {
+  std::uint64_t number = 0;  // In order of arrival, from 0.
+  std::uint32_t class_index = 0;
+  Seconds at = 0;          // When it was due, from the start of the run.
+  Seconds send_lag = 0;    // How much later it was sent: the client's own overload.
+  int status = 0;          // 0: no answer.
+  RequestLatency latency;  // From when it was due.
+  LoadOutcome outcome = LoadOutcome::kFailed;
+  bool attained = false;
+  std::string deployment;  // Response header target-deployment, else target-pod; may be empty.
+};
+
+// What a class or a part of it has come to so far.
+struct LoadCounts {
+  std::uint64_t waiting = 0;    // Sent, no head of an answer yet: queued somewhere.
+  std::uint64_t in_flight = 0;  // Being answered.
+  ClassReport report;
+};
+
+struct LoadSnapshot {
+  Seconds elapsed = 0;
+  std::uint64_t offered = 0;
+  std::uint64_t open = 0;  // Sent and not finished.
+  Histogram send_lag;
+  std::vector<LoadCounts> classes;  // In all, by class.
+  // By class and deployment; `report.offered` counts what was sent there.
+  std::vector<std::map<std::string, LoadCounts>> deployments;
+  // What timed out or failed, by what the client saw ("status 502", "connection refused …").
+  std::map<std::string, std::uint64_t> failures;
+};
+
+// Sends each request when it is due, whatever has become of those before it, and measures from
+// then. A request ends as completed, refused, failed or timed out, and is counted once. Runs on one
+// I/O thread; Start, Snapshot and Stop may be called from any other.
+class LoadGenerator {
+ public:
+  // `thread` must outlive the generator. `finished` (may be null) gets every result, on the thread.
+  LoadGenerator(IoThread& thread, const LoadOptions& options,
+                std::function<void(const LoadResult&)> finished = nullptr);
+  // Stop().
+  ~LoadGenerator();
+
+  void Start();
+  // No request is due any more and all have ended.
+  bool Done() const;
+  // No further requests; those that are open go on.
+  void EndArrivals();
+  // Ends everything: open requests are broken off and count as timed out. Blocks until done. Not
+  // from an I/O thread.
+  void Stop();
+  LoadSnapshot Snapshot() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace headrace

@@ -1,0 +1,88 @@
+#include "openai/error.h"
+
+#include <utility>
+
+namespace headrace {
+namespace {
+
+void AppendField(std::string_view name, std::string_view value, bool empty_is_null,
+                 std::string& out) {
+  out.append(",\"").append(name).append("\":");
+  if (value.empty() && empty_is_null) {
+    out.append("null");
+  } else {
+    AppendJsonString(value, out);
+  }
+}
+
+}  // namespace
+
+void AppendJsonString(std::string_view text, std::string& out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20) {
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+std::string ApiError::ToJson() const {
+  std::string json = "{\"error\":{\"message\":";
+  AppendJsonString(message, json);
+  AppendField("type", type, false, json);
+  AppendField("param", param, true, json);
+  AppendField("code", code, true, json);
+  return json + "}}";
+}
+
+ApiError MakeApiError(int status, std::string message, std::string param) {
+  const auto make = [&](std::string_view type, std::string_view code) {
+    return ApiError{status, std::move(message), std::string(type), std::move(param),
+                    std::string(code)};
+  };
+  switch (status) {
+    case 401:
+      return make("invalid_request_error", "invalid_api_key");
+    case 403:
+      return make("permission_error", "");
+    case 404:
+      return make("invalid_request_error", "not_found");
+    case 408:
+      return make("invalid_request_error", "request_timeout");
+    case 413:
+      return make("invalid_request_error", "request_too_large");
+    case 429:
+      return make("rate_limit_error", "rate_limit_exceeded");
+    case 500:
+      return make("server_error", "internal_error");
+    case 502:
+      return make("server_error", "bad_gateway");
+    case 503:
+      return make("server_error", "service_unavailable");
+    case 504:
+      return make("server_error", "gateway_timeout");
+    default:
+      return make(status >= 500 ? "server_error" : "invalid_request_error", "");
+  }
+}
+
+ApiError ModelNotFound(std::string_view model) {
+  ApiError error =
+      MakeApiError(404, "The model `" + std::string(model) + "` does not exist here.", "model");
+  error.code = "model_not_found";
+  return error;
+}
+
+}  // namespace headrace

@@ -1,0 +1,102 @@
+#include <charconv>
+#include <cstring>
+
+#include "openai/json_text.h"
+
+namespace headrace {
+namespace {
+
+bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+}  // namespace
+
+char JsonCursor::Peek() {
+  while (at_ != end_ && IsSpace(*at_)) ++at_;
+  return at_ == end_ ? '\0' : *at_;
+}
+
+bool JsonCursor::Take(char c) {
+  if (at_ == end_ || Peek() != c || at_ == end_) return false;
+  ++at_;
+  return true;
+}
+
+std::string_view JsonCursor::String() {
+  if (!Take('"')) {
+    Fail();
+    return {};
+  }
+  const char* const begin = at_;
+  while (at_ != end_ && *at_ != '"') {
+    if (*at_ == '\\' && ++at_ == end_) break;
+    ++at_;
+  }
+  if (at_ == end_) {
+    Fail();
+    return {};
+  }
+  return {begin, static_cast<std::size_t>(at_++ - begin)};
+}
+
+std::int64_t JsonCursor::Integer() {
+  Peek();
+  std::int64_t value = 0;
+  std::from_chars(at_, end_, value);
+  Skip();
+  return value;
+}
+
+void JsonCursor::Skip() {
+  int depth = 0;
+  do {
+    const char c = Peek();
+    if (at_ == end_) return Fail();
+    if (c == '"') {
+      String();
+      if (!ok_) return;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+      ++at_;
+    } else if (c == '}' || c == ']') {
+      if (depth == 0) return Fail();
+      --depth;
+      ++at_;
+    } else if (c == ',' || c == ':') {
+      if (depth == 0) return Fail();
+      ++at_;
+    } else {
+      constexpr std::string_view kEnds = ",:]} \t\r\n";
+      do {
+        ++at_;
+      } while (at_ != end_ && kEnds.find(*at_) == kEnds.npos);
+    }
+  } while (depth > 0);
+}
+
+bool JsonCursor::NextKey(std::string_view& key, bool first) {
+  if (Take('}')) return false;
+  if (!first && !Take(',')) {
+    Fail();
+    return false;
+  }
+  key = String();
+  if (!ok_ || !Take(':')) Fail();
+  return ok_;
+}
+
+std::size_t FindValue(std::string_view json, std::string_view name, std::size_t from) {
+  while (from < json.size()) {
+    const void* found = memmem(json.data() + from, json.size() - from, name.data(), name.size());
+    if (found == nullptr) return json.npos;
+    from = static_cast<std::size_t>(static_cast<const char*>(found) - json.data()) + name.size();
+    std::size_t at = from;
+    while (at < json.size() && IsSpace(json[at])) ++at;
+    if (at == json.size() || json[at] != ':') continue;
+    ++at;
+    while (at < json.size() && IsSpace(json[at])) ++at;
+    return at;
+  }
+  return json.npos;
+}
+
+}  // namespace headrace

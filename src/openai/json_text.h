@@ -1,0 +1,58 @@
+// Small matters of JSON text that need no parser.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace headrace {
+
+// UTF-8 bytes of a JSON string's value, from its text between the quotes. A broken escape counts as
+// the bytes it has.
+std::size_t DecodedLength(std::string_view escaped);
+
+// What is wrong with a text that did not parse, with the byte offset where a strict parser stops:
+// "at byte 17: syntax error …". For error messages only: slow, and it looks at no more than 1 MiB.
+std::string DescribeJsonFault(std::string_view json);
+
+// Steps over JSON text value by value, without checking it: for reading a few fields of what a
+// parser would take for valid. On anything else it stops, with ok() false.
+class JsonCursor {
+ public:
+  explicit JsonCursor(std::string_view json) : at_(json.data()), end_(at_ + json.size()) {}
+
+  bool ok() const { return ok_; }
+  // Nothing is left: what was read may be the beginning of something longer.
+  bool exhausted() const { return at_ == end_; }
+  std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
+
+  // Skips white space, and `c` behind it when it is next.
+  bool Take(char c);
+  char Peek();  // The next character that is no white space; NUL at the end.
+  // A string's text between the quotes, escapes as they are.
+  std::string_view String();
+  // A number, truncated; 0 for what is none.
+  std::int64_t Integer();
+  // Any value.
+  void Skip();
+  // In an object: the next key, with the cursor before its value; false at the object's end.
+  // `first` is true for the first call, after the brace.
+  bool NextKey(std::string_view& key, bool first);
+
+ private:
+  void Fail() {
+    ok_ = false;
+    at_ = end_;
+  }
+
+  const char* at_;
+  const char* end_;
+  bool ok_ = true;
+};
+
+// The beginning of the value of the first key `name` in `json` from `from` on, or npos. `name`
+// comes with its quotes. A quote inside a string is escaped, so text can't be taken for a key.
+std::size_t FindValue(std::string_view json, std::string_view name, std::size_t from = 0);
+
+}  // namespace headrace

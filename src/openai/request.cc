@@ -1,0 +1,443 @@
+#include "openai/request.h"
+
+// Errors are values here.
+#define SIMDJSON_EXCEPTIONS 0
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "openai/json_text.h"
+
+namespace headrace {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+using simdjson::error_code;
+using simdjson::SUCCESS;
+
+static_assert(RequestScanner::kPadding >= simdjson::SIMDJSON_PADDING);
+
+// The parser keeps about six bytes for each of the longest body it has seen; after a longer one
+// than this it starts anew.
+constexpr std::size_t kKeptCapacity = 4 << 20;
+
+constexpr std::string_view kUsage = "\"include_usage\":true";
+
+// Ends the function with the error of an expression, if it has one.
+#define HEADRACE_TRY(expression)                                             \
+  do {                                                                       \
+    if (const error_code headrace_code = (expression)) return headrace_code; \
+  } while (false)
+
+std::string_view WithoutTrailingSpace(std::string_view token) {
+  while (!token.empty() && (token.back() == ' ' || token.back() == '\n' || token.back() == '\r' ||
+                            token.back() == '\t')) {
+    token.remove_suffix(1);
+  }
+  return token;
+}
+
+// One pass over one request. A field of a wrong type sets `fault_`, and the pass goes on: broken
+// JSON is the more important news.
+class RequestPass {
+ public:
+  RequestPass(ApiKind kind, const char* body) : kind_(kind), body_(body) {}
+
+  error_code Run(ondemand::document& document) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(document.type().get(type));
+    if (type != ondemand::json_type::object) {
+      Fault("The request's body must be a JSON object.", "");
+      return SUCCESS;
+    }
+    ondemand::object object;
+    HEADRACE_TRY(document.get_object().get(object));
+    for (auto entry : object) {
+      ondemand::field field;
+      HEADRACE_TRY(std::move(entry).get(field));
+      std::string_view key;
+      HEADRACE_TRY(field.unescaped_key().get(key));
+      HEADRACE_TRY(Field(key, field.value()));
+    }
+    const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+    return at_end ? SUCCESS : simdjson::TRAILING_CONTENT;
+  }
+
+  tl::expected<RequestFacts, ApiError> Finish() {
+    if (fault_) return tl::unexpected(std::move(*fault_));
+    if (facts_.model.empty()) {
+      return tl::unexpected(MakeApiError(400, "The request must name a model.", "model"));
+    }
+    if (max_completion_tokens_) facts_.max_tokens = max_completion_tokens_;
+    const std::int64_t choices = std::max<std::int64_t>(std::max(n_, best_of_), 1) * prompts_;
+    facts_.choices = static_cast<int>(std::min<std::int64_t>(choices, 1 << 20));
+    const bool reports = kind_ == ApiKind::kChatCompletions || kind_ == ApiKind::kCompletions;
+    if (facts_.stream && reports && !facts_.usage_asked) AskForUsage();
+    return std::move(facts_);
+  }
+
+ private:
+  enum class OptionsKind { kAbsent, kNull, kEmpty, kFilled };
+
+  void Fault(std::string message, std::string param) {
+    if (!fault_) fault_ = MakeApiError(400, std::move(message), std::move(param));
+  }
+  void WrongType(std::string_view key, std::string_view expected) {
+    Fault("`" + std::string(key) + "` must be " + std::string(expected) + ".", std::string(key));
+  }
+
+  error_code Field(std::string_view key, ondemand::value value) {
+    switch (key.size()) {
+      case 1:
+        if (key == "n") return Count(key, value, n_);
+        break;
+      case 5:
+        if (key == "model") return Model(value);
+        if (key == "tools") return Raw(value);
+        if (key == "input") return Input(value);
+        break;
+      case 6:
+        if (key == "stream") return Flag(key, value, facts_.stream);
+        if (key == "prompt") return Prompt(value);
+        break;
+      case 7:
+        if (key == "best_of") return Count(key, value, best_of_);
+        break;
+      case 8:
+        if (key == "messages") return Messages(value);
+        break;
+      case 9:
+        if (key == "functions") return Raw(value);
+        break;
+      case 10:
+        if (key == "max_tokens") return Limit(key, value, facts_.max_tokens);
+        break;
+      case 12:
+        if (key == "instructions") return Text(value);
+        break;
+      case 14:
+        if (key == "stream_options") return StreamOptions(value);
+        break;
+      case 17:
+        if (key == "max_output_tokens") return Limit(key, value, facts_.max_tokens);
+        break;
+      case 21:
+        if (key == "max_completion_tokens") return Limit(key, value, max_completion_tokens_);
+        break;
+      default:
+        break;
+    }
+    return SUCCESS;
+  }
+
+  error_code Model(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type != ondemand::json_type::string) {
+      WrongType("model", "a string");
+      return SUCCESS;
+    }
+    std::string_view model;
+    HEADRACE_TRY(value.get_string().get(model));
+    facts_.model = model;
+    return SUCCESS;
+  }
+
+  error_code Flag(std::string_view key, ondemand::value value, bool& flag) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    flag = false;
+    if (type == ondemand::json_type::boolean) return value.get_bool().get(flag);
+    if (type != ondemand::json_type::null) WrongType(key, "true or false");
+    return SUCCESS;
+  }
+
+  // A count that is absent, null or not positive stays 1: the engine judges what it thinks of 0.
+  error_code Count(std::string_view key, ondemand::value value, std::int64_t& count) {
+    std::optional<Tokens> number;
+    HEADRACE_TRY(Limit(key, value, number));
+    count = number.value_or(1);
+    return SUCCESS;
+  }
+
+  error_code Limit(std::string_view key, ondemand::value value, std::optional<Tokens>& limit) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    limit.reset();
+    if (type == ondemand::json_type::null) return SUCCESS;
+    double number = 0;
+    if (type == ondemand::json_type::number) HEADRACE_TRY(value.get_double().get(number));
+    if (type != ondemand::json_type::number || number != std::floor(number)) {
+      WrongType(key, "an integer");
+    } else if (number > 0) {
+      const double most = std::numeric_limits<Tokens>::max();
+      limit = static_cast<Tokens>(std::min(number, most));
+    }
+    return SUCCESS;
+  }
+
+  error_code StreamOptions(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    facts_.usage_asked = false;
+    flag_size_ = 0;
+    const std::string_view token = value.raw_json_token();
+    options_at_ = Offset(token);
+    if (type == ondemand::json_type::null) {
+      options_ = OptionsKind::kNull;
+      return SUCCESS;
+    }
+    if (type != ondemand::json_type::object) {
+      WrongType("stream_options", "an object");
+      return SUCCESS;
+    }
+    options_ = OptionsKind::kEmpty;
+    ondemand::object object;
+    HEADRACE_TRY(value.get_object().get(object));
+    for (auto entry : object) {
+      options_ = OptionsKind::kFilled;
+      ondemand::field field;
+      HEADRACE_TRY(std::move(entry).get(field));
+      std::string_view key;
+      HEADRACE_TRY(field.unescaped_key().get(key));
+      if (key != "include_usage") continue;
+      const std::string_view flag = WithoutTrailingSpace(field.value().raw_json_token());
+      flag_at_ = Offset(flag);
+      flag_size_ = flag.size();
+      HEADRACE_TRY(Flag("stream_options.include_usage", field.value(), facts_.usage_asked));
+    }
+    return SUCCESS;
+  }
+
+  void AskForUsage() {
+    BodySplice splice;
+    if (flag_size_ > 0) {
+      splice = {flag_at_, flag_size_, "true"};
+    } else if (options_ == OptionsKind::kNull) {
+      splice = {options_at_, 4, "{" + std::string(kUsage) + "}"};
+    } else if (options_ == OptionsKind::kAbsent) {
+      const char* open = std::strchr(body_, '{');
+      splice = {Offset({open, 1}) + 1, 0, "\"stream_options\":{" + std::string(kUsage) + "},"};
+    } else {
+      const bool filled = options_ == OptionsKind::kFilled;
+      splice = {options_at_ + 1, 0, std::string(kUsage) + (filled ? "," : "")};
+    }
+    facts_.ask_for_usage = std::move(splice);
+  }
+
+  // --- What becomes prompt
+
+  // A string's decoded length; anything else counts nothing.
+  error_code Text(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type != ondemand::json_type::string) return SUCCESS;
+    const std::string_view token = WithoutTrailingSpace(value.raw_json_token());
+    if (token.size() < 2 || token.back() != '"') return simdjson::STRING_ERROR;
+    facts_.prompt_bytes += DecodedLength(token.substr(1, token.size() - 2));
+    return SUCCESS;
+  }
+
+  // JSON that is put into the prompt as such.
+  error_code Raw(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    std::string_view json;
+    if (type == ondemand::json_type::array) {
+      ondemand::array array;
+      HEADRACE_TRY(value.get_array().get(array));
+      HEADRACE_TRY(array.raw_json().get(json));
+    } else if (type == ondemand::json_type::object) {
+      ondemand::object object;
+      HEADRACE_TRY(value.get_object().get(object));
+      HEADRACE_TRY(object.raw_json().get(json));
+    } else {
+      return Text(value);
+    }
+    const std::size_t empty = 2;  // [] or {}
+    json = WithoutTrailingSpace(json);
+    if (json.size() > empty) facts_.prompt_bytes += json.size();
+    return SUCCESS;
+  }
+
+  error_code Messages(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type != ondemand::json_type::array) {
+      if (type != ondemand::json_type::null) WrongType("messages", "an array");
+      return SUCCESS;
+    }
+    ondemand::array messages;
+    HEADRACE_TRY(value.get_array().get(messages));
+    for (auto entry : messages) {
+      ondemand::value message;
+      HEADRACE_TRY(std::move(entry).get(message));
+      ++facts_.messages;
+      HEADRACE_TRY(Message(message));
+    }
+    return SUCCESS;
+  }
+
+  // A chat message, or an item of a response's input: the text of its parts, the tool calls that it
+  // made and what the tools gave.
+  error_code Message(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type != ondemand::json_type::object) return Text(value);
+    ondemand::object object;
+    HEADRACE_TRY(value.get_object().get(object));
+    for (auto entry : object) {
+      ondemand::field field;
+      HEADRACE_TRY(std::move(entry).get(field));
+      std::string_view key;
+      HEADRACE_TRY(field.unescaped_key().get(key));
+      if (key == "content" || key == "output") {
+        HEADRACE_TRY(Content(field.value()));
+      } else if (key == "tool_calls") {
+        HEADRACE_TRY(Raw(field.value()));
+      } else if (key == "text" || key == "arguments" || key == "reasoning_content") {
+        HEADRACE_TRY(Text(field.value()));
+      }
+    }
+    return SUCCESS;
+  }
+
+  // A string, or parts of which those with `text` count.
+  error_code Content(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type != ondemand::json_type::array) return Text(value);
+    ondemand::array parts;
+    HEADRACE_TRY(value.get_array().get(parts));
+    for (auto entry : parts) {
+      ondemand::value part;
+      HEADRACE_TRY(std::move(entry).get(part));
+      ondemand::json_type part_type{};
+      HEADRACE_TRY(part.type().get(part_type));
+      if (part_type != ondemand::json_type::object) {
+        HEADRACE_TRY(Text(part));
+        continue;
+      }
+      ondemand::object object;
+      HEADRACE_TRY(part.get_object().get(object));
+      for (auto part_entry : object) {
+        ondemand::field field;
+        HEADRACE_TRY(std::move(part_entry).get(field));
+        std::string_view key;
+        HEADRACE_TRY(field.unescaped_key().get(key));
+        if (key == "text" || key == "refusal") HEADRACE_TRY(Text(field.value()));
+      }
+    }
+    return SUCCESS;
+  }
+
+  error_code Input(ondemand::value value) {
+    if (kind_ == ApiKind::kEmbeddings) return Prompt(value);
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type == ondemand::json_type::array) return Messages(value);
+    facts_.messages = 1;
+    return Text(value);
+  }
+
+  // A string, an array of strings, of token ids, or of arrays of token ids.
+  error_code Prompt(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY(value.type().get(type));
+    if (type == ondemand::json_type::string) return Text(value);
+    if (type == ondemand::json_type::null) return SUCCESS;
+    if (type != ondemand::json_type::array) {
+      WrongType(kind_ == ApiKind::kEmbeddings ? "input" : "prompt",
+                "a string, an array of strings or an array of token ids");
+      return SUCCESS;
+    }
+    ondemand::array prompts;
+    HEADRACE_TRY(value.get_array().get(prompts));
+    std::int64_t texts = 0;
+    for (auto entry : prompts) {
+      ondemand::value prompt;
+      HEADRACE_TRY(std::move(entry).get(prompt));
+      HEADRACE_TRY(prompt.type().get(type));
+      if (type == ondemand::json_type::number) {
+        ++facts_.prompt_token_ids;
+      } else if (type == ondemand::json_type::array) {
+        ++texts;
+        ondemand::array ids;
+        HEADRACE_TRY(prompt.get_array().get(ids));
+        for (auto id : ids) {
+          ondemand::value skipped;
+          HEADRACE_TRY(std::move(id).get(skipped));
+          ++facts_.prompt_token_ids;
+        }
+      } else {
+        ++texts;
+        HEADRACE_TRY(Text(prompt));
+      }
+    }
+    if (kind_ == ApiKind::kCompletions) prompts_ = std::max<std::int64_t>(texts, 1);
+    return SUCCESS;
+  }
+
+  std::size_t Offset(std::string_view token) const {
+    return static_cast<std::size_t>(token.data() - body_);
+  }
+
+  ApiKind kind_;
+  const char* body_;
+  RequestFacts facts_;
+  std::optional<ApiError> fault_;
+  std::optional<Tokens> max_completion_tokens_;
+  std::int64_t n_ = 1;
+  std::int64_t best_of_ = 1;
+  std::int64_t prompts_ = 1;
+  OptionsKind options_ = OptionsKind::kAbsent;
+  std::size_t options_at_ = 0;
+  std::size_t flag_at_ = 0;    // The value of include_usage,
+  std::size_t flag_size_ = 0;  // 0 when there is none.
+};
+
+#undef HEADRACE_TRY
+
+}  // namespace
+
+std::optional<ApiKind> ApiKindOf(std::string_view path) {
+  if (path == "/v1/chat/completions") return ApiKind::kChatCompletions;
+  if (path == "/v1/completions") return ApiKind::kCompletions;
+  if (path == "/v1/embeddings") return ApiKind::kEmbeddings;
+  if (path == "/v1/responses") return ApiKind::kResponses;
+  return std::nullopt;
+}
+
+struct RequestScanner::Impl {
+  ondemand::parser parser;
+};
+
+RequestScanner::RequestScanner() : impl_(std::make_unique<Impl>()) {}
+RequestScanner::~RequestScanner() = default;
+
+tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, const char* body,
+                                                          std::size_t size, std::size_t capacity) {
+  if (impl_->parser.capacity() > kKeptCapacity && size <= kKeptCapacity) {
+    impl_ = std::make_unique<Impl>();
+  }
+  RequestPass pass(kind, body);
+  ondemand::document document;
+  error_code code =
+      impl_->parser.iterate(simdjson::padded_string_view(body, size, capacity)).get(document);
+  if (code == SUCCESS) code = pass.Run(document);
+  if (code != SUCCESS) {
+    return tl::unexpected(MakeApiError(
+        400, "The request's body is not valid JSON: " + DescribeJsonFault({body, size}) + "."));
+  }
+  return pass.Finish();
+}
+
+tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, std::string& body) {
+  body.reserve(body.size() + kPadding);
+  return Scan(kind, body.data(), body.size(), body.capacity());
+}
+
+}  // namespace headrace

@@ -1,0 +1,274 @@
+#include "openai/request.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/random.h"
+
+namespace headrace {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+tl::expected<RequestFacts, ApiError> Scan(ApiKind kind, std::string body) {
+  static RequestScanner scanner;
+  return scanner.Scan(kind, body);
+}
+RequestFacts Facts(ApiKind kind, const std::string& body) {
+  const auto facts = Scan(kind, body);
+  EXPECT_TRUE(facts) << body << ": " << (facts ? "" : facts.error().message);
+  return facts.value_or(RequestFacts{});
+}
+std::string Apply(std::string body, const std::optional<BodySplice>& splice) {
+  if (splice) body.replace(splice->offset, splice->erase, splice->insert);
+  return body;
+}
+
+TEST(ApiKindOf, KnowsTheServedPaths) {
+  EXPECT_EQ(ApiKindOf("/v1/chat/completions"), ApiKind::kChatCompletions);
+  EXPECT_EQ(ApiKindOf("/v1/responses"), ApiKind::kResponses);
+  EXPECT_EQ(ApiKindOf("/v1/models"), std::nullopt);
+  EXPECT_EQ(ApiKindOf("/v1/chat/completions/"), std::nullopt);
+}
+
+TEST(RequestScanner, ReadsAChatRequest) {
+  const RequestFacts facts = Facts(ApiKind::kChatCompletions, R"({
+    "model" : "llama2-7b", "temperature": 0.5, "stop": ["}"],
+    "messages": [
+      {"role": "system", "content": "be brief"},
+      {"role": "user", "content": [
+        {"type": "text", "text": "what is\nthis?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAAAAAAAAAAAAAA"}}]},
+      {"role": "assistant", "content": null,
+       "tool_calls": [{"id":"1"}]}],
+    "max_tokens": 100, "n": 2, "stream": true})");
+  EXPECT_EQ(facts.model, "llama2-7b");
+  EXPECT_TRUE(facts.stream);
+  EXPECT_EQ(facts.max_tokens, 100);
+  EXPECT_EQ(facts.choices, 2);
+  EXPECT_EQ(facts.messages, 3);
+  EXPECT_EQ(facts.prompt_bytes, 8u + 13 + 12);
+  EXPECT_EQ(facts.prompt_token_ids, 0u);
+}
+
+TEST(RequestScanner, CountsToolsWithTheirJson) {
+  const RequestFacts facts = Facts(
+      ApiKind::kChatCompletions,
+      R"({"tools": [{"type":"function"}] , "model":"m","messages":[{"content":"x"}],"tools2":[]})");
+  EXPECT_EQ(facts.prompt_bytes, 1u + 21);
+  EXPECT_EQ(Facts(ApiKind::kChatCompletions, R"({"model":"m","tools":[]})").prompt_bytes, 0u);
+}
+
+TEST(RequestScanner, ReadsLimits) {
+  const auto limit = [](ApiKind kind, const std::string& fields) {
+    return Facts(kind, R"({"model":"m",)" + fields + "}").max_tokens;
+  };
+  const ApiKind chat = ApiKind::kChatCompletions;
+  EXPECT_EQ(limit(chat, R"("max_completion_tokens": 7, "max_tokens": 9)"), 7);
+  EXPECT_EQ(limit(chat, R"("max_tokens": 9, "max_completion_tokens": null)"), 9);
+  EXPECT_EQ(limit(chat, R"("max_tokens": 16.0)"), 16);
+  EXPECT_EQ(limit(chat, R"("max_tokens": null)"), std::nullopt);
+  EXPECT_EQ(limit(chat, R"("max_tokens": 0)"), std::nullopt);
+  EXPECT_EQ(limit(chat, R"("max_tokens": 99999999999)"), 2147483647);
+  EXPECT_EQ(limit(ApiKind::kResponses, R"("max_output_tokens": 5)"), 5);
+}
+
+TEST(RequestScanner, CountsPromptsOfEveryForm) {
+  const auto facts = [](const std::string& prompt) {
+    return Facts(ApiKind::kCompletions, R"({"model":"m","best_of":3,"prompt":)" + prompt + "}");
+  };
+  EXPECT_EQ(facts(R"("hello")").prompt_bytes, 5u);
+  EXPECT_EQ(facts(R"("hello")").choices, 3);
+  EXPECT_EQ(facts(R"(["he", "llo", ""])").prompt_bytes, 5u);
+  EXPECT_EQ(facts(R"(["he", "llo", ""])").choices, 9);
+  EXPECT_EQ(facts("[1, 22, 333]").prompt_token_ids, 3u);
+  EXPECT_EQ(facts("[1, 22, 333]").choices, 3);
+  EXPECT_EQ(facts("[[1], [22, 333], []]").prompt_token_ids, 3u);
+  EXPECT_EQ(facts("[[1], [22, 333], []]").choices, 9);
+  EXPECT_EQ(facts("[]").choices, 3);
+  EXPECT_EQ(facts("null").prompt_bytes, 0u);
+}
+
+TEST(RequestScanner, ReadsEmbeddingsAndResponses) {
+  const RequestFacts embeddings =
+      Facts(ApiKind::kEmbeddings, R"({"input":["one","three"],"model":"e"})");
+  EXPECT_EQ(embeddings.prompt_bytes, 8u);
+  EXPECT_EQ(embeddings.choices, 1);
+  EXPECT_EQ(Facts(ApiKind::kEmbeddings, R"({"input":[[1,2],[3]],"model":"e"})").prompt_token_ids,
+            3u);
+  const RequestFacts plain =
+      Facts(ApiKind::kResponses, R"({"model":"m","input":"hi","instructions":"be good"})");
+  EXPECT_EQ(plain.prompt_bytes, 2u + 7);
+  EXPECT_EQ(plain.messages, 1);
+  const RequestFacts items = Facts(ApiKind::kResponses, R"({"model":"m","stream":true,"input":[
+      {"role":"user","content":[{"type":"input_text","text":"abc"},
+                                {"type":"input_image","image_url":"data:AAAAAAAA"}]},
+      {"type":"function_call","arguments":"{}"},
+      {"type":"function_call_output","output":"done"}]})");
+  EXPECT_EQ(items.prompt_bytes, 3u + 2 + 4);
+  EXPECT_EQ(items.messages, 3);
+  EXPECT_FALSE(items.ask_for_usage);
+}
+
+TEST(RequestScanner, EscapesDoNotDistortTheCount) {
+  const std::string text = "line\n\"quoted\" \\ — ü 🙂";
+  for (const bool ascii : {false, true}) {
+    Json body = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+    EXPECT_EQ(Facts(ApiKind::kChatCompletions, body.dump(-1, ' ', ascii)).prompt_bytes,
+              text.size());
+  }
+}
+
+TEST(RequestScanner, AsksForUsageWithoutTouchingTheRest) {
+  struct Case {
+    std::string body;
+    std::string expected;
+  };
+  const std::string ask = R"("include_usage":true)";
+  const Case cases[] = {
+      {R"( {"stream":true,"model":"m"})",
+       " {\"stream_options\":{" + ask + R"(},"stream":true,"model":"m"})"},
+      {R"({"model":"m","stream_options":null,"stream":true})",
+       R"({"model":"m","stream_options":{)" + ask + R"(},"stream":true})"},
+      {R"({"model":"m","stream_options": {} ,"stream":true})",
+       R"({"model":"m","stream_options": {)" + ask + R"(} ,"stream":true})"},
+      {R"({"model":"m","stream_options":{ "x":1},"stream":true})",
+       R"({"model":"m","stream_options":{)" + ask + R"(, "x":1},"stream":true})"},
+      {R"({"model":"m","stream":true,"stream_options":{"include_usage" : false }})",
+       R"({"model":"m","stream":true,"stream_options":{"include_usage" : true }})"},
+      {R"({"model":"m","stream":true,"stream_options":{"include_usage":null,"y":2}})",
+       R"({"model":"m","stream":true,"stream_options":{"include_usage":true,"y":2}})"},
+      // The last one counts, as in the engines' parsers.
+      {R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"stream_options":{}})",
+       R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"stream_options":{)" +
+           ask + "}}"},
+  };
+  for (const ApiKind kind : {ApiKind::kChatCompletions, ApiKind::kCompletions}) {
+    for (const Case& c : cases) {
+      const RequestFacts facts = Facts(kind, c.body);
+      EXPECT_FALSE(facts.usage_asked);
+      ASSERT_TRUE(facts.ask_for_usage) << c.body;
+      EXPECT_EQ(Apply(c.body, facts.ask_for_usage), c.expected);
+    }
+  }
+}
+
+TEST(RequestScanner, DoesNotAskForUsageInVain) {
+  const ApiKind chat = ApiKind::kChatCompletions;
+  EXPECT_FALSE(Facts(chat, R"({"model":"m"})").ask_for_usage);
+  EXPECT_FALSE(Facts(chat, R"({"model":"m","stream":false})").ask_for_usage);
+  const RequestFacts asked =
+      Facts(chat, R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
+  EXPECT_FALSE(asked.ask_for_usage);
+  EXPECT_TRUE(asked.usage_asked);
+}
+
+TEST(RequestScanner, RefusesAsOpenAiDoes) {
+  struct Case {
+    std::string body;
+    std::string message;
+    std::string param;
+  };
+  const Case cases[] = {
+      {"", "not valid JSON: it is empty", ""},
+      {"{nonsense}", "not valid JSON: at byte 2: unexpected 'o'", ""},
+      {"[]", "must be a JSON object", ""},
+      {"\"model\"", "must be a JSON object", ""},
+      {R"({"model":"m")", "not valid JSON: at byte 12: it ends too early", ""},
+      {R"({"model":"m"} x)", "not valid JSON: at byte 14: unexpected 'x'", ""},
+      {R"({"model":"m",})", "not valid JSON: at byte 13: unexpected '}'", ""},
+      {R"({"model":"m)", "not valid JSON: at byte 11", ""},
+      {R"({"model" "m"})", "not valid JSON: at byte 11", ""},
+      {"{\"model\":\"\xff\"}", "not valid JSON: at byte 10", ""},
+      {"{}", "must name a model", "model"},
+      {R"({"messages":[]})", "must name a model", "model"},
+      {R"({"model":""})", "must name a model", "model"},
+      {R"({"model":7})", "`model` must be a string", "model"},
+      {R"({"model":"m","stream":"yes"})", "`stream` must be true or false", "stream"},
+      {R"({"model":"m","max_tokens":"many"})", "`max_tokens` must be an integer", "max_tokens"},
+      {R"({"model":"m","max_tokens":1.5})", "`max_tokens` must be an integer", "max_tokens"},
+      {R"({"model":"m","n":[]})", "`n` must be an integer", "n"},
+      {R"({"model":"m","messages":"hi"})", "`messages` must be an array", "messages"},
+      {R"({"model":"m","stream_options":1})", "`stream_options` must be an object",
+       "stream_options"},
+  };
+  for (const Case& c : cases) {
+    const auto facts = Scan(ApiKind::kChatCompletions, c.body);
+    ASSERT_FALSE(facts) << c.body;
+    EXPECT_EQ(facts.error().status, 400);
+    EXPECT_THAT(facts.error().message, HasSubstr(c.message)) << c.body;
+    EXPECT_EQ(facts.error().param, c.param) << c.body;
+  }
+  EXPECT_FALSE(Scan(ApiKind::kCompletions, R"({"model":"m","prompt":{}})"));
+}
+
+TEST(RequestScanner, SurvivesAdversaries) {
+  const ApiKind chat = ApiKind::kChatCompletions;
+  EXPECT_FALSE(Scan(chat, std::string(200'000, '[')));
+  EXPECT_FALSE(Scan(chat, R"({"model":"m","messages":)" + std::string(100'000, '[')));
+  EXPECT_FALSE(Scan(chat, R"({"model":"m","messages":[{"content":)" + std::string(2000, '{')));
+  EXPECT_FALSE(Scan(chat, std::string("{\"model\":\"m\",\"\0\":1", 18)));
+  // Keys in disguise count as what they mean to the engine.
+  EXPECT_EQ(Facts(chat, R"({"model":"a","mod\u0065l":"b"})").model, "b");
+  // A name inside another value is no field.
+  EXPECT_EQ(Facts(chat, R"({"x":{"model":"inner"},"y":"\"model\":\"no\"","model":"m"})").model,
+            "m");
+}
+
+TEST(RequestScanner, EveryPrefixOfARequestIsRefused) {
+  const std::string body =
+      R"({"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a\u00e4"}]}],)"
+      R"("stream":true,"stream_options":{"include_usage":false},"max_tokens":12,"tools":[{}]})";
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(Scan(ApiKind::kChatCompletions, body.substr(0, size))) << size;
+  }
+  EXPECT_TRUE(Scan(ApiKind::kChatCompletions, body));
+}
+
+// Random requests: the counts are those of a full parser, and the edit gives valid JSON that
+// differs in include_usage alone.
+TEST(RequestScanner, AgreesWithAFullParser) {
+  Rng rng(5);
+  const auto text = [&] {
+    const std::string alphabet[] = {"word ", "\"", "\\", "\n", "ü", "🙂", "{", "]", ",", "model"};
+    std::string out;
+    for (auto n = rng.Below(40); n > 0; --n) out += alphabet[rng.Below(std::size(alphabet))];
+    return out;
+  };
+  for (int round = 0; round < 1000; ++round) {
+    Json body = {{"model", "m"}};
+    std::uint64_t bytes = 0;
+    for (auto n = rng.Below(5); n > 0; --n) {
+      const std::string content = text();
+      bytes += content.size();
+      if (rng.Below(2) == 0) {
+        body["messages"].push_back({{"role", "user"}, {"content", content}});
+      } else {
+        body["messages"].push_back(
+            {{"role", "user"},
+             {"content", {{{"type", "text"}, {"text", content}}, {{"image_url", text()}}}}});
+      }
+    }
+    if (rng.Below(2) == 0) body["stream"] = rng.Below(4) != 0;
+    if (rng.Below(3) == 0) body["stream_options"] = Json::object();
+    if (rng.Below(3) == 0) body["stream_options"]["include_usage"] = rng.Below(2) == 0;
+    if (rng.Below(3) == 0) body["stream_options"]["other"] = text();
+    const std::string json = body.dump(static_cast<int>(rng.Below(3)) - 1, ' ', rng.Below(2) == 0);
+    const RequestFacts facts = Facts(ApiKind::kChatCompletions, json);
+    EXPECT_EQ(facts.prompt_bytes, bytes);
+    EXPECT_EQ(facts.messages, body.contains("messages") ? body["messages"].size() : 0);
+    const bool stream = body.value("stream", false);
+    EXPECT_EQ(facts.stream, stream);
+    Json edited = Json::parse(Apply(json, facts.ask_for_usage));
+    if (stream) {
+      EXPECT_EQ(edited["stream_options"]["include_usage"], true);
+      body["stream_options"]["include_usage"] = true;
+    }
+    EXPECT_EQ(edited, body);
+  }
+}
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,413 @@
+#include "sim/simulation.h"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <limits>
+#include <span>
+#include <tuple>
+
+#include "base/indexed_heap.h"
+#include "engine/timed_engine.h"
+#include "scheduler/scheduler.h"
+#include "sim/clairvoyant.h"
+#include "sim/run_record.h"
+
+namespace headrace {
+namespace {
+
+// Draws of the scheduler must not be those of the workload.
+constexpr std::uint64_t kSchedulerSeed = 0x5851f42d4c957f2d;
+constexpr double kProgressStep = 0.01;
+
+class Simulator {
+ public:
+  Simulator(const SimulationSpec& spec, SimulationObserver* observer)
+      : spec_(spec),
+        observer_(observer),
+        stream_(*spec.workload, spec.seed, spec.rate_scale),
+        scheduler_(spec.scheduler, std::make_unique<LittlesLawLoad>(), spec.seed ^ kSchedulerSeed),
+        record_(spec) {
+    disturbances_ = spec.disturbances;
+    std::ranges::sort(disturbances_, {}, [](const Disturbance& disturbance) {
+      return std::tuple(disturbance.at, disturbance.deployment, disturbance.endpoint,
+                        disturbance.kind);
+    });
+    BuildFleet();
+  }
+
+  SimulationResult Run();
+
+ private:
+  enum class Stage : std::uint8_t { kFree, kWaiting, kRunning };
+  struct Request {
+    Seconds arrived = 0;
+    Seconds queued = 0;
+    Seconds dispatched = 0;
+    Seconds first_token = 0;
+    RequestId id = 0;
+    EngineModel::Handle handle = 0;
+    EndpointId endpoint = 0;
+    std::uint32_t class_index = 0;
+    Tokens prompt_tokens = 0;
+    Tokens output_tokens = 0;
+    Stage stage = Stage::kFree;
+    bool has_first_token = false;
+  };
+  struct Endpoint {
+    TimedEngine engine;
+    std::uint32_t deployment = 0;
+    int index = 0;
+    int in_engine = 0;
+    bool up = true;
+  };
+  struct Ended {
+    Seconds at = 0;  // When the scheduler hears of it.
+    RequestId id = 0;
+    Completion completion;
+  };
+
+  void BuildFleet();
+  Clairvoyant::Request LookUp(std::uint64_t tag) const;
+  void ArriveAtClairvoyant(std::uint32_t slot, Seconds now);
+  void Send(std::uint32_t slot, EndpointId id, Seconds now);
+  void Arrive(Seconds now);
+  void WakeEngine(EndpointId id, Seconds now);
+  void Deliver(EndpointId id, std::span<const TimedEngine::TimedEvent> events);
+  void Finish(EndpointId id, std::uint32_t slot, Seconds at);
+  void Disturb(const Disturbance& disturbance, Seconds now);
+  void LoseEndpoint(EndpointId id, Seconds now);
+  // Tells the scheduler what has ended and carries out what it decides, until neither is left.
+  void Settle(Seconds now);
+  void CarryOut(const Decision& decision, Seconds now);
+  void End(std::uint32_t slot, RequestRecord::End end, Seconds e2e);
+  void LeaveEngine(Endpoint& endpoint, Seconds now);
+  void Reschedule(EndpointId id) { wakes_.Set(id, endpoints_[id].engine.NextWake()); }
+  Seconds NextWakeup() const { return spec_.deadline_wakeups ? scheduler_.NextWakeup() : kNever; }
+  std::uint32_t NewSlot();
+
+  const SimulationSpec& spec_;
+  SimulationObserver* observer_;
+  WorkloadStream stream_;
+  Scheduler scheduler_;
+  RunRecord record_;
+  std::vector<Disturbance> disturbances_;
+  std::size_t next_disturbance_ = 0;
+  std::vector<Endpoint> endpoints_;  // By the scheduler's ids.
+  std::vector<EndpointId> first_;    // By deployment.
+  IndexedHeap<Seconds> wakes_;
+  std::vector<Request> requests_;
+  std::vector<std::uint32_t> free_slots_;
+  std::deque<Ended> ended_;
+  std::optional<Clairvoyant> clairvoyant_;
+  std::vector<const TimedEngine*> engines_;  // For it: those that are up.
+  Decisions decisions_;
+  Tokens context_ = 0;
+  std::uint64_t simulated_ = 0;
+};
+
+void Simulator::BuildFleet() {
+  std::vector<DeploymentSpec> specs;
+  context_ = std::numeric_limits<Tokens>::max();
+  for (const SimDeployment& deployment : spec_.fleet) {
+    DeploymentSpec& spec = specs.emplace_back();
+    spec.name = deployment.name;
+    spec.max_in_flight = deployment.max_in_flight;
+    for (int i = 0; i < deployment.endpoints; ++i) spec.endpoints.push_back(std::to_string(i));
+    context_ = std::min(context_, deployment.engine.max_model_len);
+  }
+  scheduler_.UpdateFleet(specs, 0, decisions_);
+  // The ids of a fleet that starts empty are given out in order.
+  for (std::uint32_t d = 0; d < spec_.fleet.size(); ++d) {
+    first_.push_back(static_cast<EndpointId>(endpoints_.size()));
+    for (int i = 0; i < spec_.fleet[d].endpoints; ++i) {
+      endpoints_.push_back({TimedEngine(spec_.fleet[d].engine), d, i});
+    }
+    if (spec_.fleet[d].profile) {
+      scheduler_.SetProfile(specs[d].name, spec_.fleet[d].profile, 0, decisions_);
+    }
+  }
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    if (spec_.only_deployment.value_or(endpoints_[id].deployment) == endpoints_[id].deployment) {
+      continue;
+    }
+    endpoints_[id].up = false;
+    scheduler_.SetUp(id, false, 0, decisions_);
+  }
+  if (spec_.clairvoyant) {
+    clairvoyant_.emplace(endpoints_.size(), [this](std::uint64_t tag) { return LookUp(tag); });
+    engines_.resize(endpoints_.size());
+  }
+}
+
+SimulationResult Simulator::Run() {
+  const Seconds end = spec_.warm_up + spec_.duration;
+  const Seconds last = end + spec_.drain;
+  double progress = 0;
+  for (;;) {
+    const Seconds arrival = stream_.NextAt();
+    const Seconds engine = wakes_.empty() ? kNever : wakes_.top_key();
+    const Seconds disturbance =
+        next_disturbance_ < disturbances_.size() ? disturbances_[next_disturbance_].at : kNever;
+    const Seconds ended = ended_.empty() ? kNever : ended_.front().at;
+    const Seconds wakeup = std::max(NextWakeup(), record_.now());
+    const Seconds sample = record_.NextSample();
+    const Seconds now = std::min({arrival, engine, disturbance, ended, wakeup, sample});
+    if (now > last || (now > end && record_.open() == 0)) break;
+    record_.set_now(now);
+
+    if (sample == now) {
+      record_.Sample(scheduler_);
+    } else if (disturbance == now) {
+      Disturb(disturbances_[next_disturbance_++], now);
+    } else if (engine == now) {
+      WakeEngine(wakes_.top(), now);
+    } else if (ended == now) {
+      Settle(now);
+    } else if (wakeup == now) {
+      scheduler_.Tick(now, decisions_);
+      Settle(now);
+    } else {
+      Arrive(now);
+    }
+    if (observer_ != nullptr && now / last >= progress) {
+      observer_->OnProgress(now / last);
+      progress = now / last + kProgressStep;
+    }
+  }
+  for (std::uint32_t slot = 0; slot < requests_.size(); ++slot) {
+    if (requests_[slot].stage != Stage::kFree) End(slot, RequestRecord::End::kTimedOut, 0);
+  }
+  std::vector<std::uint64_t> preemptions(spec_.fleet.size());
+  for (const Endpoint& endpoint : endpoints_) {
+    preemptions[endpoint.deployment] += endpoint.engine.model().preemptions();
+    if (endpoint.in_engine > 0) record_.EngineIdles(endpoint.deployment);
+  }
+  return record_.Finish(preemptions, simulated_);
+}
+
+std::uint32_t Simulator::NewSlot() {
+  if (free_slots_.empty()) {
+    requests_.emplace_back();
+    return static_cast<std::uint32_t>(requests_.size() - 1);
+  }
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
+void Simulator::Arrive(Seconds now) {
+  const WorkloadRequest arrived = *stream_.Next();
+  ++simulated_;
+  record_.Offer(arrived.class_index, now);
+  const std::uint32_t slot = NewSlot();
+  Request& request = requests_[slot];
+  request =
+      Request{.arrived = now,
+              .class_index = arrived.class_index,
+              .prompt_tokens = arrived.prompt_tokens,
+              .output_tokens = std::min(arrived.output_tokens, context_ - arrived.prompt_tokens),
+              .stage = Stage::kWaiting};
+  if (request.output_tokens < 1) {
+    request.output_tokens = arrived.output_tokens;
+    End(slot, RequestRecord::End::kRejected, 0);
+    return;
+  }
+  if (clairvoyant_) {
+    ArriveAtClairvoyant(slot, now);
+    return;
+  }
+  Arrival arrival;
+  arrival.tag = slot;
+  arrival.prompt_tokens = request.prompt_tokens;
+  if (spec_.exact_lengths) arrival.output_tokens = request.output_tokens;
+  if (spec_.per_request_slo) arrival.slo = spec_.workload->classes[arrived.class_index].slo;
+  const RequestId id = scheduler_.Arrive(arrival, now, decisions_);
+  requests_[slot].id = id;
+  Settle(now);
+}
+
+Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
+  const Request& request = requests_[tag];
+  Clairvoyant::Request known{.arrived = request.arrived,
+                             .prompt_tokens = request.prompt_tokens,
+                             .output_tokens = request.output_tokens};
+  if (request.has_first_token) known.first_token = request.first_token;
+  const std::optional<Slo>& own = spec_.workload->classes[request.class_index].slo;
+  if (own) {
+    known.slo = &*own;
+  } else if (spec_.scheduler.slo) {
+    known.slo = &*spec_.scheduler.slo;
+  }
+  return known;
+}
+
+void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    engines_[id] = endpoints_[id].up ? &endpoints_[id].engine : nullptr;
+    if (endpoints_[id].up) Deliver(id, endpoints_[id].engine.Advance(now));
+  }
+  if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
+    Send(slot, static_cast<EndpointId>(*chosen), now);
+  } else {
+    End(slot, RequestRecord::End::kRejected, 0);
+  }
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
+}
+
+void Simulator::WakeEngine(EndpointId id, Seconds now) {
+  Deliver(id, endpoints_[id].engine.Advance(now));
+  Reschedule(id);
+  Settle(now);
+}
+
+void Simulator::Deliver(EndpointId id, std::span<const TimedEngine::TimedEvent> events) {
+  for (const auto& [at, event] : events) {
+    const auto slot = static_cast<std::uint32_t>(event.tag);
+    switch (event.kind) {
+      case EngineModel::Event::Kind::kFirstToken:
+        requests_[slot].first_token = at;
+        requests_[slot].has_first_token = true;
+        break;
+      case EngineModel::Event::Kind::kFinished:
+        Finish(id, slot, at);
+        break;
+      case EngineModel::Event::Kind::kPreempted:
+        break;
+    }
+  }
+}
+
+void Simulator::Finish(EndpointId id, std::uint32_t slot, Seconds at) {
+  const Request& request = requests_[slot];
+  ended_.push_back({at + spec_.state_lag,
+                    request.id,
+                    {request.prompt_tokens, request.output_tokens, at - request.dispatched}});
+  LeaveEngine(endpoints_[id], at);
+  End(slot, RequestRecord::End::kCompleted, at - request.arrived);
+}
+
+void Simulator::LeaveEngine(Endpoint& endpoint, Seconds now) {
+  if (--endpoint.in_engine == 0) record_.EngineIdles(endpoint.deployment, now);
+}
+
+void Simulator::End(std::uint32_t slot, RequestRecord::End end, Seconds e2e) {
+  Request& request = requests_[slot];
+  if (record_.Counts(request.arrived)) {
+    RequestRecord record{.arrived = request.arrived,
+                         .class_index = request.class_index,
+                         .prompt_tokens = request.prompt_tokens,
+                         .output_tokens = request.output_tokens,
+                         .end = end,
+                         .queued = request.queued,
+                         .e2e = e2e};
+    if (request.stage == Stage::kRunning) {
+      record.deployment = endpoints_[request.endpoint].deployment;
+      record.endpoint = endpoints_[request.endpoint].index;
+    }
+    if (request.has_first_token) record.ttft = request.first_token - request.arrived;
+    record_.End(record);
+    if (observer_ != nullptr) observer_->OnEnd(record);
+  }
+  request.stage = Stage::kFree;
+  free_slots_.push_back(slot);
+}
+
+void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
+  const EndpointId id =
+      first_[disturbance.deployment] + static_cast<EndpointId>(disturbance.endpoint);
+  switch (disturbance.kind) {
+    case Disturbance::Kind::kSpeed:
+      endpoints_[id].engine.set_step_model(
+          spec_.fleet[disturbance.deployment].engine.step.SlowedBy(disturbance.factor));
+      if (clairvoyant_) clairvoyant_->Disturbed(id);
+      Reschedule(id);
+      break;
+    case Disturbance::Kind::kLost:
+      LoseEndpoint(id, now);
+      break;
+    case Disturbance::Kind::kReturn:
+      endpoints_[id].up = true;
+      scheduler_.SetUp(id, true, now, decisions_);
+      break;
+  }
+  Settle(now);
+}
+
+void Simulator::LoseEndpoint(EndpointId id, Seconds now) {
+  endpoints_[id].up = false;
+  scheduler_.SetUp(id, false, now, decisions_);
+  Settle(now);
+  for (std::uint32_t slot = 0; slot < requests_.size(); ++slot) {
+    Request& request = requests_[slot];
+    if (request.stage != Stage::kRunning || request.endpoint != id) continue;
+    endpoints_[id].engine.Cancel(request.handle);
+    LeaveEngine(endpoints_[id], now);
+    if (request.has_first_token || clairvoyant_) {
+      if (!clairvoyant_) ended_.push_back({now, request.id, {}});
+      End(slot, RequestRecord::End::kFailed, 0);
+    } else {
+      request.stage = Stage::kWaiting;
+      scheduler_.Return(request.id, now, decisions_);
+    }
+  }
+  if (clairvoyant_) clairvoyant_->Disturbed(id);
+  Reschedule(id);
+}
+
+void Simulator::Settle(Seconds now) {
+  for (std::size_t i = 0;;) {
+    if (i < decisions_.size()) {
+      const Decision decision = decisions_[i++];
+      CarryOut(decision, now);
+    } else if (!ended_.empty() && ended_.front().at <= now) {
+      const Ended ended = ended_.front();
+      ended_.pop_front();
+      scheduler_.Complete(ended.id, ended.completion, now, decisions_);
+    } else {
+      break;
+    }
+  }
+  decisions_.clear();
+}
+
+void Simulator::CarryOut(const Decision& decision, Seconds now) {
+  const auto slot = static_cast<std::uint32_t>(decision.tag);
+  Request& request = requests_[slot];
+  request.queued = decision.queued;
+  if (decision.refused) {
+    End(slot,
+        *decision.refused == RefusalReason::kQueueTimeout ? RequestRecord::End::kTimedOut
+                                                          : RequestRecord::End::kRejected,
+        0);
+    return;
+  }
+  request.id = decision.id;
+  Send(slot, decision.endpoint, now);
+}
+
+void Simulator::Send(std::uint32_t slot, EndpointId id, Seconds now) {
+  Request& request = requests_[slot];
+  request.stage = Stage::kRunning;
+  request.dispatched = now;
+  request.endpoint = id;
+  Endpoint& endpoint = endpoints_[id];
+  if (record_.Counts(request.arrived)) record_.Sent(endpoint.deployment, request.class_index);
+  Deliver(id, endpoint.engine.Advance(now));
+  if (endpoint.in_engine++ == 0) record_.EngineWorks(endpoint.deployment, now);
+  request.handle = endpoint.engine.Add(now, slot, request.prompt_tokens, request.output_tokens);
+  Reschedule(id);
+}
+
+}  // namespace
+
+std::string_view ToString(RequestRecord::End end) {
+  constexpr std::array<std::string_view, 4> kNames{"completed", "rejected", "timed_out", "failed"};
+  return kNames[static_cast<std::size_t>(end)];
+}
+
+SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer) {
+  return Simulator(spec, observer).Run();
+}
+
+}  // namespace headrace

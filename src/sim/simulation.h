@@ -1,0 +1,124 @@
+// One run of the production scheduler against emulated engines, in virtual time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+#include "engine/engine_model.h"
+#include "profile/gpu_profile.h"
+#include "scheduler/events.h"
+#include "workload/statistics.h"
+#include "workload/workload.h"
+
+namespace headrace {
+
+// Replicas of one engine on one GPU type.
+struct SimDeployment {
+  std::string name;
+  EngineConfig engine;  // Must pass CheckEngineConfig.
+  int endpoints = 1;
+  double price_per_hour = 0;                  // Of one endpoint.
+  std::shared_ptr<const GpuProfile> profile;  // What the scheduler believes; null: nothing.
+  int max_in_flight = 512;                    // The scheduler's limit per endpoint.
+};
+
+// Something that happens to one endpoint (`endpoint` counts from 0 within its deployment).
+struct Disturbance {
+  enum class Kind {
+    kSpeed,   // From now on its steps take `factor` times as long as its engine says.
+    kLost,    // What it runs is gone: retried where no token had come, else failed.
+    kReturn,  // Back again, idle.
+  };
+  Seconds at = 0;
+  Kind kind = Kind::kSpeed;
+  std::size_t deployment = 0;
+  int endpoint = 0;
+  double factor = 1;
+};
+
+struct SimulationSpec {
+  std::vector<SimDeployment> fleet;
+  const Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the run.
+  SchedulerOptions scheduler;
+  double rate_scale = 1;
+  std::uint64_t seed = 1;
+  // Requests that arrive from warm_up to warm_up + duration count. Arrivals go on after that until
+  // all of these have ended, for `drain` at most; what has not finished by then has timed out.
+  Seconds warm_up = 60;
+  Seconds duration = 600;
+  Seconds drain = 300;
+  std::vector<Disturbance> disturbances;
+  Seconds state_lag = 0;  // The scheduler hears of an answer's end so much later.
+
+  // What the scheduler is told and when: for experiments that show what each of these is worth.
+  bool exact_lengths = false;    // It knows how long each answer will be.
+  bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
+  bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
+  std::optional<std::size_t> only_deployment;  // The others take nothing.
+  // Not the scheduler decides, but a yardstick that knows the future (clairvoyant.h).
+  bool clairvoyant = false;
+};
+
+struct DeploymentResult {
+  std::string name;
+  int endpoints = 0;
+  double utilization = 0;  // Share of the counted time in which its engines had work.
+  double cost = 0;         // Of the counted time, in the unit of price_per_hour.
+  std::uint64_t preemptions = 0;
+  std::vector<std::uint64_t> sent;  // Counted requests, by class.
+};
+
+// What happened in one of kTimelineSteps equal parts of the counted time.
+struct TimelineStep {
+  std::vector<std::uint64_t> offered;   // By class; of the requests that arrived in it, …
+  std::vector<std::uint64_t> attained;  // … those that met their SLO.
+  std::vector<double> in_flight;        // By deployment: requests per endpoint, at its end.
+  double waiting = 0;                   // In the scheduler's queue, at its end.
+};
+inline constexpr std::size_t kTimelineSteps = 60;
+
+struct SimulationResult {
+  RunStatistics statistics{std::vector<std::string>{}};
+  std::vector<DeploymentResult> deployments;
+  std::vector<TimelineStep> timeline;
+  std::uint64_t simulated = 0;  // Requests, those outside of the counted time included.
+  double cost = 0;
+};
+
+// How one counted request ended.
+struct RequestRecord {
+  enum class End { kCompleted, kRejected, kTimedOut, kFailed };
+  Seconds arrived = 0;
+  std::uint32_t class_index = 0;
+  Tokens prompt_tokens = 0;
+  Tokens output_tokens = 0;
+  End end = End::kCompleted;
+  bool attained = false;
+  std::optional<std::uint32_t> deployment;  // Where it went, and which of its endpoints.
+  int endpoint = 0;
+  Seconds queued = 0;  // As far as it came: 0 where it did not.
+  Seconds ttft = 0;
+  Seconds e2e = 0;
+};
+std::string_view ToString(RequestRecord::End end);
+
+// Whoever wants to know more than the totals. Called from inside Simulate.
+class SimulationObserver {
+ public:
+  virtual ~SimulationObserver() = default;
+  virtual void OnEnd(const RequestRecord&) {}
+  // Now and then: the share of the run that is done.
+  virtual void OnProgress(double) {}
+};
+
+// An answer is cut where prompt and answer would exceed the engines' context length, as vLLM cuts
+// it; a prompt that alone exceeds it is rejected. Same spec, same result. Memory is flat in the
+// number of requests.
+SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
+
+}  // namespace headrace

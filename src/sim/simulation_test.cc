@@ -1,0 +1,254 @@
+#include "sim/simulation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "sim/measured_profile.h"
+
+namespace headrace {
+namespace {
+
+EngineConfig Engine(double factor = 1) {
+  EngineConfig config;
+  config.step =
+      StepModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(factor);
+  config.kv_blocks = 3500;
+  config.max_model_len = 8192;
+  return config;
+}
+
+Slo TpatSlo(Seconds tpat) {
+  Slo slo;
+  slo.percentile = 99;
+  slo.tpat = tpat;
+  return slo;
+}
+
+std::shared_ptr<const GpuProfile> Profile(const std::string& name, const EngineConfig& engine) {
+  static std::map<std::string, std::shared_ptr<const GpuProfile>> cache;
+  auto& profile = cache[name];
+  if (!profile) {
+    MeasureGrid grid;
+    grid.inputs = {64, 512, 4096};
+    grid.outputs = {32, 256, 1024};
+    grid.rates = {0.1, 0.5, 1, 2, 4, 8};
+    grid.samples = 100;
+    const auto generated = MeasureProfile(engine, grid, {.deployment = name, .slo = TpatSlo(0.05)});
+    EXPECT_TRUE(generated) << generated.error().message;
+    profile = std::make_shared<GpuProfile>(generated->profile);
+  }
+  return profile;
+}
+
+const Workload& ChatAndCode() {
+  static const Workload workload = FindNamedWorkload("chat-and-code")->make();
+  return workload;
+}
+
+SimulationSpec Spec(std::string_view policy = "least-request") {
+  SimulationSpec spec;
+  spec.fleet = {{.name = "a10",
+                 .engine = Engine(1.4),
+                 .price_per_hour = 0.5,
+                 .profile = Profile("a10", Engine(1.4))},
+                {.name = "l20",
+                 .engine = Engine(),
+                 .endpoints = 4,
+                 .price_per_hour = 1,
+                 .profile = Profile("l20", Engine())}};
+  spec.workload = &ChatAndCode();
+  spec.scheduler.policy = FindPolicy(policy);
+  spec.rate_scale = 0.5;
+  spec.warm_up = 30;
+  spec.duration = 240;
+  return spec;
+}
+
+std::string Shape(const SimulationResult& result) {
+  std::string text = FormatStatisticsMembers(result.statistics, 240);
+  for (const DeploymentResult& deployment : result.deployments) {
+    text += " " + std::to_string(deployment.utilization) + " " + std::to_string(deployment.sent[0]);
+  }
+  return text;
+}
+
+void ExpectEveryRequestAccountedFor(const SimulationResult& result) {
+  const ClassReport total = result.statistics.Total();
+  EXPECT_GT(total.offered, 0u);
+  EXPECT_EQ(total.offered, total.completed + total.rejected + total.timed_out + total.failed);
+  EXPECT_LE(total.attained, total.completed);
+  std::uint64_t offered = 0;
+  std::uint64_t attained = 0;
+  for (const TimelineStep& step : result.timeline) {
+    for (const auto count : step.offered) offered += count;
+    for (const auto count : step.attained) attained += count;
+  }
+  EXPECT_EQ(offered, total.offered);
+  EXPECT_EQ(attained, total.attained);
+}
+
+class EveryPolicy : public ::testing::TestWithParam<std::string_view> {};
+
+TEST_P(EveryPolicy, AccountsForEveryRequestAndRepeatsItself) {
+  for (const double scale : {0.4, 1.5}) {
+    SimulationSpec spec = Spec(GetParam());
+    spec.rate_scale = scale;
+    const SimulationResult result = Simulate(spec);
+    ExpectEveryRequestAccountedFor(result);
+    EXPECT_EQ(Shape(result), Shape(Simulate(spec)));
+    for (const DeploymentResult& deployment : result.deployments) {
+      EXPECT_GE(deployment.utilization, 0);
+      EXPECT_LE(deployment.utilization, 1 + 1e-9);
+    }
+    EXPECT_NEAR(result.cost, 4.5 * 240 / 3600, 1e-9);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy,
+                         ::testing::Values("slo", "slo-least-load", "slo-pack-load",
+                                           "least-request", "random"));
+
+TEST(Simulation, PoliciesSeeTheSameRequests) {
+  const auto a = Simulate(Spec("random"));
+  const auto b = Simulate(Spec("slo"));
+  for (std::size_t i : {0, 1}) {
+    EXPECT_EQ(a.statistics.of(i).offered, b.statistics.of(i).offered);
+  }
+}
+
+// One engine, one request at a time: the latencies are those of the step model, by hand.
+TEST(Simulation, LatenciesAreThoseOfTheEngine) {
+  Workload workload;
+  workload.classes = {
+      {.name = "one",
+       .arrivals = ReplayArrivals{std::make_shared<Trace>(Trace{{0, {100, 11}}, {50, {100, 11}}})},
+       .lengths = TraceLengths{},
+       .slo = {},
+       .rate_changes = {}}};
+  SimulationSpec spec = Spec();
+  spec.workload = &workload;
+  spec.rate_scale = 1;
+  spec.fleet = {{.name = "l20", .engine = Engine()}};
+  spec.warm_up = 0;
+  spec.duration = 100;
+  const SimulationResult result = Simulate(spec);
+  const ClassReport& report = result.statistics.of(0);
+  ASSERT_EQ(report.completed, 2u);
+  const StepModel step = Engine().step;
+  const Seconds prefill = step.Duration(0, 0, 100);
+  EXPECT_NEAR(report.ttft.Mean(), prefill, 1e-9);
+  EXPECT_NEAR(report.e2e.Mean(), prefill + step.DecodeRun(10, 1, 100), 1e-9);
+  EXPECT_NEAR(result.deployments[0].utilization, 2 * report.e2e.Mean() / 100, 1e-9);
+}
+
+TEST(Simulation, PromptBeyondTheContextIsRejectedAndAnswerIsCut) {
+  Workload workload;
+  workload.classes = {{.name = "long",
+                       .arrivals = ReplayArrivals{std::make_shared<Trace>(
+                           Trace{{0, {9000, 11}}, {1, {8192, 1}}, {2, {8000, 1000}}})},
+                       .lengths = TraceLengths{},
+                       .slo = {},
+                       .rate_changes = {}}};
+  SimulationSpec spec = Spec();
+  spec.workload = &workload;
+  spec.rate_scale = 1;
+  spec.warm_up = 0;
+  struct : SimulationObserver {
+    void OnEnd(const RequestRecord& record) override { records.push_back(record); }
+    std::vector<RequestRecord> records;
+  } observer;
+  ExpectEveryRequestAccountedFor(Simulate(spec, &observer));
+  ASSERT_EQ(observer.records.size(), 3u);
+  EXPECT_EQ(observer.records[0].end, RequestRecord::End::kRejected);
+  EXPECT_EQ(observer.records[1].end, RequestRecord::End::kRejected);
+  EXPECT_EQ(observer.records[2].end, RequestRecord::End::kCompleted);
+  EXPECT_EQ(observer.records[2].output_tokens, 192);
+}
+
+TEST(Simulation, UnfinishedRequestsAreMisses) {
+  SimulationSpec spec = Spec();
+  spec.rate_scale = 4;
+  spec.drain = 0;
+  const SimulationResult result = Simulate(spec);
+  ExpectEveryRequestAccountedFor(result);
+  EXPECT_GT(result.statistics.Total().timed_out, 0u);
+}
+
+TEST(Simulation, LostEndpointTakesNothingUntilItReturns) {
+  for (const std::string_view policy : {"slo", "least-request"}) {
+    SimulationSpec spec = Spec(policy);
+    spec.disturbances = {
+        {.at = 100, .kind = Disturbance::Kind::kLost, .deployment = 1, .endpoint = 2},
+        {.at = 200, .kind = Disturbance::Kind::kReturn, .deployment = 1, .endpoint = 2}};
+    struct : SimulationObserver {
+      void OnEnd(const RequestRecord& record) override {
+        if (!record.deployment || *record.deployment != 1 || record.endpoint != 2) return;
+        const Seconds sent = record.arrived + record.queued;
+        EXPECT_TRUE(sent <= 100 || sent >= 200) << sent;
+        ++(sent <= 100 ? before : after);
+      }
+      int before = 0;
+      int after = 0;
+    } observer;
+    ExpectEveryRequestAccountedFor(Simulate(spec, &observer));
+    EXPECT_GT(observer.before, 0);
+    EXPECT_GT(observer.after, 0);
+  }
+}
+
+TEST(Simulation, LosingTheWholeFleetRefusesInsteadOfHanging) {
+  SimulationSpec spec = Spec("slo");
+  for (const auto& [deployment, count] : {std::pair{0, 1}, std::pair{1, 4}}) {
+    for (int endpoint = 0; endpoint < count; ++endpoint) {
+      spec.disturbances.push_back({.at = 100,
+                                   .kind = Disturbance::Kind::kLost,
+                                   .deployment = static_cast<std::size_t>(deployment),
+                                   .endpoint = endpoint});
+    }
+  }
+  const SimulationResult result = Simulate(spec);
+  ExpectEveryRequestAccountedFor(result);
+  EXPECT_GT(result.statistics.Total().rejected, result.statistics.Total().offered / 2);
+  EXPECT_GT(result.statistics.Total().failed, 0u);
+}
+
+TEST(Simulation, SlowedEndpointAnswersLater) {
+  SimulationSpec spec = Spec();
+  const auto healthy = Simulate(spec);
+  spec.disturbances = {{.at = 0, .deployment = 1, .endpoint = 0, .factor = 3}};
+  const auto slowed = Simulate(spec);
+  EXPECT_GT(slowed.statistics.Total().e2e.Quantile(0.99),
+            1.5 * healthy.statistics.Total().e2e.Quantile(0.99));
+}
+
+TEST(Simulation, LateNewsStillAccountsForEverything) {
+  SimulationSpec spec = Spec("slo");
+  spec.state_lag = 2;
+  ExpectEveryRequestAccountedFor(Simulate(spec));
+}
+
+TEST(MeasuredProfile, ErrorScalesRatesUpAndLatenciesDown) {
+  const GpuProfile& profile = *Profile("l20", Engine());
+  const GpuProfile wrong = WithProfileError(profile, 1.3);
+  const ProfileCell cell = profile.Find(512, 256);
+  EXPECT_DOUBLE_EQ(wrong.tput.at(cell.output, cell.input),
+                   1.3 * profile.tput.at(cell.output, cell.input));
+  EXPECT_DOUBLE_EQ(wrong.e2e->at(cell.output, cell.input),
+                   profile.e2e->at(cell.output, cell.input) / 1.3);
+}
+
+TEST(MeasuredProfile, SaysWhenNothingMeetsTheSlo) {
+  MeasureGrid grid;
+  grid.inputs = {64};
+  grid.outputs = {256};
+  grid.rates = {0.1};
+  const auto generated =
+      MeasureProfile(Engine(), grid, {.deployment = "slow", .slo = TpatSlo(0.001)});
+  ASSERT_FALSE(generated);
+  EXPECT_THAT(generated.error().message, ::testing::HasSubstr("\"slow\": no request size meets"));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,53 @@
+#include "workload/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace headrace {
+namespace {
+
+TEST(Statistics, EveryMissCountsAgainstAttainment) {
+  RunStatistics statistics({"chat", "code"});
+  Slo slo;
+  slo.ttft = 1;
+  for (int i = 0; i < 5; ++i) statistics.Offer(0);
+  EXPECT_TRUE(statistics.Complete(0, {0.5, 2, 10, 4}, 0.1, slo));
+  EXPECT_FALSE(statistics.Complete(0, {1.5, 2, 10, 4}, 0.1, slo));
+  EXPECT_TRUE(statistics.Complete(0, {1.5, 2, 10, 4}, 0.1, std::nullopt));
+  statistics.Reject(0);
+  statistics.TimeOut(0);
+  EXPECT_DOUBLE_EQ(statistics.of(0).Attainment(), 0.4);
+  EXPECT_EQ(statistics.of(1).Attainment(), 0);
+}
+
+TEST(Statistics, TotalIsOverClasses) {
+  RunStatistics statistics({"a", "b"});
+  for (std::size_t i : {0, 1}) {
+    statistics.Offer(i);
+    statistics.Complete(i, {1, 2, 10, static_cast<Tokens>(1 + i)}, 0, std::nullopt);
+  }
+  const ClassReport total = statistics.Total();
+  EXPECT_EQ(total.offered, 2u);
+  EXPECT_EQ(total.attained, 2u);
+  EXPECT_EQ(total.e2e.count(), 2u);
+  EXPECT_EQ(total.tpot.count(), 1u);  // One token has no gap.
+}
+
+TEST(Statistics, JsonHasTheShapeOfTheSummary) {
+  RunStatistics statistics({"a \"quoted\" one"});
+  statistics.Offer(0);
+  statistics.Complete(0, {1, 3, 10, 5}, 0.25, std::nullopt);
+  const auto json = nlohmann::json::parse("{" + FormatStatisticsMembers(statistics, 10) + "}");
+  EXPECT_EQ(json["offered"], 1);
+  EXPECT_DOUBLE_EQ(json["goodput_rps"], 0.1);
+  EXPECT_NEAR(json["tpot_s"]["p99"], 0.5, 0.005);
+  EXPECT_NEAR(json["tpat_s"]["p50"], 0.2, 0.002);
+  EXPECT_EQ(json["classes"]["a \"quoted\" one"]["completed"], 1);
+  RunStatistics empty({"a"});
+  EXPECT_TRUE(nlohmann::json::parse("{" + FormatStatisticsMembers(empty, 10) + "}")["ttft_s"]["p50"]
+                  .is_null());
+}
+
+}  // namespace
+}  // namespace headrace

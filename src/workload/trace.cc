@@ -1,0 +1,134 @@
+#include "workload/trace.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "workload/csv.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::string_view kAzureHeader = "TIMESTAMP";
+
+// Reads the digits at `from`; nullopt when there is anything else.
+std::optional<int> Digits(std::string_view text, std::size_t from, std::size_t count) {
+  int value = 0;
+  if (from + count > text.size()) return std::nullopt;
+  const char* begin = text.data() + from;
+  const auto [stop, fault] = std::from_chars(begin, begin + count, value);
+  if (fault != std::errc{} || stop != begin + count || *begin == '-') return std::nullopt;
+  return value;
+}
+
+// "2023-11-16 18:17:03.9799600", perhaps with a time zone behind it (which is the same in all rows
+// and only differences matter), as seconds since 1970.
+std::optional<Seconds> ParseTimestamp(std::string_view text) {
+  const auto year = Digits(text, 0, 4);
+  const auto month = Digits(text, 5, 2);
+  const auto day = Digits(text, 8, 2);
+  const auto hour = Digits(text, 11, 2);
+  const auto minute = Digits(text, 14, 2);
+  const auto second = Digits(text, 17, 2);
+  if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(*year),
+                                         std::chrono::month(static_cast<unsigned>(*month)),
+                                         std::chrono::day(static_cast<unsigned>(*day))};
+  if (!date.ok()) return std::nullopt;
+  double fraction = 0;
+  double unit = 0.1;
+  if (text.size() > 19 && text[19] == '.') {
+    for (const char digit : text.substr(20)) {
+      if (digit < '0' || digit > '9') break;
+      fraction += (digit - '0') * unit;
+      unit /= 10;
+    }
+  }
+  const auto days = std::chrono::sys_days(date).time_since_epoch().count();
+  return static_cast<double>(days) * 86400 + *hour * 3600 + *minute * 60 + *second + fraction;
+}
+
+Result<Trace> Finish(Trace trace, std::string_view name) {
+  if (trace.empty()) return Fail(std::string(name) + ": there are no requests in it");
+  std::ranges::sort(trace, {}, [](const TraceRow& row) {
+    return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
+  });
+  const Seconds first = trace.front().at;
+  for (TraceRow& row : trace) {
+    row.at -= first;
+    row.length.prompt_tokens = std::max(row.length.prompt_tokens, Tokens{1});
+    row.length.output_tokens = std::max(row.length.output_tokens, Tokens{1});
+  }
+  return trace;
+}
+
+}  // namespace
+
+Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name) {
+  CsvReader reader(csv, name);
+  if (auto header = reader.ReadHeader({kAzureHeader, "ContextTokens", "GeneratedTokens"});
+      !header) {
+    return tl::unexpected(header.error());
+  }
+  Trace trace;
+  while (reader.NextRow()) {
+    const auto at = reader.At(0).and_then([&](std::string_view cell) -> Result<Seconds> {
+      if (const auto time = ParseTimestamp(cell)) return *time;
+      return reader.FailHere("\"" + std::string(cell) +
+                             "\" is no time; write it as 2023-11-16 18:17:03.98");
+    });
+    if (!at) return tl::unexpected(at.error());
+    const auto prompt = reader.TokensAt(1);
+    if (!prompt) return tl::unexpected(prompt.error());
+    const auto output = reader.TokensAt(2);
+    if (!output) return tl::unexpected(output.error());
+    trace.push_back({*at, {*prompt, *output}});
+  }
+  return Finish(std::move(trace), name);
+}
+
+Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) {
+  Trace trace;
+  std::size_t line = 0;
+  while (!jsonl.empty()) {
+    ++line;
+    const std::size_t end = jsonl.find('\n');
+    const std::string_view text = jsonl.substr(0, end);
+    jsonl.remove_prefix(end == std::string_view::npos ? jsonl.size() : end + 1);
+    if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const auto where = [&] { return std::string(name) + ":" + std::to_string(line) + ": "; };
+    const auto row = nlohmann::json::parse(text, nullptr, false);
+    if (!row.is_object()) return Fail(where() + "the line is no JSON object");
+    std::array<double, 3> numbers{};
+    constexpr std::array<const char*, 3> kKeys{"timestamp", "input_length", "output_length"};
+    for (std::size_t i = 0; i < kKeys.size(); ++i) {
+      const auto found = row.find(kKeys[i]);
+      if (found == row.end() || !found->is_number() || found->get<double>() < 0 ||
+          found->get<double>() > 1e15 || (i > 0 && found->get<double>() > 1e9)) {
+        return Fail(where() + "\"" + kKeys[i] + "\" must be a number of at least 0");
+      }
+      numbers[i] = found->get<double>();
+    }
+    trace.push_back({numbers[0] * kMillisecond,
+                     {static_cast<Tokens>(numbers[1]), static_cast<Tokens>(numbers[2])}});
+  }
+  return Finish(std::move(trace), name);
+}
+
+Result<Trace> ParseTrace(std::string_view text, std::string_view name) {
+  const std::size_t begin = text.find_first_not_of("\xEF\xBB\xBF \t\r\n");
+  if (begin != std::string_view::npos && text[begin] == '{') return ParseMooncakeTrace(text, name);
+  return ParseAzureTrace(text, name);
+}
+
+double MeanRate(const Trace& trace) {
+  if (trace.size() < 2 || trace.back().at <= 0) return 0;
+  return static_cast<double>(trace.size() - 1) / trace.back().at;
+}
+
+}  // namespace headrace

@@ -1,0 +1,40 @@
+// Requests that somebody recorded: when they came and how long they were.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "workload/lengths.h"
+
+namespace headrace {
+
+struct TraceRow {
+  Seconds at = 0;  // From the first request of the trace.
+  RequestLength length;
+  bool operator==(const TraceRow&) const = default;
+};
+
+// In order of time; the first row is at 0.
+using Trace = std::vector<TraceRow>;
+
+// The readers below put `name` (a file) and the line into every error, and refuse an empty trace.
+// Rows that are out of order are sorted: recorders write when requests end. A row of no prompt
+// tokens or no output tokens counts as one token.
+
+// Azure's LLM inference traces: CSV `TIMESTAMP,ContextTokens,GeneratedTokens` with times like
+// `2023-11-16 18:17:03.9799600`.
+Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name);
+
+// Mooncake's traces: JSON lines {"timestamp": ms, "input_length": …, "output_length": …}; other
+// keys (`hash_ids`) are left alone.
+Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name);
+
+// Whichever of the two the first line looks like.
+Result<Trace> ParseTrace(std::string_view text, std::string_view name);
+
+// Mean requests per second over the trace's span; 0 for fewer than two rows.
+double MeanRate(const Trace& trace);
+
+}  // namespace headrace

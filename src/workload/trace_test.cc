@@ -1,0 +1,61 @@
+#include "workload/trace.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace headrace {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+template <typename T>
+std::string FaultOf(const Result<T>& result) {
+  return result ? "none" : result.error().message;
+}
+
+TEST(Trace, AzureRowsCountFromTheFirst) {
+  const auto trace = ParseTrace(
+      "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+      "2023-11-16 23:59:59.5000000,4808,10\r\n"
+      "2023-11-17 00:00:01.2500000,3180,0\r\n",
+      "a.csv");
+  ASSERT_TRUE(trace) << trace.error().message;
+  ASSERT_EQ(trace->size(), 2u);
+  EXPECT_EQ((*trace)[0], (TraceRow{0, {4808, 10}}));
+  EXPECT_NEAR((*trace)[1].at, 1.75, 1e-6);
+  EXPECT_EQ((*trace)[1].length, (RequestLength{3180, 1}));
+}
+
+TEST(Trace, MooncakeRowsAreSortedMilliseconds) {
+  const auto trace = ParseTrace(
+      "{\"timestamp\": 3000, \"input_length\": 7, \"output_length\": 8, \"hash_ids\": [1]}\n\n"
+      "{\"timestamp\": 1000, \"input_length\": 5, \"output_length\": 6}\n",
+      "m.jsonl");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_THAT(*trace, ElementsAre(TraceRow{0, {5, 6}}, TraceRow{2, {7, 8}}));
+  EXPECT_DOUBLE_EQ(MeanRate(*trace), 0.5);
+}
+
+TEST(Trace, FaultsNameFileLineAndMend) {
+  EXPECT_THAT(FaultOf(ParseTrace("", "t.csv")), HasSubstr("t.csv: the file is empty"));
+  EXPECT_THAT(FaultOf(ParseTrace("a,b\n1,2\n", "t.csv")),
+              HasSubstr("t.csv:1: the first line must"));
+  const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
+  EXPECT_THAT(FaultOf(ParseTrace(head, "t.csv")), HasSubstr("no requests"));
+  EXPECT_THAT(FaultOf(ParseTrace(head + "yesterday,1,2\n", "t.csv")),
+              HasSubstr("t.csv:2: \"yesterday\" is no time"));
+  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-13-16 18:17:03,1,2\n", "t.csv")),
+              HasSubstr("is no time"));
+  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,1\n", "t.csv")),
+              HasSubstr("t.csv:2: the row has 2 cells"));
+  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,-1,2\n", "t.csv")),
+              HasSubstr("\"-1\" is no number of tokens"));
+  EXPECT_THAT(FaultOf(ParseTrace("{}", "m.jsonl")), HasSubstr("m.jsonl:1: \"timestamp\""));
+  EXPECT_THAT(FaultOf(ParseTrace("{\"timestamp\"", "m.jsonl")), HasSubstr("no JSON object"));
+  EXPECT_THAT(FaultOf(ParseLengthCsv("prompt_tokens,output_tokens\n1,x\n", "l.csv")),
+              HasSubstr("l.csv:2: \"x\" is no number"));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,206 @@
+#include "workload/workload.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "embedded/lengths.h"
+
+namespace headrace {
+namespace {
+
+// FNV-1a: what makes a class's draws its own.
+std::uint64_t HashOf(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+double RateOf(const Arrivals& arrivals) {
+  if (const auto* poisson = std::get_if<PoissonArrivals>(&arrivals)) return poisson->rate;
+  if (const auto* gamma = std::get_if<GammaArrivals>(&arrivals)) return gamma->rate;
+  return std::get<ReplayArrivals>(arrivals).speed;
+}
+
+bool IsPositive(double value) { return value > 0 && std::isfinite(value); }
+
+Result<void> CheckClass(const WorkloadClass& spec) {
+  if (!IsPositive(RateOf(spec.arrivals))) return Fail("the rate or speed must be above 0");
+  if (const auto* gamma = std::get_if<GammaArrivals>(&spec.arrivals);
+      gamma != nullptr && !IsPositive(gamma->cv)) {
+    return Fail("the cv of gamma arrivals must be above 0");
+  }
+  const auto* replay = std::get_if<ReplayArrivals>(&spec.arrivals);
+  if (replay != nullptr && (!replay->trace || replay->trace->empty())) {
+    return Fail("there is no trace to replay; give a file with at least one request");
+  }
+  if (replay == nullptr && std::holds_alternative<TraceLengths>(spec.lengths)) {
+    return Fail("lengths can come from a trace only where the arrivals do; give the lengths");
+  }
+  Seconds last = 0;
+  for (const RateChange& change : spec.rate_changes) {
+    if (!(change.at >= last) || !(change.factor >= 0) || !std::isfinite(change.factor)) {
+      return Fail("rate changes must come in order of time, with factors of at least 0");
+    }
+    last = change.at;
+  }
+  return CheckRequestLengths(spec.lengths);
+}
+
+// The ShareGPT turns that fit the context (all but 4 of 10,000): an engine refuses the others.
+std::shared_ptr<const std::vector<RequestLength>> FittingShareGptLengths(Tokens context) {
+  std::vector<RequestLength> fitting;
+  for (const RequestLength& length : *ShareGptLengths()) {
+    if (length.prompt_tokens + length.output_tokens <= context) fitting.push_back(length);
+  }
+  return std::make_shared<const std::vector<RequestLength>>(std::move(fitting));
+}
+
+Workload ChatAndCode() {
+  Slo slo;
+  slo.percentile = 99;
+  slo.tpat = 50 * kMillisecond;
+  Workload workload;
+  workload.classes = {
+      {.name = "chat",
+       .arrivals = PoissonArrivals{7},
+       .lengths = EmpiricalLengths{FittingShareGptLengths(8192)},
+       .slo = slo,
+       .rate_changes = {}},
+      {.name = "code",
+       .arrivals = PoissonArrivals{4},
+       .lengths = DistributedLengths{UniformTokens{4000, 4600}, UniformTokens{32, 64}},
+       .slo = slo,
+       .rate_changes = {}},
+  };
+  return workload;
+}
+
+constexpr NamedWorkload kNamedWorkloads[] = {
+    {"chat-and-code",
+     "ShareGPT conversations at 7 req/s and code generation from long prompts at 4 req/s",
+     ChatAndCode},
+};
+
+}  // namespace
+
+Result<void> CheckWorkload(const Workload& workload) {
+  if (workload.classes.empty()) return Fail("the workload has no classes; give at least one");
+  std::set<std::string_view> names;
+  for (const WorkloadClass& spec : workload.classes) {
+    if (spec.name.empty()) return Fail("a class has no name; give every class one");
+    if (!names.insert(spec.name).second) {
+      return Fail("two classes are called \"" + spec.name + "\"; rename one");
+    }
+    if (auto checked = CheckClass(spec); !checked) {
+      return Fail("class \"" + spec.name + "\": " + checked.error().message);
+    }
+  }
+  return {};
+}
+
+double OfferedRate(const WorkloadClass& workload_class) {
+  const double rate = RateOf(workload_class.arrivals);
+  const auto* replay = std::get_if<ReplayArrivals>(&workload_class.arrivals);
+  return replay == nullptr ? rate : rate * MeanRate(*replay->trace);
+}
+
+WorkloadStream::WorkloadStream(const Workload& workload, std::uint64_t seed, double rate_scale) {
+  for (const WorkloadClass& spec : workload.classes) {
+    Rng rng(seed ^ HashOf(spec.name));
+    ClassStream& stream = streams_.emplace_back();
+    stream.spec = &spec;
+    stream.gaps = rng.Fork();
+    stream.lengths = rng.Fork();
+    stream.rate = RateOf(spec.arrivals) * rate_scale;
+    Advance(stream);
+  }
+  FindNext();
+}
+
+double WorkloadStream::Factor(const ClassStream& stream) {
+  return stream.changes == 0 ? 1 : stream.spec->rate_changes[stream.changes - 1].factor;
+}
+
+void WorkloadStream::Advance(ClassStream& stream) const {
+  double gap = 0;  // In operational time.
+  if (std::holds_alternative<PoissonArrivals>(stream.spec->arrivals)) {
+    gap = stream.gaps.Exponential(1);
+  } else if (const auto* gamma = std::get_if<GammaArrivals>(&stream.spec->arrivals)) {
+    const double variance = gamma->cv * gamma->cv;
+    gap = stream.gaps.Gamma(1 / variance, variance);
+  } else {
+    const Trace& trace = *std::get<ReplayArrivals>(stream.spec->arrivals).trace;
+    if (stream.row == trace.size()) {
+      stream.at = kNever;
+      return;
+    }
+    gap = stream.row == 0 ? 0 : trace[stream.row].at - trace[stream.row - 1].at;
+    stream.current_row = stream.row++;
+  }
+  const auto& changes = stream.spec->rate_changes;
+  for (;;) {
+    const double rate = stream.rate * Factor(stream);
+    const Seconds end = stream.changes < changes.size() ? changes[stream.changes].at : kNever;
+    if (rate > 0 && stream.at + gap / rate <= end) {
+      stream.at += gap / rate;
+      return;
+    }
+    if (end == kNever) {
+      stream.at = kNever;
+      return;
+    }
+    gap -= rate * (end - stream.at);
+    stream.at = end;
+    ++stream.changes;
+  }
+}
+
+void WorkloadStream::FindNext() {
+  next_ = nullptr;
+  for (ClassStream& stream : streams_) {
+    if (stream.at < (next_ == nullptr ? kNever : next_->at)) next_ = &stream;
+  }
+}
+
+std::optional<WorkloadRequest> WorkloadStream::Next() {
+  if (next_ == nullptr) return std::nullopt;
+  ClassStream& stream = *next_;
+  RequestLength length;
+  if (std::holds_alternative<TraceLengths>(stream.spec->lengths)) {
+    length = (*std::get<ReplayArrivals>(stream.spec->arrivals).trace)[stream.current_row].length;
+  } else {
+    length = DrawLength(stream.spec->lengths, stream.lengths);
+  }
+  const WorkloadRequest request{
+      .at = stream.at,
+      .class_index = static_cast<std::uint32_t>(&stream - streams_.data()),
+      .prompt_tokens = length.prompt_tokens,
+      .output_tokens = length.output_tokens};
+  Advance(stream);
+  FindNext();
+  return request;
+}
+
+std::span<const NamedWorkload> NamedWorkloads() { return kNamedWorkloads; }
+
+const NamedWorkload* FindNamedWorkload(std::string_view name) {
+  for (const NamedWorkload& workload : kNamedWorkloads) {
+    if (workload.name == name) return &workload;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const std::vector<RequestLength>> ShareGptLengths() {
+  static const auto lengths = [] {
+    const auto& [name, text] = embedded::k_lengths[0];
+    auto parsed = ParseLengthCsv(text, name);
+    // A fault in a file that is part of the program is a fault of the build.
+    if (!parsed) std::abort();
+    return std::make_shared<const std::vector<RequestLength>>(std::move(*parsed));
+  }();
+  return lengths;
+}
+
+}  // namespace headrace

@@ -1,0 +1,121 @@
+// What users send: classes of requests, each with its arrivals, lengths and promise.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/random.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "profile/slo.h"
+#include "workload/lengths.h"
+#include "workload/trace.h"
+
+namespace headrace {
+
+// Arrivals do not wait for answers (open loop).
+struct PoissonArrivals {
+  double rate = 1;  // Requests per second.
+};
+// A renewal process with gamma gaps: CV 1 is Poisson, above 1 comes in bursts.
+struct GammaArrivals {
+  double rate = 1;
+  double cv = 1;  // Standard deviation of the gaps / their mean.
+};
+// The recorded times, `speed` times as fast. Ends with the trace.
+struct ReplayArrivals {
+  std::shared_ptr<const Trace> trace;
+  double speed = 1;
+};
+using Arrivals = std::variant<PoissonArrivals, GammaArrivals, ReplayArrivals>;
+
+// From `at` on the class arrives `factor` times as fast as its arrivals say (0: not at all).
+struct RateChange {
+  Seconds at = 0;
+  double factor = 1;
+  bool operator==(const RateChange&) const = default;
+};
+
+struct WorkloadClass {
+  std::string name;
+  Arrivals arrivals;
+  RequestLengths lengths;
+  std::optional<Slo> slo;
+  std::vector<RateChange> rate_changes;  // Ascending in `at`.
+};
+
+struct Workload {
+  std::vector<WorkloadClass> classes;
+};
+
+// Errors name the class: no classes, a name that is empty or comes twice, a rate, speed or CV that
+// is not positive, lengths from a trace without a trace, rate changes out of order, lengths that
+// CheckRequestLengths refuses.
+Result<void> CheckWorkload(const Workload& workload);
+
+// Requests per second of a class at the start, before its rate changes.
+double OfferedRate(const WorkloadClass& workload_class);
+
+struct WorkloadRequest {
+  Seconds at = 0;
+  std::uint32_t class_index = 0;
+  Tokens prompt_tokens = 1;
+  Tokens output_tokens = 1;
+  bool operator==(const WorkloadRequest&) const = default;
+};
+
+// The requests of a workload in order of time, one at a time, in flat memory. What a class draws
+// depends on the seed and its name alone: other classes may come and go. Gaps are drawn in
+// operational time (mean 1) and stretched by the rate, so the same seed at another rate gives the
+// same requests at other times, and rates may change at any moment. Deterministic. Not thread-safe.
+class WorkloadStream {
+ public:
+  // `workload` must pass CheckWorkload and outlive the stream; `rate_scale` (> 0) multiplies every
+  // rate.
+  WorkloadStream(const Workload& workload, std::uint64_t seed, double rate_scale = 1);
+
+  // The next request; nullopt when every class has ended (only replays do, and rates of 0).
+  std::optional<WorkloadRequest> Next();
+  // When the next request comes; kNever when there is none.
+  Seconds NextAt() const { return next_ == nullptr ? kNever : next_->at; }
+
+ private:
+  struct ClassStream {
+    const WorkloadClass* spec = nullptr;
+    Rng gaps{0};
+    Rng lengths{0};
+    double rate = 1;              // At factor 1.
+    std::size_t changes = 0;      // Rate changes already passed.
+    std::size_t row = 0;          // The next one of a replay's trace.
+    Seconds at = 0;               // Of the request that comes next.
+    std::size_t current_row = 0;  // Of the same.
+  };
+
+  static double Factor(const ClassStream& stream);
+  void Advance(ClassStream& stream) const;
+  void FindNext();
+
+  std::vector<ClassStream> streams_;
+  ClassStream* next_ = nullptr;
+};
+
+// Workloads that come with the program.
+struct NamedWorkload {
+  std::string_view name;
+  std::string_view summary;
+  Workload (*make)();
+};
+std::span<const NamedWorkload> NamedWorkloads();
+// Null when there is none of that name.
+const NamedWorkload* FindNamedWorkload(std::string_view name);
+
+// The lengths of 10,000 ShareGPT turns (data/lengths/sharegpt.csv, part of the program).
+std::shared_ptr<const std::vector<RequestLength>> ShareGptLengths();
+
+}  // namespace headrace

@@ -3,8 +3,10 @@
 #include "cli/config_command.h"
 #include "cli/demo_command.h"
 #include "cli/engine_command.h"
+#include "cli/load_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
+#include "cli/simulate_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
@@ -13,7 +15,9 @@ int main(int argc, char** argv) {
   headrace::AddDemoCommand(app);
   headrace::AddServeCommand(app);
   headrace::AddEngineCommand(app);
+  headrace::AddLoadCommand(app);
   headrace::AddProfileCommand(app);
+  headrace::AddSimulateCommand(app);
   headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;

@@ -1,8 +1,5 @@
 #include "config/config.h"
 
-#include <yaml-cpp/yaml.h>
-
-#include <exception>
 #include <filesystem>
 #include <utility>
 
@@ -11,29 +8,6 @@
 
 namespace headrace {
 namespace {
-
-// The text's only document. A fault of YAML itself ends the reading: what follows it means nothing.
-std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() == 1) return documents.front();
-    if (documents.size() > 1) {
-      reader.Fault(
-          documents[1].Mark(),
-          "a second YAML document begins here; keep one and remove the `---` between them");
-      return std::nullopt;
-    }
-    return YAML::Node();
-  } catch (const YAML::Exception& error) {
-    reader.Fault(error.mark, "this is not valid YAML (" + error.msg +
-                                 "); check the indentation, the brackets and the quotes here and "
-                                 "on the line before");
-  } catch (const std::exception& error) {
-    reader.Fault(YAML::Mark::null_mark(), "this is not valid YAML (" + std::string(error.what()) +
-                                              "); write it as in docs/configuration.md");
-  }
-  return std::nullopt;
-}
 
 // Relative to the folder of the configuration file, which is not looked at.
 std::string ResolvePath(const std::string& path, const std::string& file_name) {

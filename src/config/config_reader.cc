@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <utility>
 
 #include "config/option_form.h"
@@ -50,8 +51,7 @@ std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
   std::vector<Child> children;
   if (node.yaml.IsNull()) return children;
   if (!node.yaml.IsMap()) {
-    const std::string what = path_.empty() ? "the configuration" : path_;
-    Fault(node.mark, what + " has to be a group of options and is " +
+    Fault(node.mark, group() + " has to be a group of options and is " +
                          std::string(KindOf(node.yaml)) + "; write options like `" +
                          std::string(names.front()) + ": …` in it");
     return std::nullopt;
@@ -111,6 +111,28 @@ void ConfigReader::RequireUnique(const std::string& scope, const std::string& va
   if (fresh) return;
   Fault(mark, PathOf(name) + " " + Quote(value) + " is used already on line " +
                   std::to_string(seen->second) + "; remove one or write another");
+}
+
+std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() == 1) return documents.front();
+    if (documents.size() > 1) {
+      reader.Fault(
+          documents[1].Mark(),
+          "a second YAML document begins here; keep one and remove the `---` between them");
+      return std::nullopt;
+    }
+    return YAML::Node();
+  } catch (const YAML::Exception& error) {
+    reader.Fault(error.mark, "this is not valid YAML (" + error.msg +
+                                 "); check the indentation, the brackets and the quotes here and "
+                                 "on the line before");
+  } catch (const std::exception& error) {
+    reader.Fault(YAML::Mark::null_mark(), "this is not valid YAML (" + std::string(error.what()) +
+                                              "); write it as in docs/configuration.md");
+  }
+  return std::nullopt;
 }
 
 YAML::Mark MarkOf(const LocatedNode& group, const std::string& option) {

@@ -24,7 +24,9 @@ struct LocatedNode {
 // the tree of options they are, so that a sentence can name the option in full.
 class ConfigReader {
  public:
-  explicit ConfigReader(std::string file_name) : file_name_(std::move(file_name)) {}
+  // `whole` is what sentences call the text itself.
+  explicit ConfigReader(std::string file_name, std::string whole = "the configuration")
+      : file_name_(std::move(file_name)), whole_(std::move(whole)) {}
 
   // `sentence` ends with the mend and has no full stop.
   void Fault(const YAML::Mark& mark, std::string sentence);
@@ -49,6 +51,8 @@ class ConfigReader {
   // `models[0].name` for `name` inside the first model.
   std::string PathOf(std::string_view name) const;
   const std::string& path() const { return path_; }
+  // The group that the reader is in, for a sentence.
+  const std::string& group() const { return path_.empty() ? whole_ : path_; }
 
   struct Child {
     std::size_t option;  // Its place in `names`.
@@ -72,10 +76,15 @@ class ConfigReader {
 
  private:
   std::string file_name_;
+  std::string whole_;
   std::string path_;
   std::multimap<int, std::string> faults_;  // By line; equal lines in the order found.
   std::map<std::pair<std::string, std::string>, int> lines_of_values_;
 };
+
+// The text's only document. A fault of YAML itself ends the reading (nullopt, with a fault): what
+// follows it means nothing.
+std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader);
 
 // Where a group's option stands, or the group when the text does not give it.
 YAML::Mark MarkOf(const LocatedNode& group, const std::string& option);

@@ -110,37 +110,6 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
               .restart = true});
 }
 
-OptionGroup<Slo> SloOptions() {
-  return OptionGroup<Slo>()
-      .Value("ttft", &Slo::ttft, DurationForm(kMillisecond, kHour),
-             {.prose = "Time to first token, from the arrival at the gateway.",
-              .example = "1s",
-              .restart = true})
-      .Value(
-          "tpot", &Slo::tpot, DurationForm(10e-6, kMinute),
-          {.prose = "Time per output token after the first.", .example = "40ms", .restart = true})
-      .Value("tpat", &Slo::tpat, DurationForm(10e-6, kMinute),
-             {.prose = "Time per token over prompt and answer: the whole time divided by the "
-                       "number of all tokens.",
-              .example = "50ms",
-              .restart = true})
-      .Value("e2e", &Slo::e2e, DurationForm(kMillisecond, kDay),
-             {.prose = "The whole time, from the arrival at the gateway to the last token.",
-              .example = "30s",
-              .restart = true})
-      .Value("percentile", &Slo::percentile,
-             ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
-             {.prose = "Which share of the requests is meant; `0` is the mean.",
-              .example = "99",
-              .restart = true})
-      .Rule([](const Slo& slo, const LocatedNode& node, ConfigReader& reader) {
-        if (slo.HasLatency()) return;
-        reader.Fault(node.mark, reader.path() +
-                                    " promises nothing; set at least one of ttft, tpot, tpat and "
-                                    "e2e, or leave it out");
-      });
-}
-
 OptionGroup<QueueConfig> QueueOptions() {
   return OptionGroup<QueueConfig>()
       .Value(
@@ -229,6 +198,37 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
 }
 
 }  // namespace
+
+OptionGroup<Slo> SloOptions() {
+  return OptionGroup<Slo>()
+      .Value("ttft", &Slo::ttft, DurationForm(kMillisecond, kHour),
+             {.prose = "Time to first token, from the arrival at the gateway.",
+              .example = "1s",
+              .restart = true})
+      .Value(
+          "tpot", &Slo::tpot, DurationForm(10e-6, kMinute),
+          {.prose = "Time per output token after the first.", .example = "40ms", .restart = true})
+      .Value("tpat", &Slo::tpat, DurationForm(10e-6, kMinute),
+             {.prose = "Time per token over prompt and answer: the whole time divided by the "
+                       "number of all tokens.",
+              .example = "50ms",
+              .restart = true})
+      .Value("e2e", &Slo::e2e, DurationForm(kMillisecond, kDay),
+             {.prose = "The whole time, from the arrival at the gateway to the last token.",
+              .example = "30s",
+              .restart = true})
+      .Value("percentile", &Slo::percentile,
+             ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
+             {.prose = "Which share of the requests is meant; `0` is the mean.",
+              .example = "99",
+              .restart = true})
+      .Rule([](const Slo& slo, const LocatedNode& node, ConfigReader& reader) {
+        if (slo.HasLatency()) return;
+        reader.Fault(node.mark, reader.path() +
+                                    " promises nothing; set at least one of ttft, tpot, tpat and "
+                                    "e2e, or leave it out");
+      });
+}
 
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()

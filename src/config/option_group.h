@@ -170,8 +170,7 @@ class OptionGroup {
     }
     for (std::size_t i = 0; i < docs_.size(); ++i) {
       if (!docs_[i].required || given[i]) continue;
-      reader.Fault(node.mark, (reader.path().empty() ? "the configuration" : reader.path()) +
-                                  " has no \"" + docs_[i].name + "\"; add it, like `" +
+      reader.Fault(node.mark, reader.group() + " has no \"" + docs_[i].name + "\"; add it, like `" +
                                   docs_[i].name + ": " + docs_[i].example + "`");
     }
     if (reader.faults() != faults_before) return;

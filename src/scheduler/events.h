@@ -90,6 +90,9 @@ struct SchedulerOptions {
   std::size_t max_queue_bytes = std::size_t{1} << 30;
   Seconds queue_timeout = 60;
   LengthOptions length;
+  // Predicts a waiting request's length anew at every look instead of once: what the reference
+  // does, for comparisons only.
+  bool redraw_lengths = false;
 };
 
 }  // namespace headrace

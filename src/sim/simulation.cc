@@ -10,6 +10,7 @@
 #include "base/indexed_heap.h"
 #include "engine/timed_engine.h"
 #include "scheduler/scheduler.h"
+#include "sim/clairvoyant.h"
 #include "sim/run_record.h"
 
 namespace headrace {
@@ -58,6 +59,7 @@ class Simulator {
     std::uint32_t deployment = 0;
     int index = 0;
     int in_engine = 0;
+    bool up = true;
   };
   struct Ended {
     Seconds at = 0;  // When the scheduler hears of it.
@@ -66,6 +68,9 @@ class Simulator {
   };
 
   void BuildFleet();
+  Clairvoyant::Request LookUp(std::uint64_t tag) const;
+  void ArriveAtClairvoyant(std::uint32_t slot, Seconds now);
+  void Send(std::uint32_t slot, EndpointId id, Seconds now);
   void Arrive(Seconds now);
   void WakeEngine(EndpointId id, Seconds now);
   void Deliver(EndpointId id, std::span<const TimedEngine::TimedEvent> events);
@@ -94,6 +99,8 @@ class Simulator {
   std::vector<Request> requests_;
   std::vector<std::uint32_t> free_slots_;
   std::deque<Ended> ended_;
+  std::optional<Clairvoyant> clairvoyant_;
+  std::vector<const TimedEngine*> engines_;  // For it: those that are up.
   Decisions decisions_;
   Tokens context_ = 0;
   std::uint64_t simulated_ = 0;
@@ -119,6 +126,17 @@ void Simulator::BuildFleet() {
     if (spec_.fleet[d].profile) {
       scheduler_.SetProfile(specs[d].name, spec_.fleet[d].profile, 0, decisions_);
     }
+  }
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    if (spec_.only_deployment.value_or(endpoints_[id].deployment) == endpoints_[id].deployment) {
+      continue;
+    }
+    endpoints_[id].up = false;
+    scheduler_.SetUp(id, false, 0, decisions_);
+  }
+  if (spec_.clairvoyant) {
+    clairvoyant_.emplace(endpoints_.size(), [this](std::uint64_t tag) { return LookUp(tag); });
+    engines_.resize(endpoints_.size());
   }
 }
 
@@ -195,6 +213,10 @@ void Simulator::Arrive(Seconds now) {
     End(slot, RequestRecord::End::kRejected, 0);
     return;
   }
+  if (clairvoyant_) {
+    ArriveAtClairvoyant(slot, now);
+    return;
+  }
   Arrival arrival;
   arrival.tag = slot;
   arrival.prompt_tokens = request.prompt_tokens;
@@ -203,6 +225,34 @@ void Simulator::Arrive(Seconds now) {
   const RequestId id = scheduler_.Arrive(arrival, now, decisions_);
   requests_[slot].id = id;
   Settle(now);
+}
+
+Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
+  const Request& request = requests_[tag];
+  Clairvoyant::Request known{.arrived = request.arrived,
+                             .prompt_tokens = request.prompt_tokens,
+                             .output_tokens = request.output_tokens};
+  if (request.has_first_token) known.first_token = request.first_token;
+  const std::optional<Slo>& own = spec_.workload->classes[request.class_index].slo;
+  if (own) {
+    known.slo = &*own;
+  } else if (spec_.scheduler.slo) {
+    known.slo = &*spec_.scheduler.slo;
+  }
+  return known;
+}
+
+void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    engines_[id] = endpoints_[id].up ? &endpoints_[id].engine : nullptr;
+    if (endpoints_[id].up) Deliver(id, endpoints_[id].engine.Advance(now));
+  }
+  if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
+    Send(slot, static_cast<EndpointId>(*chosen), now);
+  } else {
+    End(slot, RequestRecord::End::kRejected, 0);
+  }
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
 }
 
 void Simulator::WakeEngine(EndpointId id, Seconds now) {
@@ -270,12 +320,14 @@ void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
     case Disturbance::Kind::kSpeed:
       endpoints_[id].engine.set_step_model(
           spec_.fleet[disturbance.deployment].engine.step.SlowedBy(disturbance.factor));
+      if (clairvoyant_) clairvoyant_->Disturbed(id);
       Reschedule(id);
       break;
     case Disturbance::Kind::kLost:
       LoseEndpoint(id, now);
       break;
     case Disturbance::Kind::kReturn:
+      endpoints_[id].up = true;
       scheduler_.SetUp(id, true, now, decisions_);
       break;
   }
@@ -283,6 +335,7 @@ void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
 }
 
 void Simulator::LoseEndpoint(EndpointId id, Seconds now) {
+  endpoints_[id].up = false;
   scheduler_.SetUp(id, false, now, decisions_);
   Settle(now);
   for (std::uint32_t slot = 0; slot < requests_.size(); ++slot) {
@@ -290,14 +343,15 @@ void Simulator::LoseEndpoint(EndpointId id, Seconds now) {
     if (request.stage != Stage::kRunning || request.endpoint != id) continue;
     endpoints_[id].engine.Cancel(request.handle);
     LeaveEngine(endpoints_[id], now);
-    if (request.has_first_token) {
-      ended_.push_back({now, request.id, {}});
+    if (request.has_first_token || clairvoyant_) {
+      if (!clairvoyant_) ended_.push_back({now, request.id, {}});
       End(slot, RequestRecord::End::kFailed, 0);
     } else {
       request.stage = Stage::kWaiting;
       scheduler_.Return(request.id, now, decisions_);
     }
   }
+  if (clairvoyant_) clairvoyant_->Disturbed(id);
   Reschedule(id);
 }
 
@@ -329,15 +383,20 @@ void Simulator::CarryOut(const Decision& decision, Seconds now) {
     return;
   }
   request.id = decision.id;
+  Send(slot, decision.endpoint, now);
+}
+
+void Simulator::Send(std::uint32_t slot, EndpointId id, Seconds now) {
+  Request& request = requests_[slot];
   request.stage = Stage::kRunning;
   request.dispatched = now;
-  request.endpoint = decision.endpoint;
-  Endpoint& endpoint = endpoints_[decision.endpoint];
+  request.endpoint = id;
+  Endpoint& endpoint = endpoints_[id];
   if (record_.Counts(request.arrived)) record_.Sent(endpoint.deployment, request.class_index);
-  Deliver(decision.endpoint, endpoint.engine.Advance(now));
+  Deliver(id, endpoint.engine.Advance(now));
   if (endpoint.in_engine++ == 0) record_.EngineWorks(endpoint.deployment, now);
   request.handle = endpoint.engine.Add(now, slot, request.prompt_tokens, request.output_tokens);
-  Reschedule(decision.endpoint);
+  Reschedule(id);
 }
 
 }  // namespace

@@ -59,6 +59,9 @@ struct SimulationSpec {
   bool exact_lengths = false;    // It knows how long each answer will be.
   bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
   bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
+  std::optional<std::size_t> only_deployment;  // The others take nothing.
+  // Not the scheduler decides, but a yardstick that knows the future (clairvoyant.h).
+  bool clairvoyant = false;
 };
 
 struct DeploymentResult {

@@ -21,11 +21,13 @@ struct RequestLength {
 // One number of tokens.
 struct FixedTokens {
   Tokens tokens = 1;
+  bool operator==(const FixedTokens&) const = default;
 };
 // Every whole number from `low` to `high`, both included, equally likely.
 struct UniformTokens {
   Tokens low = 1;
   Tokens high = 1;
+  bool operator==(const UniformTokens&) const = default;
 };
 // Log-normal with this mean and coefficient of variation, rounded and cut to low … high (which
 // moves the mean a little).
@@ -34,6 +36,7 @@ struct LogNormalTokens {
   double cv = 1;
   Tokens low = 1;
   Tokens high = 1 << 20;
+  bool operator==(const LogNormalTokens&) const = default;
 };
 using TokenDistribution = std::variant<FixedTokens, UniformTokens, LogNormalTokens>;
 

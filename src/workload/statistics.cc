@@ -48,12 +48,6 @@ bool RunStatistics::Complete(std::size_t class_index, const RequestLatency& late
   return attained;
 }
 
-void RunStatistics::Merge(const RunStatistics& other) {
-  for (std::size_t i = 0; i < classes_.size(); ++i) {
-    classes_[i].report.Merge(other.classes_[i].report);
-  }
-}
-
 ClassReport RunStatistics::Total() const {
   ClassReport total;
   for (const NamedReport& entry : classes_) total.Merge(entry.report);

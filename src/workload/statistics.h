@@ -49,8 +49,10 @@ class RunStatistics {
   void Reject(std::size_t class_index) { ++classes_[class_index].report.rejected; }
   void TimeOut(std::size_t class_index) { ++classes_[class_index].report.timed_out; }
   void Fail(std::size_t class_index) { ++classes_[class_index].report.failed; }
-  // Adds what another run counted, class by class; the classes must be the same.
-  void Merge(const RunStatistics& other);
+  // Adds what another run counted.
+  void MergeClass(std::size_t class_index, const ClassReport& report) {
+    classes_[class_index].report.Merge(report);
+  }
 
   std::size_t size() const { return classes_.size(); }
   const std::string& name(std::size_t class_index) const { return classes_[class_index].name; }

@@ -39,6 +39,7 @@ using Arrivals = std::variant<PoissonArrivals, GammaArrivals, ReplayArrivals>;
 struct RateChange {
   Seconds at = 0;
   double factor = 1;
+  bool operator==(const RateChange&) const = default;
 };
 
 struct WorkloadClass {

@@ -1,0 +1,233 @@
+#include "cli/simulate_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cli/files.h"
+#include "profile/gpu_profile.h"
+#include "profile/text.h"
+#include "scenario/report.h"
+#include "scenario/scenario.h"
+#include "scenario/study.h"
+#include "scenario/summary.h"
+
+namespace headrace {
+namespace {
+
+struct Arguments {
+  std::string scenario;
+  std::vector<std::string> policies;
+  std::vector<double> rates;
+  int seeds = 0;  // 0 = the scenario's.
+  std::string out;
+  std::string replay;
+  unsigned threads = 0;  // 0 = all cores.
+  bool requests = false;
+};
+
+[[noreturn]] void Stop(const std::string& sentence) {
+  std::fprintf(stderr, "%s\n", sentence.c_str());
+  throw CLI::RuntimeError(1);
+}
+
+template <typename T>
+T OrStop(Result<T> result) {
+  if (!result) Stop(result.error().message);
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+// One line on a terminal that counts the runs and guesses when they are done; nothing elsewhere.
+class ProgressLine {
+ public:
+  void Show(std::size_t done, std::size_t all) {
+    if (!is_terminal_) return;
+    const std::scoped_lock lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> elapsed = now - begin_;
+    if (done < all && now - shown_ < std::chrono::milliseconds(100)) return;
+    shown_ = now;
+    constexpr std::size_t kWidth = 30;
+    const std::size_t filled = kWidth * done / all;
+    const double left =
+        elapsed.count() * static_cast<double>(all - done) / static_cast<double>(done);
+    std::fprintf(stderr, "\r[%s%s] %zu of %zu runs, %s left   ", std::string(filled, '#').c_str(),
+                 std::string(kWidth - filled, '.').c_str(), done, all,
+                 FormatDuration(left).c_str());
+    if (done == all) std::fprintf(stderr, "\r\033[K");
+  }
+
+ private:
+  const bool is_terminal_ = isatty(STDERR_FILENO) == 1;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point shown_ = begin_;
+  std::mutex mutex_;
+};
+
+// The recording takes the place of the scenario's workload: every *.jsonl of the folder is a class.
+void Replay(const std::string& directory, Scenario& scenario) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    if (entry.path().extension() == ".jsonl") files.push_back(entry.path());
+  }
+  if (files.empty()) {
+    Stop(directory +
+         ": there are no recordings (*.jsonl) in it; give the folder that a gateway "
+         "has recorded to");
+  }
+  std::ranges::sort(files);
+  const std::optional<Slo> slo =
+      scenario.scheduler.slo ? scenario.scheduler.slo : scenario.workload.classes.front().slo;
+  scenario.workload.classes.clear();
+  scenario.warm_up = 0;
+  scenario.duration = 1;
+  for (const auto& file : files) {
+    Trace trace = OrStop(ReadFile(file).and_then(
+        [&](const std::string& text) { return ParseTrace(text, file.string()); }));
+    scenario.duration = std::max(scenario.duration, trace.back().at + 1);
+    scenario.workload.classes.push_back(
+        {.name = file.stem(),
+         .arrivals = ReplayArrivals{std::make_shared<const Trace>(std::move(trace))},
+         .lengths = TraceLengths{},
+         .slo = slo,
+         .rate_changes = {}});
+  }
+}
+
+Scenario Load(const Arguments& arguments) {
+  Scenario scenario = OrStop(ReadFile(arguments.scenario).and_then([&](const std::string& text) {
+    return LoadScenario(text, arguments.scenario,
+                        [](const std::string& path) { return ReadFile(path); });
+  }));
+  if (!arguments.policies.empty()) {
+    std::vector<Contender> chosen;
+    for (const std::string& name : arguments.policies) {
+      chosen.push_back(OrStop(FindContender(name, scenario)));
+    }
+    scenario.contenders = std::move(chosen);
+  }
+  if (!arguments.rates.empty()) scenario.rates = arguments.rates;
+  if (arguments.seeds > 0) scenario.seeds = arguments.seeds;
+  if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
+  return scenario;
+}
+
+// Every counted request of every run, in order; a second pass over the runs, because a study keeps
+// no requests.
+void WriteRequests(const Scenario& scenario, const std::string& path) {
+  struct Writer : SimulationObserver {
+    void OnEnd(const RequestRecord& record) override {
+      text += FormatRequestCsv(*scenario, *contender, rate, seed, record);
+      if (text.size() > (1 << 20)) Flush();
+    }
+    void Flush() {
+      std::fwrite(text.data(), 1, text.size(), file);
+      text.clear();
+    }
+    const Scenario* scenario = nullptr;
+    const Contender* contender = nullptr;
+    double rate = 1;
+    std::uint64_t seed = 1;
+    std::string text;
+    std::FILE* file = nullptr;
+  } writer;
+  writer.file = std::fopen(path.c_str(), "wb");
+  if (writer.file == nullptr) Stop(path + ": cannot be written; check the folder");
+  writer.scenario = &scenario;
+  writer.text = RequestsCsvHeader();
+  for (const Contender& contender : scenario.contenders) {
+    if (contender.kind == Contender::Kind::kBestSplit ||
+        contender.kind == Contender::Kind::kTypeSplit) {
+      continue;
+    }
+    for (const double rate : scenario.rates) {
+      for (int seed = 1; seed <= scenario.seeds; ++seed) {
+        writer.contender = &contender;
+        writer.rate = rate;
+        writer.seed = static_cast<std::uint64_t>(seed);
+        Simulate(SpecOf(scenario, contender, rate, writer.seed), &writer);
+      }
+    }
+  }
+  writer.Flush();
+  if (std::fclose(writer.file) != 0) Stop(path + ": cannot be written; is the disk full?");
+}
+
+void Compare(const Arguments& arguments) {
+  const Scenario scenario = Load(arguments);
+  std::vector<FluidBound> bounds;
+  for (const double rate : scenario.rates) bounds.push_back(ComputeFluidBound(scenario, rate));
+  std::fputs(DescribeInstability(scenario, bounds).c_str(), stderr);
+
+  const unsigned threads =
+      arguments.threads > 0 ? arguments.threads : std::max(std::thread::hardware_concurrency(), 1u);
+  ProgressLine progress;
+  const Study study = RunStudy(scenario, threads, [&progress](std::size_t done, std::size_t all) {
+    progress.Show(done, all);
+  });
+  std::fputs(FormatTable(study).c_str(), stdout);
+  if (arguments.out.empty()) return;
+
+  std::error_code error;
+  std::filesystem::create_directories(arguments.out, error);
+  OrStop(WriteFile(arguments.out + "/summary.json", FormatSummary(study)));
+  OrStop(WriteFile(arguments.out + "/report.html", RenderReport(study)));
+  for (const Figure& figure : RenderFigures(study)) {
+    OrStop(WriteFile(arguments.out + "/" + figure.file, figure.svg));
+  }
+  // What the scheduler believed, measured or given.
+  for (const SimDeployment& deployment : scenario.fleet) {
+    if (!deployment.profile) continue;
+    OrStop(WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
+                     FormatGpuProfile(*deployment.profile)));
+  }
+  if (arguments.requests) WriteRequests(scenario, arguments.out + "/requests.csv");
+}
+
+}  // namespace
+
+void AddSimulateCommand(CLI::App& app) {
+  CLI::App* const command =
+      app.add_subcommand("simulate", "Compare policies on a fleet and a workload in virtual time");
+  const auto arguments = std::make_shared<Arguments>();
+  command->add_option("--scenario", arguments->scenario, "The scenario file (YAML)")
+      ->required()
+      ->type_name("FILE");
+  command
+      ->add_option("--policy", arguments->policies,
+                   "Policies, variants and yardsticks to compare, instead of the scenario's")
+      ->delimiter(',')
+      ->type_name("NAME,…");
+  command->add_option("--seeds", arguments->seeds, "Runs with different draws")
+      ->check(CLI::Range(1, 1000).description(""))
+      ->type_name("N");
+  command
+      ->add_option("--rate-scale", arguments->rates,
+                   "Factors on the workload's rates, instead of the scenario's")
+      ->delimiter(',')
+      ->check(CLI::Range(1e-6, 1e6).description(""))
+      ->type_name("X,…");
+  command
+      ->add_option("--replay", arguments->replay,
+                   "Requests that a gateway recorded (*.jsonl), instead of the workload")
+      ->type_name("DIR");
+  command->add_option("--out", arguments->out, "Where summary.json and the report go")
+      ->type_name("DIR");
+  command->add_flag("--requests", arguments->requests, "Write every request to requests.csv, too");
+  command->add_option("--threads", arguments->threads, "Runs at a time; 0: one per core")
+      ->check(CLI::Range(0, 1024).description(""))
+      ->type_name("N");
+  command->callback([arguments] { Compare(*arguments); });
+}
+
+}  // namespace headrace

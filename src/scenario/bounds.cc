@@ -1,0 +1,235 @@
+#include "scenario/bounds.h"
+
+#include <algorithm>
+#include <cmath>
+#include <coin/ClpSimplex.hpp>
+#include <coin/CoinPackedMatrix.hpp>
+#include <coin/CoinPackedVector.hpp>
+#include <map>
+#include <tuple>
+
+#include "engine/timed_engine.h"
+#include "profile/text.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::size_t kSample = 20'000;
+constexpr double kGroupsPerDoubling = 8;
+
+// Requests that are alike, by the cheapest of them.
+struct Kind {
+  double rate = 0;  // Requests per second.
+  std::uint32_t class_index = 0;
+  Tokens prompt_tokens = 0;
+  Tokens output_tokens = 0;
+
+  // Token-steps held: the sum of the tokens held over the steps that decode.
+  double held() const {
+    return static_cast<double>(output_tokens) * prompt_tokens + 0.5 * output_tokens * output_tokens;
+  }
+};
+
+std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
+  WorkloadStream stream(scenario.workload, 1, rate);
+  std::map<std::tuple<std::uint32_t, int, int>, Kind> kinds;
+  const auto group = [](Tokens tokens) {
+    return static_cast<int>(std::floor(std::log2(tokens) * kGroupsPerDoubling));
+  };
+  Tokens context = scenario.fleet.front().engine.max_model_len;
+  for (const SimDeployment& deployment : scenario.fleet) {
+    context = std::min(context, deployment.engine.max_model_len);
+  }
+  const Seconds end = scenario.warm_up + scenario.duration;
+  std::size_t count = 0;
+  Seconds last = 0;
+  while (count < kSample && stream.NextAt() <= end) {
+    const WorkloadRequest request = *stream.Next();
+    last = request.at;
+    ++count;
+    const Tokens output = std::min(request.output_tokens, context - request.prompt_tokens);
+    if (output < 1) continue;  // Offered, but nobody can serve it.
+    Kind& kind = kinds[{request.class_index, group(request.prompt_tokens), group(output)}];
+    kind.prompt_tokens = kind.rate == 0 ? request.prompt_tokens
+                                        : std::min(kind.prompt_tokens, request.prompt_tokens);
+    kind.output_tokens = kind.rate == 0 ? output : std::min(kind.output_tokens, output);
+    kind.class_index = request.class_index;
+    kind.rate += 1;
+  }
+  std::vector<Kind> list;
+  for (auto& [key, kind] : kinds) {
+    kind.rate /= last;
+    list.push_back(kind);
+  }
+  return list;
+}
+
+double OfferedInAll(const Scenario& scenario, double rate) {
+  double offered = 0;
+  for (const WorkloadClass& spec : scenario.workload.classes) offered += OfferedRate(spec) * rate;
+  return offered;
+}
+
+// Whether a request meets its SLO on an engine of its own: it takes the time of the smallest of its
+// group and has the budget of the largest, which no member of it exceeds.
+bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const EngineConfig& engine) {
+  const std::optional<Slo>& own = scenario.workload.classes[kind.class_index].slo;
+  const std::optional<Slo>& slo = own ? own : scenario.scheduler.slo;
+  if (!slo) return true;
+  const double widest = std::exp2(1 / kGroupsPerDoubling);
+  const auto prompt = static_cast<Tokens>(std::ceil(kind.prompt_tokens * widest));
+  const auto output = static_cast<Tokens>(std::ceil(kind.output_tokens * widest));
+  const Seconds ttft = engine.step.a + engine.step.b * kind.prompt_tokens;
+  const Seconds decode = engine.step.DecodeRun(kind.output_tokens - 1, 1, kind.prompt_tokens);
+  return Attained(*slo, {ttft, ttft + decode, prompt, output});
+}
+
+// Columns: x[kind, deployment], then s[deployment], then one for the scale of all rates. Rows per
+// deployment: time, KV, batch, space; then one per kind.
+class FluidProgram {
+ public:
+  FluidProgram(const Scenario& scenario, std::vector<Kind> kinds)
+      : scenario_(scenario), kinds_(std::move(kinds)), fleet_(scenario.fleet) {
+    matrix_.setDimensions(0, static_cast<int>(kinds_.size() * fleet_.size() + fleet_.size() + 1));
+    AddEngineRows();
+  }
+
+  // The most requests per second that can attain; duals of the time rows into `prices`.
+  double MostAttaining(std::vector<double>& prices);
+  // The largest scale of all rates that can be served.
+  double LargestScale();
+
+ private:
+  int X(std::size_t kind, std::size_t deployment) const {
+    return static_cast<int>(kind * fleet_.size() + deployment);
+  }
+  int S(std::size_t deployment) const {
+    return static_cast<int>(kinds_.size() * fleet_.size() + deployment);
+  }
+  int Scale() const { return static_cast<int>(kinds_.size() * fleet_.size() + fleet_.size()); }
+
+  void AddRow(const CoinPackedVector& row, double low, double high) {
+    matrix_.appendRow(row);
+    low_.push_back(low);
+    high_.push_back(high);
+  }
+  void AddEngineRows();
+  void Solve(ClpSimplex& simplex, const std::vector<double>& upper,
+             const std::vector<double>& objective) const;
+
+  const Scenario& scenario_;
+  std::vector<Kind> kinds_;
+  const std::vector<SimDeployment>& fleet_;
+  CoinPackedMatrix matrix_{false, 0, 0};
+  std::vector<double> low_;
+  std::vector<double> high_;
+};
+
+void FluidProgram::AddEngineRows() {
+  for (std::size_t d = 0; d < fleet_.size(); ++d) {
+    const EngineConfig& engine = fleet_[d].engine;
+    const StepModel& step = engine.step;
+    const double engines = fleet_[d].endpoints;
+    const auto room = static_cast<double>(engine.kv_blocks * kKvBlockTokens);
+    CoinPackedVector time;
+    CoinPackedVector kv;
+    CoinPackedVector batch;
+    CoinPackedVector space;
+    for (std::size_t k = 0; k < kinds_.size(); ++k) {
+      const Kind& kind = kinds_[k];
+      // The first token comes with the prefill's last step.
+      const double decoded = kind.output_tokens - 1;
+      time.insert(X(k, d), step.b * kind.prompt_tokens + step.c * decoded + step.d * kind.held());
+      kv.insert(X(k, d), kind.held());
+      batch.insert(X(k, d), decoded);
+      space.insert(X(k, d), step.a * kind.held());
+    }
+    time.insert(S(d), step.a);
+    kv.insert(S(d), -room);
+    batch.insert(S(d), -engine.max_num_seqs);
+    AddRow(time, -COIN_DBL_MAX, engines);
+    AddRow(kv, -COIN_DBL_MAX, 0);
+    AddRow(batch, -COIN_DBL_MAX, 0);
+    AddRow(space, -COIN_DBL_MAX, engines * room);
+  }
+}
+
+void FluidProgram::Solve(ClpSimplex& simplex, const std::vector<double>& upper,
+                         const std::vector<double>& objective) const {
+  const std::vector<double> zero(upper.size(), 0.0);
+  simplex.setLogLevel(0);
+  simplex.loadProblem(matrix_, zero.data(), upper.data(), objective.data(), low_.data(),
+                      high_.data());
+  simplex.setOptimizationDirection(-1);
+  simplex.primal();
+}
+
+double FluidProgram::MostAttaining(std::vector<double>& prices) {
+  const auto columns = static_cast<std::size_t>(Scale() + 1);
+  std::vector<double> upper(columns, COIN_DBL_MAX);
+  std::vector<double> objective(columns, 0.0);
+  upper.back() = 0;
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    CoinPackedVector row;
+    for (std::size_t d = 0; d < fleet_.size(); ++d) {
+      const auto column = static_cast<std::size_t>(X(k, d));
+      objective[column] = 1;
+      if (!FeasibleAlone(scenario_, kinds_[k], fleet_[d].engine)) upper[column] = 0;
+      row.insert(X(k, d), 1);
+    }
+    AddRow(row, -COIN_DBL_MAX, kinds_[k].rate);
+  }
+  ClpSimplex simplex;
+  Solve(simplex, upper, objective);
+  for (std::size_t d = 0; d < fleet_.size(); ++d) {
+    prices.push_back(std::abs(simplex.dualRowSolution()[4 * d]));
+  }
+  return simplex.objectiveValue();
+}
+
+double FluidProgram::LargestScale() {
+  const auto columns = static_cast<std::size_t>(Scale() + 1);
+  const std::vector<double> upper(columns, COIN_DBL_MAX);
+  std::vector<double> objective(columns, 0.0);
+  objective.back() = 1;
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    CoinPackedVector row;
+    for (std::size_t d = 0; d < fleet_.size(); ++d) row.insert(X(k, d), 1);
+    row.insert(Scale(), -kinds_[k].rate);
+    AddRow(row, 0, 0);
+  }
+  ClpSimplex simplex;
+  Solve(simplex, upper, objective);
+  return simplex.objectiveValue();
+}
+
+}  // namespace
+
+FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
+  const std::vector<Kind> kinds = KindsOf(scenario, rate);
+  FluidBound bound;
+  if (kinds.empty()) return bound;
+  double offered = 0;
+  for (const Kind& kind : kinds) offered += kind.rate;
+  const double attaining = FluidProgram(scenario, kinds).MostAttaining(bound.prices);
+  bound.attainment = std::min(1.0, attaining / offered);
+  bound.goodput = bound.attainment * OfferedInAll(scenario, rate);
+  bound.capacity = FluidProgram(scenario, kinds).LargestScale();
+  return bound;
+}
+
+std::string DescribeInstability(const Scenario& scenario, const std::vector<FluidBound>& bounds) {
+  std::string text;
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    if (bounds[i].capacity >= 1) continue;
+    const double offered = OfferedInAll(scenario, scenario.rates[i]);
+    text += "at rate × " + FormatNumber(scenario.rates[i]) +
+            " the scenario cannot be stable: " + FormatNumber(offered) +
+            " requests/s are offered and the fleet carries at most " +
+            FormatNumber(offered * bounds[i].capacity) +
+            " whatever the router does; queues will grow for as long as the run lasts\n";
+  }
+  return text;
+}
+
+}  // namespace headrace

@@ -1,0 +1,381 @@
+#include "scenario/scenario.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "config/config_reader.h"
+#include "engine/gpu_catalog.h"
+#include "profile/gpu_profile.h"
+#include "scenario/scenario_text.h"
+#include "sim/measured_profile.h"
+
+namespace headrace {
+namespace {
+
+constexpr std::string_view kOnlyPrefix = "only-";
+
+std::vector<std::string> ContenderNames(const Scenario& scenario) {
+  std::vector<std::string> names;
+  for (const PolicyInfo& policy : Policies()) names.emplace_back(policy.name);
+  for (const std::string_view name : {"best-split", "type-split", "clairvoyant"}) {
+    names.emplace_back(name);
+  }
+  for (const SimDeployment& deployment : scenario.fleet) {
+    names.push_back(std::string(kOnlyPrefix) + deployment.name);
+  }
+  for (const Contender& variant : scenario.contenders) names.push_back(variant.name);
+  return names;
+}
+
+// Looks up what a scenario names. Faults go to the reader, at the line of the option.
+class Resolver {
+ public:
+  Resolver(const ScenarioText& text, const YAML::Node& root, const std::string& file_name,
+           const FileReader& read_file, ConfigReader& reader)
+      : text_(text),
+        root_(root),
+        folder_(std::filesystem::path(file_name).parent_path()),
+        read_file_(read_file),
+        reader_(reader) {}
+
+  Scenario Resolve() {
+    scenario_.name = text_.name;
+    scenario_.about = text_.about;
+    scenario_.model = text_.model;
+    scenario_.warm_up = text_.warm_up;
+    scenario_.duration = text_.duration;
+    scenario_.drain = text_.drain;
+    scenario_.state_lag = text_.state_lag;
+    scenario_.seeds = text_.seeds;
+    if (!text_.rates.empty()) scenario_.rates = text_.rates;
+    scenario_.scheduler.slo = text_.slo;
+    scenario_.scheduler.queue_timeout = text_.queue_timeout;
+    scenario_.scheduler.max_queue_length = text_.queue_length;
+    for (std::size_t i = 0; i < text_.workload.size(); ++i) AddClass(i);
+    for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
+    for (std::size_t i = 0; i < text_.disturbances.size(); ++i) AddDisturbance(i);
+    AddContenders();
+    return std::move(scenario_);
+  }
+
+ private:
+  LocatedNode Item(const char* list, std::size_t index) const {
+    const YAML::Node item = root_[list][index];
+    return {item, item.Mark()};
+  }
+  void Fault(const char* list, std::size_t index, const char* option, std::string sentence) {
+    reader_.Fault(MarkOf(Item(list, index), option), std::move(sentence));
+  }
+  std::string PathOf(const std::string& path) const {
+    return (folder_ / path).lexically_normal().string();
+  }
+
+  void AddClass(std::size_t index);
+  bool SetArrivals(std::size_t index, WorkloadClass& spec);
+  bool SetLengths(std::size_t index, WorkloadClass& spec);
+  void AddDeployment(std::size_t index);
+  std::shared_ptr<const GpuProfile> ProfileOf(std::size_t index, const EngineConfig& engine,
+                                              double price);
+  std::optional<Slo> ProfileSlo() const;
+  void AddDisturbance(std::size_t index);
+  void AddContenders();
+
+  const ScenarioText& text_;
+  const YAML::Node& root_;
+  std::filesystem::path folder_;
+  const FileReader& read_file_;
+  ConfigReader& reader_;
+  Scenario scenario_;
+  std::map<std::string, std::shared_ptr<const Trace>> traces_;
+};
+
+void Resolver::AddClass(std::size_t index) {
+  const ClassText& text = text_.workload[index];
+  WorkloadClass spec;
+  spec.name = text.name;
+  spec.slo = text.slo ? text.slo : text_.slo;
+  spec.rate_changes = text.rate_changes;
+  if (!SetArrivals(index, spec) || !SetLengths(index, spec)) return;
+  Workload alone;
+  alone.classes.push_back(spec);
+  if (auto checked = CheckWorkload(alone); !checked) {
+    reader_.Fault(Item("workload", index).mark, checked.error().message);
+    return;
+  }
+  scenario_.workload.classes.push_back(std::move(spec));
+}
+
+bool Resolver::SetArrivals(std::size_t index, WorkloadClass& spec) {
+  const ClassText& text = text_.workload[index];
+  if (text.arrivals == ClassText::Arrivals::kTrace) {
+    if (text.trace.empty()) {
+      Fault("workload", index, "arrivals",
+            "class \"" + text.name + "\" arrives as in a trace, but names none; add `trace: …`");
+      return false;
+    }
+    auto& trace = traces_[text.trace];
+    if (!trace) {
+      const auto parsed = read_file_(PathOf(text.trace)).and_then([&](const std::string& content) {
+        return ParseTrace(content, text.trace);
+      });
+      if (!parsed) {
+        Fault("workload", index, "trace", parsed.error().message);
+        return false;
+      }
+      trace = std::make_shared<const Trace>(*parsed);
+    }
+    spec.arrivals = ReplayArrivals{trace, text.speed};
+    return true;
+  }
+  double rate = text.rate.value_or(0);
+  if (text.share && !text.rate) {
+    if (!text_.rate) {
+      Fault("workload", index, "share",
+            "class \"" + text.name +
+                "\" has a share of a rate that is not given; add `rate: …` to the scenario");
+      return false;
+    }
+    double shares = 0;
+    for (const ClassText& other : text_.workload) shares += other.share.value_or(0);
+    rate = *text_.rate * *text.share / shares;
+  } else if (!text.rate || text.share) {
+    Fault("workload", index, "name",
+          "class \"" + text.name + "\" needs a rate or a share, and not both; add `rate: 1`");
+    return false;
+  }
+  if (text.arrivals == ClassText::Arrivals::kGamma) {
+    spec.arrivals = GammaArrivals{rate, text.cv};
+  } else {
+    spec.arrivals = PoissonArrivals{rate};
+  }
+  return true;
+}
+
+bool Resolver::SetLengths(std::size_t index, WorkloadClass& spec) {
+  const ClassText& text = text_.workload[index];
+  if (text.lengths.empty()) {
+    if (!text.prompt || !text.output) {
+      Fault("workload", index, "name",
+            "class \"" + text.name +
+                "\" has no lengths; add `lengths: sharegpt`, or both `prompt` and `output`");
+      return false;
+    }
+    spec.lengths = DistributedLengths{*text.prompt, *text.output};
+  } else if (text.prompt || text.output) {
+    Fault("workload", index, "lengths",
+          "class \"" + text.name +
+              "\" has lengths twice; remove either `lengths` or `prompt` and "
+              "`output`");
+    return false;
+  } else if (text.lengths == "sharegpt") {
+    spec.lengths = EmpiricalLengths{ShareGptLengths()};
+  } else if (text.lengths == "trace") {
+    spec.lengths = TraceLengths{};
+  } else {
+    const auto parsed = read_file_(PathOf(text.lengths)).and_then([&](const std::string& content) {
+      return ParseLengthCsv(content, text.lengths);
+    });
+    if (!parsed) {
+      Fault("workload", index, "lengths", parsed.error().message);
+      return false;
+    }
+    spec.lengths = EmpiricalLengths{std::make_shared<const std::vector<RequestLength>>(*parsed)};
+  }
+  return true;
+}
+
+void Resolver::AddDeployment(std::size_t index) {
+  const FleetText& text = text_.fleet[index];
+  const auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json");
+  auto engine = catalog.and_then([&](const GpuCatalog& gpus) {
+    return gpus.Engine(text.gpu, text_.model, text_.max_model_len);
+  });
+  if (!engine) {
+    Fault("fleet", index, "gpu", engine.error().message);
+    return;
+  }
+  engine->step = engine->step.SlowedBy(text.slowdown);
+  SimDeployment deployment{.name = text.name,
+                           .engine = *engine,
+                           .endpoints = text.endpoints,
+                           .price_per_hour = text.price_per_hour.value_or(
+                               catalog->gpus().find(text.gpu)->second.usd_per_hour.value),
+                           .max_in_flight = text.max_in_flight};
+  deployment.profile = ProfileOf(index, *engine, deployment.price_per_hour);
+  scenario_.fleet.push_back(std::move(deployment));
+}
+
+std::shared_ptr<const GpuProfile> Resolver::ProfileOf(std::size_t index, const EngineConfig& engine,
+                                                      double price) {
+  const FleetText& text = text_.fleet[index];
+  if (text.profile == "none" || reader_.faults() > 0) return nullptr;
+  Result<GpuProfile> profile;
+  if (text.profile == "measured") {
+    const auto slo = ProfileSlo();
+    if (!slo) {
+      Fault("fleet", index, "profile",
+            "profiles are measured for an SLO, and the classes' differ or are missing; add "
+            "`slo: …` to the scenario");
+      return nullptr;
+    }
+    profile = MeasureProfile(engine, {}, {.deployment = text.name, .cost = price, .slo = *slo})
+                  .map([](const GeneratedProfile& generated) { return generated.profile; });
+  } else {
+    profile = read_file_(PathOf(text.profile))
+                  .and_then([&](const std::string& content) {
+                    return ParseGpuProfile(content, text.profile);
+                  })
+                  .map([](const ParsedProfile& parsed) { return parsed.profile; });
+  }
+  if (!profile) {
+    Fault("fleet", index, "profile", profile.error().message);
+    return nullptr;
+  }
+  return std::make_shared<const GpuProfile>(WithProfileError(*profile, text.profile_error));
+}
+
+std::optional<Slo> Resolver::ProfileSlo() const {
+  if (text_.slo) return text_.slo;
+  for (const WorkloadClass& spec : scenario_.workload.classes) {
+    if (spec.slo != scenario_.workload.classes.front().slo) return std::nullopt;
+  }
+  return scenario_.workload.classes.empty() ? std::nullopt : scenario_.workload.classes.front().slo;
+}
+
+void Resolver::AddDisturbance(std::size_t index) {
+  const DisturbanceText& text = text_.disturbances[index];
+  for (std::size_t d = 0; d < text_.fleet.size(); ++d) {
+    if (text_.fleet[d].name != text.deployment) continue;
+    if (text.endpoint >= text_.fleet[d].endpoints) {
+      Fault("disturbances", index, "endpoint",
+            "deployment \"" + text.deployment + "\" has endpoints 0 to " +
+                std::to_string(text_.fleet[d].endpoints - 1) + "; write one of them");
+      return;
+    }
+    scenario_.disturbances.push_back({text.at, text.kind, d, text.endpoint, text.factor});
+    return;
+  }
+  std::vector<std::string_view> names;
+  for (const FleetText& deployment : text_.fleet) names.push_back(deployment.name);
+  Fault("disturbances", index, "deployment",
+        "the deployment " + Quote(text.deployment) + " " + NotOneOf(text.deployment, names));
+}
+
+void Resolver::AddContenders() {
+  std::vector<Contender> variants;
+  for (std::size_t i = 0; i < text_.variants.size(); ++i) {
+    const VariantText& text = text_.variants[i];
+    const PolicyInfo* policy = FindPolicy(text.policy);
+    if (policy == nullptr) {
+      std::vector<std::string_view> names;
+      for (const PolicyInfo& info : Policies()) names.push_back(info.name);
+      Fault("variants", i, "policy",
+            "the policy " + Quote(text.policy) + " " + NotOneOf(text.policy, names));
+      continue;
+    }
+    using Length = VariantText::Length;
+    Contender variant{.name = text.name, .policy = policy, .quantile = text.quantile};
+    if (text.length == Length::kQuantile) variant.length = LengthOptions::Summary::kQuantile;
+    if (text.length == Length::kSample || text.length == Length::kRedrawn) {
+      variant.length = LengthOptions::Summary::kSample;
+    }
+    variant.exact_lengths = text.length == Length::kExact;
+    variant.redraw_lengths = text.length == Length::kRedrawn;
+    variant.per_request_slo = text.per_request_slo;
+    variant.deadline_wakeups = text.deadline_wakeups;
+    variants.push_back(variant);
+  }
+  std::vector<std::string> policies = text_.policies;
+  if (policies.empty() && variants.empty()) policies = {"slo", "least-request"};
+  for (const std::string& name : policies) {
+    auto contender = FindContender(name, scenario_);
+    if (contender) {
+      scenario_.contenders.push_back(*contender);
+    } else {
+      reader_.Fault(root_["policies"].Mark(), contender.error().message);
+    }
+  }
+  for (Contender& variant : variants) scenario_.contenders.push_back(std::move(variant));
+}
+
+}  // namespace
+
+Result<Scenario> LoadScenario(std::string_view text, const std::string& file_name,
+                              const FileReader& read_file) {
+  ConfigReader reader(file_name, "the scenario");
+  ScenarioText written;
+  Scenario scenario;
+  const auto root = ParseYaml(text, reader);
+  if (root) ScenarioSchema().Read(written, {*root, root->Mark()}, reader);
+  if (reader.faults() == 0) {
+    scenario = Resolver(written, *root, file_name, read_file, reader).Resolve();
+  }
+  if (reader.faults() > 0) return Fail(reader.FaultText());
+  return scenario;
+}
+
+Result<Contender> FindContender(std::string_view name, const Scenario& scenario) {
+  Contender contender;
+  contender.name = name;
+  for (const Contender& variant : scenario.contenders) {
+    if (variant.name == name) return variant;
+  }
+  if (const PolicyInfo* policy = FindPolicy(name)) {
+    contender.policy = policy;
+    return contender;
+  }
+  if (name == "best-split") {
+    contender.kind = Contender::Kind::kBestSplit;
+    return contender;
+  }
+  if (name == "type-split") {
+    contender.kind = Contender::Kind::kTypeSplit;
+    return contender;
+  }
+  if (name == "clairvoyant") {
+    contender.kind = Contender::Kind::kClairvoyant;
+    return contender;
+  }
+  if (name.starts_with(kOnlyPrefix)) {
+    for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
+      if (scenario.fleet[d].name != name.substr(kOnlyPrefix.size())) continue;
+      contender.kind = Contender::Kind::kOnly;
+      contender.deployment = d;
+      return contender;
+    }
+  }
+  const std::vector<std::string> names = ContenderNames(scenario);
+  return Fail("the policy " + Quote(name) + " " +
+              NotOneOf(name, std::vector<std::string_view>(names.begin(), names.end())));
+}
+
+SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
+                      std::uint64_t seed) {
+  SimulationSpec spec;
+  spec.fleet = scenario.fleet;
+  spec.workload = &scenario.workload;
+  spec.scheduler = scenario.scheduler;
+  spec.scheduler.policy = contender.policy;
+  spec.scheduler.length.summary = contender.length;
+  spec.scheduler.length.quantile = contender.quantile;
+  spec.scheduler.redraw_lengths = contender.redraw_lengths;
+  spec.rate_scale = rate;
+  spec.seed = seed;
+  spec.warm_up = scenario.warm_up;
+  spec.duration = scenario.duration;
+  spec.drain = scenario.drain;
+  spec.disturbances = scenario.disturbances;
+  spec.state_lag = scenario.state_lag;
+  spec.exact_lengths = contender.exact_lengths;
+  spec.per_request_slo = contender.per_request_slo;
+  spec.deadline_wakeups = contender.deadline_wakeups;
+  spec.clairvoyant = contender.kind == Contender::Kind::kClairvoyant;
+  if (contender.kind == Contender::Kind::kOnly) spec.only_deployment = contender.deployment;
+  if (spec.scheduler.policy == nullptr) spec.scheduler.policy = FindPolicy("least-request");
+  return spec;
+}
+
+}  // namespace headrace

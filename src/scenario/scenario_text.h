@@ -1,0 +1,82 @@
+// A scenario as it is written, before anything that it names has been looked up.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/option_group.h"
+#include "scenario/scenario.h"
+
+namespace headrace {
+
+struct ClassText {
+  enum class Arrivals { kPoisson, kGamma, kTrace };
+  std::string name;
+  Arrivals arrivals = Arrivals::kPoisson;
+  std::optional<double> rate;
+  std::optional<double> share;
+  double cv = 1;
+  std::string trace;
+  double speed = 1;
+  std::string lengths;
+  std::optional<TokenDistribution> prompt;
+  std::optional<TokenDistribution> output;
+  std::optional<Slo> slo;
+  std::vector<RateChange> rate_changes;
+};
+
+struct FleetText {
+  std::string name;
+  std::string gpu;
+  int endpoints = 1;
+  std::optional<double> price_per_hour;
+  double slowdown = 1;
+  std::string profile = "measured";
+  double profile_error = 1;
+  int max_in_flight = 512;
+};
+
+struct VariantText {
+  enum class Length { kMean, kQuantile, kSample, kRedrawn, kExact };
+  std::string name;
+  std::string policy;
+  Length length = Length::kMean;
+  double quantile = 0.9;
+  bool per_request_slo = true;
+  bool deadline_wakeups = true;
+};
+
+struct DisturbanceText {
+  Seconds at = 0;
+  Disturbance::Kind kind = Disturbance::Kind::kSpeed;
+  std::string deployment;
+  int endpoint = 0;
+  double factor = 1;
+};
+
+struct ScenarioText {
+  std::string name;
+  std::string about;
+  std::string model;
+  int max_model_len = 0;
+  std::optional<Slo> slo;
+  std::optional<double> rate;
+  Seconds warm_up = 60;
+  Seconds duration = 600;
+  Seconds drain = 300;
+  Seconds queue_timeout = 300;
+  std::size_t queue_length = 10'000;
+  Seconds state_lag = 0;
+  std::vector<double> rates;
+  int seeds = 5;
+  std::vector<std::string> policies;
+  std::vector<FleetText> fleet;
+  std::vector<ClassText> workload;
+  std::vector<VariantText> variants;
+  std::vector<DisturbanceText> disturbances;
+};
+
+OptionGroup<ScenarioText> ScenarioSchema();
+
+}  // namespace headrace

@@ -1,0 +1,52 @@
+// Runs a scenario: every contender at every rate with every seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "scenario/bounds.h"
+#include "scenario/scenario.h"
+#include "sim/simulation.h"
+
+namespace headrace {
+
+struct Run {
+  std::size_t contender = 0;  // Places in the scenario's lists.
+  std::size_t rate = 0;
+  std::uint64_t seed = 1;
+  SimulationResult result;
+};
+
+struct Study {
+  const Scenario* scenario = nullptr;
+  std::vector<Run> runs;            // By contender, rate and seed, in this order.
+  std::vector<FluidBound> bounds;   // By rate.
+  std::vector<std::string> splits;  // By contender and rate: which split was the best; else empty.
+
+  const Run& At(std::size_t contender, std::size_t rate, std::size_t seed) const {
+    const std::size_t rates = scenario->rates.size();
+    return runs[(contender * rates + rate) * static_cast<std::size_t>(scenario->seeds) + seed];
+  }
+  const std::string& SplitOf(std::size_t contender, std::size_t rate) const {
+    return splits[contender * scenario->rates.size() + rate];
+  }
+};
+
+// Called from several threads at once with the number of jobs that are done, and of all.
+using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
+
+// Uses `threads` threads; the result does not depend on how many. Seeds are 1, 2, 3, …
+// `scenario` must outlive the study.
+Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress);
+
+// A split of the fleet by class: endpoints[class][deployment].
+using Split = std::vector<std::vector<int>>;
+
+// Every way to give each endpoint to one class, such that each class has at least one; endpoints of
+// a deployment are alike. With `whole_types` a deployment goes to one class as a whole.
+std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoints,
+                             bool whole_types);
+
+}  // namespace headrace

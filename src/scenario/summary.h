@@ -1,0 +1,42 @@
+// A study in numbers: summary.json, requests.csv and the table on the terminal.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "scenario/study.h"
+
+namespace headrace {
+
+// A mean over seeds with its 95 % confidence interval (percentile bootstrap over seeds, with fixed
+// draws). With one seed the interval is the value itself.
+struct Estimate {
+  double mean = 0;
+  double low = 0;
+  double high = 0;
+};
+Estimate EstimateMean(const std::vector<double>& values);
+
+// Over the seeds of one contender at one rate.
+Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rate,
+                      const std::function<double(const SimulationResult&)>& figure);
+Estimate AttainmentOf(const Study& study, std::size_t contender, std::size_t rate);
+// P99 seconds per token (prompt and answer) of completed requests.
+Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate);
+
+// A JSON array, an object per contender, rate and seed, each on a line:
+//   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
+//    "cost": …, "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …,
+//    "sent": {"chat": …}}}, "bound_attainment": …}
+std::string FormatSummary(const Study& study);
+
+// Attainment by contender and rate, as a text table; below it the bounds.
+std::string FormatTable(const Study& study);
+
+// `policy,rate,seed,` and then the record.
+std::string RequestsCsvHeader();
+std::string FormatRequestCsv(const Scenario& scenario, const Contender& contender, double rate,
+                             std::uint64_t seed, const RequestRecord& record);
+
+}  // namespace headrace

@@ -43,7 +43,7 @@ class Soak : public testing::Test {
     t_.folder.Write("l20.json", ProfileText("l20", 1, 12));
     // The L4 has no profile: what the others have no room for may go there.
     t_.config.models[0].deployments.back().max_in_flight = 4;
-    t_.config.models[0].queue.max_length = 60;
+    t_.config.models[0].queue.max_length = 75;
     t_.Start();
     admin_ = std::move(*AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry));
   }

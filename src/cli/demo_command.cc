@@ -31,7 +31,8 @@ constexpr Tokens kContext = 8192;
 constexpr Seconds kTpatGoal = 0.05;
 // The workload's own 7 + 4 req/s is more than this fleet can carry; at 4/7 of it, it can.
 constexpr double kRateScale = 4.0 / 7;
-// How long requests in flight may go on after the last arrival.
+// How long requests in flight may go on after the last arrival; the longest answers take minutes and
+// count as misses then.
 constexpr Seconds kDrain = 60;
 
 struct GpuCount {
@@ -92,18 +93,20 @@ class Demo {
     std::printf("%s\n", header_.c_str());
     load.Start();
     for (bool draining = false; !load.Done();) {
-      if (termination.Wait(1.0) || (draining && load.Snapshot().elapsed > drain_until_)) {
-        if (draining) break;
+      const bool told = termination.Wait(1.0);
+      const LoadSnapshot now = load.Snapshot();
+      if (!draining && (told || now.elapsed >= end_)) {
         draining = true;
+        end_ = now.elapsed + kDrain;
         load.EndArrivals();
-        drain_until_ = load.Snapshot().elapsed + kDrain;
-        if (!Live()) std::printf("Draining.\n");
+        if (!Live()) std::printf("No more arrivals; what is in flight may finish.\n");
+      } else if (draining && (told || now.elapsed >= end_)) {
+        break;
       }
-      Show(load.Snapshot(), draining);
+      Show(now, draining);
     }
-    const LoadSnapshot final = load.Snapshot();
     load.Stop();
-    Report(final);
+    Report(load.Snapshot());
     return {};
   }
 
@@ -153,6 +156,8 @@ class Demo {
     options.seed = arguments_.seed;
     options.rate_scale = arguments_.rate_scale;
     options.duration = arguments_.duration > 0 ? arguments_.duration : kNever;
+    end_ = options.duration;
+    options.timeout = kNever;
     return options;
   }
 
@@ -221,7 +226,7 @@ class Demo {
   std::vector<std::unique_ptr<EmulatedEngine>> engines_;
   std::string header_;
   Seconds next_line_ = 10;
-  Seconds drain_until_ = 0;
+  Seconds end_ = kNever;  // Of arrivals, then of the drain.
 };
 
 }  // namespace

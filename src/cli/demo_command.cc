@@ -194,7 +194,8 @@ class Demo {
     for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
     std::printf("%4.0f s: %llu offered, %llu ended, %llu met the SLO\n", snapshot.elapsed,
                 static_cast<unsigned long long>(all.offered),
-                static_cast<unsigned long long>(all.completed + all.rejected + all.timed_out),
+                static_cast<unsigned long long>(all.completed + all.rejected + all.timed_out +
+                                                all.failed),
                 static_cast<unsigned long long>(all.attained));
     std::fflush(stdout);
   }

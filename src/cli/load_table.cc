@@ -23,7 +23,8 @@ std::string Latency(const Histogram& histogram, double scale, int digits) {
 
 std::string Row(const std::string& name, const LoadCounts& counts, bool deployment) {
   const ClassReport& report = counts.report;
-  const std::uint64_t ended = report.completed + report.rejected + report.timed_out;
+  const std::uint64_t ended =
+      report.completed + report.rejected + report.timed_out + report.failed;
   const std::string met =
       ended == 0 ? "-"
                  : Format("%.1f %%", 100 * static_cast<double>(report.attained) /

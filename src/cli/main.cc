@@ -3,6 +3,7 @@
 #include "cli/config_command.h"
 #include "cli/demo_command.h"
 #include "cli/engine_command.h"
+#include "cli/load_command.h"
 #include "cli/profile_command.h"
 #include "cli/serve_command.h"
 #include "cli/simulate_command.h"
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   headrace::AddDemoCommand(app);
   headrace::AddServeCommand(app);
   headrace::AddEngineCommand(app);
+  headrace::AddLoadCommand(app);
   headrace::AddProfileCommand(app);
   headrace::AddSimulateCommand(app);
   headrace::AddConfigCommand(app);

@@ -1,9 +1,9 @@
 #include "load/load_generator.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
-#include <cstdio>
-#include <functional>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -13,6 +13,17 @@
 #include "openai/response.h"
 
 namespace headrace {
+namespace {
+
+bool IsRefusal(int status) { return status == 429 || status == 503; }
+
+// kClosed: the run was over before the answer was.
+bool IsTimeout(CallError error) {
+  return error == CallError::kConnectTimeout || error == CallError::kHeadTimeout ||
+         error == CallError::kBodyTimeout || error == CallError::kClosed;
+}
+
+}  // namespace
 
 struct LoadGenerator::State : std::enable_shared_from_this<State> {
   State(IoThread& io_thread, const LoadOptions& load_options,
@@ -58,7 +69,7 @@ Task<void> LoadGenerator::State::Arrivals() {
   const auto self = shared_from_this();
   std::uint64_t number = 0;
   while (!end_arrivals && number < options.max_requests && stream.NextAt() < options.duration) {
-    const WorkloadRequest request = *stream.Next();
+    const WorkloadRequest request = stream.Next().value_or(WorkloadRequest{});
     // In pieces short enough to notice an early end.
     while (!end_arrivals && MonotonicNow() < started + request.at) {
       co_await thread.SleepUntil(std::min(started + request.at, MonotonicNow() + 0.1));
@@ -103,7 +114,8 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
              value == std::string::npos ? "" : std::string_view(header).substr(value));
   }
   const std::string body =
-      ChatRequestJson(options.model, request.prompt_tokens, number, options.stream);
+      ChatRequestJson(options.model, request.prompt_tokens, number, options.stream,
+                      options.limit_length ? request.output_tokens : 0);
   const std::string_view pieces[] = {body};
   const Seconds deadline = due + options.timeout;
 
@@ -137,16 +149,19 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
       result.latency.prompt_tokens = usage->prompt_tokens;
       result.latency.output_tokens = usage->completion_tokens;
     }
-    if (error == CallError::kNone && call.status() != 200) {
+    if (call.status() != 200) {
       failure = "status " + std::to_string(call.status());
-    } else if (error == CallError::kNone &&
-               (meter.error_in_stream() || (events && !meter.done()))) {
+    } else if (meter.error_in_stream() || (events && !meter.done())) {
       failure = "error in the stream";
     }
-    result.completed = error == CallError::kNone && failure.empty();
   }
   if (error != CallError::kNone) failure = Describe(error);
-  result.attained = result.completed && (!spec.slo || Attained(*spec.slo, result.latency));
+  result.outcome = failure.empty()            ? LoadOutcome::kCompleted
+                   : IsRefusal(result.status) ? LoadOutcome::kRefused
+                   : IsTimeout(error)         ? LoadOutcome::kTimedOut
+                                              : LoadOutcome::kFailed;
+  result.attained = result.outcome == LoadOutcome::kCompleted &&
+                    (!spec.slo || Attained(*spec.slo, result.latency));
   calls.erase(&call);
   Finished(result, failure);
 }
@@ -154,7 +169,6 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
 void LoadGenerator::State::Answered(const HttpCall& call, const WorkloadRequest& request,
                                     LoadResult& result) {
   result.status = call.status();
-  result.refused = result.status == 429 || result.status == 503;
   result.deployment = call.Header("target-deployment");
   if (result.deployment.empty()) result.deployment = call.Header("target-pod");
   const std::lock_guard lock(mutex);
@@ -169,17 +183,24 @@ void LoadGenerator::State::Answered(const HttpCall& call, const WorkloadRequest&
 
 void LoadGenerator::State::Finished(LoadResult& result, const std::string& failure) {
   const auto count = [&](ClassReport& report) {
-    if (result.completed) {
-      ++report.completed;
-      report.attained += result.attained;
-      report.ttft.Add(result.latency.ttft);
-      report.e2e.Add(result.latency.e2e);
-      report.tpat.Add(result.latency.Tpat());
-      if (result.latency.output_tokens > 1) report.tpot.Add(result.latency.Tpot());
-    } else if (result.refused) {
-      ++report.rejected;
-    } else {
-      ++report.timed_out;
+    switch (result.outcome) {
+      case LoadOutcome::kCompleted:
+        ++report.completed;
+        report.attained += result.attained;
+        report.ttft.Add(result.latency.ttft);
+        report.e2e.Add(result.latency.e2e);
+        report.tpat.Add(result.latency.Tpat());
+        if (result.latency.output_tokens > 1) report.tpot.Add(result.latency.Tpot());
+        break;
+      case LoadOutcome::kRefused:
+        ++report.rejected;
+        break;
+      case LoadOutcome::kTimedOut:
+        ++report.timed_out;
+        break;
+      case LoadOutcome::kFailed:
+        ++report.failed;
+        break;
     }
   };
   {
@@ -192,7 +213,7 @@ void LoadGenerator::State::Finished(LoadResult& result, const std::string& failu
       --there.in_flight;
       count(there.report);
     }
-    if (!failure.empty() && !result.refused) ++snapshot.failures[failure];
+    if (!failure.empty() && result.outcome != LoadOutcome::kRefused) ++snapshot.failures[failure];
     --snapshot.open;
     changed.notify_all();
   }

@@ -30,8 +30,16 @@ struct LoadOptions {
   bool stream = true;
   bool send_slo = false;             // The class's goals as x-slo-*-ms headers.
   bool state_length = true;          // The true answer length to an emulated engine, by header.
+  bool limit_length = false;         // Or to any engine, as max_tokens with ignore_eos.
   std::string policy;                // As routing-strategy header; none if empty.
   std::vector<std::string> headers;  // More, "Name: value".
+};
+
+enum class LoadOutcome {
+  kCompleted,
+  kRefused,   // 429 or 503.
+  kTimedOut,  // Not whole when its time was over, or when the run was.
+  kFailed,    // Any other status, no connection, broken off, an error in the stream.
 };
 
 // One finished request.
@@ -42,8 +50,7 @@ struct LoadResult {
   Seconds send_lag = 0;    // How much later it was sent: the client's own overload.
   int status = 0;          // 0: no answer.
   RequestLatency latency;  // From when it was due.
-  bool completed = false;
-  bool refused = false;  // 429 or 503.
+  LoadOutcome outcome = LoadOutcome::kFailed;
   bool attained = false;
   std::string deployment;  // Response header target-deployment, else target-pod; may be empty.
 };
@@ -63,7 +70,7 @@ struct LoadSnapshot {
   std::vector<LoadCounts> classes;  // In all, by class.
   // By class and deployment; `report.offered` counts what was sent there.
   std::vector<std::map<std::string, LoadCounts>> deployments;
-  // Failures other than refusals, by what the client saw ("status 502", "connection refused …").
+  // What timed out or failed, by what the client saw ("status 502", "connection refused …").
   std::map<std::string, std::uint64_t> failures;
 };
 

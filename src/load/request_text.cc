@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "openai/error.h"
+
 namespace headrace {
 namespace {
 
@@ -13,17 +15,26 @@ constexpr std::size_t kBytesPerToken = 4;
 
 }  // namespace
 
-std::string ChatRequestJson(const std::string& model, Tokens prompt_tokens, std::uint64_t number,
-                            bool stream) {
-  std::string text = std::to_string(number) + " ";
+std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::uint64_t number,
+                            bool stream, Tokens max_tokens) {
+  constexpr std::string_view kWords = "lake dam sluice weir gate pipe wheel shaft ";
   const auto bytes = static_cast<std::size_t>(std::max(prompt_tokens - kMessageTokens, Tokens{1})) *
                      kBytesPerToken;
-  constexpr std::string_view kWords = "lake dam sluice weir gate pipe wheel shaft ";
-  text.reserve(bytes + kWords.size());
-  while (text.size() < bytes) text += kWords;
-  text.resize(bytes);
-  return R"({"model":")" + model + R"(","messages":[{"role":"user","content":")" + text + R"("}])" +
-         (stream ? R"(,"stream":true,"stream_options":{"include_usage":true}})" : "}");
+  std::string json;
+  json.reserve(bytes + model.size() + kWords.size() + 200);
+  json += R"({"model":)";
+  AppendJsonString(model, json);
+  json += R"(,"messages":[{"role":"user","content":")";
+  const std::size_t end = json.size() + bytes;
+  json += std::to_string(number) + " ";
+  while (json.size() < end) json += kWords;
+  json.resize(end);
+  json += R"("}])";
+  if (max_tokens > 0) {
+    json += R"(,"max_tokens":)" + std::to_string(max_tokens) + R"(,"ignore_eos":true)";
+  }
+  if (stream) json += R"(,"stream":true,"stream_options":{"include_usage":true})";
+  return json + "}";
 }
 
 void AddSloHeaders(const Slo& slo, RequestHead& head) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/units.h"
 #include "net/http_message.h"
@@ -13,9 +14,9 @@ namespace headrace {
 // A chat request with a prompt of `prompt_tokens`, counted as the emulated engine counts (4 bytes a
 // token and 4 tokens for the message); a real tokenizer makes about as many of it. It begins with
 // `number`, so that no two share a prefix that an engine could have cached. A stream is asked for
-// with its usage.
-std::string ChatRequestJson(const std::string& model, Tokens prompt_tokens, std::uint64_t number,
-                            bool stream);
+// with its usage. `max_tokens` > 0 limits the answer and has it go on to there (vLLM's ignore_eos).
+std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::uint64_t number,
+                            bool stream, Tokens max_tokens);
 
 // The latency goals as x-slo-ttft-ms and its like.
 void AddSloHeaders(const Slo& slo, RequestHead& head);

@@ -27,6 +27,9 @@ struct Slo {
 
   // Whether there is a per-request promise at all.
   bool HasLatency() const { return ttft || tpot || tpat || e2e; }
+  bool SameLatencies(const Slo& other) const {
+    return ttft == other.ttft && tpot == other.tpot && tpat == other.tpat && e2e == other.e2e;
+  }
 
   bool operator==(const Slo&) const = default;
 };

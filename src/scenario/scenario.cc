@@ -278,7 +278,7 @@ void Resolver::AddContenders() {
     }
     using Length = VariantText::Length;
     Contender variant{.name = text.name, .policy = policy, .quantile = text.quantile};
-    if (text.length == Length::kQuantile) variant.length = LengthOptions::Summary::kQuantile;
+    if (text.length == Length::kMean) variant.length = LengthOptions::Summary::kMean;
     if (text.length == Length::kSample || text.length == Length::kRedrawn) {
       variant.length = LengthOptions::Summary::kSample;
     }

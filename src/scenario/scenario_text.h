@@ -41,7 +41,7 @@ struct VariantText {
   enum class Length { kMean, kQuantile, kSample, kRedrawn, kExact };
   std::string name;
   std::string policy;
-  Length length = Length::kMean;
+  Length length = Length::kQuantile;
   double quantile = 0.9;
   bool per_request_slo = true;
   bool deadline_wakeups = true;

@@ -1,5 +1,6 @@
 #include "scheduler/assessment.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace headrace {
@@ -47,7 +48,12 @@ Verdict Assess(const RequestDemand& demand, const Deployment& deployment, Deploy
     verdict.target = promise.target;
     verdict.expected = promise.expected->value().at(cell.output, cell.input);
     if (std::isnan(verdict.expected)) return Unknown(FallbackCause::kHole);
-    verdict.candidate.latest_start = demand.arrived + verdict.target - verdict.expected;
+    const Seconds slack = verdict.target - verdict.expected;
+    // The profile was made for this very SLO: a cell with a tput keeps it. `slack` can still be
+    // negative, for a request that is shorter than the middle of its cell; it is in time if it
+    // starts at once.
+    const bool certified = slo.SameLatencies(profile.slo);
+    verdict.candidate.latest_start = demand.arrived + (certified ? std::max(slack, 0.0) : slack);
   }
 
   const std::optional<Load> share = model.Share(profile, cell);

@@ -45,7 +45,9 @@ struct Verdict {
 //   ttft: target = ttft                expected = ttft[cell]
 //   tpat: target = tpat · (in + out)   expected = e2e[cell]
 //   e2e:  target = e2e                 expected = e2e[cell]
-// and the request is in time if it starts by arrived + target − expected.
+// and the request is in time if it starts by arrived + target − expected. Where the SLO is the one
+// that the profile was made for, a cell with a tput above 0 says itself that a start at once is in
+// time.
 Verdict Assess(const RequestDemand& demand, const Deployment& deployment, DeploymentId id,
                const LoadModel& model);
 

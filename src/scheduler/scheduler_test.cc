@@ -210,6 +210,21 @@ TEST(Deadline, TightOwnSloIsRefusedAtOnce) {
   EXPECT_EQ(h.Arrive(128, E2eSlo(2))->policy, "slo");
 }
 
+TEST(Deadline, RequestThatIsShorterThanItsBucketIsNotRefusedForRounding) {
+  Harness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  Slo slo;
+  slo.tpat = 0.05;
+  // The cell's middle, 128 + 128 tokens, may take 12.8 s and takes 11; a request of 90 + 90 tokens
+  // may take 9 s, and nothing in the profile says that it would take 11.
+  h.Profile(FlatProfile("a10", 1, 11, slo));
+  EXPECT_EQ(h.Arrive(90, std::nullopt, 90)->policy, "slo");
+  // A promise of its own is another matter: the profile was not made for it.
+  Slo tighter;
+  tighter.tpat = 0.04;
+  EXPECT_EQ(h.Arrive(90, tighter, 90)->refused, RefusalReason::kSloUnattainable);
+}
+
 TEST(Deadline, QueueTimeoutBoundsEveryWait) {
   SchedulerOptions options;
   options.queue_timeout = 5;

@@ -1,0 +1,32 @@
+// Classes of requests as they are written on the command line.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "workload/workload.h"
+
+namespace headrace {
+
+// Reads a file that a class names; gzip is unpacked.
+using LoadFileReader = std::function<Result<std::string>(const std::string& path)>;
+
+// Reads classes like
+//   chat: rate=7, lengths=sharegpt, tpat=50ms
+//   code: rate=4, cv=2, prompt=4000-4600, output=32-64, ttft=2s, tpot=40ms
+//   azure: trace=azure_llm_2023_code.csv, speed=2
+// A class has a name and
+//   rate=R     requests per second, or share=S of `total_rate` in proportion to the other shares,
+//   cv=C       gaps with that coefficient of variation (gamma; without it Poisson), or
+//   trace=FILE the times of a trace (Azure CSV or Mooncake JSON lines), speed=F times as fast;
+//   lengths=sharegpt, lengths=FILE (CSV prompt_tokens,output_tokens), or prompt=N and output=N,
+//              each a number or LOW-HIGH; a trace has its own;
+//   ttft=, tpot=, tpat=, e2e= what it is promised, e.g. 50ms.
+// The result passes CheckWorkload. Errors name the class and the mend.
+Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<double> total_rate,
+                              const LoadFileReader& read_file);
+
+}  // namespace headrace

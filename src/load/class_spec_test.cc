@@ -1,0 +1,108 @@
+#include "load/class_spec.h"
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+namespace headrace {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+Result<std::string> ReadNamed(const std::string& path) {
+  static const std::map<std::string, std::string> kFiles = {
+      {"pairs.csv", "prompt_tokens,output_tokens\n10,20\n"},
+      {"azure.csv",
+       "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n"
+       "2023-11-16 18:17:05.9799600,110,27\n"},
+      {"broken.csv", "prompt_tokens,output_tokens\n10,many\n"},
+  };
+  const auto found = kFiles.find(path);
+  if (found == kFiles.end()) return Fail(path + " can't be read; check the path");
+  return found->second;
+}
+
+Result<Workload> Parse(const std::vector<std::string>& specs,
+                       std::optional<double> rate = std::nullopt) {
+  return ParseClasses(specs, rate, ReadNamed);
+}
+
+TEST(ParseClasses, ReadsClassesOfEveryKind) {
+  const auto workload = Parse({
+      "chat: rate=7, lengths=sharegpt, tpat=50ms",
+      "code:rate=4,cv=2,prompt=4000-4600,output=32,ttft=2s,tpot=40ms,e2e=1m",
+      "azure: trace=azure.csv, speed=2",
+      "mixed: trace=azure.csv, lengths=pairs.csv",
+  });
+  ASSERT_TRUE(workload) << workload.error().message;
+  const auto& classes = workload->classes;
+  ASSERT_EQ(classes.size(), 4u);
+  EXPECT_EQ(classes[0].name, "chat");
+  EXPECT_EQ(std::get<PoissonArrivals>(classes[0].arrivals).rate, 7);
+  EXPECT_EQ(std::get<EmpiricalLengths>(classes[0].lengths).pairs->size(), 10'000u);
+  ASSERT_TRUE(classes[0].slo);
+  EXPECT_EQ(classes[0].slo->tpat, 0.05);
+  EXPECT_FALSE(classes[0].slo->ttft);
+  EXPECT_EQ(std::get<GammaArrivals>(classes[1].arrivals).cv, 2);
+  const auto& drawn = std::get<DistributedLengths>(classes[1].lengths);
+  EXPECT_EQ(std::get<UniformTokens>(drawn.prompt).high, 4600);
+  EXPECT_EQ(std::get<FixedTokens>(drawn.output).tokens, 32);
+  EXPECT_EQ(classes[1].slo->ttft, 2);
+  EXPECT_EQ(classes[1].slo->tpot, 0.04);
+  EXPECT_EQ(classes[1].slo->e2e, 60);
+  const auto& replay = std::get<ReplayArrivals>(classes[2].arrivals);
+  EXPECT_EQ(replay.speed, 2);
+  EXPECT_EQ(replay.trace->size(), 2u);
+  EXPECT_TRUE(std::holds_alternative<TraceLengths>(classes[2].lengths));
+  EXPECT_FALSE(classes[2].slo);
+  EXPECT_EQ(std::get<EmpiricalLengths>(classes[3].lengths).pairs->front(), (RequestLength{10, 20}));
+}
+
+TEST(ParseClasses, SharesDivideTheRate) {
+  const auto workload = Parse({"a: share=7, prompt=1, output=1", "b: share=4, prompt=1, output=1",
+                               "c: rate=2, prompt=1, output=1"},
+                              5.5);
+  ASSERT_TRUE(workload) << workload.error().message;
+  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[0]), 3.5);
+  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[1]), 2);
+  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[2]), 2);
+}
+
+TEST(ParseClasses, FaultsNameTheClassAndTheMend) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"rate=7", "has no name; write it like"},
+      {": rate=7", "has no name; write it like"},
+      {"c: rate=7", "no lengths; give"},
+      {"c: prompt=1, output=1", "one of rate=, share= and trace="},
+      {"c: rate=7, share=1, prompt=1, output=1", "needs the rate of all classes; give --rate"},
+      {"c: rate=7, trace=azure.csv", "one of rate=, share= and trace="},
+      {"c: rte=7, prompt=1, output=1", "did you mean rate="},
+      {"c: rate=7, xyzzy=1", "write rate, share, cv"},
+      {"c: rate=0, prompt=1, output=1", "rate=0 is not a number above 0"},
+      {"c: rate=fast, prompt=1, output=1", "rate=fast is not a number above 0"},
+      {"c: rate=1, rate=2, prompt=1, output=1", "rate comes twice"},
+      {"c: rate=, prompt=1, output=1", "rate has no value"},
+      {"c: rate=1, prompt=1", "give both"},
+      {"c: rate=1, prompt=9-3, output=1", "prompt=9-3 is not a number of tokens"},
+      {"c: rate=1, prompt=0, output=1", "prompt=0 is not a number of tokens"},
+      {"c: rate=1, prompt=1, output=1, lengths=sharegpt", "remove one"},
+      {"c: rate=1, speed=2, prompt=1, output=1", "speed= goes with trace="},
+      {"c: trace=azure.csv, cv=2", "cv= does not go with trace="},
+      {"c: rate=1, prompt=1, output=1, tpat=50", "tpat=50 has no unit"},
+      {"c: rate=1, lengths=none.csv", "none.csv can't be read"},
+      {"c: rate=1, lengths=broken.csv", "broken.csv:2"},
+      {"c: trace=pairs.csv", "pairs.csv"},
+  };
+  for (const auto& [spec, fault] : cases) {
+    const auto workload = Parse({spec});
+    ASSERT_FALSE(workload) << spec;
+    EXPECT_THAT(workload.error().message, AllOf(HasSubstr("class \""), HasSubstr(fault))) << spec;
+  }
+  EXPECT_THAT(
+      Parse({"a: rate=1, prompt=1, output=1", "a: rate=1, prompt=1, output=1"}).error().message,
+      HasSubstr("two classes"));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -98,6 +98,7 @@ void Resolver::AddClass(std::size_t index) {
   spec.name = text.name;
   spec.slo = text.slo ? text.slo : text_.slo;
   spec.rate_changes = text.rate_changes;
+  spec.cached_prompt = text.cached_prompt;
   if (!SetArrivals(index, spec) || !SetLengths(index, spec)) return;
   Workload alone;
   alone.classes.push_back(spec);

@@ -22,6 +22,7 @@ struct ClassText {
   std::string lengths;
   std::optional<TokenDistribution> prompt;
   std::optional<TokenDistribution> output;
+  double cached_prompt = 0;
   std::optional<Slo> slo;
   std::vector<RateChange> rate_changes;
 };

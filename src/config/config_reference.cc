@@ -53,10 +53,10 @@ void WriteComment(const std::string& prose, const std::string& indent, std::stri
     const std::size_t end = std::min(prose.find(' ', at), prose.size());
     const std::string word = prose.substr(at, end - at);
     if (!line.empty() && indent.size() + line.size() + word.size() + 3 > kCommentColumns) {
-      out += indent + "# " + line + "\n";
+      out.append(indent).append("# ").append(line).append("\n");
       line.clear();
     }
-    line += (line.empty() ? "" : " ") + word;
+    line.append(line.empty() ? "" : " ").append(word);
     at = end + 1;
   }
   if (!line.empty()) out += indent + "# " + line + "\n";

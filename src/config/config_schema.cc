@@ -10,6 +10,7 @@ namespace headrace {
 namespace {
 
 constexpr std::uint64_t kKiB = 1 << 10;
+constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kGiB = 1 << 30;
 constexpr Seconds kMinute = 60;
 constexpr Seconds kHour = 3600;
@@ -37,7 +38,7 @@ OptionGroup<LimitsConfig> LimitsOptions() {
       .Value("body", &LimitsConfig::body, SizeForm(kKiB, 4 * kGiB),
              {.prose = "Largest body of a request; a larger one is answered with 413.",
               .restart = true})
-      .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * 1024 * kKiB),
+      .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * kMiB),
              {.prose = "Largest head (first line and headers) of a request, answered with 431 when "
                        "larger, and of an engine's answer, taken as its failure.",
               .restart = true})
@@ -132,8 +133,9 @@ OptionGroup<LengthConfig> LengthOptions() {
                                    {"sample", Estimate::kSample},
                                    {"quantile", Estimate::kQuantile}}),
              {.prose = "How the lengths of earlier answers to prompts of the same size become one "
-                       "number: their `mean`, a random `sample`, or a `quantile`. Made once for "
-                       "each request and kept.",
+                       "number: a `quantile`, their `mean`, or a random `sample`. Made once for "
+                       "each request and kept. Those in flight are longer than those that arrive, "
+                       "which is why a mean sends an endpoint more than it can carry.",
               .restart = true})
       .Value("quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
              {.prose = "The quantile for `estimate: quantile`; higher is more careful.",

@@ -49,7 +49,7 @@ std::string NotOneOf(std::string_view text, std::span<const std::string_view> na
 
 // One of a few words, each of which stands for a value.
 template <typename V>
-OptionForm<V> ChoiceForm(std::vector<std::pair<std::string_view, V>> choices) {
+OptionForm<V> ChoiceForm(const std::vector<std::pair<std::string_view, V>>& choices) {
   OptionForm<V> form;
   form.type = "choice";
   std::vector<std::string_view> names;

@@ -48,8 +48,8 @@ class OptionGroup {
  public:
   // A single value; the default is what a fresh T holds. An optional member has none.
   template <typename Member, typename V>
-  OptionGroup&& Value(std::string name, Member T::* member, OptionForm<V> form,
-                      OptionNote note) && {
+  OptionGroup&& Value(const std::string& name, Member T::* member, const OptionForm<V>& form,
+                      const OptionNote& note) && {
     OptionDoc doc = DocOf(OptionDoc::Kind::kValue, name, note);
     doc.type = form.type;
     doc.bounds = form.bounds;
@@ -60,7 +60,13 @@ class OptionGroup {
     Entry entry;
     entry.read = [member, form, note, doc](T& value, const LocatedNode& node,
                                            ConfigReader& reader) {
-      if (auto read = ReadScalar(form, note, doc, node, reader)) value.*member = *std::move(read);
+      auto read = ReadScalar(form, note, doc, node, reader);
+      if (!read) return;
+      if constexpr (std::is_same_v<Member, V>) {
+        value.*member = *std::move(read);
+      } else {
+        value.*member = std::move(read);
+      }
     };
     Add(member, std::move(doc), std::move(entry));
     return std::move(*this);
@@ -68,8 +74,8 @@ class OptionGroup {
 
   // A list of values, at least one.
   template <typename V>
-  OptionGroup&& Values(std::string name, std::vector<V> T::* member, OptionForm<V> form,
-                       OptionNote note) && {
+  OptionGroup&& Values(const std::string& name, std::vector<V> T::* member,
+                       const OptionForm<V>& form, const OptionNote& note) && {
     OptionDoc doc = DocOf(OptionDoc::Kind::kValues, name, note);
     doc.type = "list: " + form.type;
     doc.bounds = form.bounds;
@@ -90,7 +96,7 @@ class OptionGroup {
 
   // A group of options, `Member` being G or std::optional<G>; `prose` says what it is about.
   template <typename Member, typename G>
-  OptionGroup&& Group(std::string name, Member T::* member, OptionGroup<G> group,
+  OptionGroup&& Group(const std::string& name, Member T::* member, const OptionGroup<G>& group,
                       std::string prose) && {
     OptionDoc doc = DocOf(OptionDoc::Kind::kGroup, name, {.prose = std::move(prose)});
     doc.children = group.Docs();
@@ -119,8 +125,8 @@ class OptionGroup {
 
   // A list of groups, at least one, told apart by their `key`.
   template <typename G>
-  OptionGroup&& Groups(std::string name, std::vector<G> T::* member, std::string G::* key,
-                       OptionGroup<G> group, OptionNote note) && {
+  OptionGroup&& Groups(const std::string& name, std::vector<G> T::* member, std::string G::* key,
+                       const OptionGroup<G>& group, const OptionNote& note) && {
     OptionDoc doc = DocOf(OptionDoc::Kind::kGroups, name, note);
     doc.children = group.Docs();
     Entry entry;

@@ -77,10 +77,11 @@ std::string WriteDuration(Seconds seconds) {
 }
 
 Result<std::uint64_t> ParseSize(std::string_view text) {
+  const auto not_a_size = Fail("is not a size; write it like 64KiB, 32MiB or 1GiB");
   const std::optional<Quantity> quantity = Split(text);
-  const std::string_view unit = quantity && quantity->unit.empty() ? "B" : quantity->unit;
-  const std::optional<double> factor = quantity ? FactorOf(kSizeUnits, unit) : std::nullopt;
-  if (!factor) return Fail("is not a size; write it like 64KiB, 32MiB or 1GiB");
+  if (!quantity) return not_a_size;
+  const auto factor = FactorOf(kSizeUnits, quantity->unit.empty() ? "B" : quantity->unit);
+  if (!factor) return not_a_size;
   const double bytes = quantity->number * *factor;
   if (bytes != std::floor(bytes)) return Fail("is not a whole number of bytes");
   if (bytes >= 0x1p63) return Fail("is too large a size");

@@ -155,7 +155,11 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
       failure = "error in the stream";
     }
   }
-  if (error != CallError::kNone) failure = Describe(error);
+  if (error == CallError::kClosed) {
+    failure = "unfinished when the run ended";
+  } else if (error != CallError::kNone) {
+    failure = Describe(error);
+  }
   result.outcome = failure.empty()            ? LoadOutcome::kCompleted
                    : IsRefusal(result.status) ? LoadOutcome::kRefused
                    : IsTimeout(error)         ? LoadOutcome::kTimedOut

@@ -38,7 +38,9 @@ struct LengthOptions {
     kQuantile,  // `quantile` of the distribution.
     kSample,    // One draw, weighted by counts: the reference behaviour.
   };
-  Summary summary = Summary::kMean;
+  // An upper quantile by default: the requests in flight at any moment are longer than those that
+  // arrive, since long ones stay longer, so a mean understates what an endpoint carries.
+  Summary summary = Summary::kQuantile;
   double quantile = 0.9;
   Seconds window = 600;  // What is older is forgotten.
   Tokens prior = 0;      // Answer length to assume at a cold start; 0 = none.

@@ -29,7 +29,7 @@ run: build
 # Also what the other targets below stand on: everything configured, tests and benchmarks included.
 .PHONY: everything
 everything:
-	@tools/install-deps build test
+	@tools/install-deps build test clients
 	@mkdir -p build
 	@{ test -e $(release)/build.ninja && $(tests_on) $(release)/CMakeCache.txt; } || \
 	  { $(call configure,release,-DHEADRACE_TESTS=ON -DHEADRACE_BENCHMARKS=ON); }
@@ -43,7 +43,7 @@ lint: everything
 	@tools/lint $(ARGS)
 
 sanitize:
-	@tools/install-deps build test sanitize
+	@tools/install-deps build test clients sanitize
 	@mkdir -p build
 	@for preset in asan tsan; do \
 	  { test -e build/$$preset/build.ninja || $(call configure,$$preset); } && \
@@ -55,6 +55,7 @@ bench: everything
 	@tools/install-deps bench
 	@ninja -C $(release)
 	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
+	@tools/bench-proxy
 
 # Writes the generated pages anew; `make test` fails while one is stale.
 docs: everything

@@ -3,6 +3,7 @@
 #   make run [ARGS="--duration 60s --policy least-request"]   the demo: engines, gateway, workload
 #   make build                                                build/release/headrace
 #   make test                                                 every test
+#   make evaluate                                             docs/evaluation.md, every figure anew
 #   make lint | sanitize | bench | docs
 
 release := build/release
@@ -13,7 +14,7 @@ configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test lint sanitize bench docs
+.PHONY: build run test evaluate lint sanitize bench docs
 .DEFAULT_GOAL := build
 
 build:
@@ -22,6 +23,11 @@ build:
 	@test -e $(release)/build.ninja || \
 	  { $(call configure,release,-DHEADRACE_TESTS=OFF -DHEADRACE_BENCHMARKS=OFF); }
 	@ninja -C $(release) headrace
+
+# Every figure and table of docs/evaluation.md, from scratch: some minutes on two cores.
+evaluate: build
+	@ninja -C $(release) headrace-evaluate
+	@$(release)/headrace-evaluate
 
 run: build
 	@$(release)/headrace demo $(ARGS)

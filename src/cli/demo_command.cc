@@ -31,7 +31,8 @@ constexpr Tokens kContext = 8192;
 constexpr Seconds kTpatGoal = 0.05;
 // The workload's own 7 + 4 req/s is more than this fleet can carry; at 4/7 of it, it can.
 constexpr double kRateScale = 4.0 / 7;
-// How long requests in flight may go on after the last arrival.
+// How long requests in flight may go on after the last arrival; the longest answers take minutes
+// and count as misses then.
 constexpr Seconds kDrain = 60;
 
 struct GpuCount {
@@ -92,18 +93,20 @@ class Demo {
     std::printf("%s\n", header_.c_str());
     load.Start();
     for (bool draining = false; !load.Done();) {
-      if (termination.Wait(1.0) || (draining && load.Snapshot().elapsed > drain_until_)) {
-        if (draining) break;
+      const bool told = termination.Wait(1.0);
+      const LoadSnapshot now = load.Snapshot();
+      if (!draining && (told || now.elapsed >= end_)) {
         draining = true;
+        end_ = now.elapsed + kDrain;
         load.EndArrivals();
-        drain_until_ = load.Snapshot().elapsed + kDrain;
-        if (!Live()) std::printf("Draining.\n");
+        if (!Live()) std::printf("No more arrivals; what is in flight may finish.\n");
+      } else if (draining && (told || now.elapsed >= end_)) {
+        break;
       }
-      Show(load.Snapshot(), draining);
+      Show(now, draining);
     }
-    const LoadSnapshot final = load.Snapshot();
     load.Stop();
-    Report(final);
+    Report(load.Snapshot());
     return {};
   }
 
@@ -153,6 +156,8 @@ class Demo {
     options.seed = arguments_.seed;
     options.rate_scale = arguments_.rate_scale;
     options.duration = arguments_.duration > 0 ? arguments_.duration : kNever;
+    end_ = options.duration;
+    options.timeout = kNever;
     return options;
   }
 
@@ -183,8 +188,7 @@ class Demo {
     if (Live()) {
       std::printf("\x1b[H\x1b[J%s\n%s\n%s%.0f s%s. Ctrl-C drains and prints the report.\n",
                   header_.c_str(), LoadTable(ClassNames(), snapshot).c_str(),
-                  FailureLines(snapshot).c_str(), snapshot.elapsed,
-                  draining ? ", draining" : "");
+                  FailureLines(snapshot).c_str(), snapshot.elapsed, draining ? ", draining" : "");
       std::fflush(stdout);
       return;
     }
@@ -192,11 +196,11 @@ class Demo {
     next_line_ = snapshot.elapsed + 10;
     ClassReport all;
     for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
-    std::printf("%4.0f s: %llu offered, %llu ended, %llu met the SLO\n", snapshot.elapsed,
-                static_cast<unsigned long long>(all.offered),
-                static_cast<unsigned long long>(all.completed + all.rejected + all.timed_out +
-                                                all.failed),
-                static_cast<unsigned long long>(all.attained));
+    std::printf(
+        "%4.0f s: %llu offered, %llu ended, %llu met the SLO\n", snapshot.elapsed,
+        static_cast<unsigned long long>(all.offered),
+        static_cast<unsigned long long>(all.completed + all.rejected + all.timed_out + all.failed),
+        static_cast<unsigned long long>(all.attained));
     std::fflush(stdout);
   }
 
@@ -205,11 +209,12 @@ class Demo {
     for (const LoadCounts& counts : final.classes) all.Merge(counts.report);
     std::printf(
         "\nReport: policy %s, seed %llu, %.0f s, engines' timing modelled (data/gpus.json)\n\n"
-        "%s\n%sSLO met by %.1f %% of the %llu requests offered (refused, failed and unfinished ones "
+        "%s\n%sSLO met by %.1f %% of the %llu requests offered (refused, failed and unfinished "
+        "ones "
         "are misses).\n",
         arguments_.policy.c_str(), static_cast<unsigned long long>(arguments_.seed), final.elapsed,
-        LoadTable(ClassNames(), final).c_str(), FailureLines(final).c_str(),
-        100 * all.Attainment(), static_cast<unsigned long long>(all.offered));
+        LoadTable(ClassNames(), final).c_str(), FailureLines(final).c_str(), 100 * all.Attainment(),
+        static_cast<unsigned long long>(all.offered));
   }
 
   Arguments arguments_;
@@ -221,7 +226,7 @@ class Demo {
   std::vector<std::unique_ptr<EmulatedEngine>> engines_;
   std::string header_;
   Seconds next_line_ = 10;
-  Seconds drain_until_ = 0;
+  Seconds end_ = kNever;  // Of arrivals, then of the drain.
 };
 
 }  // namespace
@@ -235,11 +240,12 @@ void AddDemoCommand(CLI::App& app) {
   command->add_option("--policy", arguments->policy, "Routing policy")
       ->check(CLI::IsMember(policies))
       ->capture_default_str();
-  command->add_option("--duration", arguments->duration,
-                      "Arrivals end after so long, e.g. 60s; without it, at Ctrl-C")
+  command
+      ->add_option("--duration", arguments->duration,
+                   "Arrivals end after so long, e.g. 60s; without it, at Ctrl-C")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}));
-  command->add_option("--rate-scale", arguments->rate_scale,
-                      "Of 7 chats and 4 code requests a second")
+  command
+      ->add_option("--rate-scale", arguments->rate_scale, "Of 7 chats and 4 code requests a second")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Of arrivals and lengths")->capture_default_str();

@@ -117,7 +117,8 @@ class ProgressLine {
     next_ = snapshot.elapsed + 10;
     ClassReport all;
     for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
-    const std::uint64_t ended = all.completed + all.rejected + all.timed_out + all.failed;
+    const std::uint64_t failed = all.failed + all.timed_out;
+    const std::uint64_t ended = all.completed + all.rejected + failed;
     const double met =
         ended == 0 ? 0 : 100 * static_cast<double>(all.attained) / static_cast<double>(ended);
     std::fprintf(stderr,
@@ -127,8 +128,7 @@ class ProgressLine {
                  static_cast<unsigned long long>(snapshot.offered),
                  static_cast<unsigned long long>(snapshot.open),
                  static_cast<unsigned long long>(all.rejected),
-                 static_cast<unsigned long long>(all.failed + all.timed_out), met,
-                 live ? "" : "\n");
+                 static_cast<unsigned long long>(failed), met, live ? "" : "\n");
     shown_ = live;
   }
   void End() const {

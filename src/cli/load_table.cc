@@ -23,12 +23,11 @@ std::string Latency(const Histogram& histogram, double scale, int digits) {
 
 std::string Row(const std::string& name, const LoadCounts& counts, bool deployment) {
   const ClassReport& report = counts.report;
-  const std::uint64_t ended =
-      report.completed + report.rejected + report.timed_out + report.failed;
-  const std::string met =
-      ended == 0 ? "-"
-                 : Format("%.1f %%", 100 * static_cast<double>(report.attained) /
-                                         static_cast<double>(ended));
+  const std::uint64_t ended = report.completed + report.rejected + report.timed_out + report.failed;
+  const std::string met = ended == 0
+                              ? "-"
+                              : Format("%.1f %%", 100 * static_cast<double>(report.attained) /
+                                                      static_cast<double>(ended));
   const std::string queued =
       deployment ? "" : Format("%llu", static_cast<unsigned long long>(counts.waiting));
   const std::string refused =
@@ -62,7 +61,8 @@ std::string LoadTable(const std::vector<std::string>& class_names, const LoadSna
 std::string FailureLines(const LoadSnapshot& snapshot) {
   std::string lines;
   for (const auto& [what, count] : snapshot.failures) {
-    lines += Format("%llu failed: ", static_cast<unsigned long long>(count)) + what + "\n";
+    lines +=
+        Format("%llu without an answer: ", static_cast<unsigned long long>(count)) + what + "\n";
   }
   return lines;
 }

@@ -16,6 +16,7 @@
 #include "cli/files.h"
 #include "profile/gpu_profile.h"
 #include "profile/text.h"
+#include "scenario/report.h"
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 #include "scenario/summary.h"
@@ -180,6 +181,10 @@ void Compare(const Arguments& arguments) {
   std::error_code error;
   std::filesystem::create_directories(arguments.out, error);
   OrStop(WriteFile(arguments.out + "/summary.json", FormatSummary(study)));
+  OrStop(WriteFile(arguments.out + "/report.html", RenderReport(study)));
+  for (const Figure& figure : RenderFigures(study)) {
+    OrStop(WriteFile(arguments.out + "/" + figure.file, figure.svg));
+  }
   // What the scheduler believed, measured or given.
   for (const SimDeployment& deployment : scenario.fleet) {
     if (!deployment.profile) continue;

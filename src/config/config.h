@@ -69,7 +69,7 @@ struct QueueConfig {
 // How long an answer is expected to be.
 struct LengthConfig {
   enum class Estimate { kMean, kSample, kQuantile };
-  Estimate estimate = Estimate::kMean;
+  Estimate estimate = Estimate::kQuantile;
   double quantile = 0.9;  // 0 … 1, with Estimate::kQuantile.
   Seconds window = 600;   // Of finished requests to learn from.
   Tokens prior = 0;       // At a cold start; 0 = none.

@@ -133,8 +133,9 @@ OptionGroup<LengthConfig> LengthOptions() {
                                    {"sample", Estimate::kSample},
                                    {"quantile", Estimate::kQuantile}}),
              {.prose = "How the lengths of earlier answers to prompts of the same size become one "
-                       "number: their `mean`, a random `sample`, or a `quantile`. Made once for "
-                       "each request and kept.",
+                       "number: a `quantile`, their `mean`, or a random `sample`. Made once for "
+                       "each request and kept. Those in flight are longer than those that arrive, "
+                       "which is why a mean sends an endpoint more than it can carry.",
               .restart = true})
       .Value("quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
              {.prose = "The quantile for `estimate: quantile`; higher is more careful.",

@@ -31,8 +31,9 @@ EngineModel::EngineModel(const EngineConfig& config)
   assert(CheckEngineConfig(config));
 }
 
-EngineModel::Handle EngineModel::Add(std::uint64_t tag, Tokens prompt, Tokens output) {
-  assert(Fits(prompt, output));
+EngineModel::Handle EngineModel::Add(std::uint64_t tag, Tokens prompt, Tokens output,
+                                     Tokens cached) {
+  assert(Fits(prompt, output) && cached >= 0 && cached < prompt);
   SlotId id;
   if (free_slots_.empty()) {
     id = static_cast<SlotId>(slots_.size());
@@ -46,6 +47,7 @@ EngineModel::Handle EngineModel::Add(std::uint64_t tag, Tokens prompt, Tokens ou
   slot.arrival = arrivals_++;
   slot.prompt = prompt;
   slot.output = output;
+  slot.cached = cached;
   slot.generated = 0;
   slot.target = prompt;
   slot.computed = 0;
@@ -163,14 +165,15 @@ Tokens EngineModel::Admit(Tokens budget) {
   PushBack(running_list_, id);
   ++running_;
   slot.state = State::kPrefilling;
-  slot.computed = std::min(budget, slot.target);
+  const Tokens chunk = std::min(budget, slot.target - slot.cached);
+  slot.computed = slot.cached + chunk;
   free_blocks_ -= KvBlocksFor(slot.computed);
   if (slot.computed == slot.target) {
     prefilled_.push_back(id);
   } else {
     prefilling_ = id;
   }
-  return slot.computed;
+  return chunk;
 }
 
 // The next chunk of the request in mid-prefill. It is the latest arrival that runs, so when there

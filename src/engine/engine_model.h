@@ -31,9 +31,10 @@ Result<void> CheckEngineConfig(const EngineConfig& config);
 // scheduler_reserve_full_isl, on by default), and takes blocks as tokens are computed. When they
 // run out the latest arrival is preempted: it goes back to the head of the queue and later prefills
 // its prompt and the tokens it already has once more (vLLM's recompute). In a step that preempts
-// nobody is admitted. A request's KV is given back in the step that produces its last token. There
-// is no prefix cache: prefill starts at 0 computed tokens in Admit(), which is where one would
-// start it further on. Facts: docs.vllm.ai, "vLLM V1", "Optimization and Tuning".
+// nobody is admitted. A request's KV is given back in the step that produces its last token. What a
+// prefix cache holds of a prompt need not be prefilled; it still takes room of its own, which errs
+// against the cache, since vLLM shares it. Facts: docs.vllm.ai, "vLLM V1", "Optimization and
+// Tuning".
 //
 // Time stays with the caller: a step answers how long it takes, its events take effect at its end,
 // and what is added during a step takes part from the next one on. Costs: a step of pure decode is
@@ -72,7 +73,8 @@ class EngineModel {
     return prompt >= 1 && output >= 0 && prompt <= config_.max_model_len - output;
   }
   // Queues a request that will produce exactly `output` tokens (0: prefill only, an embedding).
-  Handle Add(std::uint64_t tag, Tokens prompt, Tokens output);
+  // `cached` (< prompt) of its prompt's tokens are in the prefix cache.
+  Handle Add(std::uint64_t tag, Tokens prompt, Tokens output, Tokens cached = 0);
   // Takes a request out, wherever it is; false when it has already finished or been cancelled.
   bool Cancel(Handle handle);
 
@@ -118,6 +120,7 @@ class EngineModel {
     std::int64_t joined = 0;    // The clock_ at which it began to decode.
     Tokens prompt = 0;
     Tokens output = 0;
+    Tokens cached = 0;
     Tokens generated = 0;     // While decoding: as of `joined`.
     Tokens target = 0;        // Tokens to compute before the next one can be sampled.
     Tokens computed = 0;      // Of these.

@@ -415,5 +415,16 @@ TEST(StepModel, FillsADurationWithTheFewestSteps) {
   EXPECT_EQ(step.StepsToFill(kNever, 10, 40, 20000), 10);
 }
 
+// The cached part of a prompt costs no time, but the room of the whole one.
+TEST(EngineModel, CachedPrefixIsNotPrefilled) {
+  EngineModel engine(LargeEngine());
+  engine.Add(0, 2000, 3, 1990);
+  const EngineModel::StepReport prefill = engine.Step();
+  EXPECT_EQ(prefill.prefilled, 10);
+  EXPECT_EQ(engine.kv_blocks_used(), KvBlocksFor(2000));
+  while (!engine.idle()) engine.Step();
+  EXPECT_EQ(engine.kv_blocks_used(), 0);
+}
+
 }  // namespace
 }  // namespace headrace

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "base/result.h"
+#include "base/steady_state.h"
 #include "base/units.h"
 #include "engine/engine_model.h"
 
@@ -18,18 +18,6 @@ struct MeasureCell {
   std::uint64_t seed = 0;
   int samples = 200;  // Requests to measure, at least.
 };
-
-// Of one metric over the measured requests, in seconds. Percentiles interpolate linearly between
-// the order statistics, as numpy.percentile does.
-struct SampleStatistics {
-  double mean = 0;
-  double p50 = 0;
-  double p90 = 0;
-  double p99 = 0;
-};
-
-// Statistics of a sample; sorts it. All zero when it is empty.
-SampleStatistics Summarize(std::vector<double>& sample);
 
 // The figures of the benchmark rows (AIBrix's JSONL) for one cell.
 struct CellMeasurement {

@@ -69,14 +69,5 @@ TEST(Measure, RefusesACellBeyondTheContext) {
   EXPECT_FALSE(Measure(Config(), {.input = 100, .output = 10, .rate = 0}));
 }
 
-TEST(Measure, SummarizesAsNumpyDoes) {
-  std::vector<double> sample{4, 1, 3, 2};
-  const auto statistics = Summarize(sample);
-  EXPECT_DOUBLE_EQ(statistics.mean, 2.5);
-  EXPECT_DOUBLE_EQ(statistics.p50, 2.5);
-  EXPECT_DOUBLE_EQ(statistics.p90, 3.7);
-  EXPECT_DOUBLE_EQ(statistics.p99, 3.97);
-}
-
 }  // namespace
 }  // namespace headrace

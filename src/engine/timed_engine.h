@@ -26,9 +26,10 @@ class TimedEngine {
   explicit TimedEngine(const EngineConfig& config) : model_(config) {}
 
   // `tag` comes back in the request's events. The request must fit (EngineModel::Fits).
-  EngineModel::Handle Add(Seconds now, std::uint64_t tag, Tokens prompt, Tokens output) {
+  EngineModel::Handle Add(Seconds now, std::uint64_t tag, Tokens prompt, Tokens output,
+                          Tokens cached = 0) {
     if (model_.idle() && busy_until_ < now) busy_until_ = now;
-    return model_.Add(tag, prompt, output);
+    return model_.Add(tag, prompt, output, cached);
   }
 
   // Events that are not delivered yet are dropped; false when the request had already ended.

@@ -266,14 +266,6 @@ TEST(Gateway, EngineThatDoesNotAnswerInTimeIs504) {
 // --- Clients that go away
 // -------------------------------------------------------------------------
 
-struct Engines {
-  static double Running(const EmulatedEngine& engine) {
-    const std::string text = Get(engine.address(), "/metrics").body;
-    const std::size_t at = text.find("\nvllm:num_requests_running");
-    return std::stod(text.substr(text.find(' ', at + 1)));
-  }
-};
-
 TEST(ClientGone, WhileQueuedFreesItsPlaceAtOnce) {
   TestGateway t;
   t.AddEngine("a10", 1);
@@ -298,9 +290,9 @@ TEST(ClientGone, BeforeTheFirstByteEndsTheEnginesWork) {
   RawPeer client(t.address());
   client.Send(
       PostText("/v1/chat/completions", ChatBody(2000, false), {"x-headrace-output-tokens: 2000"}));
-  ASSERT_TRUE(Eventually([&] { return Engines::Running(engine) == 1; }));
+  ASSERT_TRUE(Eventually([&] { return RunningAt(engine) == 1; }));
   client.Close();
-  EXPECT_TRUE(Eventually([&] { return Engines::Running(engine) == 0 && t.Idle(); }));
+  EXPECT_TRUE(Eventually([&] { return RunningAt(engine) == 0 && t.Idle(); }));
   EXPECT_TRUE(Eventually([&] {
     return t.Metric("headrace_requests_total{model=\"llama2-7b\",outcome=\"cancelled\"") == 1;
   }));
@@ -315,7 +307,7 @@ TEST(ClientGone, InMidStreamEndsTheEnginesWork) {
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   EXPECT_THAT(client.ReadUntil("data: "), HasSubstr("200 OK"));
   client.Reset();
-  EXPECT_TRUE(Eventually([&] { return Engines::Running(engine) == 0 && t.Idle(); }));
+  EXPECT_TRUE(Eventually([&] { return RunningAt(engine) == 0 && t.Idle(); }));
 }
 
 TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {

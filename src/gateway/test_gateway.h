@@ -102,6 +102,13 @@ inline HttpAnswer Get(const SocketAddress& address, std::string_view path) {
   return ReadAnswer(peer);
 }
 
+// Requests that run in an engine, by its own account.
+inline double RunningAt(const EmulatedEngine& engine) {
+  const std::string text = Get(engine.address(), "/metrics").body;
+  const std::size_t at = text.find("\nvllm:num_requests_running");
+  return std::stod(text.substr(text.find(' ', at + 1)));
+}
+
 inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra = "") {
   return R"({"model":"llama2-7b","messages":[{"role":"user","content":"How deep is the lake?"}],)"
          R"("max_tokens":)" +

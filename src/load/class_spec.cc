@@ -201,17 +201,17 @@ Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<
   }
   Workload workload;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    const double rate = shares[i] > 0 ? *total_rate * shares[i] / all_shares : 0;
+    const double rate = shares[i] > 0 ? total_rate.value_or(0) * shares[i] / all_shares : 0;
     auto arrivals = ReadArrivals(texts[i], rate, read_file);
     if (!arrivals) return tl::unexpected(arrivals.error());
     auto lengths = ReadLengths(texts[i], read_file);
     if (!lengths) return tl::unexpected(lengths.error());
-    auto slo = ReadSlo(texts[i]);
+    const auto slo = ReadSlo(texts[i]);
     if (!slo) return tl::unexpected(slo.error());
     workload.classes.push_back({.name = texts[i].name(),
                                 .arrivals = std::move(*arrivals),
                                 .lengths = std::move(*lengths),
-                                .slo = std::move(*slo),
+                                .slo = *slo,
                                 .rate_changes = {}});
   }
   if (auto checked = CheckWorkload(workload); !checked) return tl::unexpected(checked.error());

@@ -69,7 +69,7 @@ Task<void> LoadGenerator::State::Arrivals() {
   const auto self = shared_from_this();
   std::uint64_t number = 0;
   while (!end_arrivals && number < options.max_requests && stream.NextAt() < options.duration) {
-    const WorkloadRequest request = *stream.Next();
+    const WorkloadRequest request = stream.Next().value_or(WorkloadRequest{});
     // In pieces short enough to notice an early end.
     while (!end_arrivals && MonotonicNow() < started + request.at) {
       co_await thread.SleepUntil(std::min(started + request.at, MonotonicNow() + 0.1));
@@ -155,7 +155,11 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
       failure = "error in the stream";
     }
   }
-  if (error != CallError::kNone) failure = Describe(error);
+  if (error == CallError::kClosed) {
+    failure = "unfinished when the run ended";
+  } else if (error != CallError::kNone) {
+    failure = Describe(error);
+  }
   result.outcome = failure.empty()            ? LoadOutcome::kCompleted
                    : IsRefusal(result.status) ? LoadOutcome::kRefused
                    : IsTimeout(error)         ? LoadOutcome::kTimedOut

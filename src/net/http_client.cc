@@ -315,9 +315,8 @@ std::string_view HttpCall::Header(std::string_view name) const {
   return FindHeader(impl_->answer.fields, name);
 }
 std::int64_t HttpCall::content_length() const {
-  return impl_->answer.content_length && !impl_->answer.chunked
-             ? static_cast<std::int64_t>(*impl_->answer.content_length)
-             : -1;
+  const std::optional<std::uint64_t>& length = impl_->answer.content_length;
+  return length && !impl_->answer.chunked ? static_cast<std::int64_t>(*length) : -1;
 }
 Task<HttpCall::Piece> HttpCall::ReadSome(Seconds deadline) { return impl_->ReadSome(deadline); }
 void HttpCall::Close() {

@@ -15,14 +15,14 @@ namespace {
 constexpr std::size_t kPadding = 64;
 // A request's head and, mostly, its body come in one read of this size; what is more of a body is
 // read to where it stays.
-constexpr std::size_t kFirstRead = 16 * 1024;
+constexpr std::size_t kFirstRead = std::size_t{16} * 1024;
 // A body's memory is taken as it comes, so that an announced length alone costs nothing.
-constexpr std::size_t kBodyStep = 256 * 1024;
+constexpr std::size_t kBodyStep = std::size_t{256} * 1024;
 // Buffers that have grown beyond this are given back between requests.
-constexpr std::size_t kKeptBytes = 16 * 1024;
+constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
 // How long and how much is read from a client that has been refused, for it to read the refusal.
 constexpr Seconds kLingerTime = 2;
-constexpr std::size_t kLingerBytes = 64 * 1024 * 1024;
+constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
 constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
 
 thread_local char scratch[kFirstRead];
@@ -425,7 +425,6 @@ Task<bool> HttpConnection::SendRest(std::size_t sent) {
     if (left.empty()) co_return true;
     left.front().iov_base = static_cast<char*>(left.front().iov_base) + sent;
     left.front().iov_len -= sent;
-    sent = 0;
     if (wait) {
       write_deadline_.Set(MonotonicNow() + shared_.options.write_timeout);
       socket_.ArmWrite();

@@ -1,14 +1,14 @@
 #include "net/http_message.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <array>
 
 namespace headrace {
 
 bool SameHeaderName(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_view name) {

@@ -78,7 +78,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         break;
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        pause->Set(MonotonicNow() + kAcceptPause);
+        if (pause) pause->Set(MonotonicNow() + kAcceptPause);
         return;
       }
     }
@@ -189,7 +189,7 @@ bool HttpServer::Stop(Seconds drain) {
   state.draining = true;
   state.threads[0].Run([&state] {
     boost::system::error_code ignored;
-    state.acceptor.close(ignored);
+    ignored = state.acceptor.close(ignored);
     state.pause.reset();
   });
   state.ForAll(&HttpConnection::CloseIfIdle);

@@ -31,11 +31,11 @@ Suspension::~Suspension() {
   if (handler_) Take();
 }
 
-Suspension::Handler Suspension::Take() {
+std::optional<Suspension::Handler> Suspension::Take() {
   if (next_ != nullptr) next_->previous_ = previous_;
   (previous_ != nullptr ? previous_->next_ : thread_.sleepers_) = next_;
   next_ = previous_ = nullptr;
-  Handler handler = std::move(*handler_);
+  std::optional<Handler> handler = std::move(handler_);
   handler_.reset();
   return handler;
 }
@@ -52,7 +52,8 @@ Task<void> Suspension::Wait() {
 }
 
 void Suspension::Resume() {
-  if (handler_) Take()();
+  if (!handler_) return;
+  if (std::optional<Handler> handler = Take()) (*std::move(handler))();
 }
 
 // --- IoThread
@@ -82,9 +83,10 @@ void IoThread::Run(std::function<void()> work) {
 }
 
 void IoThread::Spawn(std::function<Task<void>()> body) {
-  boost::asio::co_spawn(context_->get_executor(), std::move(body), [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  });
+  boost::asio::co_spawn(context_->get_executor(), std::move(body),
+                        [](const std::exception_ptr& error) {
+                          if (error) std::rethrow_exception(error);
+                        });
 }
 
 Task<void> IoThread::SleepUntil(Seconds deadline) {

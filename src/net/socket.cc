@@ -46,7 +46,7 @@ struct Socket::State : std::enable_shared_from_this<State> {
 Socket::Socket(IoThread& thread, int descriptor, int family, SocketListener& listener)
     : state_(std::make_shared<State>(thread, listener)) {
   boost::system::error_code error;
-  state_->socket.assign(family == AF_INET6 ? tcp::v6() : tcp::v4(), descriptor, error);
+  error = state_->socket.assign(family == AF_INET6 ? tcp::v6() : tcp::v4(), descriptor, error);
   if (error) ::close(descriptor);  // No room in epoll: the socket counts as closed.
 }
 
@@ -104,19 +104,19 @@ int Socket::ConnectResult() {
 
 void Socket::ShutdownWrite() {
   boost::system::error_code ignored;
-  state_->socket.shutdown(tcp::socket::shutdown_send, ignored);
+  ignored = state_->socket.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
 void Socket::Close() {
   state_->listener = nullptr;
   boost::system::error_code ignored;
-  state_->socket.close(ignored);
+  ignored = state_->socket.close(ignored);
 }
 
 void Socket::Reset() {
   if (is_open()) {
     boost::system::error_code ignored;
-    state_->socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+    ignored = state_->socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
   }
   Close();
 }

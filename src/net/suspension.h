@@ -28,7 +28,7 @@ class Suspension {
   using Token = boost::asio::use_awaitable_t<boost::asio::io_context::executor_type>;
   using Handler = boost::asio::async_result<Token, void()>::handler_type;
 
-  Handler Take();
+  std::optional<Handler> Take();
 
   IoThread& thread_;
   std::optional<Handler> handler_;

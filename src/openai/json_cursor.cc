@@ -28,14 +28,16 @@ std::string_view JsonCursor::String() {
   }
   const char* const begin = at_;
   while (at_ != end_ && *at_ != '"') {
-    if (*at_ == '\\' && ++at_ == end_) break;
+    if (*at_ == '\\' && at_ + 1 != end_) ++at_;
     ++at_;
   }
   if (at_ == end_) {
     Fail();
     return {};
   }
-  return {begin, static_cast<std::size_t>(at_++ - begin)};
+  const auto size = static_cast<std::size_t>(at_ - begin);
+  ++at_;
+  return {begin, size};
 }
 
 std::int64_t JsonCursor::Integer() {

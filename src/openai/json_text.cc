@@ -70,7 +70,7 @@ constexpr std::ptrdiff_t kBlock = 64;
 std::uint64_t Occurrences(const char* text, char c) {
   const __m128i wanted = _mm_set1_epi8(c);
   std::uint64_t bits = 0;
-  for (int i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < 4; ++i) {
     const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + 16 * i));
     const auto mask = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(part, wanted)));
     bits |= std::uint64_t{mask} << (16 * i);

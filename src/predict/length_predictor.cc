@@ -104,7 +104,7 @@ double LengthPredictor::Summarise(const std::array<Cell, kLog2Buckets>& row, Rng
 }
 
 LengthEstimate LengthPredictor::Predict(Seconds now, Tokens prompt_tokens,
-                                        std::optional<Tokens> max_tokens, Tokens profile_middle,
+                                        std::optional<Tokens> max_tokens, Tokens typical,
                                         Rng& rng) {
   Advance(now);
   LengthEstimate estimate;
@@ -113,8 +113,8 @@ LengthEstimate LengthPredictor::Predict(Seconds now, Tokens prompt_tokens,
     estimate = {static_cast<Tokens>(std::lround(Summarise(row, rng))), LengthSource::kObserved};
   } else if (options_.prior > 0) {
     estimate = {options_.prior, LengthSource::kPrior};
-  } else if (profile_middle > 0) {
-    estimate = {profile_middle, LengthSource::kProfile};
+  } else if (typical > 0) {
+    estimate = {typical, LengthSource::kProfile};
   } else if (max_tokens) {
     estimate = {*max_tokens, LengthSource::kMaxTokens};
   } else {

@@ -18,7 +18,7 @@ namespace headrace {
 enum class LengthSource {
   kObserved,   // Finished requests of the same prompt size, or the sizes around it.
   kPrior,      // The configured prior.
-  kProfile,    // The middle of the profile's output buckets.
+  kProfile,    // A typical one of the profile's output buckets.
   kMaxTokens,  // The request's own limit: all that is known.
   kDefault,    // Nothing is known at all.
 };
@@ -38,7 +38,9 @@ struct LengthOptions {
     kQuantile,  // `quantile` of the distribution.
     kSample,    // One draw, weighted by counts: the reference behaviour.
   };
-  Summary summary = Summary::kMean;
+  // An upper quantile by default: the requests in flight at any moment are longer than those that
+  // arrive, since long ones stay longer, so a mean understates what an endpoint carries.
+  Summary summary = Summary::kQuantile;
   double quantile = 0.9;
   Seconds window = 600;  // What is older is forgotten.
   Tokens prior = 0;      // Answer length to assume at a cold start; 0 = none.
@@ -57,9 +59,9 @@ class LengthPredictor {
   void Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens);
 
   // The estimate for a request that arrives at `now`. `max_tokens` is the request's own limit;
-  // `profile_middle` a length to assume at a cold start, 0 = none.
+  // `typical` a length to assume at a cold start, 0 = none.
   LengthEstimate Predict(Seconds now, Tokens prompt_tokens, std::optional<Tokens> max_tokens,
-                         Tokens profile_middle, Rng& rng);
+                         Tokens typical, Rng& rng);
 
   // Finished requests inside the window, as of the last call.
   std::int64_t samples() const { return total_; }

@@ -73,7 +73,7 @@ TEST(LengthPredictor, SummariesOfOneDistribution) {
 
 TEST(LengthPredictor, ForgetsWhatLeftTheWindow) {
   Rng rng(1);
-  LengthOptions options;
+  LengthOptions options = With(Summary::kMean);
   options.window = 60;
   LengthPredictor predictor(options);
   for (int i = 0; i < 50; ++i) predictor.Record(5, 100, 1000);

@@ -163,10 +163,9 @@ std::vector<BenchmarkRow> RowsOf(const GridPoint& point, const RateMeasurement& 
   };
   add(Metric::kTput, {.mean = measured.tput});
   add(Metric::kTt, {.mean = measured.tt});
-  if (!measured.sustained) return rows;
   add(Metric::kE2e, measured.e2e);
   add(Metric::kTtft, measured.ttft);
-  add(Metric::kTpot, measured.tpot);
+  if (measured.sustained) add(Metric::kTpot, measured.tpot);
   return rows;
 }
 

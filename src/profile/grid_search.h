@@ -59,9 +59,10 @@ inline constexpr double kSettled = 0.03;
 // every latency promise kept (strictly below, as GenerateProfile has it).
 bool IsKept(const GridPoint& point, const RateMeasurement& measured, const Slo& slo);
 
-// The rows of one measurement. A rate that is not sustained gets TPUT and TT only: its latencies
-// would describe the measurement, and without them both GenerateProfile and AIBrix's generator drop
-// the rate. Numbers are rounded to six significant digits.
+// The rows of one measurement. A rate that is not sustained has no TPOT row, and both
+// GenerateProfile and AIBrix's generator drop a rate that lacks one of the metrics, whatever the
+// SLO; its E2E and TTFT stay, because AIBrix's generator fails on a cell without any. Numbers are
+// rounded to six significant digits.
 std::vector<BenchmarkRow> RowsOf(const GridPoint& point, const RateMeasurement& measured,
                                  std::int64_t seed, const std::string& model);
 

@@ -157,14 +157,13 @@ TEST(RowsOf, ARateThatIsNotSustainedIsKeptByNoGenerator) {
   const GridPoint beyond{.input = 16, .output = 4, .rate = 1};
   EXPECT_FALSE(IsKept(beyond, measured, {}));
   const auto rows = RowsOf(beyond, measured, 0, "m");
-  for (const BenchmarkRow& row : rows) {
-    EXPECT_TRUE(row.metric == Metric::kTput || row.metric == Metric::kTt);
-  }
+  EXPECT_EQ(rows.size(), 4U);
   GenerateOptions options;
   options.deployment = "d";
   const auto generated = GenerateProfile(Benchmark{rows, 0, 0}, options);
   ASSERT_TRUE(generated);
   EXPECT_EQ(generated->profile.tput.at(0, 0), 0);
+  EXPECT_EQ(generated->profile.e2e->at(0, 0), 1);
 }
 
 TEST(IsKept, BoundsTheChosenStatisticStrictly) {

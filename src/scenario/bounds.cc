@@ -23,6 +23,7 @@ struct Kind {
   std::uint32_t class_index = 0;
   Tokens prompt_tokens = 0;
   Tokens output_tokens = 0;
+  Tokens prefilled = 0;  // Of the prompt: what no prefix cache has.
 
   // Token-steps held: the sum of the tokens held over the steps that decode.
   double held() const {
@@ -54,6 +55,9 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
                                         : std::min(kind.prompt_tokens, request.prompt_tokens);
     kind.output_tokens = kind.rate == 0 ? output : std::min(kind.output_tokens, output);
     kind.class_index = request.class_index;
+    kind.prefilled =
+        kind.prompt_tokens -
+        CachedTokens(scenario.workload.classes[request.class_index], kind.prompt_tokens);
     kind.rate += 1;
   }
   std::vector<Kind> list;
@@ -79,7 +83,7 @@ bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const EngineConfi
   const double widest = std::exp2(1 / kGroupsPerDoubling);
   const auto prompt = static_cast<Tokens>(std::ceil(kind.prompt_tokens * widest));
   const auto output = static_cast<Tokens>(std::ceil(kind.output_tokens * widest));
-  const Seconds ttft = engine.step.a + engine.step.b * kind.prompt_tokens;
+  const Seconds ttft = engine.step.a + engine.step.b * kind.prefilled;
   const Seconds decode = engine.step.DecodeRun(kind.output_tokens - 1, 1, kind.prompt_tokens);
   return Attained(*slo, {ttft, ttft + decode, prompt, output});
 }
@@ -139,7 +143,7 @@ void FluidProgram::AddEngineRows() {
       const Kind& kind = kinds_[k];
       // The first token comes with the prefill's last step.
       const double decoded = kind.output_tokens - 1;
-      time.insert(X(k, d), step.b * kind.prompt_tokens + step.c * decoded + step.d * kind.held());
+      time.insert(X(k, d), step.b * kind.prefilled + step.c * decoded + step.d * kind.held());
       kv.insert(X(k, d), kind.held());
       batch.insert(X(k, d), decoded);
       space.insert(X(k, d), step.a * kind.held());

@@ -12,7 +12,8 @@ namespace headrace {
 // A linear program over rates x[kind of request, deployment], with true lengths, of the fluid
 // (long-run) limit. Requests are grouped by class and size (an eighth of a power of two either way)
 // and each group counts with the cheapest of its members. Per deployment of n engines, with s steps
-// per second in all, and p, o a request's prompt and output tokens:
+// per second in all, and p, o a request's prompt (in b·p, what of it no prefix cache has) and
+// output tokens:
 //   time:  a·s + Σ x·(b·p + c·o + d·(o·p + o²/2)) ≤ n     an engine-second holds no more
 //   KV:    Σ x·(o·p + o²/2) ≤ s · KV room                  a step holds no more tokens
 //   batch: Σ x·o ≤ s · max_num_seqs                        a step decodes no more requests

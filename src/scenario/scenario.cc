@@ -98,6 +98,7 @@ void Resolver::AddClass(std::size_t index) {
   spec.name = text.name;
   spec.slo = text.slo ? text.slo : text_.slo;
   spec.rate_changes = text.rate_changes;
+  spec.cached_prompt = text.cached_prompt;
   if (!SetArrivals(index, spec) || !SetLengths(index, spec)) return;
   Workload alone;
   alone.classes.push_back(spec);
@@ -278,7 +279,7 @@ void Resolver::AddContenders() {
     }
     using Length = VariantText::Length;
     Contender variant{.name = text.name, .policy = policy, .quantile = text.quantile};
-    if (text.length == Length::kQuantile) variant.length = LengthOptions::Summary::kQuantile;
+    if (text.length == Length::kMean) variant.length = LengthOptions::Summary::kMean;
     if (text.length == Length::kSample || text.length == Length::kRedrawn) {
       variant.length = LengthOptions::Summary::kSample;
     }

@@ -28,7 +28,7 @@ struct Contender {
   Kind kind = Kind::kScheduler;
   // Of the scheduler:
   const PolicyInfo* policy = nullptr;
-  LengthOptions::Summary length = LengthOptions::Summary::kMean;
+  LengthOptions::Summary length = LengthOptions::Summary::kQuantile;
   double quantile = 0.9;
   bool exact_lengths = false;
   bool redraw_lengths = false;

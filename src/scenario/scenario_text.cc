@@ -131,6 +131,8 @@ OptionGroup<ClassText> ClassOptions() {
              {.prose = "Tokens of a prompt.", .example = "4000 to 4600"})
       .Value("output", &ClassText::output, TokensForm(),
              {.prose = "Tokens of an answer.", .example = "32 to 64"})
+      .Value("cached_prompt", &ClassText::cached_prompt, ShareForm(0, 0.999),
+             {.prose = "Share of each prompt that every engine's prefix cache holds."})
       .Group("slo", &ClassText::slo, SloOptions(), "The class's own promise.")
       .Values("rate_changes", &ClassText::rate_changes, RateChangeForm(),
               {.prose = "Factors on the class's rate, each from a time on.",

@@ -22,6 +22,7 @@ struct ClassText {
   std::string lengths;
   std::optional<TokenDistribution> prompt;
   std::optional<TokenDistribution> output;
+  double cached_prompt = 0;
   std::optional<Slo> slo;
   std::vector<RateChange> rate_changes;
 };
@@ -41,7 +42,7 @@ struct VariantText {
   enum class Length { kMean, kQuantile, kSample, kRedrawn, kExact };
   std::string name;
   std::string policy;
-  Length length = Length::kMean;
+  Length length = Length::kQuantile;
   double quantile = 0.9;
   bool per_request_slo = true;
   bool deadline_wakeups = true;

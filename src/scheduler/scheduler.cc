@@ -44,7 +44,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.length =
       arrival.output_tokens
           ? LengthEstimate{std::max(*arrival.output_tokens, Tokens{1}), LengthSource::kObserved}
-          : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens, profile_middle_,
+          : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens, typical_output_,
                                rng_);
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
@@ -283,12 +283,13 @@ void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   ++epoch_;
   sweep_at_ = 0;
   sweep_end_ = records_.size();
-  // The middle output bucket of the first usable profile: what its maker thought typical.
-  profile_middle_ = 0;
+  // The upper quartile of the first usable profile's output buckets: an answer that is thought too
+  // short overloads a GPU, one that is thought too long only waits for one.
+  typical_output_ = 0;
   for (const Deployment& deployment : fleet_.deployments()) {
     if (deployment.retired || !deployment.profile) continue;
     const auto centres = deployment.profile->outputs.centres();
-    profile_middle_ = centres[centres.size() / 2];
+    typical_output_ = centres[centres.size() * 3 / 4];
     break;
   }
   if (fleet_.up() == 0) RefuseAll(now, decisions);
@@ -346,7 +347,7 @@ void Scheduler::Serve(Seconds now, Decisions& decisions) {
     }
     if (options_.redraw_lengths) {
       record.length =
-          predictor_.Predict(now, record.prompt_tokens, std::nullopt, profile_middle_, rng_);
+          predictor_.Predict(now, record.prompt_tokens, std::nullopt, typical_output_, rng_);
       Reassess(record);
     }
     if (now > DeadlineOf(record)) {

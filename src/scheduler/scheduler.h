@@ -141,7 +141,7 @@ class Scheduler {
   // Records from here to there may still be as of an earlier epoch.
   std::size_t sweep_at_ = 0;
   std::size_t sweep_end_ = 0;
-  Tokens profile_middle_ = 0;  // A typical answer by the profiles, for a cold start.
+  Tokens typical_output_ = 0;  // A typical answer by the profiles, for a cold start.
   Seconds last_end_ = 0;
   Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.
 };

@@ -42,7 +42,7 @@ std::optional<std::size_t> Clairvoyant::Choose(std::span<const TimedEngine* cons
     if (engines[i] == nullptr) continue;
     if (!plans_[i]) plans_[i] = Foresee(*engines[i]);
     TimedEngine with = *engines[i];
-    with.Add(now, tag, request.prompt_tokens, request.output_tokens);
+    with.Add(now, tag, request.prompt_tokens, request.output_tokens, request.cached_tokens);
     const Plan plan = Foresee(std::move(with));
     const Plan cost{plan.misses - plans_[i]->misses, plan.finish_times - plans_[i]->finish_times};
     if (cost.misses > best_cost.misses || cost.misses >= 1) continue;

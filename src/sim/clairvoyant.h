@@ -25,6 +25,7 @@ class Clairvoyant {
     std::optional<Seconds> first_token;  // Where it has come.
     Tokens prompt_tokens = 1;
     Tokens output_tokens = 1;
+    Tokens cached_tokens = 0;
     const Slo* slo = nullptr;  // Null: it cannot miss.
   };
   // What is known of the request with this tag, which runs on an engine or is the new one.

@@ -232,6 +232,8 @@ Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
   Clairvoyant::Request known{.arrived = request.arrived,
                              .prompt_tokens = request.prompt_tokens,
                              .output_tokens = request.output_tokens};
+  known.cached_tokens =
+      CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens);
   if (request.has_first_token) known.first_token = request.first_token;
   const std::optional<Slo>& own = spec_.workload->classes[request.class_index].slo;
   if (own) {
@@ -395,7 +397,9 @@ void Simulator::Send(std::uint32_t slot, EndpointId id, Seconds now) {
   if (record_.Counts(request.arrived)) record_.Sent(endpoint.deployment, request.class_index);
   Deliver(id, endpoint.engine.Advance(now));
   if (endpoint.in_engine++ == 0) record_.EngineWorks(endpoint.deployment, now);
-  request.handle = endpoint.engine.Add(now, slot, request.prompt_tokens, request.output_tokens);
+  request.handle = endpoint.engine.Add(
+      now, slot, request.prompt_tokens, request.output_tokens,
+      CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens));
   Reschedule(id);
 }
 

@@ -143,6 +143,34 @@ TEST(Simulation, LatenciesAreThoseOfTheEngine) {
   EXPECT_NEAR(result.deployments[0].utilization, 2 * report.e2e.Mean() / 100, 1e-9);
 }
 
+TEST(Simulation, CachedPromptsAnswerSooner) {
+  Workload workload = ChatAndCode();
+  SimulationSpec spec = Spec();
+  const auto cold = Simulate(spec);
+  workload.classes[1].cached_prompt = 0.9;
+  spec.workload = &workload;
+  const auto cached = Simulate(spec);
+  EXPECT_LT(cached.statistics.of(1).ttft.Quantile(0.5),
+            0.5 * cold.statistics.of(1).ttft.Quantile(0.5));
+}
+
+TEST(Simulation, KnowingTheFutureBeatsGuessing) {
+  for (const double scale : {0.5, 0.7, 1.0}) {
+    SimulationSpec spec = Spec("least-request");
+    spec.rate_scale = scale;
+    const SimulationResult guessed = Simulate(spec);
+    spec.clairvoyant = true;
+    spec.disturbances = {
+        {.at = 100, .kind = Disturbance::Kind::kLost, .deployment = 0, .endpoint = 0},
+        {.at = 101, .kind = Disturbance::Kind::kReturn, .deployment = 0, .endpoint = 0}};
+    const SimulationResult known = Simulate(spec);
+    ExpectEveryRequestAccountedFor(known);
+    EXPECT_GT(known.statistics.Total().attained, guessed.statistics.Total().attained);
+    // What it takes in, it keeps, but for what was lost with the endpoint.
+    EXPECT_EQ(known.statistics.Total().attained, known.statistics.Total().completed);
+  }
+}
+
 TEST(Simulation, PromptBeyondTheContextIsRejectedAndAnswerIsCut) {
   Workload workload;
   workload.classes = {{.name = "long",

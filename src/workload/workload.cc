@@ -1,5 +1,6 @@
 #include "workload/workload.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <set>
@@ -37,6 +38,9 @@ Result<void> CheckClass(const WorkloadClass& spec) {
   }
   if (replay == nullptr && std::holds_alternative<TraceLengths>(spec.lengths)) {
     return Fail("lengths can come from a trace only where the arrivals do; give the lengths");
+  }
+  if (!(spec.cached_prompt >= 0 && spec.cached_prompt < 1)) {
+    return Fail("the cached share of the prompt must be at least 0 and below 1");
   }
   Seconds last = 0;
   for (const RateChange& change : spec.rate_changes) {
@@ -98,6 +102,11 @@ Result<void> CheckWorkload(const Workload& workload) {
     }
   }
   return {};
+}
+
+Tokens CachedTokens(const WorkloadClass& workload_class, Tokens prompt_tokens) {
+  const auto cached = static_cast<Tokens>(workload_class.cached_prompt * prompt_tokens);
+  return std::clamp(cached, Tokens{0}, prompt_tokens - 1);
 }
 
 double OfferedRate(const WorkloadClass& workload_class) {

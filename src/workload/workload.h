@@ -48,7 +48,11 @@ struct WorkloadClass {
   RequestLengths lengths;
   std::optional<Slo> slo;
   std::vector<RateChange> rate_changes;  // Ascending in `at`.
+  double cached_prompt = 0;              // Share (< 1) of each prompt that engines have cached.
 };
+
+// Of a prompt of the class, at least one token short of all of it.
+Tokens CachedTokens(const WorkloadClass& workload_class, Tokens prompt_tokens);
 
 struct Workload {
   std::vector<WorkloadClass> classes;

@@ -1,0 +1,247 @@
+#include "evaluation/evaluation.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "profile/text.h"
+#include "scenario/report.h"
+#include "scenario/summary.h"
+
+namespace headrace {
+namespace {
+
+// What was published of the reference experiment: P99 seconds per token.
+struct Published {
+  const char* label;
+  const char* contender;
+  bool equal;  // In the scenario with five L20.
+  const char* seconds;
+};
+constexpr std::array<Published, 5> kPublished{{
+    {"`slo`", "slo", false, "0.032"},
+    {"`slo-pack-load`", "slo-pack-load", false, "0.044"},
+    {"`least-request`", "least-request", false, "about 0.13"},
+    {"oracle: each class on its own GPU type", "type-split", false, "about 0.011"},
+    {"scalar: five L20, `slo`", "slo", true, "about 0.028"},
+}};
+
+// "Much above" in the published order.
+constexpr double kMuch = 2;
+
+std::optional<std::size_t> Find(const Scenario& scenario, std::string_view contender) {
+  for (std::size_t i = 0; i < scenario.contenders.size(); ++i) {
+    if (scenario.contenders[i].name == contender) return i;
+  }
+  return std::nullopt;
+}
+
+std::string Percent(double share) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", 100 * share);
+  return text.data();
+}
+
+std::string Milliseconds(double seconds) { return FormatNumber(1e3 * seconds); }
+
+std::string About(const Scenario& scenario, const Study& study) {
+  std::string text = scenario.about + ".";
+  const std::string unstable = DescribeInstability(scenario, study.bounds);
+  std::istringstream lines(unstable);
+  for (std::string line; std::getline(lines, line);) {
+    line[0] = static_cast<char>(std::toupper(line[0]));
+    text += " " + line + ".";
+  }
+  return text + "\n";
+}
+
+std::string PublishedTable(const Study& reference, const Study& equal) {
+  const Scenario& scenario = *reference.scenario;
+  std::string text = "| P99 seconds per token | published |";
+  std::string rule = "|---|---|";
+  for (const double rate : scenario.rates) {
+    text += " rate × " + FormatNumber(rate) + " |";
+    rule += "---|";
+  }
+  text += "\n" + rule + "\n";
+  for (const Published& row : kPublished) {
+    const Study& study = row.equal ? equal : reference;
+    const auto contender = Find(*study.scenario, row.contender);
+    if (!contender) continue;
+    text += "| " + std::string(row.label) + " | " + row.seconds + " |";
+    for (const double rate : scenario.rates) {
+      const auto& rates = study.scenario->rates;
+      const auto found = std::ranges::find(rates, rate);
+      if (found == rates.end()) {
+        text += " – |";
+        continue;
+      }
+      const auto at = static_cast<std::size_t>(found - rates.begin());
+      text += " " + FormatNumber(P99TpatOf(study, *contender, at).mean) + " |";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string SplitsTable(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  std::string text = "| | rate × | split |\n|---|---|---|\n";
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      if (study.SplitOf(c, r).empty()) continue;
+      text += "| " + scenario.contenders[c].name + " | " + FormatNumber(scenario.rates[r]) + " | " +
+              study.SplitOf(c, r) + " |\n";
+    }
+  }
+  return text;
+}
+
+// Each contender against the one above it: the mean over seeds of the difference, with its
+// interval, since every seed gives both the same requests.
+std::string LadderTable(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  std::string text = "| points against the row above, rate × |";
+  std::string rule = "|---|";
+  for (const double rate : scenario.rates) {
+    text += " " + FormatNumber(rate) + " |";
+    rule += "---|";
+  }
+  text += "\n" + rule + "\n";
+  for (std::size_t c = 1; c < scenario.contenders.size(); ++c) {
+    text += "| " + scenario.contenders[c].name + " |";
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      std::vector<double> gains;
+      for (std::size_t seed = 0; seed < static_cast<std::size_t>(scenario.seeds); ++seed) {
+        gains.push_back(study.At(c, r, seed).result.statistics.Total().Attainment() -
+                        study.At(c - 1, r, seed).result.statistics.Total().Attainment());
+      }
+      const Estimate gain = EstimateMean(gains);
+      text += std::string(" ") + (gain.mean >= 0 ? "+" : "") + Percent(gain.mean) + " [" +
+              Percent(gain.low) + " to " + Percent(gain.high) + "] |";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+Evaluation::Evaluation(std::string scenarios, FileReader read_file, unsigned threads,
+                       std::function<void(const std::string&)> note)
+    : scenarios_(std::move(scenarios)),
+      read_file_(std::move(read_file)),
+      threads_(threads),
+      note_(std::move(note)) {}
+
+Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
+  auto& entry = entries_[name];
+  if (!entry) {
+    note_(name);
+    const std::string path = scenarios_ + "/" + name + ".yaml";
+    auto scenario = read_file_(path).and_then(
+        [&](const std::string& text) { return LoadScenario(text, path, read_file_); });
+    if (!scenario) return tl::unexpected(scenario.error());
+    entry = std::make_unique<Entry>();
+    entry->scenario = *std::move(scenario);
+    entry->study = RunStudy(entry->scenario, threads_, [](std::size_t, std::size_t) {});
+    names_.push_back(name);
+  }
+  return entry.get();
+}
+
+std::string Evaluation::OrderTable() const {
+  std::string text =
+      "| scenario | rate × | P99 ms per token: slo | slo-pack-load | least-request | published "
+      "order | attainment %: slo | slo-pack-load | least-request | same order |\n"
+      "|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const std::string& name : names_) {
+    const Entry& entry = *entries_.at(name);
+    const auto slo = Find(entry.scenario, "slo");
+    const auto pack = Find(entry.scenario, "slo-pack-load");
+    const auto least = Find(entry.scenario, "least-request");
+    if (!slo || !pack || !least) continue;
+    for (std::size_t r = 0; r < entry.scenario.rates.size(); ++r) {
+      const double slo_p99 = P99TpatOf(entry.study, *slo, r).mean;
+      const double pack_p99 = P99TpatOf(entry.study, *pack, r).mean;
+      const double least_p99 = P99TpatOf(entry.study, *least, r).mean;
+      const double slo_met = AttainmentOf(entry.study, *slo, r).mean;
+      const double pack_met = AttainmentOf(entry.study, *pack, r).mean;
+      const double least_met = AttainmentOf(entry.study, *least, r).mean;
+      const bool by_p99 = slo_p99 < pack_p99 && kMuch * pack_p99 < least_p99;
+      const bool by_attainment = slo_met > pack_met && pack_met > least_met;
+      text += "| " + name + " | " + FormatNumber(entry.scenario.rates[r]) + " | " +
+              Milliseconds(slo_p99) + " | " + Milliseconds(pack_p99) + " | " +
+              Milliseconds(least_p99) + " | " + (by_p99 ? "**yes**" : "no") + " | " +
+              Percent(slo_met) + " | " + Percent(pack_met) + " | " + Percent(least_met) + " | " +
+              (by_attainment ? "**yes**" : "no") + " |\n";
+    }
+  }
+  return text;
+}
+
+Result<std::string> Evaluation::Directive(const std::string& line, const std::string& figure_folder,
+                                          EvaluationPage& page) {
+  std::istringstream words(line);
+  std::string kind;
+  std::string name;
+  words >> kind >> name;
+  if (kind == "order") return OrderTable();
+  const auto entry = Run(name);
+  if (!entry) return tl::unexpected(entry.error());
+  const Study& study = (*entry)->study;
+  if (kind == "about") return About((*entry)->scenario, study);
+  if (kind == "attainment") return AttainmentMarkdown(study);
+  if (kind == "p99") return P99TpatMarkdown(study);
+  if (kind == "splits") return SplitsTable(study);
+  if (kind == "ladder") return LadderTable(study);
+  if (kind == "published") {
+    std::string equal;
+    words >> equal;
+    const auto other = Run(equal);
+    if (!other) return tl::unexpected(other.error());
+    return PublishedTable(study, (*other)->study);
+  }
+  if (kind == "figure") {
+    std::string file;
+    std::string description;
+    words >> file >> std::ws;
+    std::getline(words, description);
+    for (const Figure& figure : RenderFigures(study)) {
+      if (figure.file != file) continue;
+      const std::string target = name + "-" + file;
+      page.figures[target] = figure.svg;
+      return "![" + description + "](" + figure_folder + "/" + target + ")\n";
+    }
+    return Fail("there is no figure \"" + file + "\" of scenario \"" + name +
+                "\"; choose a file that `simulate --out` writes");
+  }
+  return Fail("there is no directive \"" + kind + "\"; evaluation.h lists them");
+}
+
+Result<EvaluationPage> Evaluation::Fill(std::string_view page_template, const std::string& name,
+                                        const std::string& figure_folder) {
+  EvaluationPage page;
+  std::istringstream lines{std::string(page_template)};
+  std::size_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (!line.starts_with("{{") || !line.ends_with("}}")) {
+      page.markdown += line + "\n";
+      continue;
+    }
+    const auto filled = Directive(line.substr(2, line.size() - 4), figure_folder, page);
+    if (!filled) {
+      return Fail(name + ":" + std::to_string(number) + ": " + filled.error().message);
+    }
+    page.markdown += *filled;
+  }
+  return page;
+}
+
+}  // namespace headrace

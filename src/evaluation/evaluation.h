@@ -1,0 +1,63 @@
+// docs/evaluation.md from its template: prose stays, figures and tables are measured anew.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "scenario/scenario.h"
+#include "scenario/study.h"
+
+namespace headrace {
+
+struct EvaluationPage {
+  std::string markdown;
+  std::map<std::string, std::string> figures;  // SVG by file name.
+};
+
+// Fills a template's directives, each on a line of its own:
+//   {{about SCENARIO}}                  what the scenario is, and whether it can be stable
+//   {{attainment SCENARIO}}             table: mean [95 % interval] · % of the upper bound
+//   {{p99 SCENARIO}}                    table: P99 latency per token in ms
+//   {{figure SCENARIO FILE WORDS…}}     a figure of the scenario's report; the words describe it
+//   {{splits SCENARIO}}                 which static split was the best, by rate
+//   {{published SCENARIO EQUAL}}        P99 latency per token beside the published figures; EQUAL
+//                                       is the scenario with five L20
+//   {{order}}                           where the published order of policies comes out, over all
+//                                       scenarios that have the policies
+//   {{ladder SCENARIO}}                 the gain of each variant over the one before it
+// SCENARIO is a file name in `scenarios` without its ending. A scenario runs once, when it is first
+// mentioned (`{{order}}` covers those mentioned above it). Errors name the template's line.
+class Evaluation {
+ public:
+  // `note` hears what is being done.
+  Evaluation(std::string scenarios, FileReader read_file, unsigned threads,
+             std::function<void(const std::string&)> note);
+
+  // Figures are linked as `figure_folder`/FILE.
+  Result<EvaluationPage> Fill(std::string_view page_template, const std::string& name,
+                              const std::string& figure_folder);
+
+ private:
+  struct Entry {
+    Scenario scenario;
+    Study study;
+  };
+
+  Result<const Entry*> Run(const std::string& name);
+  Result<std::string> Directive(const std::string& line, const std::string& figure_folder,
+                                EvaluationPage& page);
+  std::string OrderTable() const;
+
+  std::string scenarios_;
+  FileReader read_file_;
+  unsigned threads_;
+  std::function<void(const std::string&)> note_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;
+  std::vector<std::string> names_;  // In the order of the page.
+};
+
+}  // namespace headrace

@@ -1,0 +1,68 @@
+#include "evaluation/evaluation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace headrace {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kTiny = R"(name: Tiny
+about: "A small one"
+model: llama2-7b
+max_model_len: 8192
+slo: { tpat: 50ms, percentile: 99 }
+warm_up: 5s
+duration: 30s
+seeds: 2
+rates: [0.5, 1]
+policies: [slo, slo-pack-load, least-request, best-split]
+fleet:
+  - { name: a10, gpu: a10, profile: none }
+  - { name: l20, gpu: l20, profile: none }
+workload:
+  - { name: chat, rate: 1, lengths: sharegpt }
+  - { name: code, rate: 1, prompt: 4000, output: 32 }
+)";
+
+Result<EvaluationPage> Fill(std::string_view text) {
+  Evaluation evaluation(
+      "scenarios",
+      [](const std::string& path) -> Result<std::string> {
+        if (path == "scenarios/tiny.yaml") return std::string(kTiny);
+        return Fail(path + ": cannot be read; check the path");
+      },
+      1, [](const std::string&) {});
+  return evaluation.Fill(text, "page", "figures");
+}
+
+TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
+  const auto page = Fill(
+      "# Title\n{{about tiny}}\n{{attainment tiny}}\n{{p99 tiny}}\n{{splits tiny}}\n"
+      "{{ladder tiny}}\n{{published tiny tiny}}\n{{figure tiny cdf-1.svg The CDF}}\n{{order}}\n"
+      "The end.\n");
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_TRUE(page->markdown.starts_with("# Title\nA small one."));
+  EXPECT_TRUE(page->markdown.ends_with("The end.\n"));
+  EXPECT_THAT(page->markdown, Not(HasSubstr("{{")));
+  EXPECT_THAT(page->markdown, HasSubstr("| least-request | "));
+  EXPECT_THAT(page->markdown, HasSubstr("| best-split | 0.5 | chat: "));
+  EXPECT_THAT(page->markdown, HasSubstr("![The CDF](figures/tiny-cdf-1.svg)"));
+  EXPECT_THAT(page->markdown, HasSubstr("| tiny | 1 | "));
+  EXPECT_EQ(page->figures.size(), 1u);
+}
+
+TEST(Evaluation, FaultsNameTheLine) {
+  const auto fault = [](std::string_view text) {
+    const auto page = Fill(text);
+    return page ? std::string("none") : page.error().message;
+  };
+  EXPECT_THAT(fault("x\n{{p99 huge}}\n"), HasSubstr("page:2: scenarios/huge.yaml: cannot be read"));
+  EXPECT_THAT(fault("{{p98 tiny}}\n"), HasSubstr("page:1: there is no directive \"p98\""));
+  EXPECT_THAT(fault("{{figure tiny x.svg X}}\n"), HasSubstr("there is no figure \"x.svg\""));
+}
+
+}  // namespace
+}  // namespace headrace

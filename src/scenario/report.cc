@@ -1,0 +1,317 @@
+#include "scenario/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+
+#include "profile/text.h"
+#include "scenario/plot.h"
+#include "scenario/summary.h"
+
+namespace headrace {
+namespace {
+
+constexpr int kCdfPoints = 200;
+
+std::string Percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f", 100 * share);
+  return text;
+}
+
+bool IsYardstick(const Contender& contender) {
+  return contender.kind != Contender::Kind::kScheduler;
+}
+
+std::string AtRate(double rate) { return " at rate × " + FormatNumber(rate); }
+
+std::size_t SeedsOf(const Study& study) { return static_cast<std::size_t>(study.scenario->seeds); }
+
+// The rate nearest to 1.
+std::size_t MainRate(const Scenario& scenario) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < scenario.rates.size(); ++i) {
+    if (std::abs(scenario.rates[i] - 1) < std::abs(scenario.rates[best] - 1)) best = i;
+  }
+  return best;
+}
+
+std::optional<double> TpatSlo(const Scenario& scenario) {
+  const std::optional<Slo>& slo = scenario.workload.classes.front().slo;
+  return slo ? slo->tpat : std::nullopt;
+}
+
+Figure AttainmentFigure(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  const auto [low, high] = std::ranges::minmax(scenario.rates);
+  LineChart chart{.title = "Requests that met their SLO",
+                  .x_label = "offered rate, × the scenario's (band: 95 % interval over seeds)",
+                  .y_label = "attainment",
+                  .x_min = low,
+                  .x_max = high > low ? high : low * 1.01,
+                  .percent = true};
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    Series series{.name = scenario.contenders[c].name,
+                  .colour = c,
+                  .dashed = IsYardstick(scenario.contenders[c])};
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      const Estimate estimate = AttainmentOf(study, c, r);
+      series.points.push_back({scenario.rates[r], estimate.mean});
+      series.low.push_back({scenario.rates[r], estimate.low});
+      series.high.push_back({scenario.rates[r], estimate.high});
+    }
+    chart.series.push_back(std::move(series));
+  }
+  Series bound{.name = "upper bound", .colour = scenario.contenders.size(), .dashed = true};
+  for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+    bound.points.push_back({scenario.rates[r], study.bounds[r].attainment});
+  }
+  chart.series.push_back(std::move(bound));
+  return {"attainment.svg", RenderSvg(chart)};
+}
+
+Histogram TpatOver(const Study& study, std::size_t contender, std::size_t rate) {
+  Histogram all;
+  for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
+    all.Merge(study.At(contender, rate, seed).result.statistics.Total().tpat);
+  }
+  return all;
+}
+
+Figure CdfFigure(const Study& study, std::size_t rate) {
+  const Scenario& scenario = *study.scenario;
+  const std::optional<double> slo = TpatSlo(scenario);
+  LineChart chart{.title = "Latency per token" + AtRate(scenario.rates[rate]),
+                  .x_label = "seconds per token of prompt and answer",
+                  .y_label = "share of completed requests",
+                  .percent = true};
+  // Far tails would squeeze everything else into the left edge.
+  chart.x_max = 0.01;
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    const Histogram all = TpatOver(study, c, rate);
+    chart.x_max = std::max(chart.x_max, all.Quantile(0.99));
+    Series series{.name = scenario.contenders[c].name,
+                  .colour = c,
+                  .dashed = IsYardstick(scenario.contenders[c])};
+    for (int i = 0; i <= kCdfPoints; ++i) {
+      const double share = static_cast<double>(i) / kCdfPoints;
+      series.points.push_back({all.Quantile(share), share});
+    }
+    chart.series.push_back(std::move(series));
+  }
+  if (slo) {
+    chart.x_marks = {*slo};
+    chart.x_max = std::min(chart.x_max, 4 * *slo);
+  }
+  return {"cdf-" + FormatNumber(scenario.rates[rate]) + ".svg", RenderSvg(chart)};
+}
+
+Figure PlacementFigure(const Study& study, std::size_t rate) {
+  const Scenario& scenario = *study.scenario;
+  PartsChart chart{.title = "Where each class went" + AtRate(scenario.rates[rate])};
+  for (const SimDeployment& deployment : scenario.fleet) {
+    chart.parts.push_back(std::to_string(deployment.endpoints) + "×" + deployment.name);
+  }
+  for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
+    for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+      PartsChart::Row row{.group = scenario.workload.classes[k].name,
+                          .name = scenario.contenders[c].name,
+                          .parts = std::vector<double>(scenario.fleet.size())};
+      double offered = 0;
+      for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
+        const SimulationResult& result = study.At(c, rate, seed).result;
+        offered += static_cast<double>(result.statistics.of(k).offered);
+        for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
+          row.parts[d] += static_cast<double>(result.deployments[d].sent[k]);
+        }
+      }
+      for (double& part : row.parts) part = offered > 0 ? part / offered : 0;
+      chart.rows.push_back(std::move(row));
+    }
+  }
+  return {"placement-" + FormatNumber(scenario.rates[rate]) + ".svg", RenderSvg(chart)};
+}
+
+// One figure over the counted time; `figure` of a step, given the contender's steps of all seeds.
+LineChart TimelineChart(const Scenario& scenario, std::string title) {
+  return {.title = std::move(title),
+          .x_label = "seconds since the warm-up",
+          .x_min = 0,
+          .x_max = scenario.duration};
+}
+
+double StepTime(const Scenario& scenario, std::size_t step) {
+  return scenario.duration * (static_cast<double>(step) + 0.5) / kTimelineSteps;
+}
+
+Figure AttainmentTimeline(const Study& study, std::size_t rate) {
+  const Scenario& scenario = *study.scenario;
+  LineChart chart = TimelineChart(
+      scenario, "Requests that met their SLO, by arrival," + AtRate(scenario.rates[rate]));
+  chart.y_label = "attainment";
+  chart.percent = true;
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    Series series{.name = scenario.contenders[c].name,
+                  .colour = c,
+                  .dashed = IsYardstick(scenario.contenders[c])};
+    for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+      double offered = 0;
+      double attained = 0;
+      for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
+        const TimelineStep& one = study.At(c, rate, seed).result.timeline[step];
+        for (const auto count : one.offered) offered += static_cast<double>(count);
+        for (const auto count : one.attained) attained += static_cast<double>(count);
+      }
+      if (offered > 0) series.points.push_back({StepTime(scenario, step), attained / offered});
+    }
+    chart.series.push_back(std::move(series));
+  }
+  return {"timeline-attainment.svg", RenderSvg(chart)};
+}
+
+Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender) {
+  const Scenario& scenario = *study.scenario;
+  const std::string& name = scenario.contenders[contender].name;
+  LineChart chart =
+      TimelineChart(scenario, "Requests in flight under " + name + AtRate(scenario.rates[rate]));
+  chart.y_label = "requests (mean over seeds)";
+  const auto add = [&](const std::string& label,
+                       const std::function<double(const TimelineStep&)>& figure) {
+    Series series{.name = label, .colour = chart.series.size()};
+    for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+      double sum = 0;
+      for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
+        sum += figure(study.At(contender, rate, seed).result.timeline[step]);
+      }
+      const double mean = sum / static_cast<double>(SeedsOf(study));
+      series.points.push_back({StepTime(scenario, step), mean});
+      chart.y_max = std::max(chart.y_max, mean);
+    }
+    chart.series.push_back(std::move(series));
+  };
+  for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
+    add("per " + scenario.fleet[d].name,
+        [d](const TimelineStep& step) { return step.in_flight[d]; });
+  }
+  add("waiting", [](const TimelineStep& step) { return step.waiting; });
+  return {"timeline-" + name + ".svg", RenderSvg(chart)};
+}
+
+std::string MarkdownTable(const Study& study,
+                          const std::function<std::string(std::size_t, std::size_t)>& cell) {
+  const Scenario& scenario = *study.scenario;
+  std::string text = "| rate × |";
+  std::string rule = "|---|";
+  for (const double rate : scenario.rates) {
+    text += " " + FormatNumber(rate) + " |";
+    rule += "---|";
+  }
+  text += "\n" + rule + "\n";
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    text += "| " + scenario.contenders[c].name + " |";
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) text += " " + cell(c, r) + " |";
+    text += "\n";
+  }
+  return text;
+}
+
+// The Markdown tables above, as HTML: their cells hold no markup.
+std::string HtmlTable(const std::string& markdown) {
+  std::string html = "<table>\n";
+  std::size_t line = 0;
+  for (std::size_t begin = 0; begin < markdown.size(); ++line) {
+    const std::size_t end = markdown.find('\n', begin);
+    std::string row = markdown.substr(begin, end - begin);
+    begin = end + 1;
+    if (line == 1) continue;
+    html += "<tr>";
+    const std::string tag = line == 0 ? "th" : "td";
+    for (std::size_t cell = 2; cell < row.size();) {
+      const std::size_t stop = row.find(" |", cell);
+      html += "<" + tag + ">" + EscapeXml(row.substr(cell, stop - cell)) + "</" + tag + ">";
+      cell = stop + 3;
+    }
+    html += "</tr>\n";
+  }
+  return html + "</table>\n";
+}
+
+}  // namespace
+
+std::vector<Figure> RenderFigures(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  const std::size_t main = MainRate(scenario);
+  std::vector<Figure> figures;
+  if (scenario.rates.size() > 1) figures.push_back(AttainmentFigure(study));
+  for (std::size_t r = 0; r < scenario.rates.size(); ++r) figures.push_back(CdfFigure(study, r));
+  for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+    figures.push_back(PlacementFigure(study, r));
+  }
+  figures.push_back(AttainmentTimeline(study, main));
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    figures.push_back(LoadTimeline(study, main, c));
+  }
+  return figures;
+}
+
+std::string AttainmentMarkdown(const Study& study) {
+  std::string text = MarkdownTable(study, [&](std::size_t c, std::size_t r) {
+    const Estimate estimate = AttainmentOf(study, c, r);
+    const double bound = study.bounds[r].attainment;
+    return Percent(estimate.mean) + " [" + Percent(estimate.low) + "–" + Percent(estimate.high) +
+           "] · " + FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0);
+  });
+  text += "| upper bound |";
+  for (const FluidBound& bound : study.bounds) text += " " + Percent(bound.attainment) + " |";
+  return text + "\n";
+}
+
+std::string P99TpatMarkdown(const Study& study) {
+  return MarkdownTable(study, [&](std::size_t c, std::size_t r) {
+    const Estimate estimate = P99TpatOf(study, c, r);
+    return FormatNumber(1e3 * estimate.mean) + " [" + FormatNumber(1e3 * estimate.low) + "–" +
+           FormatNumber(1e3 * estimate.high) + "]";
+  });
+}
+
+std::string RenderReport(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>" +
+      EscapeXml(scenario.name) +
+      "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
+      "padding:0 1rem;color:#222}table{border-collapse:collapse;margin:1rem 0;font-size:13px}"
+      "td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;"
+      "font-variant-numeric:tabular-nums;white-space:nowrap}td:first-child,th:first-child"
+      "{text-align:left}figure{margin:1.5rem 0}svg{max-width:100%;height:auto}"
+      ".warn{background:#fff3cd;padding:.6rem 1rem;border-radius:.4rem}"
+      ".wide{overflow-x:auto}</style></head><body>\n<h1>" +
+      EscapeXml(scenario.name) + "</h1>\n<p>" + EscapeXml(scenario.about) + "</p>\n";
+  const std::string unstable = DescribeInstability(scenario, study.bounds);
+  if (!unstable.empty()) html += "<p class=\"warn\">" + EscapeXml(unstable) + "</p>\n";
+  html += "<h2>Attainment</h2>\n<p>Requests that met their SLO, in % of those offered: mean over " +
+          std::to_string(scenario.seeds) +
+          " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished requests "
+          "are misses.</p>\n<div class=\"wide\">" +
+          HtmlTable(AttainmentMarkdown(study)) +
+          "</div>\n<h2>P99 latency per token</h2>\n<p>Of completed requests, in ms per token of "
+          "prompt and answer.</p>\n<div class=\"wide\">" +
+          HtmlTable(P99TpatMarkdown(study)) + "</div>\n<h2>Figures</h2>\n";
+  for (const Figure& figure : RenderFigures(study)) {
+    html += "<figure id=\"" + EscapeXml(figure.file) + "\">" + figure.svg + "</figure>\n";
+  }
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      if (study.SplitOf(c, r).empty()) continue;
+      html += "<p>" +
+              EscapeXml(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
+                        study.SplitOf(c, r)) +
+              "</p>\n";
+    }
+  }
+  return html + "</body></html>\n";
+}
+
+}  // namespace headrace

@@ -1,0 +1,28 @@
+// A study as a page to read: figures and tables.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scenario/study.h"
+
+namespace headrace {
+
+struct Figure {
+  std::string file;  // attainment.svg
+  std::string svg;
+};
+
+// Attainment against rate with 95 % bands; the CDF of latency per token and where each class went,
+// at each rate; at the rate nearest to 1 the timeline of attainment, and of requests in flight for
+// each contender.
+std::vector<Figure> RenderFigures(const Study& study);
+
+// One self-contained page with the figures and the tables of attainment and P99.
+std::string RenderReport(const Study& study);
+
+// The two tables as Markdown, a row per contender and a column per rate.
+std::string AttainmentMarkdown(const Study& study);
+std::string P99TpatMarkdown(const Study& study);
+
+}  // namespace headrace

@@ -1,0 +1,214 @@
+#include "scenario/scenario.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "scenario/report.h"
+#include "scenario/study.h"
+#include "scenario/summary.h"
+
+namespace headrace {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kSmall = R"(name: Small
+model: llama2-7b
+max_model_len: 8192
+slo: { tpat: 50ms, percentile: 99 }
+warm_up: 20s
+duration: 120s
+drain: 200s
+seeds: 2
+rates: [0.4, 1.2]
+policies: [slo, least-request, best-split, type-split, only-l20, clairvoyant]
+fleet:
+  - { name: a10, gpu: a10, profile: none }
+  - { name: l20, gpu: l20, endpoints: 2, profile: measured }
+workload:
+  - { name: chat, rate: 3, lengths: sharegpt }
+  - { name: code, rate: 1.5, prompt: 4000 to 4600, output: 32 to 64 }
+variants:
+  - { name: slo-exact, policy: slo, length: exact }
+)";
+
+Result<std::string> NoFiles(const std::string& path) {
+  return Fail(path + ": cannot be read; check the path");
+}
+
+// Reads the small scenario with one text in it replaced.
+Result<Scenario> LoadWith(std::string_view from, std::string_view to) {
+  std::string text(kSmall);
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  text.replace(at, from.size(), to);
+  return LoadScenario(text, "s.yaml", NoFiles);
+}
+
+std::string FaultOf(std::string_view from, std::string_view to) {
+  const auto scenario = LoadWith(from, to);
+  return scenario ? "none" : scenario.error().message;
+}
+
+const Scenario& Small() {
+  static const Scenario scenario = [] {
+    auto loaded = LoadScenario(kSmall, "s.yaml", NoFiles);
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    return *std::move(loaded);
+  }();
+  return scenario;
+}
+
+const Study& SmallStudy() {
+  static const Study study = RunStudy(Small(), 1, [](std::size_t, std::size_t) {});
+  return study;
+}
+
+TEST(Scenario, SaysWhatItWasTold) {
+  const Scenario& scenario = Small();
+  ASSERT_EQ(scenario.fleet.size(), 2u);
+  EXPECT_EQ(scenario.fleet[1].endpoints, 2);
+  EXPECT_EQ(scenario.fleet[0].profile, nullptr);
+  EXPECT_NE(scenario.fleet[1].profile, nullptr);
+  ASSERT_EQ(scenario.contenders.size(), 7u);
+  EXPECT_TRUE(scenario.contenders[6].exact_lengths);
+  EXPECT_EQ(scenario.workload.classes[0].slo->tpat, 0.05);
+}
+
+TEST(Scenario, SharesDivideTheRate) {
+  const auto scenario = LoadWith("  - { name: chat, rate: 3,",
+                                 "  - { name: x, share: 3, prompt: 9, output: 9 }\n"
+                                 "  - { name: chat, share: 1,");
+  ASSERT_FALSE(scenario);
+  EXPECT_THAT(scenario.error().message, HasSubstr("s.yaml:16: class \"chat\" has a share"));
+  const auto good = LoadWith("rates: [0.4, 1.2]", "rates: [1]\nrate: 10");
+  ASSERT_TRUE(good);
+  EXPECT_EQ(OfferedRate(good->workload.classes[0]), 3);
+}
+
+TEST(Scenario, FaultsHaveLineAndMend) {
+  EXPECT_THAT(FaultOf("gpu: a10", "gpu: a11"), HasSubstr("s.yaml:12: "));
+  EXPECT_THAT(FaultOf("duration: 120s", "duration: long"),
+              HasSubstr("s.yaml:6: duration is \"long\", which"));
+  EXPECT_THAT(FaultOf("seeds: 2", "seed: 2"), HasSubstr("s.yaml:8: the option \"seed\""));
+  EXPECT_THAT(FaultOf("[slo, least-request", "[slow, least-request"),
+              HasSubstr("s.yaml:10: the policy \"slow\""));
+  EXPECT_THAT(FaultOf("rate: 3,", ""), HasSubstr("s.yaml:15: class \"chat\" needs a rate"));
+  EXPECT_THAT(FaultOf("lengths: sharegpt", "lengths: l.csv"),
+              HasSubstr("s.yaml:15: l.csv: cannot be read"));
+  EXPECT_THAT(FaultOf("lengths: sharegpt", "lengths: sharegpt, prompt: 9"),
+              HasSubstr("has lengths twice"));
+  EXPECT_THAT(FaultOf("prompt: 4000 to 4600", "prompt: many"),
+              HasSubstr("s.yaml:16: workload[1].prompt is \"many\", which is no distribution"));
+  EXPECT_THAT(FaultOf("rate: 1.5,", "arrivals: trace,"), HasSubstr("names none"));
+  EXPECT_THAT(FaultOf("policy: slo, length", "policy: slo2, length"),
+              HasSubstr("s.yaml:18: the policy \"slo2\""));
+  EXPECT_THAT(FaultOf("variants:",
+                      "disturbances:\n  - { at: 5s, kind: lost, deployment: l21 }\n"
+                      "variants:"),
+              HasSubstr("s.yaml:18: the deployment \"l21\""));
+  EXPECT_THAT(FaultOf("variants:",
+                      "disturbances:\n  - { at: 5s, deployment: l20, endpoint: 2 }\n"
+                      "variants:"),
+              HasSubstr("has endpoints 0 to 1"));
+  EXPECT_THAT(FaultOf("model: llama2-7b", "model: [a"), HasSubstr("not valid YAML"));
+  EXPECT_THAT(FaultOf("slo: { tpat: 50ms, percentile: 99 }", "slo: { tpat: 10us }"),
+              HasSubstr("no request size meets the SLO"));
+}
+
+TEST(Study, DoesNotDependOnThreads) {
+  const Study threaded = RunStudy(Small(), 3, [](std::size_t, std::size_t) {});
+  EXPECT_EQ(FormatSummary(SmallStudy()), FormatSummary(threaded));
+  EXPECT_EQ(RenderReport(SmallStudy()), RenderReport(threaded));
+}
+
+TEST(Study, EveryContenderSeesTheSameRequests) {
+  const Study& study = SmallStudy();
+  for (std::size_t c = 1; c < Small().contenders.size(); ++c) {
+    for (std::size_t r = 0; r < 2; ++r) {
+      for (std::size_t k = 0; k < 2; ++k) {
+        EXPECT_EQ(study.At(c, r, 0).result.statistics.of(k).offered,
+                  study.At(0, r, 0).result.statistics.of(k).offered);
+      }
+    }
+  }
+}
+
+TEST(Study, YardsticksStandAboveWhatTheyMeasure) {
+  const Study& study = SmallStudy();
+  const auto attainment = [&](std::size_t c, std::size_t r) {
+    return AttainmentOf(study, c, r).mean;
+  };
+  for (std::size_t r = 0; r < 2; ++r) {
+    // A split by whole types is one of all splits, and the choice is made in hindsight.
+    EXPECT_GE(attainment(2, r), attainment(3, r));
+    EXPECT_FALSE(study.SplitOf(2, r).empty());
+    for (std::size_t c = 0; c < Small().contenders.size(); ++c) {
+      // The bound is of the long run; a run of two minutes may lie a little above it.
+      EXPECT_LE(attainment(c, r), study.bounds[r].attainment + 0.03) << c;
+    }
+    EXPECT_GE(attainment(5, r), attainment(1, r));  // It knows what least-request does not.
+  }
+  EXPECT_GT(study.bounds[0].capacity, study.bounds[1].capacity);
+}
+
+TEST(Study, SummaryIsJsonWithAnObjectPerRun) {
+  const auto json = nlohmann::json::parse(FormatSummary(SmallStudy()));
+  ASSERT_EQ(json.size(), 7u * 2 * 2);
+  EXPECT_EQ(json[0]["policy"], "slo");
+  EXPECT_EQ(json[0]["seed"], 1);
+  EXPECT_TRUE(json[0]["deployments"]["l20"].contains("utilization"));
+  EXPECT_TRUE(json[0]["classes"]["chat"]["tpat_s"]["p99"].is_number());
+}
+
+TEST(Study, FiguresHoldNoNumbersThatAreNone) {
+  for (const Figure& figure : RenderFigures(SmallStudy())) {
+    EXPECT_TRUE(figure.svg.starts_with("<svg ")) << figure.file;
+    EXPECT_EQ(figure.svg.find("nan"), std::string::npos) << figure.file;
+    EXPECT_EQ(figure.svg.find("inf"), std::string::npos) << figure.file;
+  }
+}
+
+TEST(Splits, AreAllOfThem) {
+  EXPECT_EQ(AllSplits(2, {1, 4}, false).size(), 8u);  // 2·5 minus the two that starve a class.
+  EXPECT_EQ(AllSplits(2, {1, 4}, true).size(), 2u);
+  EXPECT_EQ(AllSplits(1, {1, 4}, false).size(), 1u);
+  EXPECT_EQ(AllSplits(3, {1, 1, 1}, false).size(), 6u);
+}
+
+// One class of equal requests on one engine: the program by hand.
+TEST(Bound, IsTheEnginesBudgetDividedByTheRequest) {
+  auto scenario = LoadWith("rates: [0.4, 1.2]", "rates: [1]");
+  ASSERT_TRUE(scenario);
+  scenario->fleet.erase(scenario->fleet.begin());
+  scenario->fleet[0].endpoints = 1;
+  scenario->workload.classes = {{.name = "code",
+                                 .arrivals = PoissonArrivals{10},
+                                 .lengths = DistributedLengths{FixedTokens{4096}, FixedTokens{33}},
+                                 .slo = scenario->scheduler.slo,
+                                 .rate_changes = {}}};
+  const EngineConfig& engine = scenario->fleet[0].engine;
+  const double held = 33.0 * 4096 + 0.5 * 33 * 33;
+  const double steps = std::max(held / static_cast<double>(engine.kv_blocks * kKvBlockTokens),
+                                32.0 / engine.max_num_seqs);
+  const double cost =
+      engine.step.b * 4096 + engine.step.c * 32 + engine.step.d * held + engine.step.a * steps;
+  const FluidBound bound = ComputeFluidBound(*scenario, 1);
+  EXPECT_NEAR(bound.goodput, 1 / cost, 0.05 / cost);
+  EXPECT_LT(bound.capacity, 0.2);
+  EXPECT_THAT(DescribeInstability(*scenario, {bound}), HasSubstr("cannot be stable"));
+}
+
+TEST(Estimate, IntervalHoldsTheMean) {
+  const Estimate estimate = EstimateMean({0.5, 0.6, 0.7, 0.8, 0.9});
+  EXPECT_DOUBLE_EQ(estimate.mean, 0.7);
+  EXPECT_LT(estimate.low, 0.65);
+  EXPECT_GT(estimate.high, 0.75);
+  EXPECT_GE(estimate.low, 0.5);
+  EXPECT_LE(estimate.high, 0.9);
+}
+
+}  // namespace
+}  // namespace headrace

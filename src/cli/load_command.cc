@@ -1,6 +1,5 @@
 #include "cli/load_command.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 
 #include "cli/files.h"
 #include "cli/load_table.h"
+#include "cli/target.h"
 #include "cli/termination.h"
 #include "config/quantity.h"
 #include "load/class_spec.h"
@@ -43,19 +43,6 @@ struct Arguments {
   std::string requests;
 };
 
-// `host:port`, with or without `http://` before and a slash behind.
-Result<SocketAddress> TargetOf(std::string_view text) {
-  if (text.starts_with("https://")) {
-    return Fail("target \"" + std::string(text) +
-                "\": only plain HTTP can be loaded; give http://host:port");
-  }
-  if (text.starts_with("http://")) text.remove_prefix(7);
-  if (text.ends_with('/')) text.remove_suffix(1);
-  const auto address = ParseHostPort(text);
-  if (!address) return tl::unexpected(address.error());
-  return Resolve(*address);
-}
-
 Result<Workload> WorkloadOf(const Arguments& arguments) {
   if (arguments.workload.empty()) {
     return ParseClasses(arguments.classes, arguments.rate, ReadFile);
@@ -71,7 +58,7 @@ Result<Workload> WorkloadOf(const Arguments& arguments) {
 
 Result<LoadOptions> OptionsOf(const Arguments& arguments, const Workload& workload) {
   LoadOptions options;
-  const auto target = TargetOf(arguments.target);
+  const auto target = ParseTarget(arguments.target).and_then(Resolve);
   if (!target) return tl::unexpected(target.error());
   const auto duration = ParseDuration(arguments.duration);
   if (!duration) return Fail("--duration " + arguments.duration + " " + duration.error().message);
@@ -97,14 +84,6 @@ Result<LoadOptions> OptionsOf(const Arguments& arguments, const Workload& worklo
   options.policy = arguments.policy;
   options.headers = arguments.headers;
   return options;
-}
-
-// An open loop may need a connection for each request of a server that has fallen behind.
-void AllowManyConnections() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // On a terminal in place, else a line every ten seconds. On standard error: the results may go to
@@ -153,7 +132,7 @@ Result<void> Load(const Arguments& arguments) {
     }
     rows << LoadResultCsvHeader();
   }
-  AllowManyConnections();
+  RaiseConnectionLimit();
   Termination termination;
   IoThreads threads(1);
   LoadSnapshot final;

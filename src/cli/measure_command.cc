@@ -1,61 +1,55 @@
 #include "cli/measure_command.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
-#include <string>
-#include <tuple>
 #include <utility>
-#include <vector>
 
 #include "cli/files.h"
 #include "cli/profile_options.h"
 #include "engine/gpu_catalog.h"
 #include "engine/measure.h"
-#include "profile/benchmark.h"
-#include "profile/grid_search.h"
+#include "measure/benchmark_file.h"
 
 namespace headrace {
 namespace {
 
-struct Arguments {
-  std::string gpu;
-  std::string gpus_file;
-  Tokens max_model_len = 0;
-  std::string model;
-  std::vector<Tokens> inputs = {16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
-  std::vector<Tokens> outputs = {4, 8, 16, 32, 64, 128, 256, 512, 1024};
-  double lowest_rate = 1.0 / 64;
-  double highest_rate = 16384;
-  double rate_step = 1.05;
-  int samples = 1000;
-  std::uint64_t seed = 0;
-  bool full_grid = false;
-  Slo slo;
-  std::string output = "-";
-};
+// What an option is when it is not given. Virtual time costs nothing; an endpoint's hours do.
+void FillDefaults(MeasureArguments& arguments) {
+  const bool emulated = !arguments.gpu.empty();
+  const auto fill = [](auto& value, const auto& otherwise) {
+    if (value == std::decay_t<decltype(value)>{}) value = otherwise;
+  };
+  using Lengths = std::vector<Tokens>;
+  fill(arguments.inputs, emulated ? Lengths{16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}
+                                  : Lengths{16, 64, 256, 1024, 4096});
+  fill(arguments.outputs,
+       emulated ? Lengths{4, 8, 16, 32, 64, 128, 256, 512, 1024} : Lengths{4, 16, 64, 256, 1024});
+  fill(arguments.lowest_rate, emulated ? 1.0 / 64 : 0.05);
+  fill(arguments.highest_rate, emulated ? 16384.0 : 500.0);
+  fill(arguments.rate_step, emulated ? 1.05 : 1.2);
+  fill(arguments.samples, emulated ? 20'000 : 200);
+  fill(arguments.output, emulated ? "-" : arguments.deployment + ".jsonl");
+}
+
+void Measure(MeasureArguments& arguments) {
+  if (arguments.gpu.empty() == arguments.endpoint.empty()) {
+    Stop("Say what to measure: either --endpoint URL, or --gpu NAME for an emulated one.");
+  }
+  if (!arguments.endpoint.empty() && arguments.deployment.empty()) {
+    Stop("--deployment is needed with --endpoint: the name that the gateway will know it by.");
+  }
+  FillDefaults(arguments);
+  arguments.gpu.empty() ? MeasureEndpoint(arguments) : MeasureInVirtualTime(arguments);
+}
 
 Statistics ToStatistics(const SampleStatistics& sample) {
   return {sample.mean, sample.p50, sample.p90, sample.p99};
 }
 
-Result<RateMeasurement> MeasureEmulated(const EngineConfig& engine, const Arguments& arguments,
-                                        const GridPoint& point) {
-  const auto measured = Measure(engine, {.input = point.input,
-                                         .output = point.output,
-                                         .rate = point.rate,
-                                         .seed = arguments.seed,
-                                         .samples = arguments.samples});
-  if (!measured) return tl::unexpected(measured.error());
-  return RateMeasurement{.tput = measured->tput,
-                         .tt = measured->tt,
-                         .e2e = ToStatistics(measured->e2e),
-                         .ttft = ToStatistics(measured->ttft),
-                         .tpot = ToStatistics(measured->tpot),
-                         .samples = measured->samples,
-                         .sustained = measured->sustained && measured->e2e_error <= kSettled};
-}
+}  // namespace
 
-GridPlan PlanOf(const Arguments& arguments) {
+GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
   GridPlan plan;
   plan.inputs = arguments.inputs;
   plan.outputs = arguments.outputs;
@@ -65,21 +59,17 @@ GridPlan PlanOf(const Arguments& arguments) {
   plan.slo = arguments.slo;
   plan.full = arguments.full_grid;
   if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; exchange them.");
+  if (context > 0) {
+    plan.fits = [context](Tokens input, Tokens output) { return input <= context - output; };
+    if (!plan.fits(plan.inputs.front(), plan.outputs.front())) {
+      Stop("No cell fits into a context of " + std::to_string(context) +
+           " tokens; choose shorter --inputs.");
+    }
+  }
   return plan;
 }
 
-// By cell and rate, so that the first row of a cell is its most relaxed one: a generator takes the
-// latencies of a cell that meets no SLO from there.
-std::string Format(std::vector<BenchmarkRow> rows) {
-  std::ranges::sort(rows, {}, [](const BenchmarkRow& row) {
-    return std::tuple(row.output_tokens, row.input_tokens, row.request_rate, row.metric);
-  });
-  std::string text;
-  for (const BenchmarkRow& row : rows) text += FormatBenchmarkRow(row);
-  return text;
-}
-
-void MeasureInVirtualTime(const Arguments& arguments) {
+void MeasureInVirtualTime(const MeasureArguments& arguments) {
   std::string text(ShippedGpuCatalog());
   std::string origin = "data/gpus.json";
   if (!arguments.gpus_file.empty()) {
@@ -90,90 +80,137 @@ void MeasureInVirtualTime(const Arguments& arguments) {
   const EngineConfig engine =
       OrStop(catalog.Engine(arguments.gpu, arguments.model, arguments.max_model_len));
 
-  GridPlan plan = PlanOf(arguments);
-  plan.fits = [&engine](Tokens input, Tokens output) {
-    return input <= engine.max_model_len - output;
-  };
   std::vector<BenchmarkRow> rows;
   std::size_t measurements = 0;
-  const auto measure = [&](const GridPoint& point) {
-    auto measured = MeasureEmulated(engine, arguments, point);
-    if (!measured) return measured;
+  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
+    const auto measured = headrace::Measure(engine, {.input = point.input,
+                                                     .output = point.output,
+                                                     .rate = point.rate,
+                                                     .seed = arguments.seed,
+                                                     .samples = arguments.samples});
+    if (!measured) return tl::unexpected(measured.error());
+    const RateMeasurement result{
+        .tput = measured->tput,
+        .tt = measured->tt,
+        .e2e = ToStatistics(measured->e2e),
+        .ttft = ToStatistics(measured->ttft),
+        .tpot = ToStatistics(measured->tpot),
+        .samples = measured->samples,
+        .sustained = measured->sustained && measured->e2e_error <= kSettled};
     ++measurements;
-    auto added =
-        RowsOf(point, *measured, static_cast<std::int64_t>(arguments.seed), arguments.model);
-    std::ranges::move(added, std::back_inserter(rows));
-    return measured;
+    std::ranges::move(
+        RowsOf(point, result, static_cast<std::int64_t>(arguments.seed), arguments.model),
+        std::back_inserter(rows));
+    return result;
   };
+  const GridPlan plan = PlanOf(arguments, engine.max_model_len);
   if (auto walked = SearchGrid(plan, measure); !walked) Stop(walked.error().message);
-  if (rows.empty()) Stop("No length fits into the engine's context; choose shorter ones.");
-  if (auto written = WriteFile(arguments.output, Format(std::move(rows))); !written) {
+  if (auto written = WriteFile(arguments.output, FormatBenchmark(std::move(rows))); !written) {
     Stop(written.error().message);
   }
   Print(stderr, std::to_string(measurements) + " measurements of " + arguments.model +
                     " on an emulated " + arguments.gpu + ".\n");
 }
 
-}  // namespace
-
 void AddMeasure(CLI::App& profile) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<MeasureArguments>();
   CLI::App* command =
       profile.add_subcommand("measure",
                              "Measure what a GPU can do over a grid of input tokens, output tokens "
                              "and request rates, and\n"
-                             "write the benchmark that `generate` makes a profile from.");
-  command->add_option("--gpu", arguments->gpu, "An emulated GPU type, in virtual time")
+                             "write the benchmark that `generate` makes a profile from. An "
+                             "endpoint's file grows with each\n"
+                             "measurement; the same command again goes on where it was.");
+  command->add_option("--model", arguments->model, "Model, as requests name it")
       ->required()
       ->type_name("NAME");
-  command->add_option("--model", arguments->model, "Model")->required()->type_name("NAME");
   command
       ->add_option("--max-model-len", arguments->max_model_len,
-                   "Context length of the emulated engine; the model's own if not given")
+                   "Context length; cells beyond it are left out; default: the engine's own")
       ->check(Quiet(CLI::Range(2, 1 << 24)))
       ->type_name("TOKENS");
+  command->add_option("--seed", arguments->seed, "Of arrivals and prompts")->type_name("N");
+  command
+      ->add_option("-o,--output", arguments->output,
+                   "Benchmark JSONL; default: DEPLOYMENT.jsonl, with --gpu stdout")
+      ->type_name("FILE");
+
+  constexpr auto kEndpoint = "An endpoint";
+  command->add_option("--endpoint", arguments->endpoint, "OpenAI-compatible server")
+      ->type_name("URL")
+      ->group(kEndpoint);
+  command->add_option("--deployment", arguments->deployment, "Its deployment's name")
+      ->type_name("NAME")
+      ->group(kEndpoint);
+  command
+      ->add_option("--api", arguments->api,
+                   "completions, or chat where there is nothing else (its template adds tokens)")
+      ->check(Quiet(CLI::IsMember({"completions", "chat"})))
+      ->capture_default_str()
+      ->type_name("API")
+      ->group(kEndpoint);
+  command
+      ->add_option("--header", arguments->headers,
+                   "More for each request, e.g. \"Authorization: Bearer …\"")
+      ->type_name("HEADER")
+      ->group(kEndpoint);
+  command
+      ->add_option("--timeout", arguments->timeout,
+                   "Seconds for one request; a rate that exceeds it is not sustained")
+      ->check(Quiet(CLI::PositiveNumber))
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->group(kEndpoint);
+
+  constexpr auto kEmulated = "An emulated GPU, in virtual time";
+  command->add_option("--gpu", arguments->gpu, "GPU type: a10, l20, l4, a40, a100, h100, h200")
+      ->type_name("NAME")
+      ->group(kEmulated);
   command
       ->add_option("--gpus", arguments->gpus_file,
                    "GPU types and models from this file instead of the built-in data/gpus.json")
-      ->type_name("FILE");
-  constexpr auto kGrid = "Grid";
+      ->type_name("FILE")
+      ->group(kEmulated);
+
+  constexpr auto kGrid = "Grid (defaults: of an endpoint / of an emulated GPU)";
   const auto add_lengths = [&](const char* name, std::vector<Tokens>& lengths,
                                const char* description) {
     command->add_option(name, lengths, description)
         ->delimiter(',')
         ->check(Quiet(CLI::Range(1, 1 << 24)))
-        ->capture_default_str()
         ->type_name("TOKENS,…")
         ->group(kGrid);
   };
-  add_lengths("--inputs", arguments->inputs, "Prompt lengths");
-  add_lengths("--outputs", arguments->outputs, "Answer lengths");
+  add_lengths("--inputs", arguments->inputs,
+              "Prompt lengths: 16 … 4096 in powers of 4 / 16 … 8192 in powers of 2");
+  add_lengths("--outputs", arguments->outputs,
+              "Answer lengths: 4 … 1024 in powers of 4 / in powers of 2");
   const auto add_rate = [&](const char* name, double& rate, const char* description) {
     command->add_option(name, rate, description)
         ->check(Quiet(CLI::PositiveNumber))
-        ->capture_default_str()
         ->type_name("RATE")
         ->group(kGrid);
   };
-  add_rate("--lowest-rate", arguments->lowest_rate, "First request rate of the ladder, req/s");
-  add_rate("--highest-rate", arguments->highest_rate, "Where the ladder ends");
-  command->add_option("--rate-step", arguments->rate_step, "Factor between two rates")
+  add_rate("--lowest-rate", arguments->lowest_rate,
+           "First request rate of the ladder: 0.05 / 1/64 req/s");
+  add_rate("--highest-rate", arguments->highest_rate, "Where the ladder ends: 500 / 16384 req/s");
+  command->add_option("--rate-step", arguments->rate_step, "Factor between two rates: 1.2 / 1.05")
       ->check(Quiet(CLI::Range(1.001, 100.0)))
-      ->capture_default_str()
       ->type_name("FACTOR")
       ->group(kGrid);
-  command->add_flag("--full-grid", arguments->full_grid,
-                    "Every rate of every cell, instead of searching the border of the SLO");
-  command->add_option("--samples", arguments->samples, "Requests per measurement, at least")
-      ->check(Quiet(CLI::Range(10, 1 << 24)))
-      ->capture_default_str()
-      ->type_name("N");
-  command->add_option("--seed", arguments->seed, "Of the arrivals")->capture_default_str();
+  command
+      ->add_option(
+          "--samples", arguments->samples,
+          "Requests per measurement, at least: 200, eight times as many if need be / 20000")
+      ->check(Quiet(CLI::Range(20, 1 << 24)))
+      ->type_name("N")
+      ->group(kGrid);
+  command
+      ->add_flag("--full-grid", arguments->full_grid,
+                 "Every rate of every cell, instead of searching the border of the SLO")
+      ->group(kGrid);
   AddSloOptions(*command, arguments->slo);
-  command->add_option("-o,--output", arguments->output, "Benchmark JSONL; - = stdout")
-      ->capture_default_str()
-      ->type_name("FILE");
-  command->callback([arguments] { MeasureInVirtualTime(*arguments); });
+  command->callback([arguments] { Measure(*arguments); });
 }
 
 }  // namespace headrace

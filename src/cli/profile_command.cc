@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/files.h"
+#include "cli/import_command.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
 #include "profile/benchmark.h"
@@ -230,6 +231,7 @@ void AddProfileCommand(CLI::App& app) {
       "profile", "GPU profiles: what a GPU type can do for a model within the SLO.");
   profile->require_subcommand(1);
   AddMeasure(*profile);
+  AddImport(*profile);
   AddGenerate(*profile);
   AddCheck(*profile);
   AddShow(*profile);

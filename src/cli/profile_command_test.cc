@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/files.h"
+#include "profile/benchmark.h"
 #include "profile/gpu_profile.h"
 
 namespace headrace {
@@ -149,6 +150,57 @@ TEST_F(ProfileCommand, ShowsTablesAndWritesAPage) {
   const Outcome page = Run(std::string("profile show ") + kProfile + " --html " + Path("p.html"));
   EXPECT_EQ(page.status, 0);
   EXPECT_THAT(*ReadFile(Path("p.html")), HasSubstr("</html>"));
+}
+
+// The requests behind a benchmark.
+std::int64_t Requests(const std::string& path) {
+  std::int64_t requests = 0;
+  const auto benchmark = ParseBenchmark(*ReadFile(path), path);
+  for (const BenchmarkRow& row : benchmark->rows) {
+    if (row.metric == Metric::kTput) requests += row.samples;
+  }
+  return requests;
+}
+
+TEST_F(ProfileCommand, MeasuresTheProfileOfTheFullGridWithAQuarterOfItsRequests) {
+  const std::string slo = " --tpat 50ms --percentile 99 ";
+  const std::string measure =
+      "profile measure --gpu a10 --model llama2-7b --inputs 64,1024,256 --outputs 16,64,256"
+      " --lowest-rate 0.1 --highest-rate 150 --rate-step 1.2 --samples 4000" +
+      slo;
+  for (const std::string name : {"searched", "full"}) {
+    const Outcome measured =
+        Run(measure + (name == "full" ? "--full-grid -o " : "-o ") + Path(name + ".jsonl"));
+    ASSERT_EQ(measured.status, 0) << measured.err;
+    const Outcome generated = Run("profile generate --deployment d --benchmark " +
+                                  Path(name + ".jsonl") + slo + "-o " + Path(name + ".json"));
+    ASSERT_EQ(generated.status, 0) << generated.err;
+  }
+  EXPECT_LE(4 * Requests(Path("searched.jsonl")), Requests(Path("full.jsonl")));
+  const auto searched = ParseGpuProfile(*ReadFile(Path("searched.json")), "searched")->profile;
+  const auto full = ParseGpuProfile(*ReadFile(Path("full.json")), "full")->profile;
+  for (std::size_t output = 0; output < 3; ++output) {
+    for (std::size_t input = 0; input < 3; ++input) {
+      const double tput = full.tput.at(output, input);
+      EXPECT_GT(tput, 0);
+      EXPECT_NEAR(searched.tput.at(output, input), tput, 0.05 * tput);
+    }
+  }
+}
+
+TEST_F(ProfileCommand, SaysWhatCannotBeMeasured) {
+  EXPECT_THAT(Run("profile measure --model m").err, HasSubstr("either --endpoint URL, or --gpu"));
+  EXPECT_THAT(Run("profile measure --model m --endpoint http://127.0.0.1:1").err,
+              HasSubstr("--deployment is needed"));
+  EXPECT_THAT(Run("profile measure --model m --endpoint https://a --deployment d").err,
+              HasSubstr("only plain HTTP"));
+  EXPECT_THAT(
+      Run("profile measure --model m --endpoint 127.0.0.1:1 --deployment d -o " + Path("d.jsonl"))
+          .err,
+      HasSubstr("is the engine running?"));
+  EXPECT_THAT(Run("profile measure --model llama2-7b --gpu b200").err, HasSubstr("b200"));
+  EXPECT_THAT(Run("profile measure --model llama2-7b --gpu a10 --inputs 5000").err,
+              HasSubstr("No cell fits into a context of 4096"));
 }
 
 }  // namespace

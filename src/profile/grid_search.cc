@@ -63,7 +63,10 @@ class Walk {
       At(output, input) = decided;
       return {};
     }
-    auto found = Search(Guess(left, above, corner));
+    // Too high a guess costs a short measurement, too low a one a long one.
+    const bool first = !left && !above;
+    auto found =
+        first ? Search(Top() * 3 / 4, Top() / 16 + 1) : Search(Guess(left, above, corner), 1);
     if (!found) return tl::unexpected(found.error());
     At(output, input) = *found;
     return {};
@@ -80,21 +83,16 @@ class Walk {
   }
 
   int Guess(const Outcome& left, const Outcome& above, const Outcome& corner) const {
-    int guess = Top() / 2;
-    if (left && above && corner) {
-      // The borders are nearly straight where rates and lengths are logarithmic.
-      guess = left->border + above->border - corner->border;
-    } else if (left || above) {
-      guess = left ? left->border : above->border;
-    }
+    int guess = left ? left->border : above->border;
+    // The borders are nearly straight where rates and lengths are logarithmic.
+    if (left && above && corner) guess = left->border + above->border - corner->border;
     return std::clamp(guess, 0, Top());
   }
 
-  Result<CellOutcome> Search(int guess) {
+  Result<CellOutcome> Search(int guess, int stride) {
     int kept = -1;         // Known to be kept, or below the ladder.
     int lost = Top() + 1;  // Known not to be, or above it.
     bool sustained_none = false;
-    int stride = 1;
     int next = guess;
     while (lost - kept > 1) {
       const auto measured = Try(next);
@@ -110,11 +108,18 @@ class Walk {
       } else {
         next = kept >= 0 ? std::min(kept + stride, Top()) : std::max(lost - stride, 0);
         stride *= 2;
+        // What came out of an endpoint that fell behind is about as much as it can do.
+        if (kept < 0 && !measured->sustained) next = std::min(next, RateBelow(measured->tput));
       }
     }
     return CellOutcome{kept, sustained_none};
   }
 
+  // The highest rate up to `tput`, else the lowest.
+  int RateBelow(double tput) const {
+    const auto above = std::ranges::upper_bound(plan_.rates, tput);
+    return std::max(0, static_cast<int>(above - plan_.rates.begin()) - 1);
+  }
   GridPoint PointAt(int rate) const {
     return {input_, output_, plan_.rates[static_cast<std::size_t>(rate)], cells_done_,
             outcomes_.size()};
@@ -156,6 +161,7 @@ std::vector<BenchmarkRow> RowsOf(const GridPoint& point, const RateMeasurement& 
                                  std::int64_t seed, const std::string& model) {
   std::vector<BenchmarkRow> rows;
   const auto add = [&](Metric metric, const Statistics& value) {
+    if (std::isnan(value.mean)) return;
     const Statistics rounded{Rounded(value.mean, 6), Rounded(value.p50, 6), Rounded(value.p90, 6),
                              Rounded(value.p99, 6)};
     rows.push_back(

@@ -42,7 +42,7 @@ struct GridPoint {
 struct RateMeasurement {
   double tput = 0;  // Requests finished per second, steady state.
   double tt = 0;    // Output tokens of those, per second.
-  Statistics e2e;   // Seconds, as are the others.
+  Statistics e2e;   // Seconds, as are the others; NaN when no request has finished.
   Statistics ttft;
   Statistics tpot;
   std::int64_t samples = 0;  // Requests behind e2e, ttft and tpot.
@@ -72,7 +72,8 @@ using MeasureRate = std::function<Result<RateMeasurement>(const GridPoint&)>;
 //
 // Per cell it looks for the border between two neighbouring rates of which the lower is kept and
 // the higher is not: it begins where the borders of the cells with shorter inputs and outputs
-// point to, doubles its stride until it has the border between two rates, and halves. Longer
+// point to (high on the ladder for the first cell), doubles its stride until it has the border
+// between two rates, and halves. Longer
 // requests only add work, so when a rate cannot be sustained, neither can it with longer ones, and
 // the same holds for promises other than TPAT, which grows with the length: a cell is passed over
 // when the lowest rate has already failed with a shorter input or output.

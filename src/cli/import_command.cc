@@ -1,0 +1,109 @@
+#include "cli/import_command.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/files.h"
+#include "cli/profile_options.h"
+#include "measure/benchmark_file.h"
+#include "profile/import.h"
+
+namespace headrace {
+namespace {
+
+struct AiConfiguratorArguments {
+  std::vector<std::string> files;
+  std::string parallel;
+  std::string output = "-";
+};
+
+void Import(const AiConfiguratorArguments& arguments) {
+  std::vector<BenchmarkRow> rows;
+  for (const std::string& file : arguments.files) {
+    const std::string text = OrStop(ReadFile(file));
+    const auto added = OrStop(ImportAiConfigurator(text, file, arguments.parallel));
+    rows.insert(rows.end(), added.begin(), added.end());
+  }
+  if (auto written = WriteFile(arguments.output, FormatBenchmark(std::move(rows))); !written) {
+    Stop(written.error().message);
+  }
+  Print(stderr, "These are predictions without percentiles: generate with --percentile 0.\n");
+}
+
+struct MelangeArguments {
+  std::string file;
+  std::string gpu;
+  std::string deployment;
+  std::vector<Tokens> inputs;
+  std::vector<Tokens> outputs;
+  std::string output = "-";
+};
+
+void Import(const MelangeArguments& arguments) {
+  for (const std::vector<Tokens>* axis : {&arguments.inputs, &arguments.outputs}) {
+    if (std::ranges::adjacent_find(*axis, std::greater_equal<>()) != axis->end()) {
+      Stop("--inputs and --outputs must ascend, as the rows and columns do.");
+    }
+  }
+  const std::string text = OrStop(ReadFile(arguments.file));
+  GpuProfile profile = OrStop(
+      ImportMelange(text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));
+  if (!arguments.deployment.empty()) profile.deployment = arguments.deployment;
+  profile.created =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (auto written = WriteFile(arguments.output, FormatGpuProfile(profile)); !written) {
+    Stop(written.error().message);
+  }
+  Print(stderr,
+        "The table has no latencies: requests cannot be ranked by SLO with this profile.\n");
+}
+
+}  // namespace
+
+void AddImport(CLI::App& profile) {
+  CLI::App* import = profile.add_subcommand("import", "Take over other tools' figures.");
+  import->require_subcommand(1);
+
+  auto aiconfigurator = std::make_shared<AiConfiguratorArguments>();
+  CLI::App* table = import->add_subcommand(
+      "aiconfigurator",
+      "NVIDIA AIConfigurator's pareto.csv or best_config_topn.csv, one for each pair of lengths,\n"
+      "as a benchmark for `generate`.");
+  table->add_option("files", aiconfigurator->files, "Tables")->required()->type_name("FILE");
+  table
+      ->add_option("--parallel", aiconfigurator->parallel,
+                   "The configuration, where there are several: tp2pp1dp1")
+      ->type_name("NAME");
+  table->add_option("-o,--output", aiconfigurator->output, "Benchmark JSONL; - = stdout")
+      ->capture_default_str()
+      ->type_name("FILE");
+  table->callback([aiconfigurator] { Import(*aiconfigurator); });
+
+  auto melange = std::make_shared<MelangeArguments>();
+  CLI::App* solver = import->add_subcommand(
+      "melange", "One GPU's throughput table of Mélange's input, as a profile without latencies.");
+  solver->add_option("file", melange->file, "Mélange's JSON")->required()->type_name("FILE");
+  solver->add_option("--gpu", melange->gpu, "Its name in the file")->required()->type_name("NAME");
+  solver->add_option("--deployment", melange->deployment, "Its deployment; default: the GPU's name")
+      ->type_name("NAME");
+  const auto add_axis = [&](const char* name, std::vector<Tokens>& axis, const char* description) {
+    solver->add_option(name, axis, description)
+        ->required()
+        ->delimiter(',')
+        ->check(Quiet(CLI::Range(1, 1 << 24)))
+        ->type_name("TOKENS,…");
+  };
+  add_axis("--inputs", melange->inputs, "The prompt lengths of its rows");
+  add_axis("--outputs", melange->outputs, "The answer lengths of its columns");
+  solver->add_option("-o,--output", melange->output, "Profile; - = stdout")
+      ->capture_default_str()
+      ->type_name("FILE");
+  solver->callback([melange] { Import(*melange); });
+}
+
+}  // namespace headrace

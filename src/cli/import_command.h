@@ -1,0 +1,10 @@
+// headrace profile import: other tools' figures.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace headrace {
+
+void AddImport(CLI::App& profile);
+
+}  // namespace headrace

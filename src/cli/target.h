@@ -1,0 +1,18 @@
+// The server that a subcommand sends requests to.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+#include "net/address.h"
+
+namespace headrace {
+
+// `host:port`, with or without `http://` before and a slash or `/v1` behind.
+Result<HostPort> ParseTarget(std::string_view text);
+
+// As many open connections as the system allows: an open loop may need one for each request of a
+// server that has fallen behind.
+void RaiseConnectionLimit();
+
+}  // namespace headrace

@@ -1,0 +1,128 @@
+#include "measure/benchmark_file.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+namespace headrace {
+namespace {
+
+std::string LastSystemError() { return std::error_code(errno, std::generic_category()).message(); }
+
+Error CannotWrite(const std::string& path) {
+  return {path + ": cannot be written (" + LastSystemError() + ")."};
+}
+
+void Put(RateMeasurement& measured, const BenchmarkRow& row) {
+  measured.samples = row.samples;
+  switch (row.metric) {
+    case Metric::kTput:
+      measured.tput = row.value.mean;
+      break;
+    case Metric::kTt:
+      measured.tt = row.value.mean;
+      break;
+    case Metric::kE2e:
+      measured.e2e = row.value;
+      break;
+    case Metric::kTtft:
+      measured.ttft = row.value;
+      break;
+    case Metric::kTpot:
+      measured.tpot = row.value;
+      measured.sustained = true;
+      break;
+  }
+}
+
+}  // namespace
+
+Result<BenchmarkFile> BenchmarkFile::Open(const std::string& path, const std::string& model) {
+  BenchmarkFile file(path, model);
+  if (std::ifstream existing(path, std::ios::binary); existing) {
+    const std::string text(std::istreambuf_iterator<char>(existing), {});
+    if (auto loaded = file.Load(text); !loaded) return tl::unexpected(loaded.error());
+  }
+  if (auto written = file.Rewrite(); !written) return tl::unexpected(written.error());
+  return file;
+}
+
+Result<void> BenchmarkFile::Load(const std::string& text) {
+  // What follows the last line's end is a line that was cut off.
+  const std::string whole = text.substr(0, text.rfind('\n') + 1);
+  if (whole.empty()) return {};
+  const auto benchmark = ParseBenchmark(whole, path_);
+  if (!benchmark) return tl::unexpected(benchmark.error());
+  std::map<Key, std::vector<BenchmarkRow>> points;
+  for (const BenchmarkRow& row : benchmark->rows) {
+    if (row.model != model_) {
+      return Fail(path_ + " holds measurements of " + row.model + ", not of " + model_ +
+                  "; name another file.");
+    }
+    points[{row.input_tokens, row.output_tokens, row.request_rate}].push_back(row);
+  }
+  for (const auto& [key, rows] : points) {
+    // TPUT is written last.
+    const auto complete = std::ranges::find(rows, Metric::kTput, &BenchmarkRow::metric);
+    if (complete == rows.end()) continue;
+    RateMeasurement measured;
+    measured.sustained = false;
+    for (const BenchmarkRow& row : rows) {
+      Put(measured, row);
+      rows_.push_back(row);
+    }
+    known_[key] = measured;
+  }
+  return {};
+}
+
+std::optional<RateMeasurement> BenchmarkFile::Find(const GridPoint& point) const {
+  const auto found = known_.find({point.input, point.output, point.rate});
+  if (found == known_.end()) return std::nullopt;
+  return found->second;
+}
+
+Result<void> BenchmarkFile::Add(const GridPoint& point, const RateMeasurement& measured,
+                                std::int64_t seed) {
+  std::vector<BenchmarkRow> rows = RowsOf(point, measured, seed, model_);
+  std::string text;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) text += FormatBenchmarkRow(*row);
+  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() ||
+      std::fflush(file_.get()) != 0) {
+    return tl::unexpected(CannotWrite(path_));
+  }
+  rows_.insert(rows_.end(), rows.begin(), rows.end());
+  known_[{point.input, point.output, point.rate}] = measured;
+  return {};
+}
+
+Result<void> BenchmarkFile::Finish() { return Rewrite(); }
+
+// Replaces the file as a whole and leaves it open for more.
+Result<void> BenchmarkFile::Rewrite() {
+  const std::string text = FormatBenchmark(rows_);
+  const std::string temporary = path_ + ".tmp" + std::to_string(getpid());
+  file_.reset(std::fopen(temporary.c_str(), "wb"));
+  if (!file_ || std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() ||
+      std::fflush(file_.get()) != 0 || std::rename(temporary.c_str(), path_.c_str()) != 0) {
+    const Error error = CannotWrite(path_);
+    std::remove(temporary.c_str());
+    return tl::unexpected(error);
+  }
+  return {};
+}
+
+std::string FormatBenchmark(std::vector<BenchmarkRow> rows) {
+  std::ranges::sort(rows, {}, [](const BenchmarkRow& row) {
+    return std::tuple(row.output_tokens, row.input_tokens, row.request_rate, row.metric);
+  });
+  std::string text;
+  for (const BenchmarkRow& row : rows) text += FormatBenchmarkRow(row);
+  return text;
+}
+
+}  // namespace headrace

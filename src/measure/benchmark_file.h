@@ -1,0 +1,55 @@
+// The file that a benchmark grows in, measurement by measurement.
+#pragma once
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/result.h"
+#include "profile/benchmark.h"
+#include "profile/grid_search.h"
+
+namespace headrace {
+
+// Every measurement is on disk as soon as it is added, so that an interrupted benchmark goes on
+// where it was. Not thread-safe.
+class BenchmarkFile {
+ public:
+  // Opens or makes `path`, with what it holds already; a measurement that was cut off by a crash is
+  // dropped. Errors: not a benchmark; another model's; cannot be written.
+  static Result<BenchmarkFile> Open(const std::string& path, const std::string& model);
+
+  std::size_t measurements() const { return known_.size(); }
+  // What an earlier run measured at this point.
+  std::optional<RateMeasurement> Find(const GridPoint& point) const;
+  Result<void> Add(const GridPoint& point, const RateMeasurement& measured, std::int64_t seed);
+  // Puts the rows in order: by output, input and rate.
+  Result<void> Finish();
+
+ private:
+  using Key = std::tuple<Tokens, Tokens, double>;
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  BenchmarkFile(std::string path, std::string model)
+      : path_(std::move(path)), model_(std::move(model)) {}
+  Result<void> Load(const std::string& text);
+  Result<void> Rewrite();
+
+  std::string path_;
+  std::string model_;
+  std::unique_ptr<std::FILE, Close> file_;
+  std::vector<BenchmarkRow> rows_;
+  std::map<Key, RateMeasurement> known_;
+};
+
+// The rows by output, input, rate and metric, so that a cell's first row is its most relaxed one: a
+// generator takes the latencies of a cell that meets no SLO from there.
+std::string FormatBenchmark(std::vector<BenchmarkRow> rows);
+
+}  // namespace headrace

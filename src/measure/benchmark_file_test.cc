@@ -1,0 +1,112 @@
+#include "measure/benchmark_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace headrace {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class BenchmarkFileTest : public ::testing::Test {
+ protected:
+  BenchmarkFileTest()
+      : path_((fs::path(::testing::TempDir()) /
+               (std::string("headrace_benchmark_") +
+                ::testing::UnitTest::GetInstance()->current_test_info()->name()))
+                  .string()) {
+    fs::remove(path_);
+  }
+  ~BenchmarkFileTest() override { fs::remove(path_); }
+
+  std::string Text() const {
+    std::ifstream file(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  static GridPoint Point(double rate, Tokens input = 16) {
+    return {.input = input, .output = 4, .rate = rate};
+  }
+  static RateMeasurement Measured(double rate, bool sustained = true) {
+    return {.tput = rate,
+            .tt = 4 * rate,
+            .e2e = {1, 1, 2, 3},
+            .ttft = {0.5, 0.5, 1, 1.5},
+            .tpot = {0.1, 0.1, 0.2, 0.3},
+            .samples = 60,
+            .sustained = sustained};
+  }
+
+  std::string path_;
+};
+
+TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
+  {
+    auto file = BenchmarkFile::Open(path_, "m");
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_TRUE(file->Add(Point(2), Measured(2), 7));
+    EXPECT_TRUE(file->Add(Point(4), Measured(3.5, false), 7));
+    // On disk before the end.
+    EXPECT_EQ(ParseBenchmark(Text(), "f")->rows.size(), 9U);
+  }
+  auto again = BenchmarkFile::Open(path_, "m");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->measurements(), 2U);
+  EXPECT_FALSE(again->Find(Point(3)));
+  EXPECT_TRUE(again->Find(Point(2))->sustained);
+  EXPECT_EQ(again->Find(Point(2))->e2e.p99, 3);
+  EXPECT_FALSE(again->Find(Point(4))->sustained);
+  EXPECT_EQ(again->Find(Point(4))->tput, 3.5);
+}
+
+TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
+  {
+    auto file = BenchmarkFile::Open(path_, "m");
+    EXPECT_TRUE(file->Add(Point(2), Measured(2), 7));
+    EXPECT_TRUE(file->Add(Point(4), Measured(4), 7));
+  }
+  const std::string whole = Text();
+  for (std::size_t cut = 1; cut < whole.size(); cut += 13) {
+    std::ofstream(path_, std::ios::binary) << whole.substr(0, whole.size() - cut);
+    auto file = BenchmarkFile::Open(path_, "m");
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_LT(file->measurements(), 2U);
+    for (const double rate : {2, 4}) {
+      if (!file->Find(Point(rate))) EXPECT_TRUE(file->Add(Point(rate), Measured(rate), 7));
+    }
+    EXPECT_TRUE(file->Finish());
+    EXPECT_EQ(ParseBenchmark(Text(), "f")->rows.size(), 10U);
+    EXPECT_EQ(ParseBenchmark(Text(), "f")->repeated_rows, 0U);
+  }
+}
+
+TEST_F(BenchmarkFileTest, InTheEndTheMostRelaxedRateOfACellComesFirst) {
+  auto file = BenchmarkFile::Open(path_, "m");
+  EXPECT_TRUE(file->Add(Point(4, 64), Measured(4), 7));
+  EXPECT_TRUE(file->Add(Point(8, 16), Measured(8), 7));
+  EXPECT_TRUE(file->Add(Point(2, 16), Measured(2), 7));
+  EXPECT_TRUE(file->Finish());
+  const auto rows = ParseBenchmark(Text(), "f")->rows;
+  EXPECT_EQ(rows.front().request_rate, 2);
+  EXPECT_EQ(rows.front().metric, Metric::kTput);
+  EXPECT_EQ(rows.back().input_tokens, 64);
+}
+
+TEST_F(BenchmarkFileTest, RefusesWhatIsNotItsOwn) {
+  std::ofstream(path_) << "hello\n";
+  EXPECT_THAT(BenchmarkFile::Open(path_, "m").error().message, HasSubstr("line 1"));
+  EXPECT_EQ(Text(), "hello\n");
+  fs::remove(path_);
+  EXPECT_TRUE(BenchmarkFile::Open(path_, "m")->Add(Point(2), Measured(2), 7));
+  EXPECT_THAT(BenchmarkFile::Open(path_, "other").error().message,
+              HasSubstr("measurements of m, not of other"));
+  EXPECT_THAT(BenchmarkFile::Open("/nowhere/f", "m").error().message,
+              HasSubstr("/nowhere/f: cannot be written"));
+}
+
+}  // namespace
+}  // namespace headrace

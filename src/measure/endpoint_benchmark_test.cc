@@ -1,0 +1,121 @@
+#include "measure/endpoint_benchmark.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "emulator/emulated_engine.h"
+
+namespace headrace {
+namespace {
+
+using ::testing::HasSubstr;
+
+// An engine that is fast enough for tests, slow enough that a busy machine can follow.
+class EndpointBenchmarkTest : public ::testing::Test {
+ protected:
+  EndpointBenchmarkTest() {
+    engine_options_.model = "m";
+    engine_options_.engine.step = {.a = 4e-3, .b = 0.02e-3, .c = 0.1e-3, .d = 1e-7};
+    engine_options_.engine.kv_blocks = 600;
+    engine_options_.engine.max_num_seqs = 8;
+    engine_options_.engine.max_model_len = 1024;
+    engine_options_.listen = *Resolve({"127.0.0.1", 0});
+    auto engine = EmulatedEngine::Start(engine_options_);
+    EXPECT_TRUE(engine);
+    engine_ = std::move(*engine);
+    options_.target = engine_->address();
+    options_.host = engine_->address().ToString();
+    options_.model = "m";
+    options_.samples = 60;
+  }
+
+  EmulatedEngineOptions engine_options_;
+  std::unique_ptr<EmulatedEngine> engine_;
+  IoThreads threads_{1};
+  EndpointOptions options_;
+};
+
+TEST_F(EndpointBenchmarkTest, ASustainedRateIsTheThroughputAndLatenciesHoldWhatTheEngineTakes) {
+  for (const ApiKind api : {ApiKind::kCompletions, ApiKind::kChatCompletions}) {
+    options_.api = api;
+    EndpointBenchmark benchmark(threads_[0], options_);
+    const GridPoint point{.input = 100, .output = 12, .rate = 25};
+    const auto measured = benchmark.Measure(point);
+    ASSERT_TRUE(measured) << measured.error().message;
+    const RateMeasurement& result = measured->result;
+    EXPECT_NEAR(result.tput, point.rate, 0.2 * point.rate);
+    EXPECT_NEAR(result.tt, 12 * result.tput, 1e-9);
+    EXPECT_GE(result.samples, 60);
+    const StepModel& step = engine_options_.engine.step;
+    EXPECT_GE(result.ttft.p50, step.Duration(0, 0, 100));
+    EXPECT_GE(result.e2e.mean, step.Duration(0, 0, 100) + 11 * step.a);
+    EXPECT_GE(result.tpot.p50, step.a);
+    EXPECT_LE(result.e2e.p50, result.e2e.p99);
+    EXPECT_GT(benchmark.Progress().sent, 70U);
+  }
+}
+
+TEST_F(EndpointBenchmarkTest, ARateBeyondTheEngineIsNotSustained) {
+  EndpointBenchmark benchmark(threads_[0], options_);
+  const auto measured = benchmark.Measure({.input = 16, .output = 100, .rate = 400});
+  ASSERT_TRUE(measured) << measured.error().message;
+  EXPECT_FALSE(measured->result.sustained);
+  EXPECT_LT(measured->result.tput, 300);
+}
+
+TEST_F(EndpointBenchmarkTest, AMissedSloEndsAMeasurement) {
+  options_.slo.e2e = 1e-3;
+  EndpointBenchmark benchmark(threads_[0], options_);
+  const GridPoint point{.input = 16, .output = 4, .rate = 50};
+  const auto measured = benchmark.Measure(point);
+  ASSERT_TRUE(measured) << measured.error().message;
+  EXPECT_FALSE(IsKept(point, measured->result, options_.slo));
+  EXPECT_LE(measured->result.samples, 60);
+}
+
+TEST_F(EndpointBenchmarkTest, ReadsTheContextLength) {
+  EXPECT_EQ(*EndpointBenchmark(threads_[0], options_).ContextLength(), 1024);
+  options_.model = "other";
+  const auto unknown = EndpointBenchmark(threads_[0], options_).ContextLength();
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().message, HasSubstr("does not serve other, but m;"));
+}
+
+TEST_F(EndpointBenchmarkTest, SaysWhyNothingCanBeMeasured) {
+  {
+    EndpointBenchmark benchmark(threads_[0], options_);
+    const auto too_long = benchmark.Measure({.input = 1000, .output = 100, .rate = 10});
+    ASSERT_FALSE(too_long);
+    EXPECT_THAT(too_long.error().message, HasSubstr(" answered 400: "));
+    // One failure does not spoil the next measurement.
+    EXPECT_TRUE(benchmark.Measure({.input = 20, .output = 2, .rate = 50}));
+    const auto too_short = benchmark.Measure({.input = 1, .output = 2, .rate = 50});
+    ASSERT_FALSE(too_short);
+    EXPECT_THAT(too_short.error().message, HasSubstr("the shortest comes to 2"));
+  }
+  engine_->Stop();
+  const auto nobody =
+      EndpointBenchmark(threads_[0], options_).Measure({.input = 20, .output = 2, .rate = 50});
+  ASSERT_FALSE(nobody);
+  EXPECT_THAT(nobody.error().message, HasSubstr("is the engine running?"));
+}
+
+TEST_F(EndpointBenchmarkTest, StopBreaksOff) {
+  EndpointBenchmark benchmark(threads_[0], options_);
+  std::thread stopper([&] {
+    // The prompt's calibration, and the first request of the warm-up.
+    while (benchmark.Progress().sent < 3) std::this_thread::yield();
+    benchmark.Stop();
+  });
+  // Would take an hour.
+  const auto measured = benchmark.Measure({.input = 20, .output = 500, .rate = 0.01});
+  stopper.join();
+  ASSERT_FALSE(measured);
+  EXPECT_EQ(measured.error().message, "Stopped.");
+  EXPECT_FALSE(benchmark.Measure({.input = 20, .output = 2, .rate = 50}));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -35,7 +35,7 @@ run: build
 # Also what the other targets below stand on: everything configured, tests and benchmarks included.
 .PHONY: everything
 everything:
-	@tools/install-deps build test
+	@tools/install-deps build test clients
 	@mkdir -p build
 	@{ test -e $(release)/build.ninja && $(tests_on) $(release)/CMakeCache.txt; } || \
 	  { $(call configure,release,-DHEADRACE_TESTS=ON -DHEADRACE_BENCHMARKS=ON); }
@@ -49,7 +49,7 @@ lint: everything
 	@tools/lint $(ARGS)
 
 sanitize:
-	@tools/install-deps build test sanitize
+	@tools/install-deps build test clients sanitize
 	@mkdir -p build
 	@for preset in asan tsan; do \
 	  { test -e build/$$preset/build.ninja || $(call configure,$$preset); } && \
@@ -61,6 +61,7 @@ bench: everything
 	@tools/install-deps bench
 	@ninja -C $(release)
 	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
+	@tools/bench-proxy
 
 # Writes the generated pages anew; `make test` fails while one is stale.
 docs: everything

@@ -259,11 +259,12 @@ class SoakClient {
 
   static Seen Judge(const Plan& plan, const HttpAnswer& answer, std::string& fault) {
     if (answer.status == 200) {
-      if (answer.complete) {
+      if (!answer.complete) {
+        fault = "broken off";
+      } else if (!plan.stream || answer.body.find(R"(data: {"error":)") == answer.body.npos) {
         fault = plan.stream ? FaultOfStream(plan, answer.body) : FaultOfJson(plan, answer.body);
         return Seen::kWhole;
       }
-      if (answer.body.find(R"(data: {"error":)") == answer.body.npos) fault = "broken, no reason";
       return Seen::kFailed;
     }
     fault = FaultOfError(answer);

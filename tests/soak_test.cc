@@ -157,8 +157,6 @@ TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
       "left early %d; most waiting %d\n",
       seen(Seen::kWhole), seen(Seen::kEngineError), seen(Seen::kRefused), seen(Seen::kFailed),
       seen(Seen::kUnknownModel), left, seen(Seen::kLeftEarly), most_waiting_);
-  for (const char* o : {"completed", "refused", "cancelled", "failed", "timed_out"})
-    std::printf("%s %g\n", o, Ended(o));
 }
 
 }  // namespace

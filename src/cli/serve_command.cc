@@ -35,7 +35,6 @@ Result<void> Serve(const std::string& file) {
                                                 ? LogFormat::kJson
                                                 : LogFormat::kText);
   MetricsRegistry registry;
-  const GatewayMetrics process(registry, HEADRACE_VERSION);
   auto gateway = Gateway::Start(*config, log, registry);
   if (!gateway) return tl::unexpected(gateway.error());
   auto admin = AdminServer::Start(config->admin, **gateway, registry);

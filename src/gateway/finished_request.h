@@ -14,7 +14,7 @@ namespace headrace {
 // Only of requests that reached a model's scheduler.
 struct FinishedRequest {
   std::string_view model;
-  Outcome outcome = Outcome::kCompleted;
+  Outcome outcome = Outcome::kFailed;
   bool error_status = false;  // Completed, but with an error of the engine's own.
   std::optional<RefusalReason> refused;
   // Empty when it was never dispatched.
@@ -27,9 +27,11 @@ struct FinishedRequest {
   RequestLatency latency;
   Seconds queued = 0;
 
-  // What was expected, beside what came (latency.prompt_tokens, .output_tokens); 0 = nothing.
+  // What was expected, of all its answers together, beside what came (latency.prompt_tokens,
+  // .output_tokens); 0 = nothing.
   Tokens estimated_prompt_tokens = 0;
   Tokens expected_output_tokens = 0;
+  bool counted = false;  // By the engine: what came is no estimate.
 
   // A request that was offered and did not meet its promises has missed them, for whatever reason;
   // one whose client left on its own is not counted.
@@ -39,11 +41,13 @@ struct FinishedRequest {
   }
 };
 
-// Gets every finished request, from any thread.
+// Gets every request that has ended, from any thread.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
   virtual void OnFinished(const FinishedRequest& request) = 0;
+  // One that was answered with this status before any model was found for it.
+  virtual void OnInvalid(int status) = 0;
 };
 
 }  // namespace headrace

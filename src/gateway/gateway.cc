@@ -50,7 +50,7 @@ std::vector<DeploymentSpec> FleetOf(const ModelConfig& model) {
   return specs;
 }
 
-HttpServerOptions ServerOptionsOf(const Config& config) {
+HttpServerOptions ServerOptionsOf(const Config& config, RequestObserver& observer) {
   HttpServerOptions options;
   options.max_connections = config.limits.connections;
   options.max_head_bytes = config.limits.header;
@@ -58,7 +58,10 @@ HttpServerOptions ServerOptionsOf(const Config& config) {
   options.body_timeout = config.timeouts.client_stall;
   options.write_timeout = config.timeouts.client_stall;
   options.idle_timeout = config.timeouts.client_idle;
-  options.error_body = ServerErrorBody;
+  options.error_body = [&observer](int status, std::string_view reason) {
+    observer.OnInvalid(status);
+    return MakeApiError(status, std::string(reason)).ToJson();
+  };
   options.error_content_type = "application/json";
   return options;
 }
@@ -73,9 +76,9 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log&
   std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
   std::uint64_t seed = 0;
   for (const ModelConfig& model : gateway->config_.models) {
+    const RouterReports reports{gateway->metrics_.AddModel(model), gateway->faults_};
     gateway->models_.push_back(std::make_unique<ServedModel>(model.name, SchedulerOptionsOf(model),
-                                                             gateway->threads_, seed++));
-    gateway->metrics_.AddModel(model);
+                                                             gateway->threads_, seed++, reports));
     const auto updated = gateway->models_.back()->router.UpdateFleet(FleetOf(model));
     if (!updated) return tl::unexpected(updated.error());
   }
@@ -90,7 +93,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log&
   auto address = Resolve(*listen);
   if (!address) return tl::unexpected(address.error());
   auto server = HttpServer::Listen(
-      gateway->threads_, *address, ServerOptionsOf(config),
+      gateway->threads_, *address, ServerOptionsOf(config, gateway->metrics_),
       [proxy = gateway->proxy_.get()](HttpExchange& exchange) { return proxy->Handle(exchange); });
   if (!server) return tl::unexpected(server.error());
   gateway->server_ = std::move(*server);

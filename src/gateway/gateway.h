@@ -37,7 +37,7 @@ class Gateway {
   const std::vector<std::unique_ptr<ServedModel>>& models() const { return models_; }
   std::vector<ProfileStatus> Profiles() const { return profiles_->Status(); }
   // Brings the gauges of the registry up to date.
-  void RefreshMetrics() { metrics_.Refresh(models_); }
+  void RefreshMetrics() { metrics_.Refresh(models_, server_->connections()); }
   // At least one model has an endpoint that is up.
   bool Ready() const;
   IoThreads& threads() { return threads_; }

@@ -30,8 +30,12 @@ ModelObserver::Model::Model(MetricsRegistry& registry, const ModelConfig& config
   }
 }
 
-void ModelObserver::AddModel(const ModelConfig& model) {
-  models_.try_emplace(model.name, registry_, model);
+HistogramMetric& ModelObserver::AddModel(const ModelConfig& model) {
+  return models_.try_emplace(model.name, registry_, model).first->second.metrics.decision_seconds;
+}
+
+void ModelObserver::OnInvalid(int status) {
+  process_.invalid_requests[std::to_string(status)].Add();
 }
 
 void ModelObserver::OnFinished(const FinishedRequest& request) {
@@ -52,18 +56,24 @@ void ModelObserver::OnFinished(const FinishedRequest& request) {
   served.ttft.Observe(latency.ttft);
   served.e2e.Observe(latency.e2e);
   served.tpat.Observe(latency.Tpat());
-  if (latency.output_tokens > 1) served.tpot.Observe(latency.Tpot());
+  // An answer that came all at once has no time between its tokens.
+  if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {
+    served.tpot.Observe(latency.Tpot());
+  }
+  if (!request.counted) return;
   if (latency.output_tokens > 0 && request.expected_output_tokens > 0) {
-    metrics.output_length_ratio.Observe(static_cast<double>(request.expected_output_tokens) /
-                                        latency.output_tokens);
+    metrics.output_length_ratio.Observe(static_cast<double>(latency.output_tokens) /
+                                        request.expected_output_tokens);
   }
   if (latency.prompt_tokens > 0 && request.estimated_prompt_tokens > 0) {
-    metrics.prompt_tokens_ratio.Observe(static_cast<double>(request.estimated_prompt_tokens) /
-                                        latency.prompt_tokens);
+    metrics.prompt_tokens_ratio.Observe(static_cast<double>(latency.prompt_tokens) /
+                                        request.estimated_prompt_tokens);
   }
 }
 
-void ModelObserver::Refresh(const std::vector<std::unique_ptr<ServedModel>>& models) {
+void ModelObserver::Refresh(const std::vector<std::unique_ptr<ServedModel>>& models,
+                            int connections) {
+  process_.connections.Set(connections);
   for (const auto& served : models) {
     const auto model = models_.find(served->name);
     if (model == models_.end()) continue;

@@ -13,19 +13,21 @@
 
 namespace headrace {
 
-// Counts every finished request as it ends, and reads queues and loads when somebody looks.
-// Thread-safe after construction.
+// Counts every request as it ends, and reads queues and loads when somebody looks. Thread-safe once
+// the models are there.
 class ModelObserver final : public RequestObserver {
  public:
-  explicit ModelObserver(MetricsRegistry& registry) : registry_(registry) {}
+  explicit ModelObserver(MetricsRegistry& registry)
+      : registry_(registry), process_(registry, HEADRACE_VERSION) {}
 
-  // Before requests are served.
-  void AddModel(const ModelConfig& model);
+  // Before requests are served. The metric that the model's router keeps itself.
+  HistogramMetric& AddModel(const ModelConfig& model);
 
   void OnFinished(const FinishedRequest& request) override;
-  // Brings the gauges up to date: queue, loads, health.
-  void Refresh(const std::vector<std::unique_ptr<ServedModel>>& models);
-  // Age (0 = no profile) and number of faults of a deployment's profile.
+  void OnInvalid(int status) override;
+  // Brings the gauges up to date: connections, queue, loads, health.
+  void Refresh(const std::vector<std::unique_ptr<ServedModel>>& models, int connections);
+  // Age (NaN = no profile) and number of faults of a deployment's profile.
   void SetProfile(const std::string& model, const std::string& deployment, Seconds age, int faults);
 
  private:
@@ -39,6 +41,7 @@ class ModelObserver final : public RequestObserver {
   };
 
   MetricsRegistry& registry_;
+  GatewayMetrics process_;
   std::map<std::string, Model, std::less<>> models_;
 };
 

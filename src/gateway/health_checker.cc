@@ -54,24 +54,28 @@ Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
   int failures = 0;
   for (;;) {
     const Seconds started = MonotonicNow();
-    bool healthy = false;
+    std::string fault;
     {
       HttpCall call(probes->client);
       const CallError error =
           co_await call.Start(endpoint->socket, head, {}, started + config.timeout);
-      healthy = error == CallError::kNone && call.status() < 400;
+      if (error != CallError::kNone) {
+        fault = Describe(error);
+      } else if (call.status() / 100 != 2) {
+        fault = config.path + " answers with status " + std::to_string(call.status());
+      }
       // Read to its end, so that the connection can be kept.
-      while (healthy) {
+      while (fault.empty()) {
         const HttpCall::Piece piece = co_await call.ReadSome(started + config.timeout);
         if (piece.last || piece.error != CallError::kNone) break;
       }
     }
-    failures = healthy ? 0 : failures + 1;
+    failures = fault.empty() ? 0 : failures + 1;
     {
       const std::lock_guard lock(shared->mutex);
       if (shared->stopped) co_return;
-      if (healthy) router.SetUp(endpoint->id, true);
-      if (failures >= config.failures) router.SetUp(endpoint->id, false);
+      if (fault.empty()) router.SetUp(*endpoint, true);
+      if (failures >= config.failures) router.SetUp(*endpoint, false, fault);
     }
     co_await probes->client.thread().SleepUntil(started + config.interval);
   }

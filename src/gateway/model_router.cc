@@ -53,13 +53,19 @@ RoutedRequest::~RoutedRequest() {
 }
 
 Task<std::optional<Route>> RoutedRequest::Wait(Seconds deadline) {
+  if (abandoned_) co_return std::nullopt;
   std::optional<Answer> answer = co_await answer_->Wait(deadline);
-  if (!answer) co_return std::nullopt;
+  // A decision that crossed with the client's leaving is not carried out: the destructor takes it
+  // back.
+  if (!answer || abandoned_) co_return std::nullopt;
   if (*answer && (*answer)->decision.refused) open_ = false;
   co_return std::move(*answer);
 }
 
-void RoutedRequest::Abandon() { answer_->setter().SetHere(std::nullopt); }
+void RoutedRequest::Abandon() {
+  abandoned_ = true;
+  answer_->setter().SetHere(std::nullopt);
+}
 
 void RoutedRequest::Return() {
   router_.Apply(
@@ -78,8 +84,10 @@ void RoutedRequest::Complete(const Completion& completion) {
 }
 
 ModelRouter::ModelRouter(std::string model, const SchedulerOptions& options, IoThreads& threads,
-                         std::uint64_t seed)
-    : model_(std::move(model)), scheduler_(options, std::make_unique<LittlesLawLoad>(), seed) {
+                         std::uint64_t seed, RouterReports reports)
+    : model_(std::move(model)),
+      reports_(reports),
+      scheduler_(options, std::make_unique<LittlesLawLoad>(), seed) {
   // Models share the threads' timers evenly.
   IoThread& thread = threads[static_cast<int>(seed % static_cast<std::uint64_t>(threads.size()))];
   wake_loop_ = std::make_shared<WakeLoop>(thread);
@@ -110,10 +118,13 @@ template <typename Event>
 void ModelRouter::Apply(Event event, RoutedRequest* own) {
   std::vector<Delivery> deliveries;
   bool rearm = false;
+  Seconds took = 0;
   {
     const std::lock_guard lock(mutex_);
     decisions_.clear();
-    event(scheduler_, MonotonicNow(), decisions_);
+    const Seconds now = MonotonicNow();
+    event(scheduler_, now, decisions_);
+    took = MonotonicNow() - now;
     Collect(deliveries);
     // A tick that comes too early does nothing but arm the timer again; only an earlier one
     // matters.
@@ -129,6 +140,7 @@ void ModelRouter::Apply(Event event, RoutedRequest* own) {
     }
   }
   if (rearm) wake_loop_->thread.Post([loop = wake_loop_] { loop->waker.Wake(); });
+  reports_.decision_seconds.Observe(took);
 }
 
 void ModelRouter::Collect(std::vector<Delivery>& deliveries) {
@@ -189,10 +201,25 @@ void ModelRouter::SetProfile(const std::string& deployment,
   });
 }
 
-void ModelRouter::SetUp(EndpointId endpoint, bool up) {
-  Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
-    scheduler.SetUp(endpoint, up, now, decisions);
-  });
+void ModelRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view why) {
+  bool changes = false;
+  {
+    const std::lock_guard lock(mutex_);
+    changes = scheduler_.fleet().endpoint(endpoint.id).up != up;
+  }
+  if (changes) {
+    Apply([&](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+      scheduler.SetUp(endpoint.id, up, now, decisions);
+    });
+  }
+  const std::string name =
+      "endpoint " + endpoint.address + " of " + model_ + "/" + endpoint.deployment;
+  if (up) {
+    reports_.faults.Clear(name, name + " is up", MonotonicNow());
+  } else {
+    reports_.faults.Raise(LogLevel::kWarning, name, name + " is down: " + std::string(why),
+                          MonotonicNow());
+  }
 }
 
 std::vector<std::shared_ptr<const EndpointInfo>> ModelRouter::Endpoints() const {

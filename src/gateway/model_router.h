@@ -13,6 +13,8 @@
 #include "net/io_threads.h"
 #include "net/one_shot.h"
 #include "scheduler/scheduler.h"
+#include "telemetry/headrace_metrics.h"
+#include "telemetry/standing_faults.h"
 
 namespace headrace {
 
@@ -47,7 +49,7 @@ class RoutedRequest {
   // Waits for the decision: dispatched or refused. Nothing when Abandon was called or `deadline`
   // passed first.
   Task<std::optional<Route>> Wait(Seconds deadline);
-  // Ends a Wait in progress, because the client has gone.
+  // The client has gone: ends a Wait in progress, and every later one at once.
   void Abandon();
 
   // The endpoint did not take it: Wait again.
@@ -69,6 +71,7 @@ class RoutedRequest {
   std::optional<OneShot<Answer>> answer_;
   RequestId id_ = 0;
   bool open_ = true;
+  bool abandoned_ = false;
 };
 
 // What a status page shows of a router: a copy, as of one moment.
@@ -99,13 +102,19 @@ struct RouterStatus {
   std::int64_t learned_lengths = 0;
 };
 
+// Where a router says how it fares.
+struct RouterReports {
+  HistogramMetric& decision_seconds;
+  StandingFaults& faults;  // Endpoints that are down.
+};
+
 // Feeds one scheduler from all threads and hands its decisions to the threads that wait for them.
 // Thread-safe; the lock is held for the microseconds of one scheduler event. Must outlive its
-// requests; `threads` must outlive it.
+// requests; `threads` and `reports` must outlive it.
 class ModelRouter {
  public:
   ModelRouter(std::string model, const SchedulerOptions& options, IoThreads& threads,
-              std::uint64_t seed);
+              std::uint64_t seed, RouterReports reports);
   // No request may be open any more.
   ~ModelRouter();
 
@@ -115,7 +124,8 @@ class ModelRouter {
   Result<void> UpdateFleet(const std::vector<DeploymentSpec>& deployments);
   // Null takes the profile away.
   void SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile);
-  void SetUp(EndpointId endpoint, bool up);
+  // What a look at an endpoint has shown; `why` (a phrase) when it is down.
+  void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
 
   // Everything that is in the fleet now.
   std::vector<std::shared_ptr<const EndpointInfo>> Endpoints() const;
@@ -139,6 +149,7 @@ class ModelRouter {
   Slo SloFor(const Arrival& arrival, const Decision& decision) const;
 
   std::string model_;
+  RouterReports reports_;
   std::shared_ptr<WakeLoop> wake_loop_;
   mutable std::mutex mutex_;
   Scheduler scheduler_;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 
 #include "net/clock.h"
 #include "profile/check.h"
@@ -84,7 +85,8 @@ void ProfileFeed::Report(const Entry& entry) {
                                                    : " Its deployment is routed by the fallback."),
                   now);
   }
-  const Seconds age = reading.profile ? UnixNow() - reading.profile->created : 0;
+  const Seconds age = reading.profile ? UnixNow() - reading.profile->created
+                                      : std::numeric_limits<double>::quiet_NaN();
   const std::string age_cause = cause + ": age";
   if (max_age_ > 0 && age > max_age_) {
     char text[160];

@@ -26,6 +26,15 @@ void AddRequestId(std::string_view request_id, ResponseHead& head) {
   head.Add("x-request-id", request_id);
 }
 
+// What the gateway says itself in an answer; the same from an engine (another gateway, perhaps)
+// would contradict it.
+bool IsOwnHeader(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"request-id", "x-request-id", "target-pod",
+                                                "target-deployment", "routing-strategy"};
+  return std::ranges::any_of(kNames,
+                             [&](std::string_view own) { return SameHeaderName(name, own); });
+}
+
 ResponseHead JsonHead(int status, std::string_view request_id) {
   ResponseHead head(status);
   head.Add("content-type", "application/json");
@@ -44,10 +53,6 @@ std::string_view RefusalHeader(RefusalReason reason) {
 }
 
 }  // namespace
-
-std::string ServerErrorBody(int status, std::string_view reason) {
-  return MakeApiError(status, std::string(reason)).ToJson();
-}
 
 struct Proxy::ThreadState {
   ThreadState(IoThread& thread, const HttpClientOptions& options)
@@ -99,7 +104,7 @@ class Proxy::Passage {
       }
       finished_.slo = route->slo;
       finished_.queued = MonotonicNow() - exchange_.arrived();
-      finished_.expected_output_tokens = route->decision.length.tokens;
+      finished_.expected_output_tokens = route->decision.length.tokens * facts_.choices;
       if (route->decision.refused) {
         co_await Refused(route->decision, arrival);
         co_return;
@@ -109,8 +114,9 @@ class Proxy::Passage {
       if (error == CallError::kNone) co_return;
       const bool nothing_sent =
           error == CallError::kConnectFailed || error == CallError::kConnectTimeout;
-      if (nothing_sent) model_.router.SetUp(route->endpoint->id, false);
+      if (nothing_sent) model_.router.SetUp(*route->endpoint, false, Describe(error));
       if (nothing_sent && dispatches < kMostDispatches) {
+        LeaveRoute();
         routed.Return();
         continue;
       }
@@ -146,6 +152,14 @@ class Proxy::Passage {
     finished_.fallback = route.decision.fallback;
   }
 
+  // Nobody has served it yet.
+  void LeaveRoute() {
+    endpoint_ = nullptr;
+    finished_.deployment = {};
+    finished_.policy = {};
+    finished_.fallback = FallbackCause::kNone;
+  }
+
   // --- Ends without an answer from an engine.
 
   Task<void> Undecided() {
@@ -154,7 +168,8 @@ class Proxy::Passage {
       co_return;
     }
     finished_.outcome = Outcome::kTimedOut;
-    co_await RespondError(MakeApiError(504, DeadlineText()), "x-error-routing");
+    const ApiError error = MakeApiError(504, DeadlineText());
+    co_await RespondError(error, "x-error-routing");
   }
 
   std::string DeadlineText() const {
@@ -190,19 +205,22 @@ class Proxy::Passage {
     const std::string text = "Endpoint " + route.endpoint->address + " of deployment '" +
                              route.endpoint->deployment +
                              "' failed: " + std::string(Describe(error)) + ".";
+    const ApiError answer = MakeApiError(late ? 504 : 502, text);
     if (!exchange_.started()) {
-      co_await RespondError(MakeApiError(late ? 504 : 502, text), "x-error-routing");
+      co_await RespondError(answer, "x-error-routing");
       co_return;
     }
     if (event_stream_) {
-      // The status is long sent: say it inside the stream, then end without the end mark.
-      const std::string event = "data: " + MakeApiError(502, text).ToJson() + "\n\n";
-      co_await exchange_.Write(event);
+      // The status is long sent: say it inside the stream, which then ends without its end mark. A
+      // connection that broke off right behind would take the news from clients that read ahead.
+      const std::string event = "data: " + answer.ToJson() + "\n\n";
+      co_await exchange_.WriteLast(event);
+      co_return;
     }
     exchange_.Abort();
   }
 
-  Task<void> RespondError(ApiError error, std::string_view header) {
+  Task<void> RespondError(const ApiError& error, std::string_view header) {
     ResponseHead head = JsonHead(error.status, request_id_);
     head.Add(header, "true");
     if (endpoint_) head.Add("target-pod", endpoint_->address);
@@ -230,9 +248,10 @@ class Proxy::Passage {
 
   RequestHead MakeRequestHead() const {
     RequestHead head(exchange_.method(), exchange_.target(), endpoint_->address);
+    const std::string_view connection = exchange_.Header("connection");
     for (const HeaderField& field : exchange_.headers()) {
       // The answer must be readable on its way, so no compression is asked for.
-      if (IsHopByHop(field.name) || SameHeaderName(field.name, "host") ||
+      if (IsHopByHop(field.name, connection) || SameHeaderName(field.name, "host") ||
           SameHeaderName(field.name, "accept-encoding") ||
           SameHeaderName(field.name, "x-request-id")) {
         continue;
@@ -253,9 +272,11 @@ class Proxy::Passage {
   }
 
   void StartAnswer(const HttpCall& call, bool rewritten) {
+    if (exchange_.started()) return;
     ResponseHead head(call.status());
+    const std::string_view connection = call.Header("connection");
     for (const HeaderField& field : call.headers()) {
-      if (IsHopByHop(field.name) || SameHeaderName(field.name, "x-request-id")) continue;
+      if (IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
       head.Add(field.name, field.value);
     }
     AddRequestId(request_id_, head);
@@ -273,15 +294,19 @@ class Proxy::Passage {
     AnswerMeter meter(kind_,
                       event_stream_ ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson,
                       hide_usage);
-    StartAnswer(call, hide_usage);
-    // A stream's head tells the client who serves it, long before the first token may come.
-    if (event_stream_ && !co_await exchange_.Flush()) co_return CallError::kClosed;
+    // A stream's head tells the client who serves it, long before the first token may come. Any
+    // other's waits for its body: an engine that fails before is answered with 502.
+    if (event_stream_) {
+      StartAnswer(call, hide_usage);
+      if (!co_await exchange_.Flush()) co_return CallError::kClosed;
+    }
     Seconds first_token = 0;
     std::vector<std::string_view> forward;
     for (;;) {
       const Seconds idle = MonotonicNow() + proxy_.config_.timeouts.idle;
       const HttpCall::Piece piece = co_await call.ReadSome(std::min(deadline_, idle));
       if (piece.error != CallError::kNone) co_return piece.error;
+      StartAnswer(call, hide_usage);
       forward.clear();
       meter.Feed(piece.data, forward);
       if (piece.last) meter.Finish(forward);
@@ -309,14 +334,15 @@ class Proxy::Passage {
     if (const auto& usage = meter.usage()) {
       latency.prompt_tokens = usage->prompt_tokens;
       latency.output_tokens = usage->completion_tokens;
-    } else {
+      finished_.counted = true;
+    } else if (event_stream_) {
       latency.output_tokens = static_cast<Tokens>(meter.deltas());
     }
     // A whole JSON answer comes at once: its first token is its last.
     if (!event_stream_) latency.ttft = latency.e2e;
 
     Completion completion;
-    if (ok && kind_ != ApiKind::kEmbeddings) {
+    if (ok && latency.output_tokens > 0 && kind_ != ApiKind::kEmbeddings) {
       completion.prompt_tokens = latency.prompt_tokens;
       completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));
       completion.e2e = ended - sent;
@@ -383,6 +409,7 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
   std::string request_id(exchange.Header("x-request-id"));
   if (request_id.empty()) request_id = thread.NewRequestId();
   const auto fail = [&](const ApiError& error, std::string_view header) -> Task<void> {
+    observer_.OnInvalid(error.status);
     ResponseHead head = JsonHead(error.status, request_id);
     if (!header.empty()) head.Add(header, "true");
     const std::string body = error.ToJson();

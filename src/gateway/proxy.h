@@ -21,8 +21,8 @@ namespace headrace {
 // One model as the data path sees it.
 struct ServedModel {
   ServedModel(std::string model_name, const SchedulerOptions& options, IoThreads& threads,
-              std::uint64_t seed)
-      : name(std::move(model_name)), router(name, options, threads, seed) {}
+              std::uint64_t seed, RouterReports reports)
+      : name(std::move(model_name)), router(name, options, threads, seed, reports) {}
 
   std::string name;
   ModelRouter router;
@@ -54,9 +54,5 @@ class Proxy {
   RequestObserver& observer_;
   std::vector<std::unique_ptr<ThreadState>> threads_;
 };
-
-// The body of the errors that the HTTP server itself answers (a head or a body that is too large
-// …).
-std::string ServerErrorBody(int status, std::string_view reason);
 
 }  // namespace headrace

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -82,12 +83,37 @@ inline HttpAnswer ReadAnswer(RawPeer& peer) {
   return answer;
 }
 
-// Reads one request off a connection; for engines that misbehave.
-inline void ReadRequest(RawPeer& peer) {
-  HttpAnswer request;
-  request.head = peer.ReadUntil("\r\n\r\n");
-  peer.ReadCount(std::stoul("0" + request.Header("content-length")));
-}
+// An engine for what a correct one does not do: answers its first request with these bytes, closes
+// the connection, and is no more. To health probes it is silent.
+class OneAnswerEngine {
+ public:
+  explicit OneAnswerEngine(std::string answer)
+      : thread_([this, answer = std::move(answer)] {
+          for (;;) {
+            RawPeer peer = listener_.Accept();
+            request_.head = peer.ReadUntil("\r\n\r\n");
+            if (request_.head.starts_with("GET ")) continue;
+            peer.ReadCount(std::stoul("0" + request_.Header("content-length")));
+            peer.Send(answer);
+            return;
+          }
+        }) {}
+  ~OneAnswerEngine() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  std::string address() const { return listener_.address().ToString(); }
+  // The head of the request, once that was answered.
+  const std::string& RequestHead() {
+    thread_.join();
+    return request_.head;
+  }
+
+ private:
+  RawListener listener_;
+  HttpAnswer request_;
+  std::thread thread_;
+};
 
 inline HttpAnswer Post(const SocketAddress& address, std::string_view path, std::string_view body,
                        const std::vector<std::string>& headers = {}) {
@@ -210,14 +236,25 @@ class TestGateway {
     double sum = 0;
     const std::string start = "\n" + std::string(name);
     for (std::size_t at = 0; (at = text.find(start, at)) != std::string::npos; ++at) {
-      sum += std::stod(text.substr(text.find(' ', text.find_first_of("}\n", at + 1)) + 1));
+      sum += std::stod(text.substr(text.rfind(' ', text.find('\n', at + 1))));
     }
     return sum;
   }
 
+  // Whether the log has said such a thing.
+  bool Said(std::string_view text) const {
+    const std::lock_guard lock(said_mutex);
+    return said.find(text) != said.npos;
+  }
+
   TemporaryFolder folder;
   Config config;
-  Log log{LogLevel::kError, LogFormat::kText, [](std::string_view) {}};
+  mutable std::mutex said_mutex;
+  std::string said;  // Guarded by said_mutex.
+  Log log{LogLevel::kInfo, LogFormat::kText, [this](std::string_view line) {
+            const std::lock_guard lock(said_mutex);
+            said += line;
+          }};
   MetricsRegistry registry;
   std::vector<std::unique_ptr<EmulatedEngine>> engines;
   std::unique_ptr<Gateway> gateway;

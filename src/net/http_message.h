@@ -22,9 +22,9 @@ std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_
 
 // True for headers that end at each hop (RFC 9110 §7.6.1: connection, keep-alive, te, trailer,
 // transfer-encoding, upgrade, proxy-…) and those that the sender of a message writes itself
-// (content-length, expect): what a relay does not copy. A header that `Connection:` names is not
-// known here.
-bool IsHopByHop(std::string_view name);
+// (content-length, expect), or that the message's `Connection:` header names: what a relay does not
+// copy.
+bool IsHopByHop(std::string_view name, std::string_view connection);
 
 // The head of a request or a response, kept as the text that goes out: add, then send. Whether the
 // connection stays open and how the body is framed is added by the server or the client; do not add

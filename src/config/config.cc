@@ -39,10 +39,4 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   return config;
 }
 
-std::vector<std::string> ChangesThatNeedRestart(const Config& before, const Config& after) {
-  std::vector<std::string> changed;
-  ConfigSchema({}).CompareForRestart(before, after, "", changed);
-  return changed;
-}
-
 }  // namespace headrace

@@ -117,10 +117,6 @@ struct Config {
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           std::span<const std::string_view> policies);
 
-// The options whose values differ between two configurations and that a running gateway cannot
-// take over without a restart, by path (`limits.body`); a list is compared as a whole.
-std::vector<std::string> ChangesThatNeedRestart(const Config& before, const Config& after);
-
 // docs/configuration.md: every option, and an example that sets them all.
 std::string ConfigReferenceMarkdown();
 

@@ -20,7 +20,8 @@ constexpr std::string_view kIntroduction =
 way and says every fault it finds, with its line and the mend, without starting anything.
 
 Every option but those marked *required* may be left out. An option that is not listed here is an
-error. What is written how:
+error. A running gateway takes over changed profiles by itself and everything else when it is started
+again. What is written how:
 
 | type | example | |
 |---|---|---|
@@ -29,8 +30,6 @@ error. What is written how:
 | share | `0.9`, `90%` | both are the same |
 | address | `127.0.0.1:8080`, `engine-3:8000`, `"[::1]:8080"` | host and port; `":8080"` to listen on all addresses |
 | path | `profiles` | relative to the configuration file's folder |
-
-The column *restart* says which options need a restart of the gateway to change.
 
 ## Smallest example
 
@@ -92,18 +91,17 @@ std::string DefaultOf(const OptionDoc& doc) {
 
 // One table for the values of a group, then a heading and a table for each group inside it.
 void WriteTables(const std::vector<OptionDoc>& docs, const std::string& path, std::string& out) {
-  out += "| option | type | default | restart | meaning |\n|---|---|---|---|---|\n";
+  out += "| option | type | default | meaning |\n|---|---|---|---|\n";
   for (const OptionDoc& doc : docs) {
     if (!doc.children.empty()) {
       const bool list = doc.kind == OptionDoc::Kind::kGroups;
       out += "| `" + doc.name + "` | " + (list ? "list of groups" : "group") + " | " +
-             (doc.required ? "*required*" : "–") + " | " + (doc.restart ? "yes" : "") + " | " +
-             Escape(doc.prose) + " See below. |\n";
+             (doc.required ? "*required*" : "–") + " | " + Escape(doc.prose) + " See below. |\n";
       continue;
     }
     out += "| `" + doc.name + "` | " + doc.type +
            (doc.bounds.empty() ? "" : ": " + Escape(doc.bounds)) + " | " + DefaultOf(doc) + " | " +
-           (doc.restart ? "yes" : "") + " | " + Escape(doc.prose) + " |\n";
+           Escape(doc.prose) + " |\n";
   }
   for (const OptionDoc& doc : docs) {
     if (doc.children.empty()) continue;

@@ -29,49 +29,40 @@ OptionGroup<LogConfig> LogOptions() {
       .Value("format", &LogConfig::format,
              ChoiceForm<Format>({{"text", Format::kText}, {"json", Format::kJson}}),
              {.prose = "`text` for people, `key=value` after the sentence; `json` for collectors, "
-                       "one object a line.",
-              .restart = true});
+                       "one object a line."});
 }
 
 OptionGroup<LimitsConfig> LimitsOptions() {
   return OptionGroup<LimitsConfig>()
       .Value("body", &LimitsConfig::body, SizeForm(kKiB, 4 * kGiB),
-             {.prose = "Largest body of a request; a larger one is answered with 413.",
-              .restart = true})
+             {.prose = "Largest body of a request; a larger one is answered with 413."})
       .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * kMiB),
              {.prose = "Largest head (first line and headers) of a request, answered with 431 when "
-                       "larger, and of an engine's answer, taken as its failure.",
-              .restart = true})
-      .Value("connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
-             {.prose = "Client connections open at a time; more are answered with 503 and closed.",
-              .restart = true});
+                       "larger, and of an engine's answer, taken as its failure."})
+      .Value(
+          "connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
+          {.prose = "Client connections open at a time; more are answered with 503 and closed."});
 }
 
 OptionGroup<TimeoutsConfig> TimeoutsOptions() {
   return OptionGroup<TimeoutsConfig>()
       .Value("connect", &TimeoutsConfig::connect, DurationForm(kMillisecond, kMinute),
              {.prose = "For a connection to an engine. When it runs out, nothing was sent yet and "
-                       "the request goes to another endpoint.",
-              .restart = true})
+                       "the request goes to another endpoint."})
       .Value("request", &TimeoutsConfig::request, DurationForm(kMillisecond, kDay),
              {.prose = "From a request's arrival to its answer's last byte, the time in the queue "
                        "included. When it runs out, the engine's work is ended and the client gets "
-                       "504, or a broken stream when the answer had begun.",
-              .restart = true})
+                       "504, or a broken stream when the answer had begun."})
       .Value("first_byte", &TimeoutsConfig::first_byte, DurationForm(kMillisecond, kDay),
              {.prose = "From sending a request to the head of the engine's answer. An answer that "
-                       "is not streamed has none before it is complete.",
-              .restart = true})
+                       "is not streamed has none before it is complete."})
       .Value("idle", &TimeoutsConfig::idle, DurationForm(kMillisecond, kDay),
-             {.prose = "Between two pieces of an engine's answer, which is then broken off.",
-              .restart = true})
+             {.prose = "Between two pieces of an engine's answer, which is then broken off."})
       .Value("client_idle", &TimeoutsConfig::client_idle, DurationForm(1, kDay),
-             {.prose = "Between two requests of a client's connection, which is then closed.",
-              .restart = true})
+             {.prose = "Between two requests of a client's connection, which is then closed."})
       .Value("client_stall", &TimeoutsConfig::client_stall, DurationForm(1, kDay),
              {.prose = "Between two pieces of a client's request, or for a client that takes no "
-                       "byte of its answer; it then counts as gone.",
-              .restart = true})
+                       "byte of its answer; it then counts as gone."})
       .Value("drain", &TimeoutsConfig::drain, DurationForm(0, kDay),
              {.prose = "How long requests in flight may go on once the gateway was told to stop; "
                        "new ones are refused meanwhile."});
@@ -80,16 +71,14 @@ OptionGroup<TimeoutsConfig> TimeoutsOptions() {
 OptionGroup<HealthConfig> HealthOptions() {
   return OptionGroup<HealthConfig>()
       .Value("path", &HealthConfig::path, UrlPathForm(),
-             {.prose = "What is asked of an endpoint; any status from 200 to 299 is healthy.",
-              .restart = true})
+             {.prose = "What is asked of an endpoint; any status from 200 to 299 is healthy."})
       .Value("interval", &HealthConfig::interval, DurationForm(100 * kMillisecond, kHour),
-             {.prose = "How often each endpoint is asked.", .restart = true})
+             {.prose = "How often each endpoint is asked."})
       .Value("timeout", &HealthConfig::timeout, DurationForm(kMillisecond, kHour),
-             {.prose = "How long an answer may take; at most `interval`.", .restart = true})
+             {.prose = "How long an answer may take; at most `interval`."})
       .Value("failures", &HealthConfig::failures, IntegerForm(1, 100),
              {.prose = "Failures in a row until the endpoint counts as down. One success brings it "
-                       "back.",
-              .restart = true})
+                       "back."})
       .Rule([](const HealthConfig& health, const LocatedNode& node, ConfigReader& reader) {
         if (health.timeout <= health.interval) return;
         reader.Fault(MarkOf(node, "timeout"),
@@ -103,12 +92,10 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
   return OptionGroup<ProfilesConfig>()
       .Value("directory", &ProfilesConfig::directory, TextForm("path"),
              {.prose = "Where the GPU profiles are, one JSON file each; relative to this file's "
-                       "folder.",
-              .restart = true})
+                       "folder."})
       .Value("max_age", &ProfilesConfig::max_age, DurationForm(0, 3650 * kDay),
              {.prose = "A profile created longer ago than this stays in use and is reported as "
-                       "stale in the log, on `/status` and by a metric. `0`: never.",
-              .restart = true});
+                       "stale in the log, on `/status` and by a metric. `0`: never."});
 }
 
 OptionGroup<QueueConfig> QueueOptions() {
@@ -116,13 +103,11 @@ OptionGroup<QueueConfig> QueueOptions() {
       .Value(
           "max_length", &QueueConfig::max_length, CountForm(0, 10'000'000),
           {.prose = "Requests that wait at a time; more are answered with 429. `0`: none waits, a "
-                    "request that cannot start at once is refused.",
-           .restart = true})
+                    "request that cannot start at once is refused."})
       .Value("max_bytes", &QueueConfig::max_bytes, SizeForm(kKiB, 1024 * kGiB),
-             {.prose = "Of the waiting requests' bodies together; more are answered with 429.",
-              .restart = true})
+             {.prose = "Of the waiting requests' bodies together; more are answered with 429."})
       .Value("timeout", &QueueConfig::timeout, DurationForm(kMillisecond, kDay),
-             {.prose = "Longest wait, whatever the SLO allows; then 429.", .restart = true});
+             {.prose = "Longest wait, whatever the SLO allows; then 429."});
 }
 
 OptionGroup<LengthConfig> LengthOptions() {
@@ -135,18 +120,14 @@ OptionGroup<LengthConfig> LengthOptions() {
              {.prose = "How the lengths of earlier answers to prompts of the same size become one "
                        "number: a `quantile`, their `mean`, or a random `sample`. Made once for "
                        "each request and kept. Those in flight are longer than those that arrive, "
-                       "which is why a mean sends an endpoint more than it can carry.",
-              .restart = true})
+                       "which is why a mean sends an endpoint more than it can carry."})
       .Value("quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
-             {.prose = "The quantile for `estimate: quantile`; higher is more careful.",
-              .restart = true})
+             {.prose = "The quantile for `estimate: quantile`; higher is more careful."})
       .Value("window", &LengthConfig::window, DurationForm(10, 30 * kDay),
-             {.prose = "How far back finished requests are remembered, in steps of 10 s.",
-              .restart = true})
+             {.prose = "How far back finished requests are remembered, in steps of 10 s."})
       .Value("prior", &LengthConfig::prior, IntegerForm(0, 1 << 24),
              {.prose = "Tokens to expect while too few requests have finished. `0`: none; the "
-                       "profile's middle output bucket or the request's `max_tokens` is taken.",
-              .restart = true});
+                       "profile's middle output bucket or the request's `max_tokens` is taken."});
 }
 
 OptionGroup<DeploymentConfig> DeploymentOptions() {
@@ -182,8 +163,7 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
               .unique = OptionNote::Unique::kInList})
       .Value("policy", &ModelConfig::policy, OneOfForm("policy", policies),
              {.prose = "The routing policy for requests that name none in the `routing-strategy` "
-                       "header.",
-              .restart = true})
+                       "header."})
       .Group(
           "slo", &ModelConfig::slo, SloOptions(),
           "What is promised to requests that bring no SLO in their headers. Any of the latencies "
@@ -192,8 +172,7 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
              "Where requests wait for an engine that can still meet their SLO.")
       .Group("length", &ModelConfig::length, LengthOptions(),
              "How long an answer is expected to be, which decides what a request costs an engine.")
-      .Groups("deployments", &ModelConfig::deployments, &DeploymentConfig::name,
-              DeploymentOptions(),
+      .Groups("deployments", &ModelConfig::deployments, DeploymentOptions(),
               {.prose = "Replicas of the model on one GPU type each.",
                .example = "- { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
                .required = true});
@@ -204,26 +183,19 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
 OptionGroup<Slo> SloOptions() {
   return OptionGroup<Slo>()
       .Value("ttft", &Slo::ttft, DurationForm(kMillisecond, kHour),
-             {.prose = "Time to first token, from the arrival at the gateway.",
-              .example = "1s",
-              .restart = true})
-      .Value(
-          "tpot", &Slo::tpot, DurationForm(10e-6, kMinute),
-          {.prose = "Time per output token after the first.", .example = "40ms", .restart = true})
+             {.prose = "Time to first token, from the arrival at the gateway.", .example = "1s"})
+      .Value("tpot", &Slo::tpot, DurationForm(10e-6, kMinute),
+             {.prose = "Time per output token after the first.", .example = "40ms"})
       .Value("tpat", &Slo::tpat, DurationForm(10e-6, kMinute),
              {.prose = "Time per token over prompt and answer: the whole time divided by the "
                        "number of all tokens.",
-              .example = "50ms",
-              .restart = true})
+              .example = "50ms"})
       .Value("e2e", &Slo::e2e, DurationForm(kMillisecond, kDay),
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
-              .example = "30s",
-              .restart = true})
+              .example = "30s"})
       .Value("percentile", &Slo::percentile,
              ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
-             {.prose = "Which share of the requests is meant; `0` is the mean.",
-              .example = "99",
-              .restart = true})
+             {.prose = "Which share of the requests is meant; `0` is the mean.", .example = "99"})
       .Rule([](const Slo& slo, const LocatedNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
         reader.Fault(node.mark, reader.path() +
@@ -236,14 +208,12 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()
       .Value("listen", &Config::listen, ListenForm(),
              {.prose = "Where clients connect. `:8080` listens on all addresses; port 0 picks a "
-                       "free one.",
-              .restart = true})
+                       "free one."})
       .Value("admin", &Config::admin, ListenForm(),
              {.prose = "Where `/metrics`, `/status` and the probes are served. Keep it from the "
-                       "public.",
-              .restart = true})
+                       "public."})
       .Value("threads", &Config::threads, IntegerForm(0, 1024),
-             {.prose = "Threads that serve connections; `0`: one per core.", .restart = true})
+             {.prose = "Threads that serve connections; `0`: one per core."})
       .Group("log", &Config::log, LogOptions(), "What is written to standard error.")
       .Group("limits", &Config::limits, LimitsOptions(), "What a client may ask for.")
       .Group("timeouts", &Config::timeouts, TimeoutsOptions(), "How long things may take.")
@@ -251,12 +221,11 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
              "How endpoints are found to be up or down.")
       .Group("profiles", &Config::profiles, ProfilesOptions(),
              "What each GPU type can do, measured.")
-      .Groups("models", &Config::models, &ModelConfig::name, ModelOptions(policies),
+      .Groups("models", &Config::models, ModelOptions(policies),
               {.prose = "The models that are served.",
                .example = "- { name: llama2-7b, deployments: [{ name: a10, endpoints: "
                           "[127.0.0.1:9001] }] }",
-               .required = true,
-               .restart = true})
+               .required = true})
       .Rule([](const Config& config, const LocatedNode& node, ConfigReader& reader) {
         const bool picks_free_port = config.listen.ends_with(":0");
         if (config.listen == config.admin && !picks_free_port) {

@@ -310,30 +310,6 @@ TEST(Config, WhateverTheTextItIsReadOrRefusedWithLines) {
   }
 }
 
-TEST(Config, KnowsWhichChangesNeedARestart) {
-  const Result<Config> before = Load(kModels);
-  ASSERT_TRUE(before);
-  EXPECT_THAT(ChangesThatNeedRestart(*before, *before), IsEmpty());
-
-  Config after = *before;
-  after.log.level = LogConfig::Level::kDebug;
-  after.models[0].deployments[0].endpoints.push_back("e:9");
-  after.models[0].deployments.push_back({.name = "d2", .profile = "d2", .endpoints = {"e:10"}});
-  EXPECT_THAT(ChangesThatNeedRestart(*before, after), IsEmpty());
-
-  after.listen = "127.0.0.1:1";
-  after.limits.body = 1;
-  after.models[0].slo.emplace().ttft = 1.0;
-  after.models[0].queue.timeout = 1;
-  EXPECT_THAT(
-      ChangesThatNeedRestart(*before, after),
-      ElementsAre("listen", "limits.body", "models[m].slo.ttft", "models[m].queue.timeout"));
-
-  after = *before;
-  after.models[0].name = "renamed";
-  EXPECT_THAT(ChangesThatNeedRestart(*before, after), ElementsAre("models"));
-}
-
 TEST(ConfigReference, TheCommittedFileIsCurrent) {
   const std::string path = "docs/configuration.md";
   if (std::getenv("HEADRACE_UPDATE_DOCS") != nullptr)

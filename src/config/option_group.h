@@ -1,5 +1,5 @@
-// Declares options, once each: from a group's declaration come its reader, its part of the
-// reference, and the comparison of two configurations.
+// Declares options, once each: from a group's declaration come its reader and its part of the
+// reference.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,6 @@ struct OptionDoc {
   Kind kind = Kind::kValue;
   std::string name;
   std::string prose;
-  bool restart = false;
   bool required = false;
   // Of a value:
   std::string type;
@@ -38,7 +37,6 @@ struct OptionNote {
   std::string prose;         // Markdown; full sentences.
   std::string example = {};  // Needed where there is no default.
   bool required = false;
-  bool restart = false;  // A running gateway cannot take a change over.
   enum class Unique { kNo, kInList, kInFile };
   Unique unique = Unique::kNo;
 };
@@ -68,7 +66,7 @@ class OptionGroup {
         value.*member = std::move(read);
       }
     };
-    Add(member, std::move(doc), std::move(entry));
+    Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
 
@@ -90,7 +88,7 @@ class OptionGroup {
         }
       }
     };
-    Add(member, std::move(doc), std::move(entry));
+    Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
 
@@ -109,23 +107,13 @@ class OptionGroup {
         group.Read((value.*member).emplace(), node, reader);
       }
     };
-    entry.restart = [member, group, name](const T& before, const T& after, const std::string& path,
-                                          std::vector<std::string>& changed) {
-      const std::string inside = path + name + ".";
-      if constexpr (std::is_same_v<Member, G>) {
-        group.CompareForRestart(before.*member, after.*member, inside, changed);
-      } else {
-        group.CompareForRestart((before.*member).value_or(G{}), (after.*member).value_or(G{}),
-                                inside, changed);
-      }
-    };
-    AddEntry(std::move(doc), std::move(entry));
+    Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
 
-  // A list of groups, at least one, told apart by their `key`.
+  // A list of groups, at least one.
   template <typename G>
-  OptionGroup&& Groups(const std::string& name, std::vector<G> T::* member, std::string G::* key,
+  OptionGroup&& Groups(const std::string& name, std::vector<G> T::* member,
                        const OptionGroup<G>& group, const OptionNote& note) && {
     OptionDoc doc = DocOf(OptionDoc::Kind::kGroups, name, note);
     doc.children = group.Docs();
@@ -139,21 +127,7 @@ class OptionGroup {
         group.Read((value.*member).emplace_back(), item, reader);
       }
     };
-    entry.restart = [member, key, group, doc](const T& before, const T& after,
-                                              const std::string& path,
-                                              std::vector<std::string>& changed) {
-      std::size_t kept = 0;
-      for (const G& old : before.*member) {
-        for (const G& next : after.*member) {
-          if (old.*key != next.*key) continue;
-          ++kept;
-          group.CompareForRestart(old, next, path + doc.name + "[" + old.*key + "].", changed);
-        }
-      }
-      const bool same = kept == (before.*member).size() && kept == (after.*member).size();
-      if (doc.restart && !same) changed.push_back(path + doc.name);
-    };
-    AddEntry(std::move(doc), std::move(entry));
+    Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
 
@@ -183,22 +157,11 @@ class OptionGroup {
     for (const auto& rule : rules_) rule(value, node, reader);
   }
 
-  // Appends the paths of the options that differ and need a restart.
-  void CompareForRestart(const T& before, const T& after, const std::string& path,
-                         std::vector<std::string>& changed) const {
-    for (const Entry& entry : entries_) {
-      if (entry.restart) entry.restart(before, after, path, changed);
-    }
-  }
-
   const std::vector<OptionDoc>& Docs() const { return docs_; }
 
  private:
   struct Entry {
     std::function<void(T&, const LocatedNode&, ConfigReader&)> read;
-    // Null for an option that a running gateway can take over.
-    std::function<void(const T&, const T&, const std::string& path, std::vector<std::string>&)>
-        restart;
   };
 
   static OptionDoc DocOf(OptionDoc::Kind kind, const std::string& name, const OptionNote& note) {
@@ -206,7 +169,6 @@ class OptionGroup {
     doc.kind = kind;
     doc.name = name;
     doc.prose = note.prose;
-    doc.restart = note.restart;
     doc.required = note.required;
     doc.example = note.example;
     return doc;
@@ -234,19 +196,7 @@ class OptionGroup {
     return *std::move(value);
   }
 
-  template <typename Member>
-  void Add(Member T::* member, OptionDoc doc, Entry entry) {
-    if (doc.restart) {
-      entry.restart = [member, name = doc.name](const T& before, const T& after,
-                                                const std::string& path,
-                                                std::vector<std::string>& changed) {
-        if (before.*member != after.*member) changed.push_back(path + name);
-      };
-    }
-    AddEntry(std::move(doc), std::move(entry));
-  }
-
-  void AddEntry(OptionDoc doc, Entry entry) {
+  void Add(OptionDoc doc, Entry entry) {
     docs_.push_back(std::move(doc));
     entries_.push_back(std::move(entry));
   }

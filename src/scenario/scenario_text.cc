@@ -243,19 +243,18 @@ OptionGroup<ScenarioText> ScenarioSchema() {
               {.prose = "Policies and yardsticks (`best-split`, `type-split`, `only-<deployment>`, "
                         "`clairvoyant`) to compare.",
                .example = "[slo, least-request]"})
-      .Groups("fleet", &ScenarioText::fleet, &FleetText::name, FleetOptions(),
+      .Groups("fleet", &ScenarioText::fleet, FleetOptions(),
               {.prose = "GPU types and their number.",
                .example = "- { name: l20, gpu: l20, endpoints: 4 }",
                .required = true})
-      .Groups("workload", &ScenarioText::workload, &ClassText::name, ClassOptions(),
+      .Groups("workload", &ScenarioText::workload, ClassOptions(),
               {.prose = "Classes of requests.",
                .example = "- { name: chat, rate: 7, lengths: sharegpt }",
                .required = true})
-      .Groups("variants", &ScenarioText::variants, &VariantText::name, VariantOptions(),
+      .Groups("variants", &ScenarioText::variants, VariantOptions(),
               {.prose = "More to compare: a policy that knows more or less.",
                .example = "- { name: slo-exact, policy: slo, length: exact }"})
-      .Groups("disturbances", &ScenarioText::disturbances, &DisturbanceText::deployment,
-              DisturbanceOptions(),
+      .Groups("disturbances", &ScenarioText::disturbances, DisturbanceOptions(),
               {.prose = "What happens to endpoints.",
                .example = "- { at: 5m, kind: lost, deployment: l20 }"});
 }

@@ -105,8 +105,8 @@ class Proxy::Passage {
       finished_.slo = route->slo;
       finished_.queued = MonotonicNow() - exchange_.arrived();
       finished_.expected_output_tokens = route->decision.length.tokens * facts_.choices;
-      if (route->decision.refused) {
-        co_await Refused(route->decision, arrival);
+      if (const auto& reason = route->decision.refused) {
+        co_await Refused(*reason, route->decision, arrival);
         co_return;
       }
       TakeRoute(*route);
@@ -179,10 +179,9 @@ class Proxy::Passage {
     return text;
   }
 
-  Task<void> Refused(const Decision& decision, const Arrival& arrival) {
+  Task<void> Refused(RefusalReason reason, const Decision& decision, const Arrival& arrival) {
     finished_.outcome = Outcome::kRefused;
-    finished_.refused = decision.refused;
-    const RefusalReason reason = *decision.refused;
+    finished_.refused = reason;
     const int status = reason == RefusalReason::kNoEndpoint ? 503 : 429;
     ApiError error = MakeApiError(status, model_.router.ExplainRefusal(decision, arrival));
     error.code = ToString(reason);
@@ -348,10 +347,9 @@ class Proxy::Passage {
       completion.e2e = ended - sent;
     }
     routed.Complete(completion);
-    if (ok && meter.usage() && facts_.prompt_token_ids == 0 && facts_.choices == 1) {
+    if (ok && finished_.counted && facts_.prompt_token_ids == 0 && facts_.choices == 1) {
       const std::lock_guard lock(model_.estimator_mutex);
-      model_.estimator.Learn(static_cast<std::int64_t>(facts_.prompt_bytes),
-                             meter.usage()->prompt_tokens);
+      model_.estimator.Learn(static_cast<std::int64_t>(facts_.prompt_bytes), latency.prompt_tokens);
     }
   }
 

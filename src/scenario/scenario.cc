@@ -235,7 +235,8 @@ std::shared_ptr<const GpuProfile> Resolver::ProfileOf(std::size_t index, const E
     Fault("fleet", index, "profile", profile.error().message);
     return nullptr;
   }
-  return std::make_shared<const GpuProfile>(WithProfileError(*profile, text.profile_error));
+  return std::make_shared<const GpuProfile>(WithProfileError(
+      *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
 }
 
 std::optional<Slo> Resolver::ProfileSlo() const {

@@ -160,6 +160,9 @@ OptionGroup<FleetText> FleetOptions() {
       .Value("profile_error", &FleetText::profile_error, NumberForm(0.01, 100),
              {.prose = "The profile claims rates that many times too high and latencies as much "
                        "too low."})
+      .Value("profile_rate_error", &FleetText::profile_rate_error, NumberForm(0.01, 100),
+             {.prose = "The profile claims rates that many times too high and true latencies, so "
+                       "that load is wrong, too."})
       .Value("max_in_flight", &FleetText::max_in_flight, IntegerForm(1, 1'000'000),
              {.prose = "Most requests that one endpoint gets at a time."});
 }

@@ -35,6 +35,7 @@ struct FleetText {
   double slowdown = 1;
   std::string profile = "measured";
   double profile_error = 1;
+  double profile_rate_error = 1;
   int max_in_flight = 512;
 };
 

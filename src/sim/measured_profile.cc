@@ -67,12 +67,12 @@ Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const Measur
   return generated;
 }
 
-GpuProfile WithProfileError(const GpuProfile& profile, double factor) {
+GpuProfile WithProfileError(const GpuProfile& profile, double rates, double latencies) {
   GpuProfile wrong = profile;
   std::optional<BucketMatrix> tput = std::move(wrong.tput);
-  Scale(tput, factor);
+  Scale(tput, rates);
   wrong.tput = std::move(*tput);
-  for (auto* latency : {&wrong.e2e, &wrong.ttft, &wrong.tpot}) Scale(*latency, 1 / factor);
+  for (auto* latency : {&wrong.e2e, &wrong.ttft, &wrong.tpot}) Scale(*latency, latencies);
   return wrong;
 }
 

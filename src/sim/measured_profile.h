@@ -27,8 +27,10 @@ struct MeasureGrid {
 Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const MeasureGrid& grid,
                                         const GenerateOptions& options);
 
-// The profile that a mistaken benchmark would have made: rates `factor` times too high and
-// latencies as much too low (`factor` below 1: the other way round).
-GpuProfile WithProfileError(const GpuProfile& profile, double factor);
+// The profile that a mistaken benchmark would have made: rates `rates` times and latencies
+// `latencies` times the true ones. A benchmark of a GPU that is as much faster has latencies =
+// 1 / rates, which leaves the load by Little's law (1 / (rate · latency)) as it was and moves
+// deadlines only; to get the load wrong as well, change one of the two.
+GpuProfile WithProfileError(const GpuProfile& profile, double rates, double latencies);
 
 }  // namespace headrace

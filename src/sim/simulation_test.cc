@@ -259,7 +259,7 @@ TEST(Simulation, LateNewsStillAccountsForEverything) {
 
 TEST(MeasuredProfile, ErrorScalesRatesUpAndLatenciesDown) {
   const GpuProfile& profile = *Profile("l20", Engine());
-  const GpuProfile wrong = WithProfileError(profile, 1.3);
+  const GpuProfile wrong = WithProfileError(profile, 1.3, 1 / 1.3);
   const ProfileCell cell = profile.Find(512, 256);
   EXPECT_DOUBLE_EQ(wrong.tput.at(cell.output, cell.input),
                    1.3 * profile.tput.at(cell.output, cell.input));

@@ -163,6 +163,7 @@ TEST(Gateway, PolicyOfTheRequestServesItAndFallbacksAreNamed) {
       "round-robin");
   EXPECT_TRUE(
       Eventually([&] { return t.Metric("headrace_fallback_total{cause=\"no_profile\"") == 1; }));
+  EXPECT_TRUE(t.Said("fallback no_profile: requests are routed by least-request"));
 }
 
 TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {

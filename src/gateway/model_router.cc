@@ -133,6 +133,7 @@ void ModelRouter::Apply(Event event, RoutedRequest* own) {
     if (rearm) wake_loop_->next = next;
   }
   for (Delivery& delivery : deliveries) {
+    if (delivery.route.decision.fallback != FallbackCause::kNone) ReportFallback(delivery.route);
     if (delivery.request == own) {
       delivery.setter.SetHere(std::move(delivery.route));
     } else {
@@ -152,6 +153,16 @@ void ModelRouter::Collect(std::vector<Delivery>& deliveries) {
     route.slo = SloFor(request.arrival_, decision);
     deliveries.push_back({&request, request.answer_->setter(), std::move(route)});
   }
+}
+
+void ModelRouter::ReportFallback(const Route& route) const {
+  const Decision& decision = route.decision;
+  const std::string cause =
+      "model " + model_ + ": fallback " + std::string(ToString(decision.fallback));
+  reports_.faults.Raise(LogLevel::kWarning, cause,
+                        cause + ": requests are routed by " + std::string(decision.policy) +
+                            "; /status shows every profile and its faults",
+                        MonotonicNow());
 }
 
 Slo ModelRouter::SloFor(const Arrival& arrival, const Decision& decision) const {

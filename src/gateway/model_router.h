@@ -105,7 +105,7 @@ struct RouterStatus {
 // Where a router says how it fares.
 struct RouterReports {
   HistogramMetric& decision_seconds;
-  StandingFaults& faults;  // Endpoints that are down.
+  StandingFaults& faults;  // Endpoints that are down, fallbacks in use.
 };
 
 // Feeds one scheduler from all threads and hands its decisions to the threads that wait for them.
@@ -144,6 +144,8 @@ class ModelRouter {
   template <typename Event>
   void Apply(Event event, RoutedRequest* own = nullptr);
   void Collect(std::vector<Delivery>& deliveries);
+  // Says once per cause that requests are not routed by the policy that was asked for.
+  void ReportFallback(const Route& route) const;
   // What holds for a request that brings no SLO: the model's, else the profile's of the deployment
   // that serves it, else, when refused, that of any profile that has one.
   Slo SloFor(const Arrival& arrival, const Decision& decision) const;

@@ -17,6 +17,7 @@
 #include "cli/import_command.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
+#include "cli/profile_redis.h"
 #include "profile/benchmark.h"
 #include "profile/check.h"
 #include "profile/generate.h"
@@ -83,6 +84,14 @@ void Generate(GenerateArguments& arguments) {
         "measure lower request rates.");
   }
   std::string target = arguments.target;
+  if (IsRedisUrl(target)) {
+    const std::string written = OrStop(PushProfile(generated.profile, target));
+    for (const ProfileFault& fault : CheckProfile(generated.profile, written, Now())) {
+      Print(stderr, FaultLine(fault));
+    }
+    Print(stderr, "Wrote " + written + ".\n");
+    return;
+  }
   std::error_code ignored;
   if (std::filesystem::is_directory(target, ignored)) {
     std::string name = arguments.options.deployment;
@@ -188,7 +197,7 @@ void AddGenerate(CLI::App& profile) {
       ->type_name("T");
   command
       ->add_option("-o,--output", arguments->target,
-                   "File, or directory (→ NAME.json in it); - = stdout")
+                   "File, directory (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
       ->capture_default_str()
       ->type_name("TARGET");
   command->callback([arguments] { Generate(*arguments); });
@@ -235,6 +244,8 @@ void AddProfileCommand(CLI::App& app) {
   AddGenerate(*profile);
   AddCheck(*profile);
   AddShow(*profile);
+  AddPush(*profile);
+  AddPull(*profile);
 }
 
 }  // namespace headrace

@@ -10,6 +10,7 @@
 #include "cli/files.h"
 #include "profile/benchmark.h"
 #include "profile/gpu_profile.h"
+#include "store/test_redis.h"
 
 namespace headrace {
 namespace {
@@ -94,6 +95,33 @@ TEST_F(ProfileCommand, GeneratesToTheStandardOutputAndTakesUnits) {
   EXPECT_EQ(parsed->profile.slo.tpat, 0.05);
   EXPECT_EQ(parsed->profile.slo.e2e, 4);
   EXPECT_GT(parsed->profile.created, 1.7e9);
+}
+
+TEST_F(ProfileCommand, WritesToRedisWhatItWritesToAFile) {
+  const TestRedis server;
+  const std::vector<std::string> key{"aibrix:profile_llama_ns/a100"};
+  const std::string url = server.Url("/2?model=llama");
+  ASSERT_EQ(Run(Generate("--e2e 5 --created 12.5 -o " + Path("a.json"))).status, 0);
+  const Outcome generated = Run(Generate("--e2e 5 --created 12.5 -o " + url));
+  EXPECT_EQ(generated.status, 0) << generated.err;
+  Redis redis(*ParseRedisUrl(url));
+  EXPECT_EQ(redis.Get(key)->at(0).text, *ReadFile(Path("a.json")));
+
+  ASSERT_TRUE(redis.Delete(key[0]));
+  const Outcome pushed = Run("profile push " + Path("a.json") + " --to " + url);
+  EXPECT_THAT(pushed.err, HasSubstr("Wrote " + key[0] + " in redis://127.0.0.1"));
+  EXPECT_EQ(redis.Get(key)->at(0).text, *ReadFile(Path("a.json")));
+
+  ASSERT_TRUE(redis.Set("aibrix:profile_llama_broken", "{"));
+  fs::create_directory(Path("pulled"));
+  const Outcome pulled = Run("profile pull " + url + " " + Path("pulled"));
+  EXPECT_EQ(pulled.status, 1);
+  EXPECT_THAT(pulled.err, HasSubstr("refused  aibrix:profile_llama_broken: line 1"));
+  EXPECT_EQ(*ReadFile(Path("pulled/ns_a100.json")), *ReadFile(Path("a.json")));
+
+  const Outcome nameless = Run("profile push " + Path("a.json") + " --to " + server.Url());
+  EXPECT_EQ(nameless.status, 1);
+  EXPECT_THAT(nameless.err, HasSubstr("add ?model=NAME"));
 }
 
 TEST_F(ProfileCommand, WritesNoProfileThatCouldNeverRoute) {

@@ -1,0 +1,182 @@
+#include "store/redis.h"
+
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <initializer_list>
+#include <utility>
+
+namespace headrace {
+namespace {
+
+// Of a pipeline, so that neither side has to hold a thousand large values at once.
+constexpr std::size_t kPipelined = 128;
+
+timeval ToTimeval(Seconds seconds) {
+  const double whole = std::floor(seconds);
+  return {static_cast<time_t>(whole), static_cast<suseconds_t>((seconds - whole) * 1e6)};
+}
+
+std::string_view TextOf(const redisReply& reply) { return {reply.str, reply.len}; }
+
+void Append(redisContext* context, std::span<const std::string_view> words) {
+  std::vector<const char*> texts;
+  std::vector<std::size_t> lengths;
+  for (const std::string_view word : words) {
+    texts.push_back(word.data());
+    lengths.push_back(word.size());
+  }
+  redisAppendCommandArgv(context, static_cast<int>(words.size()), texts.data(), lengths.data());
+}
+
+// The rest of the sentence about Redis's refusal.
+std::string MendOf(std::string_view refusal) {
+  if (refusal.starts_with("NOAUTH")) return "give the URL a password";
+  if (refusal.starts_with("WRONGPASS")) return "correct the URL's user and password";
+  if (refusal.starts_with("ERR DB index")) return "correct the URL's database number";
+  if (refusal.starts_with("ERR AUTH")) return "take the password out of the URL or set it in Redis";
+  if (refusal.starts_with("NOPERM")) return "allow it to the URL's user";
+  if (refusal.starts_with("OOM")) return "raise Redis's maxmemory";
+  if (refusal.starts_with("READONLY")) return "name the primary in the URL";
+  return "see Redis's log";
+}
+
+}  // namespace
+
+void Redis::Freer::operator()(redisContext* context) const { redisFree(context); }
+void Redis::Freer::operator()(redisReply* reply) const { freeReplyObject(reply); }
+
+Redis::Redis(RedisUrl url, Seconds timeout) : url_(std::move(url)), timeout_(timeout) {}
+Redis::~Redis() = default;
+Redis::Redis(Redis&&) noexcept = default;
+
+tl::unexpected<Error> Redis::Lost() {
+  std::string why = "out of memory";
+  if (context_) {
+    // hiredis reports a read that timed out as EAGAIN's words.
+    const bool timed_out =
+        context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+    why = timed_out ? "no answer in time" : context_->errstr;
+  }
+  context_.reset();
+  return Fail(url_.Name() + ": Redis cannot be reached (" + why +
+              "); see that it runs there or correct the URL.");
+}
+
+Result<void> Redis::Connect() {
+  if (context_) return {};
+  context_.reset(redisConnectWithTimeout(url_.host.c_str(), url_.port, ToTimeval(timeout_)));
+  if (!context_ || context_->err != 0) return Lost();
+  if (redisSetTimeout(context_.get(), ToTimeval(timeout_)) != REDIS_OK) return Lost();
+  const auto drop = [this](const Error& error) {
+    context_.reset();
+    return tl::unexpected(error);
+  };
+  if (!url_.password.empty()) {
+    std::vector<std::string_view> words{"AUTH"};
+    if (!url_.user.empty()) words.push_back(url_.user);
+    words.push_back(url_.password);
+    if (const auto reply = Command(words); !reply) return drop(reply.error());
+  }
+  // Also without a number to select: the first answer tells whether a password is wanted.
+  const std::string database = std::to_string(url_.database);
+  const auto reply = Command(std::initializer_list<std::string_view>{"SELECT", database});
+  if (!reply) return drop(reply.error());
+  return {};
+}
+
+Result<Redis::Reply> Redis::NextReply() {
+  void* reply = nullptr;
+  errno = 0;
+  if (redisGetReply(context_.get(), &reply) != REDIS_OK || reply == nullptr) return Lost();
+  return Reply(static_cast<redisReply*>(reply));
+}
+
+Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words) {
+  if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
+  Append(context_.get(), words);
+  auto reply = NextReply();
+  if (!reply || (*reply)->type != REDIS_REPLY_ERROR) return reply;
+  const std::string_view refusal = TextOf(**reply);
+  return Fail(url_.Name() + ": Redis refuses " + std::string(words[0]) + " (" +
+              std::string(refusal) + "); " + MendOf(refusal) + ".");
+}
+
+Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) {
+  std::vector<Value> values;
+  values.reserve(keys.size());
+  while (!keys.empty()) {
+    if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
+    const auto batch = keys.first(std::min(keys.size(), kPipelined));
+    keys = keys.subspan(batch.size());
+    for (const std::string& key : batch) {
+      Append(context_.get(), std::initializer_list<std::string_view>{"GET", key});
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const auto reply = NextReply();
+      if (!reply) return tl::unexpected(reply.error());
+      Value& value = values.emplace_back();
+      if ((*reply)->type == REDIS_REPLY_STRING) value.text = TextOf(**reply);
+      if ((*reply)->type == REDIS_REPLY_ERROR) value.error = TextOf(**reply);
+    }
+  }
+  return values;
+}
+
+Result<std::vector<std::string>> Redis::Scan(const std::string& pattern) {
+  std::vector<std::string> keys;
+  std::string cursor = "0";
+  do {
+    const auto reply = Command(
+        std::initializer_list<std::string_view>{"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
+    if (!reply) return tl::unexpected(reply.error());
+    if ((*reply)->elements != 2) return Fail(url_.Name() + ": SCAN got no list; is it Redis?");
+    cursor = TextOf(*(*reply)->element[0]);
+    const redisReply& found = *(*reply)->element[1];
+    for (std::size_t i = 0; i < found.elements; ++i) keys.emplace_back(TextOf(*found.element[i]));
+  } while (cursor != "0");
+  // SCAN may name a key twice.
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  return keys;
+}
+
+Result<void> Redis::Set(const std::string& key, std::string_view value, int expiry) {
+  const std::string seconds = std::to_string(expiry);
+  const std::vector<std::string_view> words =
+      expiry > 0 ? std::vector<std::string_view>{"SETEX", key, seconds, value}
+                 : std::vector<std::string_view>{"SET", key, value};
+  return Command(words).map([](const Reply&) {});
+}
+
+Result<void> Redis::Delete(const std::string& key) {
+  return Command(std::initializer_list<std::string_view>{"DEL", key}).map([](const Reply&) {});
+}
+
+Result<void> Redis::Subscribe(const std::string& pattern) {
+  return Command(std::initializer_list<std::string_view>{"PSUBSCRIBE", pattern})
+      .map([](const Reply&) {});
+}
+
+Result<bool> Redis::TakeMessages() {
+  if (!context_) return Fail(url_.Name() + ": not subscribed.");
+  bool any = false;
+  pollfd readable{context_->fd, POLLIN, 0};
+  while (poll(&readable, 1, 0) > 0) {
+    if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+    for (;;) {
+      void* reply = nullptr;
+      if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
+      if (reply == nullptr) break;
+      const Reply message(static_cast<redisReply*>(reply));
+      any = true;
+    }
+  }
+  return any;
+}
+
+}  // namespace headrace

@@ -1,0 +1,29 @@
+// Where a Redis is, as people write it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace headrace {
+
+// redis://[user:password@]host[:port][/database][?model=NAME]
+struct RedisUrl {
+  std::string host;  // IPv6 without its brackets.
+  int port = 6379;
+  std::string user;  // Empty with a password: the password alone is sent.
+  std::string password;
+  int database = 0;
+  std::string model;  // Empty: not given.
+
+  // host:port/database, for sentences and status pages: without the password.
+  std::string Name() const;
+  bool operator==(const RedisUrl&) const = default;
+};
+
+// User, password and model may be percent-encoded. Errors: the mend, without the text itself, which
+// may hold a password.
+Result<RedisUrl> ParseRedisUrl(std::string_view text);
+
+}  // namespace headrace

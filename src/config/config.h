@@ -10,7 +10,9 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "profile/check.h"
 #include "profile/slo.h"
+#include "store/redis_url.h"
 
 namespace headrace {
 
@@ -54,8 +56,10 @@ struct HealthConfig {
 };
 
 struct ProfilesConfig {
+  enum class Source { kDirectory, kRedis };
+  Source source = Source::kDirectory;
   std::string directory = "profiles";  // Resolved against the file's folder.
-  Seconds max_age = 0;                 // A profile older than this is reported; 0 = never.
+  Seconds max_age = kStaleAfter;       // A profile older than this is reported; 0 = never.
   bool operator==(const ProfilesConfig&) const = default;
 };
 
@@ -79,8 +83,8 @@ struct LengthConfig {
 // Replicas of one model on one GPU type.
 struct DeploymentConfig {
   std::string name;
-  // The profile's name in `profiles.directory`, by default the deployment's; when it holds a slash,
-  // a file's path, resolved against the configuration's folder.
+  // The profile's name in the source of profiles, by default the deployment's; when it holds a
+  // slash, a file's path, resolved against the configuration's folder.
   std::string profile;
   int max_in_flight = 512;  // Requests at one endpoint.
   std::vector<std::string> endpoints;
@@ -105,7 +109,9 @@ struct Config {
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   HealthConfig health;
+  std::optional<RedisUrl> redis;  // What is shared with others; without a model.
   ProfilesConfig profiles;
+  bool request_trace = false;  // To Redis, for AIBrix's GPU optimizer.
   std::vector<ModelConfig> models;
   bool operator==(const Config&) const = default;
 };

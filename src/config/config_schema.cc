@@ -2,6 +2,8 @@
 // is a member there and a Value() here.
 #include "config/config_schema.h"
 
+#include <string>
+#include <tuple>
 #include <utility>
 
 #include "config/quantity.h"
@@ -88,14 +90,38 @@ OptionGroup<HealthConfig> HealthOptions() {
       });
 }
 
+OptionForm<RedisUrl> RedisForm() {
+  OptionForm<RedisUrl> form;
+  form.type = "Redis URL";
+  form.parse = [](std::string_view text) {
+    return ParseRedisUrl(text).and_then([](const RedisUrl& url) -> Result<RedisUrl> {
+      if (!url.model.empty()) return Fail("names a model; leave ?model=… away, models have theirs");
+      return url;
+    });
+  };
+  form.print = [](const RedisUrl& url) { return url.Name(); };
+  return form;
+}
+
 OptionGroup<ProfilesConfig> ProfilesOptions() {
+  using Source = ProfilesConfig::Source;
   return OptionGroup<ProfilesConfig>()
+      .Value("source", &ProfilesConfig::source,
+             ChoiceForm<Source>({{"directory", Source::kDirectory}, {"redis", Source::kRedis}}),
+             {.prose = "Where they are kept: one JSON file each in a `directory`, or in `redis` "
+                       "under AIBrix's keys. Changes are taken over while the gateway runs."})
       .Value("directory", &ProfilesConfig::directory, TextForm("path"),
-             {.prose = "Where the GPU profiles are, one JSON file each; relative to this file's "
-                       "folder."})
+             {.prose = "The directory, relative to this file's folder."})
       .Value("max_age", &ProfilesConfig::max_age, DurationForm(0, 3650 * kDay),
              {.prose = "A profile created longer ago than this stays in use and is reported as "
-                       "stale in the log, on `/status` and by a metric. `0`: never."});
+                       "too old in the log, on `/status` and by a metric. `0`: never."})
+      .Rule([](const ProfilesConfig& profiles, const LocatedNode& node, ConfigReader& reader) {
+        if (profiles.source != Source::kRedis) return;
+        if (!std::as_const(node.yaml)["directory"].IsDefined()) return;
+        reader.Fault(MarkOf(node, "directory"),
+                     reader.PathOf("directory") +
+                         " is not looked at with source: redis; leave one of the two out");
+      });
 }
 
 OptionGroup<QueueConfig> QueueOptions() {
@@ -127,7 +153,8 @@ OptionGroup<LengthConfig> LengthOptions() {
              {.prose = "How far back finished requests are remembered, in steps of 10 s."})
       .Value("prior", &LengthConfig::prior, IntegerForm(0, 1 << 24),
              {.prose = "Tokens to expect while too few requests have finished. `0`: none; the "
-                       "profile's middle output bucket or the request's `max_tokens` is taken."});
+                       "upper quartile of the profile's output buckets is taken, or the request's "
+                       "`max_tokens` when that is less."});
 }
 
 OptionGroup<DeploymentConfig> DeploymentOptions() {
@@ -140,9 +167,10 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
               .unique = OptionNote::Unique::kInList})
       .Value(
           "profile", &DeploymentConfig::profile, TextForm("name or path"),
-          {.prose = "Its GPU profile: the name of one in `profiles.directory`, or, when it holds "
-                    "a slash, the path of a file relative to this file's folder. By default the "
-                    "profile of the deployment's own name.",
+          {.prose = "Its GPU profile: the name of one in the source of profiles (`NAME.json`, or "
+                    "the key `aibrix:profile_MODEL_NAME`), or, when it holds a slash, the path of "
+                    "a file relative to this file's folder. By default the profile of the "
+                    "deployment's own name.",
            .example = "llama2-7b-a10"})
       .Value("max_in_flight", &DeploymentConfig::max_in_flight, IntegerForm(1, 1'000'000),
              {.prose = "Most requests in flight at one endpoint, whatever its load."})
@@ -176,6 +204,25 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
               {.prose = "Replicas of the model on one GPU type each.",
                .example = "- { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
                .required = true});
+}
+
+// Redis is used where it is given, and given where it is used.
+void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& reader) {
+  const bool profiles = config.profiles.source == ProfilesConfig::Source::kRedis;
+  if (config.redis && !profiles && !config.request_trace) {
+    reader.Fault(MarkOf(node, "redis"),
+                 "redis is given but not used; set `profiles: { source: redis }` or "
+                 "`request_trace: true`, or leave it out");
+  }
+  if (config.redis) return;
+  for (const auto& [used, option, text] :
+       {std::tuple{profiles, "profiles", "profiles.source"},
+        {config.request_trace, "request_trace", "request_trace"}}) {
+    if (!used) continue;
+    reader.Fault(MarkOf(node, option), std::string(text) +
+                                           " needs Redis; add `redis: redis://redis-1:6379/0` "
+                                           "beside it");
+  }
 }
 
 }  // namespace
@@ -219,8 +266,17 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
       .Group("timeouts", &Config::timeouts, TimeoutsOptions(), "How long things may take.")
       .Group("health", &Config::health, HealthOptions(),
              "How endpoints are found to be up or down.")
+      .Value("redis", &Config::redis, RedisForm(),
+             {.prose = "The Redis that is shared with AIBrix: `redis://[user:password@]host[:port]"
+                       "[/database]`, user and password percent-encoded. There is no TLS.",
+              .example = "redis://redis-1:6379/0",
+              .secret = true})
       .Group("profiles", &Config::profiles, ProfilesOptions(),
              "What each GPU type can do, measured.")
+      .Value("request_trace", &Config::request_trace, BooleanForm(),
+             {.prose = "Every ten seconds, tell AIBrix's GPU optimizer through Redis how many "
+                       "requests of which lengths there were (its request trace, version 4).",
+              .example = "true"})
       .Groups("models", &Config::models, ModelOptions(policies),
               {.prose = "The models that are served.",
                .example = "- { name: llama2-7b, deployments: [{ name: a10, endpoints: "
@@ -232,6 +288,7 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
           reader.Fault(MarkOf(node, "admin"), "admin is the same address as listen, " +
                                                   config.listen + "; give it another port");
         }
+        CheckRedis(config, node, reader);
         const YAML::Node models = std::as_const(node.yaml)["models"];
         for (std::size_t i = 0; i < config.models.size(); ++i) {
           if (config.models[i].queue.max_bytes >= config.limits.body) continue;

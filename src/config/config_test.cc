@@ -19,6 +19,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr std::array<std::string_view, 3> kPolicies = {"slo", "least-request", "random"};
 
@@ -113,7 +114,7 @@ models:
   EXPECT_EQ(config->limits, (LimitsConfig{1 << 20, 8 << 10, 7}));
   EXPECT_EQ(config->timeouts, (TimeoutsConfig{1, 120, 3, 4, 5, 6, 0}));
   EXPECT_EQ(config->health, (HealthConfig{"/ping", 9, 8, 3}));
-  EXPECT_EQ(config->profiles, (ProfilesConfig{"/var/p", 30.0 * 86400}));
+  EXPECT_EQ(config->profiles, (ProfilesConfig{.directory = "/var/p", .max_age = 30.0 * 86400}));
   EXPECT_EQ(config->models[0].queue, (QueueConfig{5, 2 << 20, 7}));
   EXPECT_EQ(config->models[0].length,
             (LengthConfig{LengthConfig::Estimate::kQuantile, 0.95, 3600, 200}));
@@ -257,6 +258,38 @@ TEST(Config, OptionsHaveToAgree) {
 )"),
               ElementsAre(HasSubstr("h.yaml:3: models[0].queue.max_bytes (1MiB) is less than "
                                     "limits.body (32MiB)")));
+}
+
+TEST(Config, ReadsWhereRedisIsAndWhatItIsFor) {
+  const auto config =
+      Load(WithModels("redis: redis://me:se%20cret@redis-1:6380/2\nprofiles: { source: redis "
+                      "}\nrequest_trace: true"));
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->redis->password, "se cret");
+  EXPECT_EQ(config->redis->Name(), "redis://redis-1:6380/2");
+  EXPECT_EQ(config->profiles.source, ProfilesConfig::Source::kRedis);
+  EXPECT_TRUE(config->request_trace);
+}
+
+TEST(Config, RedisIsGivenWhereItIsUsedAndUsedWhereItIsGiven) {
+  EXPECT_THAT(FaultsOf(WithModels("redis: redis://r")),
+              ElementsAre(HasSubstr("h.yaml:4: redis is given but not used")));
+  EXPECT_THAT(FaultsOf(WithModels("profiles: { source: redis }\nrequest_trace: true")),
+              ElementsAre(HasSubstr("h.yaml:4: profiles.source needs Redis; add `redis: "),
+                          HasSubstr("h.yaml:5: request_trace needs Redis")));
+  EXPECT_THAT(
+      FaultsOf(WithModels("redis: redis://r\nprofiles: { source: redis, directory: profiles }")),
+      ElementsAre(HasSubstr("profiles.directory is not looked at with source: redis")));
+  EXPECT_THAT(FaultsOf(WithModels("redis: redis://r?model=m\nrequest_trace: true")),
+              ElementsAre(HasSubstr("leave ?model=… away")));
+  EXPECT_THAT(FaultsOf(WithModels("request_trace: maybe")),
+              ElementsAre(HasSubstr("choose one of true or false")));
+}
+
+TEST(Config, FaultsDoNotRepeatAPassword) {
+  const auto faults = FaultsOf(WithModels("redis: redis://:secret@host:port\nrequest_trace: true"));
+  EXPECT_THAT(faults, ElementsAre(HasSubstr("redis is no Redis URL: the port is not a number")));
+  EXPECT_THAT(faults[0], Not(HasSubstr("secret")));
 }
 
 TEST(Config, ChecksAddresses) {

@@ -141,6 +141,12 @@ OptionForm<std::string> OneOfForm(std::string type, std::span<const std::string_
   });
 }
 
+OptionForm<bool> BooleanForm() {
+  OptionForm<bool> form = ChoiceForm<bool>({{"true", true}, {"false", false}});
+  form.type = "boolean";
+  return form;
+}
+
 OptionForm<std::string> UrlPathForm() {
   return StringForm("URL path", [](std::string_view text) -> Result<std::string> {
     std::string why = WhyNotText(text);

@@ -37,6 +37,8 @@ OptionForm<std::string> TextForm(std::string type);
 OptionForm<std::string> NameForm();
 // One of the names.
 OptionForm<std::string> OneOfForm(std::string type, std::span<const std::string_view> names);
+// `true` or `false`.
+OptionForm<bool> BooleanForm();
 // The path of a URL: begins with a slash.
 OptionForm<std::string> UrlPathForm();
 // Where to listen: `host:port`, `[::1]:port` or `:port`; port 0 picks a free one.

@@ -39,6 +39,7 @@ struct OptionNote {
   bool required = false;
   enum class Unique { kNo, kInList, kInFile };
   Unique unique = Unique::kNo;
+  bool secret = false;  // Faults do not repeat what was written.
 };
 
 template <typename T>
@@ -182,7 +183,8 @@ class OptionGroup {
     if (!text) return std::nullopt;
     Result<V> value = form.parse(*text);
     if (!value) {
-      reader.Fault(node.mark, reader.PathOf(doc.name) + " is " + Quote(*text) + ", which " +
+      reader.Fault(node.mark, reader.PathOf(doc.name) +
+                                  (note.secret ? " " : " is " + Quote(*text) + ", which ") +
                                   std::move(value).error().message);
       return std::nullopt;
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <initializer_list>
 #include <utility>
@@ -15,6 +16,10 @@ namespace {
 
 // Of a pipeline, so that neither side has to hold a thousand large values at once.
 constexpr std::size_t kPipelined = 128;
+// Timeouts for all answers of a pipeline together: each may be in time and yet the last much too
+// late.
+constexpr double kMostTimeouts = 10;
+constexpr const char* kNoAnswer = "no answer in time";
 
 timeval ToTimeval(Seconds seconds) {
   const double whole = std::floor(seconds);
@@ -22,6 +27,11 @@ timeval ToTimeval(Seconds seconds) {
 }
 
 std::string_view TextOf(const redisReply& reply) { return {reply.str, reply.len}; }
+
+bool IsReadable(const redisContext& context) {
+  pollfd readable{context.fd, POLLIN, 0};
+  return poll(&readable, 1, 0) > 0;
+}
 
 void Append(redisContext* context, std::span<const std::string_view> words) {
   std::vector<const char*> texts;
@@ -54,13 +64,14 @@ Redis::Redis(RedisUrl url, Seconds timeout) : url_(std::move(url)), timeout_(tim
 Redis::~Redis() = default;
 Redis::Redis(Redis&&) noexcept = default;
 
-tl::unexpected<Error> Redis::Lost() {
-  std::string why = "out of memory";
-  if (context_) {
+tl::unexpected<Error> Redis::Lost(std::string why) {
+  if (!context_) {
+    why = "out of memory";
+  } else if (why.empty()) {
     // hiredis reports a read that timed out as EAGAIN's words.
     const bool timed_out =
         context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
-    why = timed_out ? "no answer in time" : context_->errstr;
+    why = timed_out ? kNoAnswer : context_->errstr;
   }
   context_.reset();
   return Fail(url_.Name() + ": Redis cannot be reached (" + why +
@@ -68,6 +79,9 @@ tl::unexpected<Error> Redis::Lost() {
 }
 
 Result<void> Redis::Connect() {
+  // Between two commands nothing comes but the end: Redis closes connections that are idle for
+  // long.
+  if (context_ && IsReadable(*context_)) context_.reset();
   if (context_) return {};
   context_.reset(redisConnectWithTimeout(url_.host.c_str(), url_.port, ToTimeval(timeout_)));
   if (!context_ || context_->err != 0) return Lost();
@@ -109,6 +123,8 @@ Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words) {
 Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) {
   std::vector<Value> values;
   values.reserve(keys.size());
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::duration<double>(kMostTimeouts * timeout_);
   while (!keys.empty()) {
     if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
     const auto batch = keys.first(std::min(keys.size(), kPipelined));
@@ -119,6 +135,7 @@ Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) 
     for (std::size_t i = 0; i < batch.size(); ++i) {
       const auto reply = NextReply();
       if (!reply) return tl::unexpected(reply.error());
+      if (Clock::now() > end) return Lost(kNoAnswer);
       Value& value = values.emplace_back();
       if ((*reply)->type == REDIS_REPLY_STRING) value.text = TextOf(**reply);
       if ((*reply)->type == REDIS_REPLY_ERROR) value.error = TextOf(**reply);
@@ -165,8 +182,7 @@ Result<void> Redis::Subscribe(const std::string& pattern) {
 Result<bool> Redis::TakeMessages() {
   if (!context_) return Fail(url_.Name() + ": not subscribed.");
   bool any = false;
-  pollfd readable{context_->fd, POLLIN, 0};
-  while (poll(&readable, 1, 0) > 0) {
+  while (IsReadable(*context_)) {
     if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
     for (;;) {
       void* reply = nullptr;

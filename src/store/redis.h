@@ -34,7 +34,8 @@ class Redis {
     std::string error;                // Redis's own words; empty when there is none.
   };
 
-  // The values of all keys, pipelined. Fails as a whole only when the connection does.
+  // The values of all keys, pipelined, in at most ten times the timeout. Fails as a whole only when
+  // the connection does.
   Result<std::vector<Value>> Get(std::span<const std::string> keys);
   // Keys that match a glob pattern, sorted.
   Result<std::vector<std::string>> Scan(const std::string& pattern);
@@ -62,8 +63,8 @@ class Redis {
   // Fails when the answer is an error.
   Result<Reply> Command(std::span<const std::string_view> words);
   Result<Reply> NextReply();
-  // Drops the connection.
-  tl::unexpected<Error> Lost();
+  // Drops the connection; `why` when hiredis knows no reason.
+  tl::unexpected<Error> Lost(std::string why = "");
 
   RedisUrl url_;
   Seconds timeout_;

@@ -42,6 +42,15 @@ TEST(Redis, ConnectsAnewAfterAnOutage) {
   EXPECT_TRUE(redis.Set("k", "v"));
 }
 
+// Redis ends connections that are idle for longer than its `timeout`.
+TEST(Redis, AConnectionThatRedisHasEndedIsNoOutage) {
+  const TestRedis server;
+  Redis redis(server.url());
+  ASSERT_TRUE(redis.Set("k", "v"));
+  server.Cli("CLIENT KILL TYPE normal SKIPME yes");
+  EXPECT_EQ(redis.Get(Keys{"k"})->at(0).text, "v");
+}
+
 TEST(Redis, DoesNotWaitForeverForAnAnswer) {
   const TestRedis server;
   Redis redis(server.url(), 0.05);

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -82,6 +83,13 @@ class TestRedis {
   // Stopped and continued: reachable, but without an answer.
   void Freeze() const { ::kill(pid_, SIGSTOP); }
   void Thaw() const { ::kill(pid_, SIGCONT); }
+
+  // A command that class Redis has no use for.
+  void Cli(const std::string& words) const {
+    const std::string command =
+        "redis-cli -p " + std::to_string(url_.port) + " " + words + " >/dev/null";
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("redis-cli failed: " + words);
+  }
 
   const RedisUrl& url() const { return url_; }
   // Of database 0, or with more to it.

@@ -1,0 +1,105 @@
+#include "store/redis_profiles.h"
+
+#include <functional>
+#include <utility>
+
+namespace headrace {
+namespace {
+
+constexpr Seconds kInterval = 10;
+constexpr Seconds kRetry = 2;
+constexpr std::string_view kPrefix = "aibrix:profile_";
+// Of what a mend may list.
+constexpr std::size_t kMostNamed = 8;
+
+}  // namespace
+
+std::string ProfileKey(std::string_view model, std::string_view deployment) {
+  return std::string(kPrefix).append(model).append("_").append(deployment);
+}
+
+std::optional<std::string> ModelOfProfileKey(std::string_view key, std::string_view deployment) {
+  const std::string ending = "_" + std::string(deployment);
+  if (!key.starts_with(kPrefix) || !key.ends_with(ending)) return std::nullopt;
+  key.remove_prefix(kPrefix.size());
+  if (key.size() <= ending.size()) return std::nullopt;
+  return std::string(key.substr(0, key.size() - ending.size()));
+}
+
+RedisProfiles::RedisProfiles(const RedisUrl& url, std::vector<std::string> keys, Seconds timeout)
+    : keys_(std::move(keys)), seen_(keys_.size()), redis_(url, timeout), listener_(url, timeout) {
+  for (const std::string& key : keys_) {
+    readings_.emplace_back().origin = key + " in " + url.Name();
+  }
+}
+
+bool RedisProfiles::Refresh(Seconds now) {
+  if (!Heard() && now < next_read_) return false;
+  // Before it reads, so that no change falls between the two.
+  if (!listening_) {
+    listening_ = listener_
+                     .Subscribe("__keyspace@" + std::to_string(redis_.url().database) +
+                                "__:" + std::string(kProfileKeyPattern))
+                     .has_value();
+  }
+  const bool changed = Read();
+  next_read_ = now + (outage_.empty() ? kInterval : kRetry);
+  return changed;
+}
+
+bool RedisProfiles::Heard() {
+  if (!listening_) return false;
+  const auto messages = listener_.TakeMessages();
+  listening_ = messages.has_value();
+  return !messages || *messages;
+}
+
+bool RedisProfiles::Read() {
+  const auto values = redis_.Get(keys_);
+  if (!values) return SetOutage(values.error().message);
+  bool changed = SetOutage("");
+  std::string mend;
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    ProfileReading& reading = readings_[i];
+    const Redis::Value& value = (*values)[i];
+    if (!value.text) {
+      seen_[i].reset();
+      std::string error = reading.origin + ": ";
+      if (!value.error.empty()) {
+        error += "holds no text (" + value.error + "); delete the key and write the profile again.";
+      } else {
+        if (mend.empty()) mend = MendOfMissing();
+        error += "no such key; " + mend;
+      }
+      changed |= SetError(reading, std::move(error));
+      continue;
+    }
+    const std::uint64_t hash = std::hash<std::string_view>()(*value.text);
+    if (seen_[i] == hash) continue;
+    seen_[i] = hash;
+    SetText(reading, *value.text);
+    changed = true;
+  }
+  return changed;
+}
+
+bool RedisProfiles::SetOutage(std::string sentence) {
+  if (sentence == outage_) return false;
+  outage_ = std::move(sentence);
+  return true;
+}
+
+// A name that does not match is the most frequent cause, so what there is instead is said.
+std::string RedisProfiles::MendOfMissing() {
+  const auto there = redis_.Scan(std::string(kProfileKeyPattern));
+  std::string mend = "write it with `headrace profile push` or `generate -o redis://…`";
+  if (!there || there->empty()) return mend + " (there are no profiles at all).";
+  mend += ", or name the deployment as one of the keys that are there: ";
+  for (std::size_t i = 0; i < there->size(); ++i) {
+    if (i == kMostNamed) return mend + ", and " + std::to_string(there->size() - i) + " more.";
+    mend += (i > 0 ? ", " : "") + (*there)[i];
+  }
+  return mend + ".";
+}
+
+}  // namespace headrace

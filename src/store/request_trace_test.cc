@@ -1,0 +1,31 @@
+#include "store/request_trace.h"
+
+#include <gtest/gtest.h>
+
+namespace headrace {
+namespace {
+
+TEST(RequestTrace, CountsFinishedRequestsByTenthsOfPowersOfTwo) {
+  RequestTrace trace;
+  for (int i = 0; i < 4; ++i) trace.Arrived();
+  trace.Finished(1024, 64);  // 10.0 and 6.0.
+  trace.Finished(1030, 64);  // 10.008 rounds to 10.0.
+  trace.Finished(1100, 1);   // 10.103 rounds to 10.1.
+  EXPECT_EQ(trace.ToJson(3, 2),
+            R"({"100:60": 2, "101:0": 1, "meta_v": 4, "meta_interval_sec": 10, )"
+            R"("meta_precision": 10, "meta_total_reqs": 4, "meta_pending_reqs": 3, )"
+            R"("meta_queueing_reqs": 2})");
+}
+
+TEST(RequestTrace, AnEmptyIntervalIsSaidToo) {
+  EXPECT_EQ(RequestTrace().ToJson(0, 0),
+            R"({"meta_v": 4, "meta_interval_sec": 10, "meta_precision": 10, )"
+            R"("meta_total_reqs": 0, "meta_pending_reqs": 0, "meta_queueing_reqs": 0})");
+}
+
+TEST(RequestTrace, KeyNamesTheModelAndTheIntervalsEnd) {
+  EXPECT_EQ(RequestTraceKey("llama2-7b", 1763990010), "aibrix:llama2-7b_request_trace_1763990010");
+}
+
+}  // namespace
+}  // namespace headrace

@@ -19,18 +19,19 @@ Json SloJson(const Slo& slo) {
 
 // state: "in force", "missing" (there never was one), or "stale" (the last good one is in force,
 // what is there now cannot be used).
-Json ProfileJson(const ProfileReading& reading, Seconds unix_now) {
+Json ProfileJson(const ProfileStatus& status, Seconds unix_now) {
+  const ProfileReading& reading = status.reading;
   Json json;
   json["state"] = reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing";
   json["origin"] = reading.origin;
   if (reading.profile) {
     json["created"] = reading.profile->created;
-    json["age_s"] = unix_now - reading.profile->created;
+    if (reading.profile->created > 0) json["age_s"] = unix_now - reading.profile->created;
     json["cost"] = reading.profile->cost;
     json["slo"] = SloJson(reading.profile->slo);
   }
   if (!reading.error.empty()) json["error"] = reading.error;
-  json["faults"] = Json::array();
+  json["faults"] = status.faults;
   for (const ProfileFault& fault : reading.faults) json["faults"].push_back(fault.message);
   return json;
 }
@@ -80,7 +81,7 @@ Json ModelJson(const ModelConfig& config, ServedModel& model,
     entry["name"] = deployment.name;
     for (const ProfileStatus& profile : profiles) {
       if (profile.model == config.name && profile.deployment == deployment.name) {
-        entry["profile"] = ProfileJson(profile.reading, unix_now);
+        entry["profile"] = ProfileJson(profile, unix_now);
       }
     }
     entry["endpoints"] = Json::array();

@@ -14,6 +14,7 @@ namespace headrace {
 // Only of requests that reached a model's scheduler.
 struct FinishedRequest {
   std::string_view model;
+  Seconds arrived = 0;  // MonotonicNow.
   Outcome outcome = Outcome::kFailed;
   bool error_status = false;  // Completed, but with an error of the engine's own.
   std::optional<RefusalReason> refused;
@@ -41,13 +42,15 @@ struct FinishedRequest {
   }
 };
 
-// Gets every request that has ended, from any thread.
+// Hears of requests, from any thread: of one that reaches a model, and later exactly once of its
+// end; or of one that never did.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
+  virtual void OnArrived(std::string_view /*model*/) {}
   virtual void OnFinished(const FinishedRequest& request) = 0;
-  // One that was answered with this status before any model was found for it.
-  virtual void OnInvalid(int status) = 0;
+  // It was answered with this status before any model was found for it.
+  virtual void OnInvalid(int /*status*/) {}
 };
 
 }  // namespace headrace

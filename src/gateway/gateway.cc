@@ -86,8 +86,14 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log&
                                                      gateway->metrics_, gateway->faults_);
   gateway->health_ =
       std::make_unique<HealthChecker>(gateway->config_.health, gateway->models_, gateway->threads_);
+  std::vector<RequestObserver*> observers{&gateway->metrics_};
+  if (config.request_trace) {
+    gateway->request_trace_ =
+        std::make_unique<RequestTraceFeed>(*config.redis, gateway->models_, gateway->faults_);
+    observers.push_back(gateway->request_trace_.get());
+  }
   gateway->proxy_ = std::make_unique<Proxy>(gateway->config_, gateway->models_, gateway->threads_,
-                                            gateway->metrics_);
+                                            std::move(observers));
   auto listen = ParseHostPort(config.listen);
   if (!listen) return tl::unexpected(listen.error());
   auto address = Resolve(*listen);
@@ -106,6 +112,7 @@ Gateway::~Gateway() {
   server_.reset();
   proxy_.reset();
   health_.reset();
+  request_trace_.reset();
   profiles_.reset();
   models_.clear();
 }

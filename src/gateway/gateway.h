@@ -12,6 +12,7 @@
 #include "gateway/health_checker.h"
 #include "gateway/profile_feed.h"
 #include "gateway/proxy.h"
+#include "gateway/request_trace_feed.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
 #include "telemetry/log.h"
@@ -52,6 +53,7 @@ class Gateway {
   IoThreads threads_;
   std::vector<std::unique_ptr<ServedModel>> models_;
   std::unique_ptr<ProfileFeed> profiles_;
+  std::unique_ptr<RequestTraceFeed> request_trace_;  // Null when it is not wanted.
   std::unique_ptr<HealthChecker> health_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<HttpServer> server_;

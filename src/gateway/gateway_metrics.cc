@@ -92,14 +92,18 @@ void ModelObserver::Refresh(const std::vector<std::unique_ptr<ServedModel>>& mod
   }
 }
 
-void ModelObserver::SetProfile(const std::string& model, const std::string& deployment, Seconds age,
-                               int faults) {
+void ModelObserver::SetProfile(const std::string& model, const std::string& deployment,
+                               const ProfileReading& reading, Seconds age, std::size_t faults) {
   const auto known = models_.find(model);
   if (known == models_.end()) return;
   const auto metrics = known->second.deployments.find(deployment);
   if (metrics == known->second.deployments.end()) return;
+  const bool current = reading.error.empty();
+  const std::size_t all_faults = reading.faults.size() + faults + (current ? 0 : 1);
+  metrics->second.SetProfileOrigin(reading.origin);
   metrics->second.profile_age_seconds.Set(age);
-  metrics->second.profile_faults.Set(faults);
+  metrics->second.profile_faults.Set(static_cast<double>(all_faults));
+  metrics->second.profile_current.Set(current ? 1 : 0);
 }
 
 }  // namespace headrace

@@ -8,6 +8,7 @@
 
 #include "gateway/finished_request.h"
 #include "gateway/proxy.h"
+#include "store/profile_source.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/metrics.h"
 
@@ -27,8 +28,10 @@ class ModelObserver final : public RequestObserver {
   void OnInvalid(int status) override;
   // Brings the gauges up to date: connections, queue, loads, health.
   void Refresh(const std::vector<std::unique_ptr<ServedModel>>& models, int connections);
-  // Age (NaN = no profile) and number of faults of a deployment's profile.
-  void SetProfile(const std::string& model, const std::string& deployment, Seconds age, int faults);
+  // What is known of a deployment's profile; with its age (NaN = unknown) and the number of faults
+  // beside the reading's own.
+  void SetProfile(const std::string& model, const std::string& deployment,
+                  const ProfileReading& reading, Seconds age, std::size_t faults);
 
  private:
   struct Model {

@@ -345,19 +345,6 @@ TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {
 // --- Changes while it runs
 // ------------------------------------------------------------------------
 
-TEST(Changes, ProfileThatAppearsIsUsedAndOneThatBreaksStaysInForce) {
-  TestGateway t;
-  t.AddEngine("a10");
-  t.Start();
-  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
-  t.AddProfile("a10", 10);
-  ASSERT_TRUE(
-      Eventually([&] { return t.Chat(ChatBody(5, false)).Header("routing-strategy") == "slo"; }));
-  t.folder.Write("a10.json", "{ broken");
-  ASSERT_TRUE(Eventually([&] { return !t.gateway->Profiles()[0].reading.error.empty(); }));
-  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "slo");
-}
-
 TEST(Changes, StopLetsRequestsInFlightFinish) {
   TestGateway t;
   t.AddEngine("a10", 20);

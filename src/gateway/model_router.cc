@@ -274,6 +274,12 @@ RouterStatus ModelRouter::Status() const {
   return status;
 }
 
+FallbackCause ModelRouter::WhyUnusable(const GpuProfile& profile) const {
+  const SchedulerOptions& options = scheduler_.options();  // They do not change.
+  return headrace::WhyUnusable(profile, options.policy->needs,
+                               options.slo ? &*options.slo : nullptr);
+}
+
 std::string ModelRouter::ExplainRefusal(const Decision& decision, const Arrival& arrival) const {
   const std::lock_guard lock(mutex_);
   const std::string size = "a request of about " + std::to_string(arrival.prompt_tokens) +

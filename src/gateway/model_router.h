@@ -131,6 +131,8 @@ class ModelRouter {
   std::vector<std::shared_ptr<const EndpointInfo>> Endpoints() const;
   bool AnyUp() const;
   RouterStatus Status() const;
+  // Why the model's policy can route nothing by such a profile; kNone when it can.
+  FallbackCause WhyUnusable(const GpuProfile& profile) const;
   // Why no GPU type takes such a request, as a sentence for the client.
   std::string ExplainRefusal(const Decision& decision, const Arrival& arrival) const;
 

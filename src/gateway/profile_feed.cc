@@ -1,28 +1,43 @@
 #include "gateway/profile_feed.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <utility>
 
 #include "net/clock.h"
-#include "profile/check.h"
+#include "store/profile_files.h"
+#include "store/redis_profiles.h"
 
 namespace headrace {
 namespace {
 
-constexpr std::chrono::seconds kInterval{2};
+// How often a source is asked whether anything is new; most of the time it answers without looking.
+constexpr std::chrono::milliseconds kInterval{1000};
+constexpr Seconds kDay = 86400;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 Seconds UnixNow() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// `profile:` holds a slash: a path of its own; else a name in the profile directory.
+// The name of its profile in the source of profiles.
+const std::string& ProfileNameOf(const DeploymentConfig& deployment) {
+  return deployment.profile.empty() ? deployment.name : deployment.profile;
+}
+
+// A name with a slash is a path of its own.
+bool IsPath(const DeploymentConfig& deployment) {
+  return deployment.profile.find('/') != std::string::npos;
+}
+
 std::filesystem::path PathOf(const Config& config, const DeploymentConfig& deployment) {
-  const std::string& name = deployment.profile.empty() ? deployment.name : deployment.profile;
-  if (name.find('/') != std::string::npos) return name;
-  const std::filesystem::path path = std::filesystem::path(config.profiles.directory) / name;
-  return path.extension() == ".json" ? path : std::filesystem::path(path.string() + ".json");
+  if (IsPath(deployment)) return deployment.profile;
+  std::string file = ProfileNameOf(deployment);
+  if (!file.ends_with(".json")) file += ".json";
+  return std::filesystem::path(config.profiles.directory) / file;
 }
 
 }  // namespace
@@ -31,14 +46,35 @@ ProfileFeed::ProfileFeed(const Config& config,
                          const std::vector<std::unique_ptr<ServedModel>>& models,
                          ModelObserver& metrics, StandingFaults& faults)
     : max_age_(config.profiles.max_age), metrics_(metrics), faults_(faults) {
+  std::vector<std::filesystem::path> paths;
+  std::vector<std::string> keys;
+  Watch files;
+  Watch redis;
   for (std::size_t i = 0; i < config.models.size(); ++i) {
     for (const DeploymentConfig& deployment : config.models[i].deployments) {
-      entries_.push_back(
-          {models[i].get(), deployment.name, ProfileFile(PathOf(config, deployment))});
+      const Reader reader{status_.size(), models[i].get(), nullptr};
+      status_.push_back({models[i]->name, deployment.name, {}});
+      if (config.profiles.source == ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
+        keys.push_back(ProfileKey(models[i]->name, ProfileNameOf(deployment)));
+        redis.readers.push_back(reader);
+      } else {
+        paths.push_back(PathOf(config, deployment));
+        files.readers.push_back(reader);
+      }
     }
   }
-  Refresh();
-  thread_ = std::thread([this] { Run(); });
+  if (!paths.empty()) {
+    files.source = std::make_unique<ProfileFiles>(std::move(paths));
+    watches_.push_back(std::move(files));
+  }
+  if (!keys.empty()) {
+    redis.source = std::make_unique<RedisProfiles>(*config.redis, std::move(keys));
+    watches_.push_back(std::move(redis));
+  }
+  for (Watch& watch : watches_) Refresh(watch);
+  for (Watch& watch : watches_) {
+    watch.thread = std::thread([this, &watch] { Run(watch); });
+  }
 }
 
 ProfileFeed::~ProfileFeed() {
@@ -47,65 +83,122 @@ ProfileFeed::~ProfileFeed() {
     stopping_ = true;
   }
   stop_.notify_all();
-  thread_.join();
+  for (Watch& watch : watches_) watch.thread.join();
 }
 
 std::vector<ProfileStatus> ProfileFeed::Status() const {
   const std::lock_guard lock(mutex_);
-  std::vector<ProfileStatus> status;
-  for (const Entry& entry : entries_) {
-    status.push_back({entry.model->name, entry.deployment, entry.file.reading()});
-  }
-  return status;
+  return status_;
 }
 
-void ProfileFeed::Run() {
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, kInterval, [this] { return stopping_; })) Refresh();
-}
-
-void ProfileFeed::Refresh() {
-  for (Entry& entry : entries_) {
-    if (entry.file.Refresh()) {
-      entry.model->router.SetProfile(entry.deployment, entry.file.reading().profile);
+void ProfileFeed::Run(Watch& watch) {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (stop_.wait_for(lock, kInterval, [this] { return stopping_; })) return;
     }
-    Report(entry);
+    Refresh(watch);
   }
 }
 
-void ProfileFeed::Report(const Entry& entry) {
-  const ProfileReading& reading = entry.file.reading();
-  const Seconds now = MonotonicNow();
-  const std::string cause = "profile of " + entry.model->name + "/" + entry.deployment;
-  if (reading.error.empty()) {
-    faults_.Clear(cause, cause + " is usable", now);
-  } else {
-    faults_.Raise(LogLevel::kError, cause,
-                  reading.error + (reading.profile ? " The last good profile stays in force."
-                                                   : " Its deployment is routed by the fallback."),
-                  now);
+void ProfileFeed::Refresh(Watch& watch) {
+  if (watch.source->Refresh(MonotonicNow())) {
+    for (std::size_t i = 0; i < watch.readers.size(); ++i) {
+      Reader& reader = watch.readers[i];
+      const ProfileReading& reading = watch.source->readings()[i];
+      if (reader.in_force == reading.profile) continue;
+      reader.in_force = reading.profile;
+      reader.model->router.SetProfile(status_[reader.place].deployment, reader.in_force);
+    }
   }
-  const Seconds age = reading.profile ? UnixNow() - reading.profile->created
-                                      : std::numeric_limits<double>::quiet_NaN();
-  const std::string age_cause = cause + ": age";
-  if (max_age_ > 0 && age > max_age_) {
-    char text[160];
-    std::snprintf(text, sizeof text, ": profile is %.0f days old; measure it again", age / 86400);
-    faults_.Raise(LogLevel::kWarning, age_cause, reading.origin + text, now);
-  } else {
-    faults_.Clear(age_cause, cause + " is new enough", now);
+  Report(watch);
+}
+
+void ProfileFeed::Report(const Watch& watch) {
+  const std::string& outage = watch.source->outage();
+  std::string sentence;
+  if (!outage.empty()) {
+    const auto kept = std::ranges::count_if(
+        watch.readers, [](const Reader& reader) { return reader.in_force != nullptr; });
+    sentence = outage + " Of " + std::to_string(watch.readers.size()) + " profiles " +
+               std::to_string(kept) +
+               " were read before and stay in force; deployments without one are routed by the "
+               "fallback.";
   }
-  const std::string faults_cause = cause + ": faults";
-  if (reading.faults.empty()) {
-    faults_.Clear(faults_cause, cause + " has no faults", now);
-  } else {
-    faults_.Raise(LogLevel::kWarning, faults_cause,
-                  reading.origin + ": " + std::to_string(reading.faults.size()) +
-                      " faults, the first: " + reading.faults.front().message,
-                  now);
+  Say(LogLevel::kError, "the source of profiles", sentence);
+  for (std::size_t i = 0; i < watch.readers.size(); ++i) {
+    ProfileReading reading = watch.source->readings()[i];
+    if (reading.error.empty()) reading.error = outage;
+    Report(watch.readers[i], reading, outage.empty());
   }
-  metrics_.SetProfile(entry.model->name, entry.deployment, age,
-                      static_cast<int>(reading.faults.size()) + (reading.error.empty() ? 0 : 1));
+}
+
+void ProfileFeed::Report(const Reader& reader, const ProfileReading& reading, bool source_answers) {
+  ProfileStatus& status = status_[reader.place];
+  const std::string cause = "profile of " + status.model + "/" + status.deployment;
+  // An outage is said once, not for each of its profiles.
+  if (source_answers) {
+    Say(LogLevel::kError, cause,
+        reading.error.empty()
+            ? ""
+            : reading.error + (reading.profile ? " The last good profile stays in force."
+                                               : " Its deployment is routed by the fallback."));
+  }
+  std::vector<std::string> faults;
+  const auto add = [&](LogLevel level, const char* kind, const std::string& sentence) {
+    Say(level, cause + ": " + kind, sentence);
+    if (!sentence.empty()) faults.push_back(sentence);
+  };
+  add(LogLevel::kError, "use", WhyUnusable(reader.model->router, reading));
+  add(LogLevel::kWarning, "age", WhyTooOld(reading));
+
+  std::string first;
+  if (!reading.faults.empty()) first = reading.faults.front().message;
+  const std::size_t more = reading.faults.size() - (first.empty() ? 0 : 1);
+  if (more > 0) first += " And " + std::to_string(more) + " more; /status lists them.";
+  Say(LogLevel::kWarning, cause + ": faults", first);
+
+  const Seconds age =
+      reading.profile && reading.profile->created > 0 ? UnixNow() - reading.profile->created : kNan;
+  metrics_.SetProfile(status.model, status.deployment, reading, age, faults.size());
+  const std::lock_guard lock(mutex_);
+  status.reading = reading;
+  status.faults = std::move(faults);
+}
+
+std::string ProfileFeed::WhyTooOld(const ProfileReading& reading) const {
+  if (!reading.profile || reading.profile->created == 0 || max_age_ == 0) return "";
+  const Seconds age = UnixNow() - reading.profile->created;
+  if (age <= max_age_) return "";
+  char text[96];
+  std::snprintf(text, sizeof text, ": the profile is %.0f days old; measure it again.", age / kDay);
+  return reading.origin + text;
+}
+
+std::string ProfileFeed::WhyUnusable(const ModelRouter& router, const ProfileReading& reading) {
+  if (!reading.profile) return "";
+  switch (router.WhyUnusable(*reading.profile)) {
+    case FallbackCause::kNoSlo:
+      return reading.origin +
+             ": neither its `slos` nor the model promise a latency, so its deployment is routed by "
+             "the fallback; add `slo:` to the model, or generate the profile with --tpat, --ttft, "
+             "--tpot or --e2e.";
+    case FallbackCause::kMissingMatrix:
+      return reading.origin +
+             ": it lacks the latencies (`e2e`, or `ttft` for a promise of TTFT alone) that the SLO "
+             "and the load are computed from, so its deployment is routed by the fallback; "
+             "generate it again.";
+    default:
+      return "";
+  }
+}
+
+void ProfileFeed::Say(LogLevel level, const std::string& cause, const std::string& sentence) {
+  if (sentence.empty()) {
+    faults_.Clear(cause, cause + ": in order again", MonotonicNow());
+  } else {
+    faults_.Raise(level, cause, sentence, MonotonicNow());
+  }
 }
 
 }  // namespace headrace

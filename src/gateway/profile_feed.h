@@ -1,4 +1,4 @@
-// Keeps the routers' profiles as new as their files.
+// Keeps the routers' profiles as new as the places where they are kept.
 #pragma once
 
 #include <condition_variable>
@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/proxy.h"
-#include "store/profile_file.h"
+#include "store/profile_source.h"
 #include "telemetry/standing_faults.h"
 
 namespace headrace {
@@ -21,10 +21,13 @@ struct ProfileStatus {
   std::string model;
   std::string deployment;
   ProfileReading reading;
+  // What else is wrong with the one in force, a sentence each: too old, no use to the policy.
+  std::vector<std::string> faults;
 };
 
-// Reads every deployment's profile when it starts, then looks for changes every two seconds on a
-// thread of its own. A fault is logged once, in one line with its mend, and again when it changes.
+// Reads every deployment's profile when it starts, then looks for changes, each source on a thread
+// of its own, so that one that hangs holds up no other. A fault is logged once, in one line with
+// its mend, and again when it changes.
 class ProfileFeed {
  public:
   // What is passed in must outlive the feed.
@@ -32,29 +35,42 @@ class ProfileFeed {
               ModelObserver& metrics, StandingFaults& faults);
   ~ProfileFeed();
 
-  // Thread-safe.
+  // By model and deployment, as configured. Thread-safe.
   std::vector<ProfileStatus> Status() const;
 
  private:
-  struct Entry {
+  // A deployment whose profile a source has.
+  struct Reader {
+    std::size_t place;  // In status_.
     ServedModel* model;
-    std::string deployment;
-    ProfileFile file;
+    std::shared_ptr<const GpuProfile> in_force;
+  };
+  // A source with its readers, one for each of its readings.
+  struct Watch {
+    std::unique_ptr<ProfileSource> source;
+    std::vector<Reader> readers;
+    std::thread thread;
   };
 
-  // Looks at all files; what has changed goes to its router.
-  void Refresh();
-  void Report(const Entry& entry);
-  void Run();
+  void Run(Watch& watch);
+  // Looks at the source; what has changed goes to the routers and the status.
+  void Refresh(Watch& watch);
+  void Report(const Watch& watch);
+  void Report(const Reader& reader, const ProfileReading& reading, bool source_answers);
+  // Empty when it is not: sentences with their mends.
+  std::string WhyTooOld(const ProfileReading& reading) const;
+  static std::string WhyUnusable(const ModelRouter& router, const ProfileReading& reading);
+  // A standing fault, or the end of it when `sentence` is empty.
+  void Say(LogLevel level, const std::string& cause, const std::string& sentence);
 
   Seconds max_age_;
   ModelObserver& metrics_;
   StandingFaults& faults_;
   mutable std::mutex mutex_;
   std::condition_variable stop_;
-  bool stopping_ = false;       // Guarded by mutex_.
-  std::vector<Entry> entries_;  // Guarded by mutex_ once the thread runs.
-  std::thread thread_;
+  bool stopping_ = false;  // Guarded by mutex_, as are, but for their names:
+  std::vector<ProfileStatus> status_;
+  std::vector<Watch> watches_;
 };
 
 }  // namespace headrace

@@ -82,12 +82,17 @@ class Proxy::Passage {
         kind_(kind),
         facts_(std::move(facts)),
         request_id_(std::move(request_id)),
-        deadline_(exchange.arrived() + proxy.config_.timeouts.request) {}
+        deadline_(exchange.arrived() + proxy.config_.timeouts.request) {
+    finished_.model = model_.name;
+    finished_.arrived = exchange.arrived();
+    for (RequestObserver* observer : proxy_.observers_) observer->OnArrived(model_.name);
+  }
 
   ~Passage() {
-    finished_.model = model_.name;
-    proxy_.observer_.OnFinished(finished_);
+    for (RequestObserver* observer : proxy_.observers_) observer->OnFinished(finished_);
   }
+  Passage(const Passage&) = delete;
+  Passage& operator=(const Passage&) = delete;
 
   Task<void> Run(const RequestControls& controls) {
     const Arrival arrival = MakeArrival(controls);
@@ -368,8 +373,8 @@ class Proxy::Passage {
 };
 
 Proxy::Proxy(const Config& config, std::vector<std::unique_ptr<ServedModel>>& models,
-             IoThreads& threads, RequestObserver& observer)
-    : config_(config), models_(models), observer_(observer) {
+             IoThreads& threads, std::vector<RequestObserver*> observers)
+    : config_(config), models_(models), observers_(std::move(observers)) {
   HttpClientOptions options;
   options.connect_timeout = config.timeouts.connect;
   options.max_head_bytes = config.limits.header;
@@ -407,7 +412,7 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
   std::string request_id(exchange.Header("x-request-id"));
   if (request_id.empty()) request_id = thread.NewRequestId();
   const auto fail = [&](const ApiError& error, std::string_view header) -> Task<void> {
-    observer_.OnInvalid(error.status);
+    for (RequestObserver* observer : observers_) observer->OnInvalid(error.status);
     ResponseHead head = JsonHead(error.status, request_id);
     if (!header.empty()) head.Add(header, "true");
     const std::string body = error.ToJson();

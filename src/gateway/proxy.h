@@ -36,7 +36,7 @@ class Proxy {
  public:
   // What is passed in must outlive the proxy.
   Proxy(const Config& config, std::vector<std::unique_ptr<ServedModel>>& models, IoThreads& threads,
-        RequestObserver& observer);
+        std::vector<RequestObserver*> observers);
   ~Proxy();
 
   // The HttpHandler of the public listener.
@@ -51,7 +51,7 @@ class Proxy {
 
   const Config& config_;
   std::vector<std::unique_ptr<ServedModel>>& models_;
-  RequestObserver& observer_;
+  std::vector<RequestObserver*> observers_;
   std::vector<std::unique_ptr<ThreadState>> threads_;
 };
 

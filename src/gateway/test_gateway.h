@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -200,13 +201,14 @@ class TestGateway {
     added.endpoints = {address};
     deployments.push_back(added);
   }
-  // A profile of one cell.
+  // One cell, for every size of request.
+  static std::string ProfileText(const std::string& deployment, double tput, double e2e_slo = 100) {
+    return R"({"gpu": ")" + deployment + R"(", "cost": 1, "tputs": [[)" + std::to_string(tput) +
+           R"(]], "indexes": [[64], [64]], "created": 1, "e2e": [[1]], "slos": {"e2e": )" +
+           std::to_string(e2e_slo) + "}}";
+  }
   void AddProfile(const std::string& deployment, double tput, double e2e_slo = 100) const {
-    folder.Write(deployment + ".json", R"({"gpu": ")" + deployment +
-                                           R"(", "cost": 1, "tputs": [[)" + std::to_string(tput) +
-                                           R"(]], "indexes": [[64], [64]], "created": 1,)"
-                                           R"( "e2e": [[1]], "slos": {"e2e": )" +
-                                           std::to_string(e2e_slo) + "}}");
+    folder.Write(deployment + ".json", ProfileText(deployment, tput, e2e_slo));
   }
 
   void Start() {
@@ -241,11 +243,17 @@ class TestGateway {
     return sum;
   }
 
-  // Whether the log has said such a thing.
-  bool Said(std::string_view text) const {
+  // The lines of the log that hold the text.
+  std::vector<std::string> LinesWith(std::string_view text) const {
     const std::lock_guard lock(said_mutex);
-    return said.find(text) != said.npos;
+    std::istringstream stream(said);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) {
+      if (line.find(text) != line.npos) lines.push_back(line);
+    }
+    return lines;
   }
+  bool Said(std::string_view text) const { return !LinesWith(text).empty(); }
 
   TemporaryFolder folder;
   Config config;

@@ -68,4 +68,14 @@ Verdict Assess(const RequestDemand& demand, const Deployment& deployment, Deploy
   return verdict;
 }
 
+FallbackCause WhyUnusable(const GpuProfile& profile, PolicyNeeds needs, const Slo* slo) {
+  if (needs == PolicyNeeds::kNothing) return FallbackCause::kNone;
+  if (needs == PolicyNeeds::kSlo) {
+    const Promise promise = FindPromise(slo != nullptr ? *slo : profile.slo, profile, {});
+    if (promise.expected == nullptr) return FallbackCause::kNoSlo;
+    if (!promise.expected->has_value()) return FallbackCause::kMissingMatrix;
+  }
+  return profile.e2e ? FallbackCause::kNone : FallbackCause::kMissingMatrix;
+}
+
 }  // namespace headrace

@@ -51,4 +51,8 @@ struct Verdict {
 Verdict Assess(const RequestDemand& demand, const Deployment& deployment, DeploymentId id,
                const LoadModel& model);
 
+// Why a policy with these needs can route no request whatever by the profile, under the model's SLO
+// (null = the profile's own); kNone when it can.
+FallbackCause WhyUnusable(const GpuProfile& profile, PolicyNeeds needs, const Slo* slo);
+
 }  // namespace headrace

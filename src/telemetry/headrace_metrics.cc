@@ -26,6 +26,7 @@ constexpr std::string_view kRequestLabels[] = {"model", "outcome", "policy"};
 constexpr std::string_view kReasonLabels[] = {"model", "reason"};
 constexpr std::string_view kCauseLabels[] = {"model", "cause"};
 constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
+constexpr std::string_view kOriginLabels[] = {"model", "deployment", "origin"};
 constexpr std::string_view kEndpointLabels[] = {"model", "deployment", "endpoint"};
 
 using enum MetricType;
@@ -104,6 +105,12 @@ constexpr MetricInfo kSloMissed{"headrace_slo_missed_total",
                                 kDeploymentLabels,
                                 "Finished requests that missed a latency of their SLO.",
                                 {}};
+constexpr MetricInfo kProfileInfo{
+    "headrace_profile_info",
+    kGauge,
+    kOriginLabels,
+    "Always 1; says where the GPU profile comes from: a file, or a key in Redis.",
+    {}};
 constexpr MetricInfo kProfileAge{
     "headrace_profile_age_seconds",
     kGauge,
@@ -115,6 +122,13 @@ constexpr MetricInfo kProfileFaults{"headrace_profile_faults",
                                     kDeploymentLabels,
                                     "Faults found in the GPU profile; `/status` says which.",
                                     {}};
+constexpr MetricInfo kProfileCurrent{
+    "headrace_profile_current",
+    kGauge,
+    kDeploymentLabels,
+    "1 when the GPU profile in use is the one that is kept now; 0 when that is missing, broken or "
+    "out of reach and an older one is in use, or none.",
+    {}};
 
 constexpr MetricInfo kEndpointLoad{
     "headrace_endpoint_load",
@@ -149,8 +163,10 @@ constexpr const MetricInfo* kAll[] = {
     &kDecision,
     &kOutputLengthRatio,
     &kPromptTokensRatio,
+    &kProfileInfo,
     &kProfileAge,
     &kProfileFaults,
+    &kProfileCurrent,
     &kEndpointLoad,
     &kEndpointInFlight,
     &kEndpointUp,
@@ -234,7 +250,18 @@ DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view
       slo_attained(registry.MakeCounter(kSloAttained, {model, deployment})),
       slo_missed(registry.MakeCounter(kSloMissed, {model, deployment})),
       profile_age_seconds(registry.MakeGauge(kProfileAge, {model, deployment})),
-      profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})) {}
+      profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})),
+      profile_current(registry.MakeGauge(kProfileCurrent, {model, deployment})),
+      registry_(registry),
+      model_(model),
+      deployment_(deployment) {}
+
+void DeploymentMetrics::SetProfileOrigin(std::string_view origin) {
+  if (origin_ == origin) return;
+  origin_ = origin;
+  profile_info = registry_.MakeGauge(kProfileInfo, {model_, deployment_, origin_});
+  profile_info.Set(1);
+}
 
 EndpointMetrics::EndpointMetrics(MetricsRegistry& registry, std::string_view model,
                                  std::string_view deployment, std::string_view endpoint)

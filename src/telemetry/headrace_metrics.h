@@ -68,8 +68,19 @@ struct DeploymentMetrics {
   HistogramMetric queue_seconds;
   Counter slo_attained;
   Counter slo_missed;
+  Gauge profile_info;
   Gauge profile_age_seconds;
   Gauge profile_faults;
+  Gauge profile_current;
+
+  // Where its profile comes from: a label of profile_info.
+  void SetProfileOrigin(std::string_view origin);
+
+ private:
+  MetricsRegistry& registry_;
+  std::string model_;
+  std::string deployment_;
+  std::string origin_;
 };
 
 // One endpoint of a deployment. Destroyed when the endpoint leaves the fleet: its series go with

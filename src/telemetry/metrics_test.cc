@@ -147,6 +147,7 @@ TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   ModelMetrics model(registry, "m", SomeLabels());
   DeploymentMetrics deployment(registry, "m", "d");
   deployment.profile_age_seconds.Set(std::numeric_limits<double>::quiet_NaN());
+  deployment.SetProfileOrigin("d.json");
   const EndpointMetrics endpoint(registry, "m", "d", "e");
   std::set<std::string> written;
   std::istringstream lines(registry.Text());

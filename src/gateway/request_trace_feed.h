@@ -1,0 +1,47 @@
+// Tells AIBrix's GPU optimizer, through Redis, which requests there are.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "gateway/finished_request.h"
+#include "gateway/proxy.h"
+#include "store/redis.h"
+#include "store/request_trace.h"
+#include "telemetry/standing_faults.h"
+
+namespace headrace {
+
+// Writes every model's trace at every full ten seconds of the clock, on a thread of its own. What
+// cannot be written is dropped, and said. Thread-safe.
+class RequestTraceFeed final : public RequestObserver {
+ public:
+  // What is passed in must outlive the feed.
+  RequestTraceFeed(const RedisUrl& url, const std::vector<std::unique_ptr<ServedModel>>& models,
+                   StandingFaults& faults);
+  ~RequestTraceFeed() override;
+
+  void OnArrived(std::string_view model) override;
+  void OnFinished(const FinishedRequest& request) override;
+
+ private:
+  void Run();
+  void Write(std::int64_t interval_end);
+
+  const std::vector<std::unique_ptr<ServedModel>>& models_;
+  StandingFaults& faults_;
+  Redis redis_;
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;                                    // Guarded by mutex_, as is:
+  std::map<std::string, RequestTrace, std::less<>> traces_;  // By model; of this interval.
+  std::thread thread_;
+};
+
+}  // namespace headrace

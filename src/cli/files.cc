@@ -58,23 +58,17 @@ Result<void> WriteFile(const std::string& path, std::string_view text) {
   return {};
 }
 
-Result<std::vector<std::string>> ListJsonFiles(const std::vector<std::string>& paths) {
+Result<std::vector<std::string>> ListJsonFiles(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return std::vector<std::string>{path};
   std::vector<std::string> files;
-  for (const std::string& path : paths) {
-    std::error_code error;
-    if (!fs::is_directory(path, error)) {
-      files.push_back(path);
-      continue;
-    }
-    const std::size_t before = files.size();
-    for (fs::directory_iterator entry(path, error), end; !error && entry != end;
-         entry.increment(error)) {
-      if (entry->path().extension() == ".json") files.push_back(entry->path().string());
-    }
-    if (error) return Fail(path + ": cannot be listed (" + error.message() + ").");
-    if (files.size() == before) return Fail(path + ": holds no *.json; name another directory.");
-    std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() == ".json") files.push_back(entry->path().string());
   }
+  if (error) return Fail(path + ": cannot be listed (" + error.message() + ").");
+  if (files.empty()) return Fail(path + ": holds no *.json; name another directory.");
+  std::ranges::sort(files);
   return files;
 }
 

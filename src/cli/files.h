@@ -15,8 +15,7 @@ Result<std::string> ReadFile(const std::string& path);
 // Replaces `path` as a whole, so that a watcher never reads half of it; "-" is the standard output.
 Result<void> WriteFile(const std::string& path, std::string_view text);
 
-// Every file that `paths` name: files as they are, of a directory its *.json by name. An error for
-// a path that does not exist and a directory without any.
-Result<std::vector<std::string>> ListJsonFiles(const std::vector<std::string>& paths);
+// A file as it is, of a directory its *.json by name. An error for a directory without any.
+Result<std::vector<std::string>> ListJsonFiles(const std::string& path);
 
 }  // namespace headrace

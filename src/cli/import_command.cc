@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "cli/console.h"
 #include "cli/files.h"
-#include "cli/profile_options.h"
+#include "cli/stored_profiles.h"
 #include "measure/benchmark_file.h"
 #include "profile/import.h"
 
@@ -29,9 +30,7 @@ void Import(const AiConfiguratorArguments& arguments) {
     const auto added = OrStop(ImportAiConfigurator(text, file, arguments.parallel));
     rows.insert(rows.end(), added.begin(), added.end());
   }
-  if (auto written = WriteFile(arguments.output, FormatBenchmark(std::move(rows))); !written) {
-    Stop(written.error().message);
-  }
+  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(rows))));
   Print(stderr, "These are predictions without percentiles: generate with --percentile 0.\n");
 }
 
@@ -56,9 +55,7 @@ void Import(const MelangeArguments& arguments) {
   if (!arguments.deployment.empty()) profile.deployment = arguments.deployment;
   profile.created =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  if (auto written = WriteFile(arguments.output, FormatGpuProfile(profile)); !written) {
-    Stop(written.error().message);
-  }
+  OrStop(WriteProfile(FormatGpuProfile(profile), profile.deployment, arguments.output));
   Print(stderr,
         "The table has no latencies: requests cannot be ranked by SLO with this profile.\n");
 }
@@ -100,9 +97,11 @@ void AddImport(CLI::App& profile) {
   };
   add_axis("--inputs", melange->inputs, "The prompt lengths of its rows");
   add_axis("--outputs", melange->outputs, "The answer lengths of its columns");
-  solver->add_option("-o,--output", melange->output, "Profile; - = stdout")
+  solver
+      ->add_option("-o,--output", melange->output,
+                   "File, directory (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
       ->capture_default_str()
-      ->type_name("FILE");
+      ->type_name("TARGET");
   solver->callback([melange] { Import(*melange); });
 }
 

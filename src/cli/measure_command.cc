@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/console.h"
 #include "cli/files.h"
 #include "cli/profile_options.h"
 #include "engine/gpu_catalog.h"
@@ -104,10 +105,8 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
     return result;
   };
   const GridPlan plan = PlanOf(arguments, engine.max_model_len);
-  if (auto walked = SearchGrid(plan, measure); !walked) Stop(walked.error().message);
-  if (auto written = WriteFile(arguments.output, FormatBenchmark(std::move(rows))); !written) {
-    Stop(written.error().message);
-  }
+  OrStop(SearchGrid(plan, measure));
+  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(rows))));
   Print(stderr, std::to_string(measurements) + " measurements of " + arguments.model +
                     " on an emulated " + arguments.gpu + ".\n");
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "cli/console.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
 #include "cli/target.h"

@@ -6,18 +6,19 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cli/console.h"
 #include "cli/files.h"
 #include "cli/import_command.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
-#include "cli/profile_redis.h"
+#include "cli/stored_profiles.h"
+#include "cli/transfer_command.h"
 #include "profile/benchmark.h"
 #include "profile/check.h"
 #include "profile/generate.h"
@@ -83,52 +84,19 @@ void Generate(GenerateArguments& arguments) {
         "No profile was written, because no request could be routed by it; loosen the SLO or "
         "measure lower request rates.");
   }
-  std::string target = arguments.target;
-  if (IsRedisUrl(target)) {
-    const std::string written = OrStop(PushProfile(generated.profile, target));
-    for (const ProfileFault& fault : CheckProfile(generated.profile, written, Now())) {
-      Print(stderr, FaultLine(fault));
-    }
-    Print(stderr, "Wrote " + written + ".\n");
-    return;
-  }
-  std::error_code ignored;
-  if (std::filesystem::is_directory(target, ignored)) {
-    std::string name = arguments.options.deployment;
-    for (char& c : name) c = c == '/' ? '_' : c;  // Kubernetes: namespace/name.
-    target = (std::filesystem::path(target) / (name + ".json")).string();
-  }
-  for (const ProfileFault& fault : CheckProfile(generated.profile, target, Now())) {
+  const std::string written = OrStop(WriteProfile(FormatGpuProfile(generated.profile),
+                                                  arguments.options.deployment, arguments.target));
+  for (const ProfileFault& fault : CheckProfile(generated.profile, written, Now())) {
     Print(stderr, FaultLine(fault));
   }
-  if (auto written = WriteFile(target, FormatGpuProfile(generated.profile)); !written) {
-    Stop(written.error().message);
-  }
-  if (target != "-") Print(stderr, "Wrote " + target + ".\n");
-}
-
-// Files that cannot be read or parsed are reported and set `refused`.
-std::vector<ProfileView> LoadViews(const std::vector<std::string>& paths, std::FILE* errors,
-                                   std::size_t& refused) {
-  std::vector<ProfileView> views;
-  for (const std::string& path : OrStop(ListJsonFiles(paths))) {
-    const auto parsed = ReadFile(path).and_then(
-        [&](const std::string& json) { return ParseGpuProfile(json, path); });
-    if (!parsed) {
-      ++refused;
-      Print(errors, "refused  " + parsed.error().message + "\n");
-      continue;
-    }
-    views.push_back({parsed->profile, path, AllFaults(*parsed, path, Now())});
-  }
-  return views;
+  if (written != "-") Print(stderr, "Wrote " + written + ".\n");
 }
 
 void Check(const std::vector<std::string>& paths) {
   std::size_t refused = 0;
   std::size_t errors = 0;
   std::size_t warnings = 0;
-  const std::vector<ProfileView> views = LoadViews(paths, stdout, refused);
+  const std::vector<ProfileView> views = ViewProfiles(paths, Now(), stdout, refused);
   for (const ProfileView& view : views) {
     for (const ProfileFault& fault : view.faults) {
       ++(fault.severity == ProfileFault::Severity::kError ? errors : warnings);
@@ -163,12 +131,12 @@ TextStyle StyleOf(const std::string& color) {
 
 void Show(const ShowArguments& arguments) {
   std::size_t refused = 0;
-  const std::vector<ProfileView> views = LoadViews(arguments.paths, stderr, refused);
+  const std::vector<ProfileView> views = ViewProfiles(arguments.paths, Now(), stderr, refused);
   if (!views.empty()) {
     if (arguments.html.empty()) {
       Print(stdout, RenderText(views, StyleOf(arguments.color)));
-    } else if (auto written = WriteFile(arguments.html, RenderHtml(views)); !written) {
-      Stop(written.error().message);
+    } else {
+      OrStop(WriteFile(arguments.html, RenderHtml(views)));
     }
   }
   if (refused > 0) throw CLI::RuntimeError(1);
@@ -209,9 +177,7 @@ void AddCheck(CLI::App& profile) {
       "check",
       "Say everything that is wrong or odd in profiles, with its cell and its mend. Exit status 1\n"
       "when a profile is refused or has lost something, 0 when there are at most warnings.");
-  command->add_option("files", *paths, "Profiles, or directories of *.json")
-      ->required()
-      ->type_name("FILE");
+  command->add_option("places", *paths, kPlaces)->required()->type_name("PLACE");
   command->callback([paths] { Check(*paths); });
 }
 
@@ -221,9 +187,7 @@ void AddShow(CLI::App& profile) {
                                              "Show profiles side by side: throughput, latencies "
                                              "and headroom to the SLO per cell, as heat\n"
                                              "maps in the terminal or as a web page.");
-  command->add_option("files", arguments->paths, "Profiles, or directories of *.json")
-      ->required()
-      ->type_name("FILE");
+  command->add_option("places", arguments->paths, kPlaces)->required()->type_name("PLACE");
   command->add_option("--html", arguments->html, "Write one self-contained page instead")
       ->type_name("FILE");
   command->add_option("--color", arguments->color, "Colours in the terminal: auto, always, never")
@@ -244,6 +208,7 @@ void AddProfileCommand(CLI::App& app) {
   AddGenerate(*profile);
   AddCheck(*profile);
   AddShow(*profile);
+  AddList(*profile);
   AddPush(*profile);
   AddPull(*profile);
 }

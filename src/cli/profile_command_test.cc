@@ -116,12 +116,55 @@ TEST_F(ProfileCommand, WritesToRedisWhatItWritesToAFile) {
   fs::create_directory(Path("pulled"));
   const Outcome pulled = Run("profile pull " + url + " " + Path("pulled"));
   EXPECT_EQ(pulled.status, 1);
-  EXPECT_THAT(pulled.err, HasSubstr("refused  aibrix:profile_llama_broken: line 1"));
+  EXPECT_THAT(pulled.err, HasSubstr("refused  aibrix:profile_llama_broken in redis://127.0.0.1"));
   EXPECT_EQ(*ReadFile(Path("pulled/ns_a100.json")), *ReadFile(Path("a.json")));
 
   const Outcome nameless = Run("profile push " + Path("a.json") + " --to " + server.Url());
   EXPECT_EQ(nameless.status, 1);
   EXPECT_THAT(nameless.err, HasSubstr("add ?model=NAME"));
+}
+
+TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
+  const TestRedis server;
+  Redis redis(*ParseRedisUrl(server.Url()));
+  // The second model's name begins with the first one's.
+  for (const std::string model : {"llama", "llama_2"}) {
+    const std::string url = server.Url("?model=" + model);
+    ASSERT_EQ(Run(Generate("--e2e 5 -o " + url)).status, 0);
+  }
+  const Outcome all = Run("profile list " + server.Url() + " " + kProfile);
+  EXPECT_EQ(all.status, 0) << all.err;
+  EXPECT_THAT(all.out, HasSubstr("llama    ns/a100"));
+  EXPECT_THAT(all.out, HasSubstr("llama_2  ns/a100"));
+  EXPECT_THAT(all.out, HasSubstr("34/40"));
+  EXPECT_THAT(all.out, HasSubstr(kProfile));
+  EXPECT_THAT(Run("profile list " + server.Url("?model=llama")).out, Not(HasSubstr("llama_2")));
+  EXPECT_THAT(Run("profile show " + server.Url("?model=llama")).out, HasSubstr("Throughput"));
+  EXPECT_THAT(Run("profile check " + server.Url()).out, HasSubstr("2 profiles: 0 refused"));
+
+  fs::create_directory(Path("pulled"));
+  const Outcome clash = Run("profile pull " + server.Url() + " " + Path("pulled"));
+  EXPECT_EQ(clash.status, 1);
+  EXPECT_THAT(clash.err, HasSubstr("add ?model=NAME"));
+  EXPECT_TRUE(fs::is_empty(Path("pulled")));
+
+  server.Cli("RPUSH aibrix:profile_llama_list entry");
+  const Outcome list = Run("profile list " + server.Url());
+  EXPECT_EQ(list.status, 1);
+  EXPECT_THAT(list.err, HasSubstr("aibrix:profile_llama_list in " + server.url().Name() +
+                                  ": holds no text (WRONGTYPE"));
+  EXPECT_THAT(Run("profile list " + server.Url("/7")).err, HasSubstr("holds no profile"));
+  EXPECT_THAT(Run("profile list redis://:secret@host:port").err, Not(HasSubstr("secret")));
+}
+
+TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
+  const TestRedis server;
+  Put("good.json", *ReadFile(kProfile));
+  Put("zbad.json", "{");
+  const Outcome pushed = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
+  EXPECT_EQ(pushed.status, 1);
+  EXPECT_THAT(pushed.err, HasSubstr("zbad.json: line 1"));
+  EXPECT_THAT(Run("profile list " + server.Url()).err, HasSubstr("holds no profile"));
 }
 
 TEST_F(ProfileCommand, WritesNoProfileThatCouldNeverRoute) {

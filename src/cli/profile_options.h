@@ -1,29 +1,11 @@
-// What the `headrace profile` subcommands share.
+// What several `headrace profile` subcommands can be told.
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
-#include <string>
-#include <utility>
 
-#include "base/result.h"
 #include "profile/slo.h"
 
 namespace headrace {
-
-void Print(std::FILE* stream, const std::string& text);
-
-// Ends the program with status 1 after the sentence.
-[[noreturn]] void Stop(const std::string& sentence);
-
-template <typename T>
-T OrStop(Result<T> result) {
-  if (!result) Stop(result.error().message);
-  return *std::move(result);
-}
-
-// A validator without its own words, which would clutter the help.
-CLI::Validator Quiet(CLI::Validator validator);
 
 // --percentile, --e2e, --ttft, --tpot, --tpat, --tput, --tt.
 void AddSloOptions(CLI::App& command, Slo& slo);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/console.h"
 #include "cli/files.h"
 #include "profile/gpu_profile.h"
 #include "profile/text.h"
@@ -34,17 +35,6 @@ struct Arguments {
   unsigned threads = 0;  // 0 = all cores.
   bool requests = false;
 };
-
-[[noreturn]] void Stop(const std::string& sentence) {
-  std::fprintf(stderr, "%s\n", sentence.c_str());
-  throw CLI::RuntimeError(1);
-}
-
-template <typename T>
-T OrStop(Result<T> result) {
-  if (!result) Stop(result.error().message);
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
-}
 
 // One line on a terminal that counts the runs and guesses when they are done; nothing elsewhere.
 class ProgressLine {

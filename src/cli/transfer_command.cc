@@ -1,103 +1,111 @@
-#include "cli/profile_redis.h"
+#include "cli/transfer_command.h"
 
+#include <chrono>
 #include <memory>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "cli/files.h"
-#include "cli/profile_options.h"
-#include "store/redis.h"
+#include "cli/console.h"
+#include "cli/stored_profiles.h"
+#include "profile/render.h"
 
 namespace headrace {
+namespace {
 
-bool IsRedisUrl(const std::string& target) { return target.starts_with("redis://"); }
+constexpr const char* kUrl = "redis://[user:password@]host[:port][/db]?model=NAME";
 
-Result<std::string> PushProfile(const GpuProfile& profile, const std::string& url) {
-  const auto parsed = ParseRedisUrl(url);
-  if (!parsed) return Fail("The target " + parsed.error().message + ".");
-  if (parsed->model.empty()) {
-    return Fail(parsed->Name() + ": the URL names no model; add ?model=NAME.");
+CLI::Validator IsRedisUrl() {
+  return Quiet(CLI::Validator(
+      [](std::string& url) {
+        return url.starts_with("redis://") ? "" : "write it like redis://redis-1?model=NAME";
+      },
+      ""));
+}
+
+void List(const std::vector<std::string>& places) {
+  const Seconds now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::size_t refused = 0;
+  Print(stdout, RenderList(ViewProfiles(places, now, stderr, refused), now));
+  if (refused > 0) throw CLI::RuntimeError(1);
+}
+
+void Push(const std::vector<std::string>& places, const std::string& target) {
+  const std::vector<StoredProfile> profiles = OrStop(ReadProfiles(places));
+  for (const StoredProfile& stored : profiles) {
+    if (!stored.parsed) Stop(stored.parsed.error().message + " Nothing was written.");
   }
-  const std::string key = "aibrix:profile_" + parsed->model + "_" + profile.deployment;
-  return Redis(*parsed).Set(key, FormatGpuProfile(profile)).map([&] {
-    return key + " in " + parsed->Name();
-  });
+  for (const StoredProfile& stored : profiles) {
+    const GpuProfile& profile = stored.parsed->profile;
+    Print(stderr, "Wrote " +
+                      OrStop(WriteProfile(FormatGpuProfile(profile), profile.deployment, target)) +
+                      ".\n");
+  }
+}
+
+void Pull(const std::string& url, const std::string& directory) {
+  const std::vector<StoredProfile> profiles = OrStop(ReadProfiles({url}));
+  std::set<std::string> names;
+  for (const StoredProfile& stored : profiles) {
+    if (!stored.parsed || names.insert(stored.parsed->profile.deployment).second) continue;
+    Stop("Several models have a profile of " + stored.parsed->profile.deployment +
+         ", which would be one file; add ?model=NAME to the URL.");
+  }
+  bool refused = false;
+  for (const StoredProfile& stored : profiles) {
+    if (!stored.parsed) {
+      refused = true;
+      Print(stderr, "refused  " + stored.parsed.error().message + "\n");
+      continue;
+    }
+    Print(stderr,
+          "Wrote " +
+              OrStop(WriteProfile(stored.text, stored.parsed->profile.deployment, directory)) +
+              ".\n");
+  }
+  if (refused) throw CLI::RuntimeError(1);
+}
+
+}  // namespace
+
+void AddList(CLI::App& profile) {
+  auto places = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = profile.add_subcommand("list",
+                                             "One line per profile: model, price, age, SLO, how "
+                                             "many of its cells are of use. Exit status\n"
+                                             "1 when one of them cannot be used.");
+  command->add_option("places", *places, kPlaces)->required()->type_name("PLACE");
+  command->callback([places] { List(*places); });
 }
 
 void AddPush(CLI::App& profile) {
-  struct Arguments {
-    std::vector<std::string> files;
-    std::string url;
-  };
-  auto arguments = std::make_shared<Arguments>();
+  auto places = std::make_shared<std::vector<std::string>>();
+  auto target = std::make_shared<std::string>();
   CLI::App* command = profile.add_subcommand(
       "push",
       "Copy profiles into Redis, where AIBrix's router and others read them. None is written when\n"
       "one of them is refused.");
-  command->add_option("files", arguments->files, "Profiles, or directories of *.json")
-      ->required()
-      ->type_name("FILE");
-  command->add_option("--to", arguments->url, "redis://[user:password@]host[:port][/db]?model=NAME")
-      ->required()
-      ->type_name("URL");
-  command->callback([arguments] {
-    std::vector<GpuProfile> profiles;
-    for (const std::string& path : OrStop(ListJsonFiles(arguments->files))) {
-      profiles.push_back(OrStop(ParseGpuProfile(OrStop(ReadFile(path)), path)).profile);
-    }
-    for (const GpuProfile& pushed : profiles) {
-      Print(stderr, "Wrote " + OrStop(PushProfile(pushed, arguments->url)) + ".\n");
-    }
-  });
+  command->add_option("places", *places, kPlaces)->required()->type_name("PLACE");
+  command->add_option("--to", *target, kUrl)->required()->check(IsRedisUrl())->type_name("URL");
+  command->callback([places, target] { Push(*places, *target); });
 }
 
 void AddPull(CLI::App& profile) {
-  struct Arguments {
-    std::string url;
-    std::string directory;
-  };
-  auto arguments = std::make_shared<Arguments>();
+  auto url = std::make_shared<std::string>();
+  auto directory = std::make_shared<std::string>();
   CLI::App* command =
       profile.add_subcommand("pull",
-                             "Copy a model's profiles from Redis into a directory, as "
-                             "DEPLOYMENT.json each, unchanged. Exit\n"
-                             "status 1 when one of them cannot be used; the others are copied.");
-  command->add_option("url", arguments->url, "redis://[user:password@]host[:port][/db]?model=NAME")
-      ->required()
-      ->type_name("URL");
-  command->add_option("directory", arguments->directory, "Where to; it must exist")
+                             "Copy profiles from Redis into a directory, as DEPLOYMENT.json each, "
+                             "unchanged. Exit status\n"
+                             "1 when one of them cannot be used; the others are copied.");
+  command->add_option("url", *url, kUrl)->required()->check(IsRedisUrl())->type_name("URL");
+  command->add_option("directory", *directory, "Where to; it must exist")
       ->required()
       ->check(Quiet(CLI::ExistingDirectory))
       ->type_name("DIR");
-  command->callback([arguments] {
-    const auto url = ParseRedisUrl(arguments->url);
-    if (!url) Stop("The source " + url.error().message + ".");
-    if (url->model.empty()) Stop(url->Name() + ": the URL names no model; add ?model=NAME.");
-    Redis redis(*url);
-    const std::string prefix = "aibrix:profile_" + url->model + "_";
-    std::vector<std::string> keys = OrStop(redis.Scan("aibrix:profile_*"));
-    std::erase_if(keys, [&](const std::string& key) { return !key.starts_with(prefix); });
-    if (keys.empty()) Stop(url->Name() + ": holds no profile of " + url->model + ".");
-    const auto values = OrStop(redis.Get(keys));
-    bool refused = false;
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const std::string& reason = values[i].error;
-      const Result<ParsedProfile> parsed =
-          reason.empty()
-              ? ParseGpuProfile(values[i].text.value_or(""), keys[i])
-              : Result<ParsedProfile>(Fail(keys[i] + ": holds no text (" + reason + ")."));
-      if (!parsed) {
-        refused = true;
-        Print(stderr, "refused  " + parsed.error().message + "\n");
-        continue;
-      }
-      std::string name = keys[i].substr(prefix.size());
-      for (char& c : name) c = c == '/' ? '_' : c;  // Kubernetes: namespace/name.
-      const std::string path = arguments->directory + "/" + name + ".json";
-      if (auto written = WriteFile(path, *values[i].text); !written) Stop(written.error().message);
-      Print(stderr, "Wrote " + path + ".\n");
-    }
-    if (refused) throw CLI::RuntimeError(1);
-  });
+  command->callback([url, directory] { Pull(*url, *directory); });
 }
 
 }  // namespace headrace

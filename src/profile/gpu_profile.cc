@@ -46,6 +46,16 @@ constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &Slo::tput},
                                              {"tpat", &Slo::tpat},
                                              {"tpot", &Slo::tpot}}};
 
+// Nothing but holes.
+bool IsEmpty(const BucketMatrix& matrix) {
+  for (std::size_t output = 0; output < matrix.outputs(); ++output) {
+    for (std::size_t input = 0; input < matrix.inputs(); ++input) {
+      if (!std::isnan(matrix.at(output, input))) return false;
+    }
+  }
+  return true;
+}
+
 // Reads one profile's JSON into `profile_` and collects its faults.
 class Reader {
  public:
@@ -67,6 +77,11 @@ class Reader {
     auto tput = ReadMatrix("tputs", *tputs);
     if (!tput) return Refuse(tput.error().message + "; generate the profile again");
     profile_.tput = *std::move(tput);
+    if (IsEmpty(profile_.tput)) {
+      return Refuse(
+          "`tputs` holds nothing but NaN, so no request could ever be routed by it; measure it "
+          "again");
+    }
     if (!HasUsableCell(profile_)) {
       return Refuse(
           "`tputs` has no cell above 0, so no request could ever be routed by it; loosen the SLO "

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/units.h"
 #include "profile/gpu_profile.h"
 
 namespace headrace {
@@ -15,6 +16,7 @@ struct ProfileView {
   GpuProfile profile;
   std::string origin;  // The file or Redis key it came from.
   std::vector<ProfileFault> faults;
+  std::string model = {};  // Empty where its source does not tell.
 };
 
 // How much of the SLO's target a request of this cell's centre leaves unused: 0.4 = 40 % of it,
@@ -28,6 +30,10 @@ struct TextStyle {
   bool color = false;       // ANSI backgrounds of the 256-colour palette.
   std::size_t width = 100;  // Columns of the terminal; decides how many tables stand side by side.
 };
+
+// A line each: model, deployment, price, age at `now` (Unix time), SLO, cells of use, faults,
+// origin.
+std::string RenderList(std::span<const ProfileView> views, Seconds now);
 
 // Tables of throughput, latencies and headroom, one per profile, then the faults. UTF-8. With
 // colour every table is a heat map on a scale that its neighbours share.

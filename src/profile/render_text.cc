@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -173,7 +174,47 @@ class TextRenderer {
   std::string out_;
 };
 
+std::string AgeText(Seconds created, Seconds now) {
+  if (created == 0) return "unknown";
+  const double days = std::floor((now - created) / 86400);
+  return days < 1 ? "today" : FormatNumber(days) + " d";
+}
+
+std::string UsableCells(const BucketMatrix& tput) {
+  std::size_t usable = 0;
+  for (std::size_t output = 0; output < tput.outputs(); ++output) {
+    for (std::size_t input = 0; input < tput.inputs(); ++input)
+      usable += tput.at(output, input) > 0;
+  }
+  return std::to_string(usable) + "/" + std::to_string(tput.outputs() * tput.inputs());
+}
+
 }  // namespace
+
+std::string RenderList(std::span<const ProfileView> views, Seconds now) {
+  using Row = std::array<std::string, 8>;
+  std::vector<Row> rows{{"MODEL", "DEPLOYMENT", "COST", "AGE", "SLO", "CELLS", "FAULTS", "FROM"}};
+  for (const ProfileView& view : views) {
+    const GpuProfile& profile = view.profile;
+    rows.push_back({view.model.empty() ? "-" : view.model, profile.deployment,
+                    FormatNumber(profile.cost), AgeText(profile.created, now),
+                    DescribeWithPercentile(profile.slo), UsableCells(profile.tput),
+                    std::to_string(view.faults.size()), view.origin});
+  }
+  std::array<std::size_t, 8> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
+  }
+  const bool models =
+      std::ranges::any_of(views, [](const auto& view) { return !view.model.empty(); });
+  std::string text;
+  for (const Row& row : rows) {
+    for (std::size_t i = models ? 0 : 1; i + 1 < row.size(); ++i)
+      text += PadRight(row[i], widths[i] + 2);
+    text += row.back() + "\n";
+  }
+  return text;
+}
 
 std::string RenderText(std::span<const ProfileView> views, const TextStyle& style) {
   return TextRenderer(views, style).Render();

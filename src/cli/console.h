@@ -1,0 +1,27 @@
+// How the subcommands speak and end.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+
+namespace headrace {
+
+void Print(std::FILE* stream, const std::string& text);
+
+// Ends the program with status 1 after the sentence.
+[[noreturn]] void Stop(const std::string& sentence);
+
+template <typename T>
+T OrStop(Result<T> result) {
+  if (!result) Stop(result.error().message);
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+// A validator without its own words, which would clutter the help.
+CLI::Validator Quiet(CLI::Validator validator);
+
+}  // namespace headrace

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -44,14 +45,21 @@ def metric(text, name, **labels):
     return total
 
 
+def run(*arguments):
+    """Runs a subcommand to its end; what it printed, when it has succeeded."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class Process:
     """A running program; what it says goes to a file, where its addresses are read from."""
 
-    def __init__(self, arguments, log: pathlib.Path):
+    def __init__(self, arguments, log: pathlib.Path, program=PROGRAM):
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [PROGRAM, *map(str, arguments)], stdout=output, stderr=subprocess.STDOUT
+                [program, *map(str, arguments)], stdout=output, stderr=subprocess.STDOUT
             )
 
     def wait_for(self, pattern):
@@ -128,6 +136,19 @@ class Gateway(Process):
             status["in_flight"] == status["queue"]["length"] == status["queue"]["bytes"] == 0
             and all(endpoint["in_flight"] == endpoint["load"] == 0 for endpoint in endpoints)
         )
+
+
+class Redis(Process):
+    """Debian's redis-server, without persistence."""
+
+    def __init__(self, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        options = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        super().__init__(options, folder / "redis.log", program="redis-server")
+        self.wait_for("(Ready to accept connections)")
+        self.url = f"redis://127.0.0.1:{self.port}/0"
 
 
 def profile(name, tput):

@@ -1,7 +1,6 @@
 #include "cli/measure_command.h"
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -9,8 +8,8 @@
 #include "cli/files.h"
 #include "cli/profile_options.h"
 #include "engine/gpu_catalog.h"
-#include "engine/measure.h"
 #include "measure/benchmark_file.h"
+#include "sim/measured_profile.h"
 
 namespace headrace {
 namespace {
@@ -22,14 +21,13 @@ void FillDefaults(MeasureArguments& arguments) {
     if (value == std::decay_t<decltype(value)>{}) value = otherwise;
   };
   using Lengths = std::vector<Tokens>;
-  fill(arguments.inputs, emulated ? Lengths{16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}
-                                  : Lengths{16, 64, 256, 1024, 4096});
-  fill(arguments.outputs,
-       emulated ? Lengths{4, 8, 16, 32, 64, 128, 256, 512, 1024} : Lengths{4, 16, 64, 256, 1024});
+  const GridPlan grid = EmulatedGrid(arguments.slo, arguments.max_model_len);
+  fill(arguments.inputs, emulated ? grid.inputs : Lengths{16, 64, 256, 1024, 4096});
+  fill(arguments.outputs, emulated ? grid.outputs : Lengths{4, 16, 64, 256, 1024});
   fill(arguments.lowest_rate, emulated ? 1.0 / 64 : 0.05);
   fill(arguments.highest_rate, emulated ? 16384.0 : 500.0);
   fill(arguments.rate_step, emulated ? 1.05 : 1.2);
-  fill(arguments.samples, emulated ? 20'000 : 200);
+  fill(arguments.samples, emulated ? 2000 : 200);
   fill(arguments.output, emulated ? "-" : arguments.deployment + ".jsonl");
 }
 
@@ -42,10 +40,6 @@ void Measure(MeasureArguments& arguments) {
   }
   FillDefaults(arguments);
   arguments.gpu.empty() ? MeasureEndpoint(arguments) : MeasureInVirtualTime(arguments);
-}
-
-Statistics ToStatistics(const SampleStatistics& sample) {
-  return {sample.mean, sample.p50, sample.p90, sample.p99};
 }
 
 }  // namespace
@@ -81,32 +75,13 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
   const EngineConfig engine =
       OrStop(catalog.Engine(arguments.gpu, arguments.model, arguments.max_model_len));
 
-  std::vector<BenchmarkRow> rows;
-  std::size_t measurements = 0;
-  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
-    const auto measured = headrace::Measure(engine, {.input = point.input,
-                                                     .output = point.output,
-                                                     .rate = point.rate,
-                                                     .seed = arguments.seed,
-                                                     .samples = arguments.samples});
-    if (!measured) return tl::unexpected(measured.error());
-    const RateMeasurement result{
-        .tput = measured->tput,
-        .tt = measured->tt,
-        .e2e = ToStatistics(measured->e2e),
-        .ttft = ToStatistics(measured->ttft),
-        .tpot = ToStatistics(measured->tpot),
-        .samples = measured->samples,
-        .sustained = measured->sustained && measured->e2e_error <= kSettled};
-    ++measurements;
-    std::ranges::move(
-        RowsOf(point, result, static_cast<std::int64_t>(arguments.seed), arguments.model),
-        std::back_inserter(rows));
-    return result;
-  };
   const GridPlan plan = PlanOf(arguments, engine.max_model_len);
-  OrStop(SearchGrid(plan, measure));
-  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(rows))));
+  Benchmark benchmark = OrStop(MeasureEngine(
+      engine, plan,
+      {.samples = arguments.samples, .seed = arguments.seed, .model = arguments.model}));
+  const auto measurements =
+      std::ranges::count(benchmark.rows, Metric::kTput, &BenchmarkRow::metric);
+  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(benchmark.rows))));
   Print(stderr, std::to_string(measurements) + " measurements of " + arguments.model +
                     " on an emulated " + arguments.gpu + ".\n");
 }
@@ -198,9 +173,8 @@ void AddMeasure(CLI::App& profile) {
       ->type_name("FACTOR")
       ->group(kGrid);
   command
-      ->add_option(
-          "--samples", arguments->samples,
-          "Requests per measurement, at least: 200, eight times as many if need be / 20000")
+      ->add_option("--samples", arguments->samples,
+                   "Requests per measurement, at least, eight times as many if need be: 200 / 2000")
       ->check(Quiet(CLI::Range(20, 1 << 24)))
       ->type_name("N")
       ->group(kGrid);

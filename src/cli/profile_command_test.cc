@@ -237,7 +237,7 @@ TEST_F(ProfileCommand, MeasuresTheProfileOfTheFullGridWithAQuarterOfItsRequests)
   const std::string slo = " --tpat 50ms --percentile 99 ";
   const std::string measure =
       "profile measure --gpu a10 --model llama2-7b --inputs 64,1024,256 --outputs 16,64,256"
-      " --lowest-rate 0.1 --highest-rate 150 --rate-step 1.2 --samples 4000" +
+      " --lowest-rate 0.1 --highest-rate 150 --rate-step 1.2 --samples 2000" +
       slo;
   for (const std::string name : {"searched", "full"}) {
     const Outcome measured =

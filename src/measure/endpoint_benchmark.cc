@@ -22,7 +22,7 @@ namespace headrace {
 namespace {
 
 constexpr int kWarmUpRequests = 10;
-constexpr int kMostWindows = 8;
+constexpr int kMostWindows = 1 << kMostDoublings;
 constexpr Seconds kSetUpTimeout = 120;  // Of a request while nothing else runs.
 constexpr std::size_t kErrorBytes = 400;
 

@@ -54,6 +54,8 @@ struct RateMeasurement {
 // The relative standard error of the mean E2E up to which a measurement counts as settled: a second
 // one agrees within 10 % in more than nine of ten cases.
 inline constexpr double kSettled = 0.03;
+// How often a measurement that is not settled is given twice the time.
+inline constexpr int kMostDoublings = 3;
 
 // Whether a profile may be built on this rate: sustained, at least 0.9 of it finished per second,
 // every latency promise kept (strictly below, as GenerateProfile has it).

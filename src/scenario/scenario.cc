@@ -222,7 +222,7 @@ std::shared_ptr<const GpuProfile> Resolver::ProfileOf(std::size_t index, const E
             "`slo: …` to the scenario");
       return nullptr;
     }
-    profile = MeasureProfile(engine, {}, {.deployment = text.name, .cost = price, .slo = *slo})
+    profile = MeasureProfile(engine, {.deployment = text.name, .cost = price, .slo = *slo})
                   .map([](const GeneratedProfile& generated) { return generated.profile; });
   } else {
     profile = read_file_(PathOf(text.profile))

@@ -1,5 +1,7 @@
 #include "sim/measured_profile.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "engine/measure.h"
@@ -7,26 +9,14 @@
 namespace headrace {
 namespace {
 
-void AddRows(const MeasureCell& cell, const CellMeasurement& measured, Benchmark& benchmark) {
-  BenchmarkRow row;
-  row.input_tokens = cell.input;
-  row.output_tokens = cell.output;
-  row.request_rate = cell.rate;
-  row.seed = static_cast<std::int64_t>(cell.seed);
-  row.samples = measured.samples;
-  const auto add = [&](Metric metric, const Statistics& value) {
-    row.metric = metric;
-    row.value = value;
-    benchmark.rows.push_back(row);
-  };
-  const auto all = [](const SampleStatistics& sample) {
-    return Statistics{sample.mean, sample.p50, sample.p90, sample.p99};
-  };
-  add(Metric::kTput, {.mean = measured.tput});
-  add(Metric::kTt, {.mean = measured.tt});
-  add(Metric::kE2e, all(measured.e2e));
-  add(Metric::kTtft, all(measured.ttft));
-  add(Metric::kTpot, all(measured.tpot));
+Statistics ToStatistics(const SampleStatistics& sample) {
+  return {sample.mean, sample.p50, sample.p90, sample.p99};
+}
+
+std::vector<Tokens> PowersOfTwo(Tokens lowest, Tokens highest) {
+  std::vector<Tokens> powers;
+  for (Tokens tokens = lowest; tokens <= highest; tokens *= 2) powers.push_back(tokens);
+  return powers;
 }
 
 void Scale(std::optional<BucketMatrix>& matrix, double factor) {
@@ -40,26 +30,55 @@ void Scale(std::optional<BucketMatrix>& matrix, double factor) {
 
 }  // namespace
 
-Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const MeasureGrid& grid,
-                                        const GenerateOptions& options) {
+GridPlan EmulatedGrid(const Slo& slo, Tokens context) {
+  GridPlan plan;
+  plan.inputs = PowersOfTwo(16, 8192);
+  plan.outputs = PowersOfTwo(4, 1024);
+  plan.rates = RateLadder(1.0 / 64, 16384, 1.05);
+  plan.slo = slo;
+  plan.fits = [context](Tokens input, Tokens output) { return input <= context - output; };
+  return plan;
+}
+
+Result<Benchmark> MeasureEngine(const EngineConfig& engine, const GridPlan& plan,
+                                const VirtualBenchmark& how) {
   Benchmark benchmark;
-  for (const Tokens output : grid.outputs) {
-    for (const Tokens input : grid.inputs) {
-      if (input + output > engine.max_model_len) continue;
-      for (const double rate : grid.rates) {
-        const MeasureCell cell{.input = input,
-                               .output = output,
-                               .rate = rate,
-                               .seed = grid.seed,
-                               .samples = grid.samples};
-        const auto measured = Measure(engine, cell);
-        if (!measured) return tl::unexpected(measured.error());
-        AddRows(cell, *measured, benchmark);
-        if (!measured->sustained) break;
-      }
+  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
+    MeasureCell cell{.input = point.input,
+                     .output = point.output,
+                     .rate = point.rate,
+                     .seed = how.seed,
+                     .samples = how.samples};
+    auto measured = Measure(engine, cell);
+    // So close to saturation the mean depends on luck; look for longer, as at an endpoint.
+    for (int i = 0; i < kMostDoublings; ++i) {
+      if (!measured || !measured->sustained || measured->e2e_error <= kSettled) break;
+      cell.samples *= 2;
+      measured = Measure(engine, cell);
     }
-  }
-  auto generated = GenerateProfile(benchmark, options);
+    if (!measured) return tl::unexpected(measured.error());
+    const RateMeasurement result{
+        .tput = measured->tput,
+        .tt = measured->tt,
+        .e2e = ToStatistics(measured->e2e),
+        .ttft = ToStatistics(measured->ttft),
+        .tpot = ToStatistics(measured->tpot),
+        .samples = measured->samples,
+        .sustained = measured->sustained && measured->e2e_error <= kSettled};
+    std::ranges::move(RowsOf(point, result, static_cast<std::int64_t>(how.seed), how.model),
+                      std::back_inserter(benchmark.rows));
+    return result;
+  };
+  if (auto walked = SearchGrid(plan, measure); !walked) return tl::unexpected(walked.error());
+  return benchmark;
+}
+
+Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const GenerateOptions& options,
+                                        const VirtualBenchmark& how) {
+  const auto benchmark =
+      MeasureEngine(engine, EmulatedGrid(options.slo, engine.max_model_len), how);
+  if (!benchmark) return tl::unexpected(benchmark.error());
+  auto generated = GenerateProfile(*benchmark, options);
   if (generated && !HasUsableCell(generated->profile)) {
     return Fail("deployment \"" + options.deployment + "\": no request size meets the SLO (" +
                 Describe(options.slo) + ") on it at any rate; relax the SLO or take another GPU");

@@ -1,31 +1,38 @@
-// GPU profiles measured on emulated engines.
+// GPU profiles measured on emulated engines, in virtual time.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/engine_model.h"
 #include "profile/generate.h"
+#include "profile/grid_search.h"
 
 namespace headrace {
 
-// The cells to measure. Cells beyond the engine's context length are left out.
-struct MeasureGrid {
-  std::vector<Tokens> inputs = {32, 64, 128, 256, 512, 1024, 2048, 4096};
-  std::vector<Tokens> outputs = {8, 16, 32, 64, 128, 256, 512, 1024};
-  // Offered, ascending. A cell's higher rates are not measured once one is beyond the engine.
-  std::vector<double> rates = {0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1,  1.5, 2,  3,
-                               4,    5,   6,   8,    10,  12,   16, 24,  32, 64};
-  int samples = 200;  // Requests per cell and rate, at least.
+// Which cells and rates to measure of an emulated engine where nobody says: prompts of 16 … 8192
+// and answers of 4 … 1024 tokens in powers of 2, as far as they fit into the engine's context;
+// rates from 1/64 to 16384 req/s in steps of 5 %.
+GridPlan EmulatedGrid(const Slo& slo, Tokens context);
+
+// How each of them is measured.
+struct VirtualBenchmark {
+  int samples = 2000;  // Requests, at least; eight times as many before it counts as unsettled.
   std::uint64_t seed = 1;
+  std::string model;  // For the rows.
 };
 
-// Offers every cell's rates to an idle engine of its own and turns the figures into a profile by
-// the rules of GenerateProfile. Errors: as GenerateProfile; no usable cell at all (the SLO cannot
-// be met on this engine). Same arguments, same profile.
-Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const MeasureGrid& grid,
-                                        const GenerateOptions& options);
+// Walks the plan; every measurement begins on an idle engine. Errors: as Measure. Same arguments,
+// same rows.
+Result<Benchmark> MeasureEngine(const EngineConfig& engine, const GridPlan& plan,
+                                const VirtualBenchmark& how);
+
+// The profile that GenerateProfile makes of it, for options.slo. Errors: as there; no usable cell
+// at all (the SLO cannot be met on this engine).
+Result<GeneratedProfile> MeasureProfile(const EngineConfig& engine, const GenerateOptions& options,
+                                        const VirtualBenchmark& how = {});
 
 // The profile that a mistaken benchmark would have made: rates `rates` times and latencies
 // `latencies` times the true ones. A benchmark of a GPU that is as much faster has latencies =

@@ -22,7 +22,7 @@ Slo TpatSlo() {
 }
 
 std::shared_ptr<const GpuProfile> Profile(const std::string& name, double factor) {
-  const auto generated = MeasureProfile(Engine(factor), {}, {.deployment = name, .slo = TpatSlo()});
+  const auto generated = MeasureProfile(Engine(factor), {.deployment = name, .slo = TpatSlo()});
   return std::make_shared<GpuProfile>(generated->profile);
 }
 

@@ -19,6 +19,9 @@ EngineConfig Engine(double factor = 1) {
   return config;
 }
 
+// Per measurement of a profile: as few as do for a test.
+constexpr int kSamples = 200;
+
 Slo TpatSlo(Seconds tpat) {
   Slo slo;
   slo.percentile = 99;
@@ -30,12 +33,8 @@ std::shared_ptr<const GpuProfile> Profile(const std::string& name, const EngineC
   static std::map<std::string, std::shared_ptr<const GpuProfile>> cache;
   auto& profile = cache[name];
   if (!profile) {
-    MeasureGrid grid;
-    grid.inputs = {64, 512, 4096};
-    grid.outputs = {32, 256, 1024};
-    grid.rates = {0.1, 0.5, 1, 2, 4, 8};
-    grid.samples = 100;
-    const auto generated = MeasureProfile(engine, grid, {.deployment = name, .slo = TpatSlo(0.05)});
+    const auto generated =
+        MeasureProfile(engine, {.deployment = name, .slo = TpatSlo(0.05)}, {.samples = kSamples});
     EXPECT_TRUE(generated) << generated.error().message;
     profile = std::make_shared<GpuProfile>(generated->profile);
   }
@@ -268,12 +267,8 @@ TEST(MeasuredProfile, ErrorScalesRatesUpAndLatenciesDown) {
 }
 
 TEST(MeasuredProfile, SaysWhenNothingMeetsTheSlo) {
-  MeasureGrid grid;
-  grid.inputs = {64};
-  grid.outputs = {256};
-  grid.rates = {0.1};
   const auto generated =
-      MeasureProfile(Engine(), grid, {.deployment = "slow", .slo = TpatSlo(0.001)});
+      MeasureProfile(Engine(), {.deployment = "slow", .slo = TpatSlo(1e-5)}, {.samples = kSamples});
   ASSERT_FALSE(generated);
   EXPECT_THAT(generated.error().message, ::testing::HasSubstr("\"slow\": no request size meets"));
 }

@@ -1,20 +1,77 @@
 #include "admin/admin_server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "admin/status_json.h"
+#include "base/percent.h"
+#include "config/quantity.h"
+#include "net/clock.h"
+#include "openai/error.h"
 
 namespace headrace {
 namespace {
 
 constexpr Seconds kDrain = 1;
+constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
+constexpr Seconds kLongestRecording = 86400;
 
 struct Page {
   int status = 200;
   std::string_view content_type = "application/json";
   std::string body;
 };
+
+Task<void> Send(HttpExchange& exchange, const Page& page) {
+  ResponseHead head(page.status);
+  head.Add("content-type", page.content_type);
+  co_await exchange.Respond(head, page.body);
+}
+
+Page Complaint(int status, const std::string& sentence) {
+  std::string body = "{\"error\":";
+  AppendJsonString(sentence, body);
+  return {.status = status, .body = body + "}\n"};
+}
+
+struct RecordingRequest {
+  std::string model;
+  Seconds duration = 60;
+};
+
+// `model` may be left out where there is but one. Errors: the rest of a sentence about the query.
+Result<RecordingRequest> ParseRecordingRequest(std::string_view query, const Gateway& gateway) {
+  RecordingRequest request;
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    const std::string_view name = pair.substr(0, equals);
+    const auto value = DecodePercent(pair.substr(std::min(equals + 1, pair.size())));
+    if (name == "model" && value) {
+      request.model = *value;
+    } else if (name == "duration" && value) {
+      const auto duration = ParseDuration(*value);
+      if (!duration) return Fail("duration " + duration.error().message);
+      if (!(*duration > 0 && *duration <= kLongestRecording)) {
+        return Fail("duration must be above 0 and at most " + WriteDuration(kLongestRecording));
+      }
+      request.duration = *duration;
+    } else {
+      return Fail("only model=NAME and duration=1m may stand behind the ?");
+    }
+  }
+  const auto& models = gateway.models();
+  if (request.model.empty() && models.size() == 1) request.model = models[0]->name;
+  if (std::ranges::none_of(models, [&](const auto& m) { return m->name == request.model; })) {
+    std::string names;
+    for (const auto& model : models) names += (names.empty() ? "" : ", ") + model->name;
+    return Fail("model must be one of " + names);
+  }
+  return request;
+}
 
 }  // namespace
 
@@ -49,6 +106,9 @@ Task<void> AdminServer::Handle(HttpExchange& exchange) {
   } else if (path == "/status") {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     page.body = StatusJson(gateway_, std::chrono::duration<double>(now).count());
+  } else if (path == "/debug/record") {
+    co_await Record(exchange);
+    co_return;
   } else if (path == "/healthz") {
     page.body = "{\"status\":\"ok\"}\n";
   } else if (path == "/readyz") {
@@ -57,11 +117,43 @@ Task<void> AdminServer::Handle(HttpExchange& exchange) {
     page.body = ready ? "{\"status\":\"ok\"}\n" : "{\"status\":\"no endpoint is up\"}\n";
   } else {
     page.status = 404;
-    page.body = "{\"pages\":[\"/metrics\",\"/status\",\"/healthz\",\"/readyz\"]}\n";
+    page.body =
+        "{\"pages\":[\"/metrics\",\"/status\",\"/healthz\",\"/readyz\",\"/debug/record\"]}\n";
   }
-  ResponseHead head(page.status);
-  head.Add("content-type", page.content_type);
-  co_await exchange.Respond(head, page.body);
+  co_await Send(exchange, page);
+}
+
+Task<void> AdminServer::Record(HttpExchange& exchange) {
+  const auto request = ParseRecordingRequest(exchange.query(), gateway_);
+  if (!request) {
+    const Page page = Complaint(400, request.error().message + ".");
+    co_await Send(exchange, page);
+    co_return;
+  }
+  const auto recording = gateway_.recorder().Start(request->model, request->duration);
+  if (!recording) {
+    const Page page =
+        Complaint(429, "There are " + std::to_string(RequestRecorder::kMostRecordings) +
+                           " recordings under way already; wait until one of them ends.");
+    co_await Send(exchange, page);
+    co_return;
+  }
+  ResponseHead head(200);
+  head.Add("content-type", "application/jsonl");
+  exchange.Start(head);
+  bool reading = co_await exchange.Flush();
+  while (reading && !exchange.client_gone()) {
+    const bool done = recording->Done(MonotonicNow());
+    const std::string lines = recording->Take();
+    if (!lines.empty()) reading = co_await exchange.Write(lines);
+    if (recording->overflowed()) {
+      exchange.Abort();
+      co_return;
+    }
+    if (done) break;
+    co_await exchange.thread().SleepUntil(MonotonicNow() + kRecordingInterval);
+  }
+  co_await exchange.Finish();
 }
 
 }  // namespace headrace

@@ -12,7 +12,9 @@
 namespace headrace {
 
 // GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
-// can be served). On one thread of its own, so that a busy gateway can still be looked into.
+// can be served), /debug/record?model=NAME&duration=1m (a line of JSON for each request that
+// arrives meanwhile, as it ends: gateway/request_recorder.h). On one thread of its own, so that a
+// busy gateway can still be looked into.
 class AdminServer {
  public:
   // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.
@@ -26,6 +28,7 @@ class AdminServer {
   AdminServer(Gateway& gateway, const MetricsRegistry& registry)
       : gateway_(gateway), registry_(registry), threads_(1) {}
   Task<void> Handle(HttpExchange& exchange);
+  Task<void> Record(HttpExchange& exchange);
 
   Gateway& gateway_;
   const MetricsRegistry& registry_;

@@ -39,6 +39,10 @@ struct Arguments {
 // One line on a terminal that counts the runs and guesses when they are done; nothing elsewhere.
 class ProgressLine {
  public:
+  // Until the first run is done.
+  void Say(const std::string& what) const {
+    if (is_terminal_) std::fprintf(stderr, "\r\033[K%s", what.c_str());
+  }
   void Show(std::size_t done, std::size_t all) {
     if (!is_terminal_) return;
     const std::scoped_lock lock(mutex_);
@@ -112,56 +116,27 @@ Scenario Load(const Arguments& arguments) {
   return scenario;
 }
 
-// Every counted request of every run, in order; a second pass over the runs, because a study keeps
-// no requests.
-void WriteRequests(const Scenario& scenario, const std::string& path) {
-  struct Writer : SimulationObserver {
-    void OnEnd(const RequestRecord& record) override {
-      text += FormatRequestCsv(*scenario, *contender, rate, seed, record);
-      if (text.size() > (1 << 20)) Flush();
-    }
-    void Flush() {
-      std::fwrite(text.data(), 1, text.size(), file);
-      text.clear();
-    }
-    const Scenario* scenario = nullptr;
-    const Contender* contender = nullptr;
-    double rate = 1;
-    std::uint64_t seed = 1;
-    std::string text;
-    std::FILE* file = nullptr;
-  } writer;
-  writer.file = std::fopen(path.c_str(), "wb");
-  if (writer.file == nullptr) Stop(path + ": cannot be written; check the folder");
-  writer.scenario = &scenario;
-  writer.text = RequestsCsvHeader();
-  for (const Contender& contender : scenario.contenders) {
-    if (contender.kind == Contender::Kind::kBestSplit ||
-        contender.kind == Contender::Kind::kTypeSplit) {
-      continue;
-    }
-    for (const double rate : scenario.rates) {
-      for (int seed = 1; seed <= scenario.seeds; ++seed) {
-        writer.contender = &contender;
-        writer.rate = rate;
-        writer.seed = static_cast<std::uint64_t>(seed);
-        Simulate(SpecOf(scenario, contender, rate, writer.seed), &writer);
-      }
-    }
-  }
-  writer.Flush();
-  if (std::fclose(writer.file) != 0) Stop(path + ": cannot be written; is the disk full?");
+void WriteRequests(const Study& study, const std::string& path) {
+  std::FILE* const file = std::fopen(path.c_str(), "wb");
+  if (file == nullptr) Stop(path + ": cannot be written; check the folder");
+  Print(file, RequestsCsvHeader());
+  VisitRequests(study, [&](const Run& run, const RequestRecord& request) {
+    Print(file, FormatRequestCsv(study, run, request));
+  });
+  if (std::fclose(file) != 0) Stop(path + ": cannot be written; is the disk full?");
 }
 
 void Compare(const Arguments& arguments) {
+  ProgressLine progress;
+  progress.Say("Reading the scenario and measuring its profiles …");
   const Scenario scenario = Load(arguments);
+  progress.Say("");
   std::vector<FluidBound> bounds;
   for (const double rate : scenario.rates) bounds.push_back(ComputeFluidBound(scenario, rate));
   std::fputs(DescribeInstability(scenario, bounds).c_str(), stderr);
 
   const unsigned threads =
       arguments.threads > 0 ? arguments.threads : std::max(std::thread::hardware_concurrency(), 1u);
-  ProgressLine progress;
   const Study study = RunStudy(scenario, threads, [&progress](std::size_t done, std::size_t all) {
     progress.Show(done, all);
   });
@@ -181,7 +156,7 @@ void Compare(const Arguments& arguments) {
     OrStop(WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
                      FormatGpuProfile(*deployment.profile)));
   }
-  if (arguments.requests) WriteRequests(scenario, arguments.out + "/requests.csv");
+  if (arguments.requests) WriteRequests(study, arguments.out + "/requests.csv");
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ std::string SplitsTable(const Study& study) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
       text += "| " + scenario.contenders[c].name + " | " + FormatNumber(scenario.rates[r]) + " | " +
-              study.SplitOf(c, r) + " |\n";
+              Describe(scenario, study.SplitOf(c, r)) + " |\n";
     }
   }
   return text;

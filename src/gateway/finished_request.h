@@ -47,7 +47,8 @@ struct FinishedRequest {
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
-  virtual void OnArrived(std::string_view /*model*/) {}
+  // `arrived` is MonotonicNow at its first byte.
+  virtual void OnArrived(std::string_view /*model*/, Seconds /*arrived*/) {}
   virtual void OnFinished(const FinishedRequest& request) = 0;
   // It was answered with this status before any model was found for it.
   virtual void OnInvalid(int /*status*/) {}

@@ -86,7 +86,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log&
                                                      gateway->metrics_, gateway->faults_);
   gateway->health_ =
       std::make_unique<HealthChecker>(gateway->config_.health, gateway->models_, gateway->threads_);
-  std::vector<RequestObserver*> observers{&gateway->metrics_};
+  std::vector<RequestObserver*> observers{&gateway->metrics_, &gateway->recorder_};
   if (config.request_trace) {
     gateway->request_trace_ =
         std::make_unique<RequestTraceFeed>(*config.redis, gateway->models_, gateway->faults_);

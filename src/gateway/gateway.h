@@ -12,6 +12,7 @@
 #include "gateway/health_checker.h"
 #include "gateway/profile_feed.h"
 #include "gateway/proxy.h"
+#include "gateway/request_recorder.h"
 #include "gateway/request_trace_feed.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
@@ -37,6 +38,7 @@ class Gateway {
   const Config& config() const { return config_; }
   const std::vector<std::unique_ptr<ServedModel>>& models() const { return models_; }
   std::vector<ProfileStatus> Profiles() const { return profiles_->Status(); }
+  RequestRecorder& recorder() { return recorder_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(models_, server_->connections()); }
   // At least one model has an endpoint that is up.
@@ -49,6 +51,7 @@ class Gateway {
   Config config_;
   StandingFaults faults_;
   ModelObserver metrics_;
+  RequestRecorder recorder_;
   // In the order in which they may be used: each part uses those above it.
   IoThreads threads_;
   std::vector<std::unique_ptr<ServedModel>> models_;

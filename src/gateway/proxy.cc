@@ -85,7 +85,8 @@ class Proxy::Passage {
         deadline_(exchange.arrived() + proxy.config_.timeouts.request) {
     finished_.model = model_.name;
     finished_.arrived = exchange.arrived();
-    for (RequestObserver* observer : proxy_.observers_) observer->OnArrived(model_.name);
+    for (RequestObserver* observer : proxy_.observers_)
+      observer->OnArrived(model_.name, exchange.arrived());
   }
 
   ~Passage() {

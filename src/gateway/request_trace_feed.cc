@@ -27,7 +27,7 @@ RequestTraceFeed::~RequestTraceFeed() {
   thread_.join();
 }
 
-void RequestTraceFeed::OnArrived(std::string_view model) {
+void RequestTraceFeed::OnArrived(std::string_view model, Seconds /*arrived*/) {
   const std::lock_guard lock(mutex_);
   traces_[std::string(model)].Arrived();
 }

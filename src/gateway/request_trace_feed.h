@@ -27,7 +27,7 @@ class RequestTraceFeed final : public RequestObserver {
                    StandingFaults& faults);
   ~RequestTraceFeed() override;
 
-  void OnArrived(std::string_view model) override;
+  void OnArrived(std::string_view model, Seconds arrived) override;
   void OnFinished(const FinishedRequest& request) override;
 
  private:

@@ -307,7 +307,7 @@ std::string RenderReport(const Study& study) {
       if (study.SplitOf(c, r).empty()) continue;
       html += "<p>" +
               EscapeXml(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
-                        study.SplitOf(c, r)) +
+                        Describe(scenario, study.SplitOf(c, r))) +
               "</p>\n";
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <memory>
 #include <utility>
@@ -58,6 +59,7 @@ class Resolver {
     for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
     for (std::size_t i = 0; i < text_.disturbances.size(); ++i) AddDisturbance(i);
     AddContenders();
+    if (reader_.faults() == 0) AddProfiles();
     return std::move(scenario_);
   }
 
@@ -77,8 +79,8 @@ class Resolver {
   bool SetArrivals(std::size_t index, WorkloadClass& spec);
   bool SetLengths(std::size_t index, WorkloadClass& spec);
   void AddDeployment(std::size_t index);
-  std::shared_ptr<const GpuProfile> ProfileOf(std::size_t index, const EngineConfig& engine,
-                                              double price);
+  void AddProfiles();
+  Result<GpuProfile> ProfileOf(std::size_t index, const std::optional<Slo>& slo) const;
   std::optional<Slo> ProfileSlo() const;
   void AddDisturbance(std::size_t index);
   void AddContenders();
@@ -205,38 +207,47 @@ void Resolver::AddDeployment(std::size_t index) {
                            .price_per_hour = text.price_per_hour.value_or(
                                catalog->gpus().find(text.gpu)->second.usd_per_hour.value),
                            .max_in_flight = text.max_in_flight};
-  deployment.profile = ProfileOf(index, *engine, deployment.price_per_hour);
   scenario_.fleet.push_back(std::move(deployment));
 }
 
-std::shared_ptr<const GpuProfile> Resolver::ProfileOf(std::size_t index, const EngineConfig& engine,
-                                                      double price) {
-  const FleetText& text = text_.fleet[index];
-  if (text.profile == "none" || reader_.faults() > 0) return nullptr;
-  Result<GpuProfile> profile;
-  if (text.profile == "measured") {
-    const auto slo = ProfileSlo();
-    if (!slo) {
-      Fault("fleet", index, "profile",
-            "profiles are measured for an SLO, and the classes' differ or are missing; add "
-            "`slo: …` to the scenario");
-      return nullptr;
+// Measuring takes seconds of one core, so the deployments are measured beside each other.
+void Resolver::AddProfiles() {
+  const std::optional<Slo> slo = ProfileSlo();
+  std::vector<std::future<Result<GpuProfile>>> profiles(text_.fleet.size());
+  for (std::size_t i = 0; i < text_.fleet.size(); ++i) {
+    if (text_.fleet[i].profile == "none") continue;
+    profiles[i] = std::async(std::launch::async, [this, i, &slo] { return ProfileOf(i, slo); });
+  }
+  for (std::size_t i = 0; i < text_.fleet.size(); ++i) {
+    if (!profiles[i].valid()) continue;
+    const FleetText& text = text_.fleet[i];
+    const Result<GpuProfile> profile = profiles[i].get();
+    if (!profile) {
+      Fault("fleet", i, "profile", profile.error().message);
+      continue;
     }
-    profile = MeasureProfile(engine, {.deployment = text.name, .cost = price, .slo = *slo})
-                  .map([](const GeneratedProfile& generated) { return generated.profile; });
-  } else {
-    profile = read_file_(PathOf(text.profile))
-                  .and_then([&](const std::string& content) {
-                    return ParseGpuProfile(content, text.profile);
-                  })
-                  .map([](const ParsedProfile& parsed) { return parsed.profile; });
+    scenario_.fleet[i].profile = std::make_shared<const GpuProfile>(WithProfileError(
+        *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
   }
-  if (!profile) {
-    Fault("fleet", index, "profile", profile.error().message);
-    return nullptr;
+}
+
+Result<GpuProfile> Resolver::ProfileOf(std::size_t index, const std::optional<Slo>& slo) const {
+  const std::string& profile = text_.fleet[index].profile;
+  const SimDeployment& deployment = scenario_.fleet[index];
+  if (profile != "measured") {
+    return read_file_(PathOf(profile))
+        .and_then([&](const std::string& content) { return ParseGpuProfile(content, profile); })
+        .map([](const ParsedProfile& parsed) { return parsed.profile; });
   }
-  return std::make_shared<const GpuProfile>(WithProfileError(
-      *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
+  if (!slo) {
+    return Fail(
+        "profiles are measured for an SLO, and the classes' differ or are missing; add `slo: …` to "
+        "the scenario");
+  }
+  return MeasureProfile(
+             deployment.engine,
+             {.deployment = deployment.name, .cost = deployment.price_per_hour, .slo = *slo})
+      .map([](const GeneratedProfile& generated) { return generated.profile; });
 }
 
 std::optional<Slo> Resolver::ProfileSlo() const {

@@ -70,7 +70,8 @@ struct PartKey {
   auto operator<=>(const PartKey&) const = default;
 };
 
-SimulationResult RunPart(const Scenario& scenario, const Workload& alone, const PartKey& key) {
+SimulationResult RunPart(const Scenario& scenario, const Workload& alone, const PartKey& key,
+                         SimulationObserver* observer = nullptr) {
   Contender contender;
   contender.policy = FindPolicy("least-request");
   SimulationSpec spec = SpecOf(scenario, contender, scenario.rates[key.rate], key.seed);
@@ -82,7 +83,14 @@ SimulationResult RunPart(const Scenario& scenario, const Workload& alone, const 
     spec.fleet.push_back(scenario.fleet[d]);
     spec.fleet.back().endpoints = key.endpoints[d];
   }
-  return Simulate(spec);
+  return Simulate(spec, observer);
+}
+
+// A class with nobody beside it.
+Workload Alone(const WorkloadClass& spec) {
+  Workload workload;
+  workload.classes.push_back(spec);
+  return workload;
 }
 
 // The whole run of a split, out of its classes' runs.
@@ -128,18 +136,6 @@ SimulationResult Combine(const Scenario& scenario, const Split& split,
     }
   }
   return whole;
-}
-
-std::string Describe(const Scenario& scenario, const Split& split) {
-  std::string text;
-  for (std::size_t c = 0; c < split.size(); ++c) {
-    text += (c == 0 ? "" : ", ") + scenario.workload.classes[c].name + ":";
-    for (std::size_t d = 0; d < split[c].size(); ++d) {
-      if (split[c][d] == 0) continue;
-      text += " " + std::to_string(split[c][d]) + "×" + scenario.fleet[d].name;
-    }
-  }
-  return text;
 }
 
 class StudyRunner {
@@ -205,7 +201,7 @@ void StudyRunner::Plan() {
     });
   }
   for (const WorkloadClass& spec : scenario_.workload.classes) {
-    alone_.emplace_back().classes.push_back(spec);
+    alone_.push_back(Alone(spec));
   }
   for (const Contender& contender : scenario_.contenders) {
     if (IsSplit(contender)) PlanSplits(contender);
@@ -256,7 +252,7 @@ void StudyRunner::ChooseSplits(std::size_t contender) {
       best = &split;
       most = attained;
     }
-    study_.splits[contender * scenario_.rates.size() + rate] = Describe(scenario_, *best);
+    study_.splits[contender * scenario_.rates.size() + rate] = *best;
     for (Run& run : study_.runs) {
       if (run.contender != contender || run.rate != rate) continue;
       run.result = Combine(scenario_, *best, PartsOf(*best, rate, run.seed));
@@ -283,8 +279,56 @@ std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoi
   return all;
 }
 
+std::string Describe(const Scenario& scenario, const Split& split) {
+  std::string text;
+  for (std::size_t c = 0; c < split.size(); ++c) {
+    text += (c == 0 ? "" : ", ") + scenario.workload.classes[c].name + ":";
+    for (std::size_t d = 0; d < split[c].size(); ++d) {
+      if (split[c][d] == 0) continue;
+      text += " " + std::to_string(split[c][d]) + "×" + scenario.fleet[d].name;
+    }
+  }
+  return text;
+}
+
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress) {
   return StudyRunner(scenario, progress).Execute(threads);
+}
+
+void VisitRequests(const Study& study, const RequestVisitor& visit) {
+  struct Observer : SimulationObserver {
+    void OnEnd(const RequestRecord& record) override { on_end(record); }
+    std::function<void(const RequestRecord&)> on_end;
+  } observer;
+  const Scenario& scenario = *study.scenario;
+  for (const Run& run : study.runs) {
+    const Contender& contender = scenario.contenders[run.contender];
+    if (!IsSplit(contender)) {
+      observer.on_end = [&](const RequestRecord& record) { visit(run, record); };
+      Simulate(SpecOf(scenario, contender, scenario.rates[run.rate], run.seed), &observer);
+      continue;
+    }
+    // The endpoints of a deployment are dealt out to the classes in order.
+    const Split& split = study.SplitOf(run.contender, run.rate);
+    std::vector<int> dealt(scenario.fleet.size());
+    for (std::size_t c = 0; c < split.size(); ++c) {
+      std::vector<std::uint32_t> deployments;  // Of the part, by their place in the scenario.
+      for (std::uint32_t d = 0; d < split[c].size(); ++d) {
+        if (split[c][d] > 0) deployments.push_back(d);
+      }
+      observer.on_end = [&](RequestRecord record) {
+        record.class_index = static_cast<std::uint32_t>(c);
+        if (record.deployment) {
+          record.deployment = deployments[*record.deployment];
+          record.endpoint += dealt[*record.deployment];
+        }
+        visit(run, record);
+      };
+      RunPart(scenario, Alone(scenario.workload.classes[c]), {c, split[c], run.rate, run.seed},
+              &observer);
+      for (std::size_t d = 0; d < dealt.size(); ++d) dealt[d] += split[c][d];
+    }
+  }
 }
 
 }  // namespace headrace

@@ -19,17 +19,20 @@ struct Run {
   SimulationResult result;
 };
 
+// A split of the fleet by class: endpoints[class][deployment].
+using Split = std::vector<std::vector<int>>;
+
 struct Study {
   const Scenario* scenario = nullptr;
-  std::vector<Run> runs;            // By contender, rate and seed, in this order.
-  std::vector<FluidBound> bounds;   // By rate.
-  std::vector<std::string> splits;  // By contender and rate: which split was the best; else empty.
+  std::vector<Run> runs;           // By contender, rate and seed, in this order.
+  std::vector<FluidBound> bounds;  // By rate.
+  std::vector<Split> splits;       // By contender and rate: which split was the best; else empty.
 
   const Run& At(std::size_t contender, std::size_t rate, std::size_t seed) const {
     const std::size_t rates = scenario->rates.size();
     return runs[(contender * rates + rate) * static_cast<std::size_t>(scenario->seeds) + seed];
   }
-  const std::string& SplitOf(std::size_t contender, std::size_t rate) const {
+  const Split& SplitOf(std::size_t contender, std::size_t rate) const {
     return splits[contender * scenario->rates.size() + rate];
   }
 };
@@ -41,8 +44,13 @@ using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
 // `scenario` must outlive the study.
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress);
 
-// A split of the fleet by class: endpoints[class][deployment].
-using Split = std::vector<std::vector<int>>;
+// Runs everything once more, and hands over each counted request with the run that it belongs to,
+// in order: a study keeps no requests. Of a static split, a class comes after the other.
+using RequestVisitor = std::function<void(const Run& run, const RequestRecord& request)>;
+void VisitRequests(const Study& study, const RequestVisitor& visit);
+
+// "chat: 3×l20, code: 1×a10 1×l20"; empty for no split.
+std::string Describe(const Scenario& scenario, const Split& split);
 
 // Every way to give each endpoint to one class, such that each class has at least one; endpoints of
 // a deployment are alike. With `whole_types` a deployment goes to one class as a whole.

@@ -98,7 +98,7 @@ std::string FormatSummary(const Study& study) {
             ", \"cost\": " + FormatJsonNumber(run.result.cost) +
             ", \"deployments\": " + FormatDeployments(scenario, run.result) +
             ", \"bound_attainment\": " + FormatJsonNumber(study.bounds[run.rate].attainment);
-    const std::string& split = study.SplitOf(run.contender, run.rate);
+    const std::string split = Describe(scenario, study.SplitOf(run.contender, run.rate));
     if (!split.empty()) text += ", \"split\": " + Quoted(split);
     text += "}";
   }
@@ -141,9 +141,10 @@ std::string RequestsCsvHeader() {
          "endpoint,queue_s,ttft_s,e2e_s\n";
 }
 
-std::string FormatRequestCsv(const Scenario& scenario, const Contender& contender, double rate,
-                             std::uint64_t seed, const RequestRecord& record) {
-  std::string text = contender.name + "," + FormatJsonNumber(rate) + "," + std::to_string(seed) +
+std::string FormatRequestCsv(const Study& study, const Run& run, const RequestRecord& record) {
+  const Scenario& scenario = *study.scenario;
+  std::string text = scenario.contenders[run.contender].name + "," +
+                     FormatJsonNumber(scenario.rates[run.rate]) + "," + std::to_string(run.seed) +
                      "," + scenario.workload.classes[record.class_index].name + "," +
                      FormatJsonNumber(record.arrived) + "," + std::to_string(record.prompt_tokens) +
                      "," + std::to_string(record.output_tokens) + "," +

@@ -36,7 +36,6 @@ std::string FormatTable(const Study& study);
 
 // `policy,rate,seed,` and then the record.
 std::string RequestsCsvHeader();
-std::string FormatRequestCsv(const Scenario& scenario, const Contender& contender, double rate,
-                             std::uint64_t seed, const RequestRecord& record);
+std::string FormatRequestCsv(const Study& study, const Run& run, const RequestRecord& record);
 
 }  // namespace headrace

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <optional>
 
+#include "base/percent.h"
+
 namespace headrace {
 namespace {
 
@@ -19,24 +21,6 @@ std::optional<int> ParseWhole(std::string_view text, int low, int high) {
   if (code != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (value < low || value > high) return std::nullopt;
   return value;
-}
-
-std::optional<std::string> DecodePercent(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    unsigned code = 0;
-    const char* begin = text.data() + i + 1;
-    if (text.size() - i < 3 || std::from_chars(begin, begin + 2, code, 16).ptr != begin + 2) {
-      return std::nullopt;
-    }
-    decoded += static_cast<char>(code);
-    i += 2;
-  }
-  return decoded;
 }
 
 // Takes the part of `text` from `at` on away and returns it without its first character.

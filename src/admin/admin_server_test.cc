@@ -1,0 +1,129 @@
+#include "admin/admin_server.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "gateway/test_gateway.h"
+
+namespace headrace {
+namespace {
+
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+class AdminServerTest : public testing::Test {
+ protected:
+  // With one engine, that takes one request at a time.
+  void Start(double speed = 1000) {
+    t_.AddEngine("a10", speed);
+    t_.AddProfile("a10", 1);
+    t_.Start();
+    auto started = AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry);
+    ASSERT_TRUE(started) << started.error().message;
+    admin_ = std::move(*started);
+  }
+  HttpAnswer Page(const std::string& path) { return Get(admin_->address(), path); }
+  // A recording whose head has come: it is under way.
+  RawPeer Record(const std::string& query) {
+    RawPeer peer(admin_->address());
+    peer.Send("GET /debug/record?" + query + " HTTP/1.1\r\nHost: test\r\n\r\n");
+    EXPECT_THAT(peer.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
+    return peer;
+  }
+  // The lines of a recording, to its end.
+  static std::vector<Json> Lines(RawPeer& peer) {
+    std::string body;
+    for (;;) {
+      const std::string size_line = peer.ReadUntil("\r\n");
+      const std::size_t size = size_line.empty() ? 0 : std::stoul(size_line, nullptr, 16);
+      if (size == 0) break;
+      body += peer.ReadCount(size);
+      peer.ReadCount(2);
+    }
+    std::vector<Json> lines;
+    std::istringstream stream(body);
+    for (std::string line; std::getline(stream, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+
+  TestGateway t_;
+  std::unique_ptr<AdminServer> admin_;
+};
+
+TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
+  Start();
+  const Json status = Json::parse(Page("/status").body);
+  const Json& profile = status["models"][0]["deployments"][0]["profile"];
+  EXPECT_EQ(profile["state"], "in force");
+  EXPECT_EQ(profile["origin"], (t_.folder.path() / "a10.json").string());
+  EXPECT_THAT(profile["faults"][0].get<std::string>(), HasSubstr("days old; measure it again"));
+  EXPECT_EQ(Page("/healthz").status, 200);
+  EXPECT_THAT(Page("/nothing").body, HasSubstr("/debug/record"));
+}
+
+TEST_F(AdminServerTest, RecordsWhatArrivesMeanwhileAsItEnds) {
+  Start();
+  t_.Chat(ChatBody(5, false));
+  RawPeer recording = Record("duration=700ms&model=llama2-7b");
+  for (const int tokens : {7, 30}) {
+    t_.Chat(ChatBody(tokens, false), {"x-headrace-output-tokens: " + std::to_string(tokens)});
+  }
+  // Refused: no GPU type can do that.
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {"x-slo-e2e-ms: 1"}).status, 429);
+  const std::vector<Json> lines = Lines(recording);
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[0]["output_length"], 7);
+  EXPECT_EQ(lines[1]["output_length"], 30);
+  EXPECT_GT(lines[1]["timestamp"], lines[0]["timestamp"]);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(lines[i]["outcome"], "completed");
+    EXPECT_EQ(lines[i]["deployment"], "a10");
+    EXPECT_GT(lines[i]["input_length"], 5);
+    EXPECT_GE(lines[i]["e2e_ms"], lines[i]["ttft_ms"]);
+    EXPECT_FALSE(lines[i].contains("estimated"));
+  }
+  EXPECT_EQ(lines[2]["outcome"], "refused");
+  EXPECT_EQ(lines[2]["estimated"], true);
+  EXPECT_GT(lines[2]["output_length"], 0);
+  EXPECT_FALSE(lines[2].contains("deployment"));
+}
+
+TEST_F(AdminServerTest, ARecordingWaitsForTheRequestsThatArrivedInIt) {
+  Start(/*speed=*/20);
+  RawPeer recording = Record("duration=1s");
+  RawPeer client(t_.address());
+  client.Send(
+      PostText("/v1/chat/completions", ChatBody(900, true), {"x-headrace-output-tokens: 900"}));
+  const std::vector<Json> lines = Lines(recording);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["output_length"], 900);
+  EXPECT_GT(lines[0]["e2e_ms"], 1000);
+}
+
+TEST_F(AdminServerTest, SaysWhatIsWrongWithARecordingsQuery) {
+  Start();
+  EXPECT_THAT(Page("/debug/record?model=other").body, HasSubstr("one of llama2-7b"));
+  EXPECT_THAT(Page("/debug/record?duration=soon").body, HasSubstr("not a duration"));
+  EXPECT_THAT(Page("/debug/record?duration=25h").body, HasSubstr("at most 1d"));
+  EXPECT_THAT(Page("/debug/record?format=csv").body, HasSubstr("only model=NAME and duration=1m"));
+  EXPECT_EQ(Page("/debug/record?model=%zz").status, 400);
+}
+
+TEST_F(AdminServerTest, RecordingsAreLimitedInNumberAndEndWithTheirReaders) {
+  Start();
+  std::vector<RawPeer> recordings;
+  for (std::size_t i = 0; i < RequestRecorder::kMostRecordings; ++i) {
+    recordings.push_back(Record("duration=1h"));
+  }
+  EXPECT_EQ(Page("/debug/record").status, 429);
+  recordings.pop_back();
+  EXPECT_TRUE(Eventually([&] {
+    RawPeer peer(admin_->address());
+    peer.Send("GET /debug/record HTTP/1.1\r\nHost: test\r\n\r\n");
+    return peer.ReadUntil("\r\n\r\n").find("200 OK") != std::string::npos;
+  }));
+}
+
+}  // namespace
+}  // namespace headrace

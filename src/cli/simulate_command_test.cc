@@ -1,0 +1,122 @@
+#include "cli/simulate_command.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "cli/files.h"
+
+namespace headrace {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class SimulateCommand : public testing::Test {
+ protected:
+  SimulateCommand() : folder_(fs::path(testing::TempDir()) / "headrace_simulate") {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ / "recorded");
+    Put("scenario.yaml", R"(
+name: one GPU
+model: llama2-7b
+max_model_len: 4096
+slo: { e2e: 30s, percentile: 99 }
+fleet: [{ name: a10, gpu: a10, endpoints: 2, profile: none }]
+workload: [{ name: chat, rate: 0.5, prompt: 100, output: 50 }, { name: code, rate: 0.5, prompt: 900, output: 20 }]
+policies: [least-request]
+warm_up: 0s
+duration: 1m
+seeds: 2
+)");
+  }
+  ~SimulateCommand() override { fs::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+  void Put(const std::string& name, const std::string& text) const {
+    std::ofstream(Path(name)) << text;
+  }
+  // What it said on standard error; its status in `status_`.
+  std::string Run(const std::string& more) {
+    CLI::App app("test", "headrace");
+    AddSimulateCommand(app);
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    status_ = 0;
+    try {
+      app.parse(
+          "simulate --scenario " + Path("scenario.yaml") + " --out " + Path("out") + " " + more,
+          false);
+    } catch (const CLI::ParseError& error) {
+      status_ = app.exit(error);
+    }
+    testing::internal::GetCapturedStdout();
+    return testing::internal::GetCapturedStderr();
+  }
+  nlohmann::json Summary() const {
+    return nlohmann::json::parse(*ReadFile(Path("out/summary.json")));
+  }
+
+  fs::path folder_;
+  int status_ = 0;
+};
+
+TEST_F(SimulateCommand, ReplaysWhatAGatewayRecorded) {
+  // In the order in which they ended; the first was refused and has estimated lengths.
+  Put("recorded/chat.jsonl",
+      R"({"timestamp": 20000, "input_length": 100, "output_length": 50, "outcome": "refused", "estimated": true, "queued_ms": 0.1}
+{"timestamp": 10000, "input_length": 200, "output_length": 60, "outcome": "completed", "queued_ms": 0.1, "deployment": "h100", "ttft_ms": 20.5, "e2e_ms": 812.25}
+)");
+  Put("recorded/code.jsonl", R"({"timestamp": 5, "input_length": 900, "output_length": 8}
+)");
+  EXPECT_EQ(Run("--replay " + Path("recorded") + " --requests --seeds 1"), "");
+  EXPECT_EQ(status_, 0);
+  const auto summary = Summary();
+  ASSERT_EQ(summary.size(), 1U);
+  EXPECT_EQ(summary[0]["offered"], 3);
+  EXPECT_EQ(summary[0]["completed"], 3);
+  const std::string requests = *ReadFile(Path("out/requests.csv"));
+  EXPECT_THAT(requests, HasSubstr(",chat,0,200,60,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",chat,10,100,50,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",code,0,900,8,completed,"));
+}
+
+TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {
+  EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("there are no recordings (*.jsonl)"));
+  EXPECT_EQ(status_, 1);
+  EXPECT_THAT(Run("--replay " + Path("nowhere")), HasSubstr("there are no recordings"));
+  Put("recorded/a.jsonl", "{\"timestamp\": 1}\n");
+  EXPECT_THAT(Run("--replay " + Path("recorded")),
+              HasSubstr("recorded/a.jsonl:1: \"input_length\" must be a number"));
+}
+
+TEST_F(SimulateCommand, RequestsOfAStaticSplitAreWrittenToo) {
+  EXPECT_EQ(Run("--policy best-split,least-request --requests --seeds 2"), "");
+  const std::string requests = *ReadFile(Path("out/requests.csv"));
+  std::map<std::string, std::int64_t> lines;
+  std::istringstream stream(requests);
+  for (std::string line; std::getline(stream, line);) ++lines[line.substr(0, line.find(','))];
+  std::map<std::string, std::int64_t> offered;
+  for (const auto& run : Summary()) {
+    offered[run["policy"].get<std::string>()] += run["offered"].get<std::int64_t>();
+  }
+  EXPECT_GT(offered["best-split"], 50);
+  EXPECT_EQ(lines["best-split"], offered["best-split"]);
+  EXPECT_EQ(lines["least-request"], offered["least-request"]);
+  // Each endpoint belongs to one class.
+  std::map<std::string, std::string> owner;
+  stream = std::istringstream(requests);
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.starts_with("best-split,")) continue;
+    std::vector<std::string> cells;
+    std::istringstream row(line);
+    for (std::string cell; std::getline(row, cell, ',');) cells.push_back(cell);
+    const std::string endpoint = cells[1] + "/" + cells[9] + "/" + cells[10];
+    EXPECT_EQ(owner.try_emplace(endpoint, cells[3]).first->second, cells[3]) << line;
+  }
+}
+
+}  // namespace
+}  // namespace headrace

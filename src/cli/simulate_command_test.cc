@@ -78,9 +78,9 @@ TEST_F(SimulateCommand, ReplaysWhatAGatewayRecorded) {
   EXPECT_EQ(summary[0]["offered"], 3);
   EXPECT_EQ(summary[0]["completed"], 3);
   const std::string requests = *ReadFile(Path("out/requests.csv"));
-  EXPECT_THAT(requests, HasSubstr(",chat,0,200,60,completed,"));
-  EXPECT_THAT(requests, HasSubstr(",chat,10,100,50,completed,"));
-  EXPECT_THAT(requests, HasSubstr(",code,0,900,8,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",chat,10,200,60,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",chat,20,100,50,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",code,0.005,900,8,completed,"));
 }
 
 TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {

@@ -58,9 +58,7 @@ Result<Trace> Finish(Trace trace, std::string_view name) {
   std::ranges::sort(trace, {}, [](const TraceRow& row) {
     return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
   });
-  const Seconds first = trace.front().at;
   for (TraceRow& row : trace) {
-    row.at -= first;
     row.length.prompt_tokens = std::max(row.length.prompt_tokens, Tokens{1});
     row.length.output_tokens = std::max(row.length.output_tokens, Tokens{1});
   }
@@ -89,7 +87,11 @@ Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name) {
     if (!output) return tl::unexpected(output.error());
     trace.push_back({*at, {*prompt, *output}});
   }
-  return Finish(std::move(trace), name);
+  return Finish(std::move(trace), name).map([](Trace finished) {
+    const Seconds first = finished.front().at;
+    for (TraceRow& row : finished) row.at -= first;
+    return finished;
+  });
 }
 
 Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) {
@@ -127,8 +129,8 @@ Result<Trace> ParseTrace(std::string_view text, std::string_view name) {
 }
 
 double MeanRate(const Trace& trace) {
-  if (trace.size() < 2 || trace.back().at <= 0) return 0;
-  return static_cast<double>(trace.size() - 1) / trace.back().at;
+  if (trace.size() < 2 || trace.back().at <= trace.front().at) return 0;
+  return static_cast<double>(trace.size() - 1) / (trace.back().at - trace.front().at);
 }
 
 }  // namespace headrace

@@ -11,12 +11,12 @@
 namespace headrace {
 
 struct TraceRow {
-  Seconds at = 0;  // From the first request of the trace.
+  Seconds at = 0;  // From the beginning of the trace.
   RequestLength length;
   bool operator==(const TraceRow&) const = default;
 };
 
-// In order of time; the first row is at 0.
+// In order of time.
 using Trace = std::vector<TraceRow>;
 
 // The readers below put `name` (a file) and the line into every error, and refuse an empty trace.
@@ -24,11 +24,11 @@ using Trace = std::vector<TraceRow>;
 // tokens or no output tokens counts as one token.
 
 // Azure's LLM inference traces: CSV `TIMESTAMP,ContextTokens,GeneratedTokens` with times like
-// `2023-11-16 18:17:03.9799600`.
+// `2023-11-16 18:17:03.9799600`. The trace begins with its first row.
 Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name);
 
 // Mooncake's traces: JSON lines {"timestamp": ms, "input_length": …, "output_length": …}; other
-// keys (`hash_ids`) are left alone.
+// keys (`hash_ids`) are left alone. Timestamps count from the beginning of the trace.
 Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name);
 
 // Whichever of the two the first line looks like.

@@ -33,7 +33,7 @@ TEST(Trace, MooncakeRowsAreSortedMilliseconds) {
       "{\"timestamp\": 1000, \"input_length\": 5, \"output_length\": 6}\n",
       "m.jsonl");
   ASSERT_TRUE(trace) << trace.error().message;
-  EXPECT_THAT(*trace, ElementsAre(TraceRow{0, {5, 6}}, TraceRow{2, {7, 8}}));
+  EXPECT_THAT(*trace, ElementsAre(TraceRow{1, {5, 6}}, TraceRow{3, {7, 8}}));
   EXPECT_DOUBLE_EQ(MeanRate(*trace), 0.5);
 }
 

@@ -145,7 +145,7 @@ void WorkloadStream::Advance(ClassStream& stream) const {
       stream.at = kNever;
       return;
     }
-    gap = stream.row == 0 ? 0 : trace[stream.row].at - trace[stream.row - 1].at;
+    gap = trace[stream.row].at - (stream.row == 0 ? 0 : trace[stream.row - 1].at);
     stream.current_row = stream.row++;
   }
   const auto& changes = stream.spec->rate_changes;

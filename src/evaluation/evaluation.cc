@@ -102,6 +102,32 @@ std::string SplitsTable(const Study& study) {
   return text;
 }
 
+// How each class's requests ended at one rate, in % of those offered, over all seeds.
+std::string EndsTable(const Study& study, std::size_t rate) {
+  const Scenario& scenario = *study.scenario;
+  std::string text = "| rate × " + FormatNumber(scenario.rates[rate]) +
+                     ", % of the offered | class | in time | late | refused | unfinished |\n"
+                     "|---|---|---|---|---|---|\n";
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
+      const auto share = [&](auto count) {
+        return " | " +
+               Percent(EstimateOver(study, c, rate, [&](const SimulationResult& result) {
+                         const ClassReport& report = result.statistics.of(k);
+                         return static_cast<double>(count(report)) /
+                                static_cast<double>(std::max<std::uint64_t>(report.offered, 1));
+                       }).mean);
+      };
+      text += "| " + scenario.contenders[c].name + " | " + scenario.workload.classes[k].name +
+              share([](const ClassReport& r) { return r.attained; }) +
+              share([](const ClassReport& r) { return r.completed - r.attained; }) +
+              share([](const ClassReport& r) { return r.rejected; }) +
+              share([](const ClassReport& r) { return r.timed_out + r.failed; }) + " |\n";
+    }
+  }
+  return text;
+}
+
 // Each contender against the one above it: the mean over seeds of the difference, with its
 // interval, since every seed gives both the same requests.
 std::string LadderTable(const Study& study) {
@@ -183,6 +209,19 @@ Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
   return entry.get();
 }
 
+Result<std::string> Evaluation::ScenarioTable(std::istringstream& names) {
+  std::string text = "| scenario | what | the fleet carries at most |\n|---|---|---|\n";
+  for (std::string name; names >> name;) {
+    const auto entry = Run(name);
+    if (!entry) return tl::unexpected(entry.error());
+    const double capacity =
+        (*entry)->scenario.rates.back() * (*entry)->study.bounds.back().capacity;
+    text += "| " + name + " | " + (*entry)->scenario.about + " | rate × " + FormatNumber(capacity) +
+            " |\n";
+  }
+  return text;
+}
+
 std::string Evaluation::OrderTable() const {
   std::string text =
       "| scenario | rate × | P99 ms per token: slo | slo-pack-load | least-request | published "
@@ -227,9 +266,11 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
                                           EvaluationPage& page) {
   std::istringstream words(line);
   std::string kind;
-  std::string name;
-  words >> kind >> name;
+  words >> kind;
   if (kind == "order") return OrderTable();
+  if (kind == "scenarios") return ScenarioTable(words);
+  std::string name;
+  words >> name;
   const auto entry = Run(name);
   if (!entry) return tl::unexpected(entry.error());
   const Study& study = (*entry)->study;
@@ -238,6 +279,17 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "p99") return P99TpatMarkdown(study);
   if (kind == "splits") return SplitsTable(study);
   if (kind == "ladder") return LadderTable(study);
+  if (kind == "ends") {
+    double rate = 0;
+    words >> rate;
+    const auto& rates = (*entry)->scenario.rates;
+    const auto found = std::ranges::find(rates, rate);
+    if (found == rates.end()) {
+      return Fail("scenario \"" + name + "\" has no rate " + FormatNumber(rate) +
+                  "; choose one of its rates");
+    }
+    return EndsTable(study, static_cast<std::size_t>(found - rates.begin()));
+  }
   if (kind == "published") {
     std::string equal;
     words >> equal;

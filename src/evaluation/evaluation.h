@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,8 @@ struct EvaluationPage {
 //   {{splits SCENARIO}}                 which static split was the best, by rate
 //   {{published SCENARIO EQUAL}}        P99 latency per token beside the published figures; EQUAL
 //                                       is the scenario with five L20
+//   {{ends SCENARIO RATE}}              table: how each class's requests ended
+//   {{scenarios NAME…}}                 table: what each is, and the most that its fleet carries
 //   {{order}}                           where the published order of policies comes out, over all
 //                                       scenarios that have the policies
 //   {{ladder SCENARIO}}                 the gain of each variant over the one before it
@@ -48,6 +51,7 @@ class Evaluation {
   };
 
   Result<const Entry*> Run(const std::string& name);
+  Result<std::string> ScenarioTable(std::istringstream& names);
   Result<std::string> Directive(const std::string& line, const std::string& figure_folder,
                                 EvaluationPage& page);
   std::string OrderTable() const;

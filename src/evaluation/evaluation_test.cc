@@ -41,7 +41,8 @@ Result<EvaluationPage> Fill(std::string_view text) {
 TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   const auto page = Fill(
       "# Title\n{{about tiny}}\n{{attainment tiny}}\n{{p99 tiny}}\n{{splits tiny}}\n"
-      "{{ladder tiny}}\n{{published tiny tiny}}\n{{figure tiny cdf-1.svg The CDF}}\n{{order}}\n"
+      "{{ladder tiny}}\n{{ends tiny 1}}\n{{scenarios tiny tiny}}\n{{published tiny "
+      "tiny}}\n{{figure tiny cdf-1.svg The CDF}}\n{{order}}\n"
       "The end.\n");
   ASSERT_TRUE(page) << page.error().message;
   EXPECT_TRUE(page->markdown.starts_with("# Title\nA small one."));
@@ -51,6 +52,8 @@ TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   EXPECT_THAT(page->markdown, HasSubstr("| best-split | 0.5 | chat: "));
   EXPECT_THAT(page->markdown, HasSubstr("![The CDF](figures/tiny-cdf-1.svg)"));
   EXPECT_THAT(page->markdown, HasSubstr("| tiny | 1 | "));
+  EXPECT_THAT(page->markdown, HasSubstr("| least-request | code | 100.0 | 0.0 | 0.0 | 0.0 |"));
+  EXPECT_THAT(page->markdown, HasSubstr("| tiny | A small one | rate × "));
   EXPECT_EQ(page->figures.size(), 1u);
 }
 
@@ -61,6 +64,7 @@ TEST(Evaluation, FaultsNameTheLine) {
   };
   EXPECT_THAT(fault("x\n{{p99 huge}}\n"), HasSubstr("page:2: scenarios/huge.yaml: cannot be read"));
   EXPECT_THAT(fault("{{p98 tiny}}\n"), HasSubstr("page:1: there is no directive \"p98\""));
+  EXPECT_THAT(fault("{{ends tiny 7}}\n"), HasSubstr("has no rate 7; choose one of its rates"));
   EXPECT_THAT(fault("{{figure tiny x.svg X}}\n"), HasSubstr("there is no figure \"x.svg\""));
 }
 

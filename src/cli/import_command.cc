@@ -99,7 +99,7 @@ void AddImport(CLI::App& profile) {
   add_axis("--outputs", melange->outputs, "The answer lengths of its columns");
   solver
       ->add_option("-o,--output", melange->output,
-                   "File, directory (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
+                   "File, DIRECTORY/ (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
       ->capture_default_str()
       ->type_name("TARGET");
   solver->callback([melange] { Import(*melange); });

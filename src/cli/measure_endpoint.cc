@@ -160,7 +160,7 @@ void MeasureEndpoint(const MeasureArguments& arguments) {
                     std::to_string(benchmark.Progress().sent) + " requests, in " +
                     arguments.output + ". Now:\n  headrace profile generate --benchmark " +
                     arguments.output + " --deployment " + arguments.deployment +
-                    " … -o profiles\n");
+                    " … -o profiles/\n");
 }
 
 }  // namespace headrace

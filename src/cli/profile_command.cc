@@ -165,7 +165,7 @@ void AddGenerate(CLI::App& profile) {
       ->type_name("T");
   command
       ->add_option("-o,--output", arguments->target,
-                   "File, directory (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
+                   "File, DIRECTORY/ (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
       ->capture_default_str()
       ->type_name("TARGET");
   command->callback([arguments] { Generate(*arguments); });

@@ -87,6 +87,12 @@ TEST_F(ProfileCommand, GeneratesIntoADirectoryFromGzip) {
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()), 1);
 }
 
+TEST_F(ProfileCommand, MakesTheDirectoryThatATargetWithASlashNames) {
+  const Outcome outcome = Run(Generate("--e2e 5 -o " + Path("new/profiles/")));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(fs::exists(Path("new/profiles/ns_a100.json")));
+}
+
 TEST_F(ProfileCommand, GeneratesToTheStandardOutputAndTakesUnits) {
   const Outcome outcome = Run(Generate("--tpat 50ms --e2e 4s"));
   EXPECT_EQ(outcome.status, 0) << outcome.err;

@@ -120,6 +120,7 @@ Result<std::string> WriteProfile(std::string_view text, const std::string& deplo
   if (IsRedis(place)) return WriteRedis(text, deployment, place);
   std::string path = place;
   std::error_code ignored;
+  if (path.ends_with('/')) std::filesystem::create_directories(path, ignored);
   if (std::filesystem::is_directory(path, ignored)) {
     std::string name = deployment;
     std::ranges::replace(name, '/', '_');  // Kubernetes: namespace/name.

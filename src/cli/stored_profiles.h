@@ -33,7 +33,8 @@ std::vector<ProfileView> ViewProfiles(const std::vector<std::string>& places, Se
                                       std::FILE* errors, std::size_t& refused);
 
 // Writes a deployment's profile to a file (`-`: the standard output), into a directory (as
-// DEPLOYMENT.json), or to redis://HOST?model=M under AIBrix's key. Answers where it is now.
+// DEPLOYMENT.json; one that is not there is made where the place ends with a slash), or to
+// redis://HOST?model=M under AIBrix's key. Answers where it is now.
 Result<std::string> WriteProfile(std::string_view text, const std::string& deployment,
                                  const std::string& place);
 

@@ -11,8 +11,10 @@ namespace {
 
 // A start at the deadline itself is still in time; a microsecond later it is not.
 constexpr Seconds kPastDeadline = 1e-6;
-// How many waiting requests one event reassesses after a change: about 0.1 ms of work.
-constexpr std::size_t kSweepSlice = 256;
+// How many waiting requests one event reassesses after a change, and how many it sends or refuses:
+// together well under 1 ms, which is the longest that the next event has to wait.
+constexpr std::size_t kSweepSlice = 128;
+constexpr std::size_t kMostDecisions = 128;
 constexpr double kGapWeight = 0.05;
 constexpr Seconds kLeastRetry = 1;
 constexpr Seconds kMostRetry = 300;
@@ -32,7 +34,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<LoadModel>
 }
 
 RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& decisions) {
-  Expire(now, decisions);
+  Expire(now, decisions.size() + kMostDecisions, decisions);
   SweepStale();
   const Slot slot = NewRecord();
   Record& record = records_[slot];
@@ -63,8 +65,9 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                                  ? WaitQueue::kUnranked
                                  : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
   record.key = key;
-  // Heads that wait already were tried when capacity was last freed: only a new head can be served.
-  if (!queue_.HasWaiting(key) && TryDispatch(record, now, decisions)) return id;
+  // Heads that wait already were tried when capacity was last freed, unless that is still going on:
+  // only a new head can be served.
+  if (!more_to_decide_ && !queue_.HasWaiting(key) && TryDispatch(record, now, decisions)) return id;
   if (queue_.size() >= options_.max_queue_length ||
       queue_bytes_ + record.bytes > options_.max_queue_bytes) {
     Refuse(record, RefusalReason::kQueueFull, now, decisions);
@@ -105,7 +108,6 @@ bool Scheduler::Return(RequestId id, Seconds now, Decisions& decisions) {
   record->state = State::kWaiting;
   Reassess(*record);
   Enqueue(SlotOf(id), true);
-  if (fleet_.up() == 0) RefuseAll(now, decisions);
   Serve(now, decisions);
   return true;
 }
@@ -141,7 +143,7 @@ void Scheduler::Tick(Seconds now, Decisions& decisions) { Serve(now, decisions);
 
 Seconds Scheduler::NextWakeup() const {
   if (queue_.empty()) return kNever;
-  if (sweep_at_ < sweep_end_) return 0;
+  if (more_to_decide_ || sweep_at_ < sweep_end_) return 0;
   return queue_.next_deadline() + kPastDeadline;
 }
 
@@ -292,12 +294,11 @@ void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
     typical_output_ = centres[centres.size() * 3 / 4];
     break;
   }
-  if (fleet_.up() == 0) RefuseAll(now, decisions);
   Serve(now, decisions);
 }
 
-void Scheduler::RefuseAll(Seconds now, Decisions& decisions) {
-  while (!queue_.empty()) {
+void Scheduler::RefuseAll(Seconds now, std::size_t most, Decisions& decisions) {
+  while (!queue_.empty() && decisions.size() < most) {
     const Slot slot = queue_.heads().front().slot;
     Dequeue(slot);
     Refuse(records_[slot], RefusalReason::kNoEndpoint, now, decisions);
@@ -318,8 +319,8 @@ void Scheduler::SweepStale() {
 // --- Decisions
 // ------------------------------------------------------------------------------------
 
-void Scheduler::Expire(Seconds now, Decisions& decisions) {
-  while (queue_.next_deadline() < now) {
+void Scheduler::Expire(Seconds now, std::size_t most, Decisions& decisions) {
+  while (queue_.next_deadline() < now && decisions.size() < most) {
     const Slot slot = queue_.next_deadline_slot();
     Record& record = records_[slot];
     if (record.epoch != epoch_) {
@@ -333,11 +334,22 @@ void Scheduler::Expire(Seconds now, Decisions& decisions) {
 }
 
 void Scheduler::Serve(Seconds now, Decisions& decisions) {
+  const std::size_t most = decisions.size() + kMostDecisions;
   SweepStale();
-  Expire(now, decisions);
+  if (fleet_.up() == 0) {
+    RefuseAll(now, most, decisions);
+  } else {
+    Expire(now, most, decisions);
+    ServeHeads(now, most, decisions);
+  }
+  more_to_decide_ = decisions.size() >= most;
+}
+
+void Scheduler::ServeHeads(Seconds now, std::size_t most, Decisions& decisions) {
   // The places of heads shift as requests leave and are reassessed; going on from the first place
   // that changed looks at every head at least once.
-  for (std::size_t i = 0; i < queue_.heads().size() && !fleet_.available().empty();) {
+  for (std::size_t i = 0;
+       i < queue_.heads().size() && !fleet_.available().empty() && decisions.size() < most;) {
     const Slot slot = queue_.heads()[i].slot;
     Record& record = records_[slot];
     if (record.epoch != epoch_) {

@@ -34,7 +34,8 @@ class Scheduler {
  public:
   Scheduler(const SchedulerOptions& options, std::unique_ptr<LoadModel> model, std::uint64_t seed);
 
-  // Each of these may dispatch or refuse any number of requests, in the order given.
+  // Each of these may dispatch or refuse requests besides its own, in the order given; what is too
+  // much for one event follows with the Tick that NextWakeup() asks for.
   RequestId Arrive(const Arrival& arrival, Seconds now, Decisions& decisions);
   // A running request has ended. False when there is no such running request.
   bool Complete(RequestId id, const Completion& completion, Seconds now, Decisions& decisions);
@@ -107,8 +108,6 @@ class Scheduler {
   void Dispatch(Record& record, EndpointId endpoint, const PolicyInfo& policy, FallbackCause cause,
                 Seconds now, Decisions& decisions);
   void Refuse(Record& record, RefusalReason reason, Seconds now, Decisions& decisions);
-  // Everything that waits, because no endpoint is up any more.
-  void RefuseAll(Seconds now, Decisions& decisions);
   // What the request takes of an endpoint, whoever sends it there; 0 where no profile says.
   Load ShareAt(const Record& record, EndpointId endpoint) const;
   static bool IsUnprofiled(const Record& record, DeploymentId deployment);
@@ -117,8 +116,13 @@ class Scheduler {
   std::size_t Dequeue(Slot slot);
 
   // Refuses what is past its deadline, then tries the heads of the sub-queues, most urgent first.
+  // One event decides about a bounded number of requests, so that none holds up the next one for
+  // long; NextWakeup() asks for the rest at once. `most` bounds the size of `decisions`.
   void Serve(Seconds now, Decisions& decisions);
-  void Expire(Seconds now, Decisions& decisions);
+  // Everything that waits, because no endpoint is up any more.
+  void RefuseAll(Seconds now, std::size_t most, Decisions& decisions);
+  void Expire(Seconds now, std::size_t most, Decisions& decisions);
+  void ServeHeads(Seconds now, std::size_t most, Decisions& decisions);
   // What a profile or fleet change does: everything waiting is reassessed, heads at once, the rest
   // a slice at a time so that no decision waits for the whole queue.
   void BeginEpoch(Seconds now, Decisions& decisions);
@@ -137,6 +141,7 @@ class Scheduler {
   std::vector<Slot> free_;
   WaitQueue queue_;
   std::size_t queue_bytes_ = 0;
+  bool more_to_decide_ = false;  // The last event had more to decide than one may.
   std::uint64_t epoch_ = 1;
   // Records from here to there may still be as of an earlier epoch.
   std::size_t sweep_at_ = 0;

@@ -48,6 +48,16 @@ class Workload {
     Take();
   }
 
+  // Another profile for one of the GPU types: its numbers move between those of two types.
+  void SwapProfile() {
+    const int type = static_cast<int>(rng_.Below(4));
+    harness_.now += 0.01;
+    harness_.decisions.clear();
+    harness_.Profile(
+        Profile("gpu" + std::to_string(type), (type + static_cast<int>(rng_.Below(2))) % 4));
+    Take();
+  }
+
   std::size_t waiting() const { return harness_.scheduler.waiting(); }
   std::size_t heads() const { return harness_.scheduler.queue().heads().size(); }
 
@@ -118,6 +128,41 @@ void Turn(benchmark::State& state, std::string_view policy) {
   state.counters["sub_queues"] = static_cast<double>(workload.heads());
   state.SetItemsProcessed(state.iterations());
 }
+
+// A profile changes while requests wait: what the change costs, and the longest that any of the
+// next thousand events takes, while everything that waits is assessed anew. Arguments as for Turn.
+void SwapProfile(benchmark::State& state) {
+  Workload workload("slo", static_cast<int>(state.range(0)),
+                    static_cast<std::size_t>(state.range(1)));
+  for (int i = 0; i < 20'000; ++i) workload.Turn();
+  using Clock = std::chrono::steady_clock;
+  const auto microseconds = [](Clock::time_point since) {
+    return std::chrono::duration<double, std::micro>(Clock::now() - since).count();
+  };
+  Histogram swap;
+  Histogram turn;
+  for (auto _ : state) {
+    auto start = Clock::now();
+    workload.SwapProfile();
+    swap.Add(microseconds(start));
+    for (int i = 0; i < 1'000; ++i) {
+      start = Clock::now();
+      workload.Turn();
+      turn.Add(microseconds(start));
+    }
+  }
+  state.counters["swap_p50_us"] = swap.Quantile(0.5);
+  state.counters["swap_max_us"] = swap.Quantile(1);
+  state.counters["turn_p50_us"] = turn.Quantile(0.5);
+  state.counters["turn_p99_us"] = turn.Quantile(0.99);
+  state.counters["turn_max_us"] = turn.Quantile(1);
+  state.counters["waiting"] = static_cast<double>(workload.waiting());
+}
+BENCHMARK(SwapProfile)
+    ->Args({1'000, 0})
+    ->Args({1'000, 2'000})
+    ->Args({1'000, 100'000})
+    ->Iterations(200);
 
 const int kRegistered = [] {
   for (const PolicyInfo& policy : Policies()) {

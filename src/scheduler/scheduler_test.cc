@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "scheduler/test_fleet.h"
@@ -396,7 +397,39 @@ TEST(Fleet, ManyWaitingRequestsAreReassessedInSlices) {
   EXPECT_GT(ticks, 3);
   EXPECT_NEAR(h.scheduler.NextWakeup(), 101, 1e-5);
   h.now = h.scheduler.NextWakeup();
-  EXPECT_EQ(h.Tick().size(), 2000);
+  std::size_t refused = 0;
+  while (h.scheduler.NextWakeup() <= h.now) refused += h.Tick().size();
+  EXPECT_EQ(refused, 2000);
+}
+
+TEST(Fleet, OneEventDecidesAboutABoundedNumberAndTheRestFollowsInOrder) {
+  Harness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  h.Profile(Plain("a10", 0.5, 2));
+  h.Arrive();
+  for (int i = 0; i < 2000; ++i) h.Arrive();
+  h.decisions.clear();
+  // Without a profile nothing holds them back.
+  h.scheduler.SetProfile("a10", nullptr, h.now, h.decisions);
+  EXPECT_LT(h.decisions.size(), 500);
+  EXPECT_LE(h.scheduler.NextWakeup(), h.now);
+  Decisions all = h.decisions;
+  EXPECT_FALSE(h.Arrive()) << "it would overtake those whose turn comes with the next tick";
+  while (h.scheduler.NextWakeup() <= h.now) {
+    const Decisions next = h.Tick();
+    EXPECT_LT(next.size(), 500);
+    all.insert(all.end(), next.begin(), next.end());
+  }
+  ASSERT_EQ(all.size(), 511) << "the endpoint takes 512 at once";
+  EXPECT_TRUE(std::ranges::is_sorted(all, {}, &Decision::id));
+
+  h.decisions.clear();
+  h.scheduler.SetUp(0, false, h.now, h.decisions);
+  std::size_t refused = h.decisions.size();
+  EXPECT_LT(refused, 500);
+  while (h.scheduler.NextWakeup() <= h.now) refused += h.Tick().size();
+  EXPECT_EQ(refused, 1490);
+  EXPECT_EQ(h.scheduler.waiting(), 0);
 }
 
 TEST(Fleet, NoEndpointUpIsRefusedAtOnceAndSoIsWhatWaits) {

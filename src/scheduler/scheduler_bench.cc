@@ -124,6 +124,7 @@ void Turn(benchmark::State& state, std::string_view policy) {
   }
   state.counters["p50_us"] = milliseconds.Quantile(0.5) * 1e3;
   state.counters["p99_us"] = milliseconds.Quantile(0.99) * 1e3;
+  state.counters["max_us"] = milliseconds.Quantile(1) * 1e3;
   state.counters["waiting"] = static_cast<double>(workload.waiting());
   state.counters["sub_queues"] = static_cast<double>(workload.heads());
   state.SetItemsProcessed(state.iterations());

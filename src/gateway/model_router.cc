@@ -1,6 +1,7 @@
 #include "gateway/model_router.h"
 
 #include <atomic>
+#include <bit>
 #include <cstdio>
 #include <utility>
 
@@ -39,7 +40,7 @@ struct ModelRouter::Delivery {
 
 RoutedRequest::RoutedRequest(ModelRouter& router, IoThread& thread, const Arrival& arrival)
     : router_(router), thread_(thread), arrival_(arrival), answer_(std::in_place, thread) {
-  arrival_.tag = reinterpret_cast<std::uint64_t>(this);
+  arrival_.tag = std::bit_cast<std::uint64_t>(this);
   router_.Apply([this](Scheduler& scheduler, Seconds now,
                        Decisions& decisions) { id_ = scheduler.Arrive(arrival_, now, decisions); },
                 this);
@@ -147,7 +148,7 @@ void ModelRouter::Apply(Event event, RoutedRequest* own) {
 void ModelRouter::Collect(std::vector<Delivery>& deliveries) {
   deliveries.reserve(decisions_.size());
   for (const Decision& decision : decisions_) {
-    auto& request = *reinterpret_cast<RoutedRequest*>(decision.tag);
+    auto& request = *std::bit_cast<RoutedRequest*>(decision.tag);
     Route route{.decision = decision};
     if (!decision.refused) route.endpoint = infos_[decision.endpoint];
     route.slo = SloFor(request.arrival_, decision);

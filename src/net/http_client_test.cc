@@ -15,8 +15,6 @@ namespace headrace {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
-using ::testing::StartsWith;
 
 constexpr Seconds kLong = 30;
 
@@ -92,7 +90,7 @@ class ClientTest : public ::testing::Test {
 };
 
 std::string ReadRequest(RawPeer& peer) {
-  const std::string head = peer.ReadUntil("\r\n\r\n");
+  std::string head = peer.ReadUntil("\r\n\r\n");
   const std::size_t at = head.find("content-length: ");
   if (at == head.npos) return head;
   return head + peer.ReadCount(static_cast<std::size_t>(std::atoi(head.c_str() + at + 16)));

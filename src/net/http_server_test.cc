@@ -23,7 +23,7 @@ constexpr Seconds kLong = 30;
 // A server on a free port of loopback.
 class ServerTest : public ::testing::Test {
  protected:
-  void Serve(HttpHandler handler, HttpServerOptions options = {}) {
+  void Serve(HttpHandler handler, const HttpServerOptions& options = {}) {
     auto server = HttpServer::Listen(threads_, AnyLoopbackPort(), options, std::move(handler));
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
@@ -497,7 +497,7 @@ TEST_F(ServerTest, SlowReaderSlowsTheWriterAndLosesNothing) {
   });
   RawPeer client(server_->address(), 16 * 1024);
   client.Send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-  const std::string head = client.ReadUntil("\r\n\r\n");
+  client.ReadUntil("\r\n\r\n");
   // 50 MB don't fit into the kernel's buffers: the handler can't have got through.
   EXPECT_LT(written, 1000);
   const std::string body = client.ReadAll();

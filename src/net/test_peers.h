@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <string>
@@ -122,7 +123,7 @@ class RawListener {
     sockaddr_in any = {};
     any.sin_family = AF_INET;
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(descriptor_, reinterpret_cast<sockaddr*>(&any), sizeof(any));
+    if (::bind(descriptor_, reinterpret_cast<sockaddr*>(&any), sizeof(any)) != 0) std::abort();
     ::listen(descriptor_, 16);
     socklen_t size = sizeof(any);
     ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&any), &size);

@@ -13,7 +13,7 @@ constexpr double kForget = 0.999;  // Weight kept per later sample.
 
 Tokens PromptEstimator::Estimate(std::int64_t bytes) const {
   const double tokens = per_request_ + per_byte_ * static_cast<double>(bytes);
-  constexpr double kMost = std::numeric_limits<Tokens>::max() / 2;
+  constexpr double kMost = std::numeric_limits<Tokens>::max() / 2.0;
   return static_cast<Tokens>(std::lround(std::clamp(tokens, 1.0, kMost)));
 }
 

@@ -20,7 +20,7 @@ constexpr std::string_view kStyle = R"(
 --card:#171d25;--tput-lo:#16302f;--tput-hi:#5eead4;--lat-lo:#33241a;--lat-hi:#fdba74;--good:#4ade80;
 --bad:#fb7185;--mid:#222a34;--none:#20262f;--on-mid:#10151c;--on-hi:#10151c;--error:#fb7185;--warning:#facc15}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1500px;padding:2.2rem 1.6rem 4rem;background:var(--page);color:var(--ink);
+body{margin:0 auto;max-width:1900px;padding:2.2rem 1.6rem 4rem;background:var(--page);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 h1{font-size:1.5rem;font-weight:650;margin:0 0 1.2rem;letter-spacing:-.01em}
 h2{font-size:1.08rem;font-weight:650;margin:2.4rem 0 0}
@@ -53,7 +53,7 @@ li b{display:inline-block;width:5.2rem;text-indent:0;font-weight:600}
 li .error{color:var(--error)}li .warning{color:var(--warning)}
 )";
 
-constexpr int kCellWidth = 66;
+constexpr int kCellWidth = 54;
 constexpr int kCellHeight = 34;
 constexpr int kLeft = 78;  // Axis title and row labels.
 constexpr int kTop = 44;   // Axis title and column labels.

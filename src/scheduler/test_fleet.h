@@ -48,7 +48,7 @@ struct SchedulerHarness {
     Arrival arrival;
     arrival.prompt_tokens = prompt;
     arrival.output_tokens = output;
-    arrival.slo = std::move(slo);
+    arrival.slo = slo;
     return Arrive(arrival);
   }
   std::optional<Decision> Arrive(const Arrival& arrival) {

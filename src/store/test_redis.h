@@ -27,7 +27,7 @@ class TestRedis {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    ::bind(probe, reinterpret_cast<sockaddr*>(&address), size);
+    if (::bind(probe, reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
     ::getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size);
     ::close(probe);
     url_.host = "127.0.0.1";

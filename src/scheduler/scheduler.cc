@@ -11,10 +11,11 @@ namespace {
 
 // A start at the deadline itself is still in time; a microsecond later it is not.
 constexpr Seconds kPastDeadline = 1e-6;
-// How many waiting requests one event reassesses after a change, and how many it sends or refuses:
-// together well under 1 ms, which is the longest that the next event has to wait.
+// How many waiting requests one event reassesses on the way through all of them after a change, and
+// how many it sends, refuses or reassesses because their turn has come: together well under 1 ms,
+// which is the longest that the next event has to wait.
 constexpr std::size_t kSweepSlice = 128;
-constexpr std::size_t kMostDecisions = 128;
+constexpr int kTurn = 128;
 constexpr double kGapWeight = 0.05;
 constexpr Seconds kLeastRetry = 1;
 constexpr Seconds kMostRetry = 300;
@@ -34,7 +35,8 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<LoadModel>
 }
 
 RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& decisions) {
-  Expire(now, decisions.size() + kMostDecisions, decisions);
+  int left = kTurn;
+  Expire(now, left, decisions);
   SweepStale();
   const Slot slot = NewRecord();
   Record& record = records_[slot];
@@ -297,8 +299,8 @@ void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   Serve(now, decisions);
 }
 
-void Scheduler::RefuseAll(Seconds now, std::size_t most, Decisions& decisions) {
-  while (!queue_.empty() && decisions.size() < most) {
+void Scheduler::RefuseAll(Seconds now, int& left, Decisions& decisions) {
+  for (; !queue_.empty() && left > 0; --left) {
     const Slot slot = queue_.heads().front().slot;
     Dequeue(slot);
     Refuse(records_[slot], RefusalReason::kNoEndpoint, now, decisions);
@@ -319,8 +321,8 @@ void Scheduler::SweepStale() {
 // --- Decisions
 // ------------------------------------------------------------------------------------
 
-void Scheduler::Expire(Seconds now, std::size_t most, Decisions& decisions) {
-  while (queue_.next_deadline() < now && decisions.size() < most) {
+void Scheduler::Expire(Seconds now, int& left, Decisions& decisions) {
+  for (; queue_.next_deadline() < now && left > 0; --left) {
     const Slot slot = queue_.next_deadline_slot();
     Record& record = records_[slot];
     if (record.epoch != epoch_) {
@@ -334,27 +336,27 @@ void Scheduler::Expire(Seconds now, std::size_t most, Decisions& decisions) {
 }
 
 void Scheduler::Serve(Seconds now, Decisions& decisions) {
-  const std::size_t most = decisions.size() + kMostDecisions;
+  int left = kTurn;
   SweepStale();
   if (fleet_.up() == 0) {
-    RefuseAll(now, most, decisions);
+    RefuseAll(now, left, decisions);
   } else {
-    Expire(now, most, decisions);
-    ServeHeads(now, most, decisions);
+    Expire(now, left, decisions);
+    ServeHeads(now, left, decisions);
   }
-  more_to_decide_ = decisions.size() >= most;
+  more_to_decide_ = left == 0 && !queue_.empty();
 }
 
-void Scheduler::ServeHeads(Seconds now, std::size_t most, Decisions& decisions) {
+void Scheduler::ServeHeads(Seconds now, int& left, Decisions& decisions) {
   // The places of heads shift as requests leave and are reassessed; going on from the first place
   // that changed looks at every head at least once.
-  for (std::size_t i = 0;
-       i < queue_.heads().size() && !fleet_.available().empty() && decisions.size() < most;) {
+  for (std::size_t i = 0; i < queue_.heads().size() && !fleet_.available().empty() && left > 0;) {
     const Slot slot = queue_.heads()[i].slot;
     Record& record = records_[slot];
     if (record.epoch != epoch_) {
       Reassess(record);
       i = std::min(i, queue_.SetDeadline(slot, DeadlineOf(record)));
+      --left;
       continue;
     }
     if (options_.redraw_lengths) {
@@ -365,8 +367,10 @@ void Scheduler::ServeHeads(Seconds now, std::size_t most, Decisions& decisions) 
     if (now > DeadlineOf(record)) {
       i = std::min(i, Dequeue(slot));
       Settle(record, now, decisions);
+      --left;
     } else if (TryDispatch(record, now, decisions)) {
       i = std::min(i, Dequeue(slot));
+      --left;
     } else {
       ++i;
     }

@@ -51,6 +51,9 @@ class Scheduler {
   void SetUp(EndpointId endpoint, bool up, Seconds now, Decisions& decisions);
   void Tick(Seconds now, Decisions& decisions);
 
+  // The length that is reckoned with for the answer to a request that has just arrived.
+  Tokens ExpectedOutput(RequestId id) const { return records_[SlotOf(id)].length.tokens; }
+
   // When Tick is next due, whatever else happens; kNever when nothing waits for time to pass.
   Seconds NextWakeup() const;
 
@@ -116,13 +119,13 @@ class Scheduler {
   std::size_t Dequeue(Slot slot);
 
   // Refuses what is past its deadline, then tries the heads of the sub-queues, most urgent first.
-  // One event decides about a bounded number of requests, so that none holds up the next one for
-  // long; NextWakeup() asks for the rest at once. `most` bounds the size of `decisions`.
+  // One event decides about or reassesses a bounded number of requests, so that none holds up the
+  // next one for long; NextWakeup() asks for the rest at once. `left` is how many it still may.
   void Serve(Seconds now, Decisions& decisions);
   // Everything that waits, because no endpoint is up any more.
-  void RefuseAll(Seconds now, std::size_t most, Decisions& decisions);
-  void Expire(Seconds now, std::size_t most, Decisions& decisions);
-  void ServeHeads(Seconds now, std::size_t most, Decisions& decisions);
+  void RefuseAll(Seconds now, int& left, Decisions& decisions);
+  void Expire(Seconds now, int& left, Decisions& decisions);
+  void ServeHeads(Seconds now, int& left, Decisions& decisions);
   // What a profile or fleet change does: everything waiting is reassessed, heads at once, the rest
   // a slice at a time so that no decision waits for the whole queue.
   void BeginEpoch(Seconds now, Decisions& decisions);

@@ -432,6 +432,19 @@ TEST(Fleet, OneEventDecidesAboutABoundedNumberAndTheRestFollowsInOrder) {
   EXPECT_EQ(h.scheduler.waiting(), 0);
 }
 
+TEST(Fleet, AnEventThatWasJustLongEnoughLeavesNothingToGoOnWith) {
+  Harness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  h.Profile(Plain("a10", 0.5, 2));
+  h.Arrive();
+  for (int i = 0; i < 128; ++i) ASSERT_FALSE(h.Arrive());
+  h.decisions.clear();
+  h.scheduler.SetProfile("a10", nullptr, h.now, h.decisions);
+  ASSERT_EQ(h.decisions.size(), 128);
+  EXPECT_EQ(h.scheduler.NextWakeup(), kNever);
+  EXPECT_TRUE(h.Arrive()) << "nobody waits before it";
+}
+
 TEST(Fleet, NoEndpointUpIsRefusedAtOnceAndSoIsWhatWaits) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}});

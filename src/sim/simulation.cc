@@ -83,7 +83,11 @@ class Simulator {
   void End(std::uint32_t slot, RequestRecord::End end, Seconds e2e);
   void LeaveEngine(Endpoint& endpoint, Seconds now);
   void Reschedule(EndpointId id) { wakes_.Set(id, endpoints_[id].engine.NextWake()); }
-  Seconds NextWakeup() const { return spec_.deadline_wakeups ? scheduler_.NextWakeup() : kNever; }
+  // Also without deadline wake-ups, an event that was cut short goes on (0).
+  Seconds NextWakeup() const {
+    const Seconds next = scheduler_.NextWakeup();
+    return spec_.deadline_wakeups || next == 0 ? next : kNever;
+  }
   std::uint32_t NewSlot();
 
   const SimulationSpec& spec_;

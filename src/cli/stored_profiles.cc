@@ -47,9 +47,9 @@ Result<std::vector<StoredProfile>> ReadRedis(const std::string& place) {
     const Redis::Value& value = (*values)[i];
     StoredProfile stored = Store((*keys)[i] + " in " + url->Name(), value.text.value_or(""));
     if (!value.text) {
-      stored.parsed = Fail(stored.origin + ": holds no text (" +
-                           (value.error.empty() ? "it is gone" : value.error) +
-                           "); delete the key and write the profile again.");
+      stored.parsed =
+          Fail(stored.origin + ": " +
+               (value.error.empty() ? "is gone; list the profiles again." : value.error));
     }
     if (stored.parsed) {
       stored.model =

@@ -1,7 +1,10 @@
 #include "store/profile_files.h"
 
-#include <fstream>
-#include <sstream>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -10,6 +13,23 @@ namespace headrace {
 namespace {
 
 constexpr Seconds kInterval = 2;
+
+struct Closer {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+// Nothing when it cannot be read to its end; errno tells why.
+std::optional<std::string> ReadAll(const std::filesystem::path& path) {
+  const std::unique_ptr<std::FILE, Closer> file(std::fopen(path.c_str(), "rb"));
+  if (!file) return std::nullopt;
+  std::string text;
+  std::array<char, 1 << 16> buffer{};
+  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
+    text.append(buffer.data(), count);
+  }
+  if (std::ferror(file.get()) != 0) return std::nullopt;
+  return text;
+}
 
 }  // namespace
 
@@ -45,13 +65,17 @@ bool ProfileFiles::RefreshFile(std::size_t index) {
                                  ".");
   }
   if (stamp == stamps_[index]) return false;
-  stamps_[index] = stamp;
 
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return SetError(reading, reading.origin + ": cannot be read.");
-  SetText(reading, text.view());
+  errno = 0;
+  const auto text = ReadAll(path);
+  if (!text) {
+    stamps_[index] = {};  // A change of its permissions would not show in the stamp.
+    return SetError(reading, reading.origin + ": cannot be read (" +
+                                 std::generic_category().message(errno) +
+                                 "); let the gateway's user read it.");
+  }
+  stamps_[index] = stamp;
+  SetText(reading, *text);
   return true;
 }
 

@@ -67,6 +67,14 @@ TEST_F(ProfileFilesTest, LooksEveryTwoSecondsOnly) {
   EXPECT_TRUE(files.Refresh(12));
 }
 
+TEST_F(ProfileFilesTest, SaysWhyAFileCannotBeRead) {
+  ProfileFiles files({"/proc/self/mem"});  // It may be opened, but holds nothing at its beginning.
+  EXPECT_TRUE(Refresh(files));
+  EXPECT_THAT(files.readings()[0].error,
+              HasSubstr("cannot be read (Input/output error); let the gateway's user"));
+  EXPECT_FALSE(Refresh(files)) << "said once";
+}
+
 TEST_F(ProfileFilesTest, OneBrokenFileDoesNotHideAnother) {
   Write(Profile("3.0"));
   ProfileFiles files({"/nowhere/b.json", path_});

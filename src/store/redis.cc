@@ -16,8 +16,7 @@ namespace {
 
 // Of a pipeline, so that neither side has to hold a thousand large values at once.
 constexpr std::size_t kPipelined = 128;
-// Timeouts for all answers of a pipeline together: each may be in time and yet the last much too
-// late.
+// Timeouts for all answers together: each may be in time and yet the last much too late.
 constexpr double kMostTimeouts = 10;
 constexpr const char* kNoAnswer = "no answer in time";
 
@@ -28,9 +27,10 @@ timeval ToTimeval(Seconds seconds) {
 
 std::string_view TextOf(const redisReply& reply) { return {reply.str, reply.len}; }
 
-bool IsReadable(const redisContext& context) {
+// Whether there is something to read, or will be within the time.
+bool IsReadable(const redisContext& context, Seconds within = 0) {
   pollfd readable{context.fd, POLLIN, 0};
-  return poll(&readable, 1, 0) > 0;
+  return poll(&readable, 1, static_cast<int>(std::ceil(within * 1e3))) > 0;
 }
 
 void Append(redisContext* context, std::span<const std::string_view> words) {
@@ -52,7 +52,17 @@ std::string MendOf(std::string_view refusal) {
   if (refusal.starts_with("NOPERM")) return "allow it to the URL's user";
   if (refusal.starts_with("OOM")) return "raise Redis's maxmemory";
   if (refusal.starts_with("READONLY")) return "name the primary in the URL";
+  if (refusal.starts_with("WRONGTYPE")) return "delete the key and write it again";
+  if (refusal.starts_with("LOADING")) return "wait until it has read its data";
+  if (refusal.starts_with("MOVED") || refusal.starts_with("CLUSTERDOWN")) {
+    return "name a Redis that is no cluster in the URL";
+  }
   return "see Redis's log";
+}
+
+// An answer to GET that says nothing about other keys.
+bool IsOfOneKey(std::string_view refusal) {
+  return refusal.starts_with("WRONGTYPE") || refusal.starts_with("NOPERM");
 }
 
 }  // namespace
@@ -68,7 +78,7 @@ tl::unexpected<Error> Redis::Lost(std::string why) {
   if (!context_) {
     why = "out of memory";
   } else if (why.empty()) {
-    // hiredis reports a read that timed out as EAGAIN's words.
+    // hiredis reports a write that timed out as EAGAIN's words.
     const bool timed_out =
         context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
     why = timed_out ? kNoAnswer : context_->errstr;
@@ -103,28 +113,47 @@ Result<void> Redis::Connect() {
   return {};
 }
 
-Result<Redis::Reply> Redis::NextReply() {
-  void* reply = nullptr;
+Redis::Clock::time_point Redis::Deadline() const {
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(kMostTimeouts * timeout_));
+}
+
+// Like redisGetReply, whose timeout starts anew with every byte that comes.
+Result<Redis::Reply> Redis::NextReply(Clock::time_point deadline) {
   errno = 0;
-  if (redisGetReply(context_.get(), &reply) != REDIS_OK || reply == nullptr) return Lost();
-  return Reply(static_cast<redisReply*>(reply));
+  for (int sent = 0; sent == 0;) {
+    if (redisBufferWrite(context_.get(), &sent) != REDIS_OK) return Lost();
+    if (Clock::now() > deadline) return Lost(kNoAnswer);
+  }
+  for (;;) {
+    void* reply = nullptr;
+    if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
+    if (reply != nullptr) return Reply(static_cast<redisReply*>(reply));
+    const std::chrono::duration<double> left = deadline - Clock::now();
+    if (left.count() <= 0 || !IsReadable(*context_, std::min(left.count(), timeout_))) {
+      return Lost(kNoAnswer);
+    }
+    if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+  }
+}
+
+std::string Redis::Refusal(std::string_view command, std::string_view words) const {
+  return std::string("Redis refuses ").append(command).append(" (").append(words).append("); ") +
+         MendOf(words) + ".";
 }
 
 Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words) {
   if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
   Append(context_.get(), words);
-  auto reply = NextReply();
+  auto reply = NextReply(Deadline());
   if (!reply || (*reply)->type != REDIS_REPLY_ERROR) return reply;
-  const std::string_view refusal = TextOf(**reply);
-  return Fail(url_.Name() + ": Redis refuses " + std::string(words[0]) + " (" +
-              std::string(refusal) + "); " + MendOf(refusal) + ".");
+  return Fail(url_.Name() + ": " + Refusal(words[0], TextOf(**reply)));
 }
 
 Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) {
   std::vector<Value> values;
   values.reserve(keys.size());
-  using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + std::chrono::duration<double>(kMostTimeouts * timeout_);
+  const auto deadline = Deadline();
   while (!keys.empty()) {
     if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
     const auto batch = keys.first(std::min(keys.size(), kPipelined));
@@ -133,12 +162,16 @@ Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) 
       Append(context_.get(), std::initializer_list<std::string_view>{"GET", key});
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      const auto reply = NextReply();
+      const auto reply = NextReply(deadline);
       if (!reply) return tl::unexpected(reply.error());
-      if (Clock::now() > end) return Lost(kNoAnswer);
       Value& value = values.emplace_back();
       if ((*reply)->type == REDIS_REPLY_STRING) value.text = TextOf(**reply);
-      if ((*reply)->type == REDIS_REPLY_ERROR) value.error = TextOf(**reply);
+      if ((*reply)->type != REDIS_REPLY_ERROR) continue;
+      const std::string_view words = TextOf(**reply);
+      value.error = Refusal("GET", words);
+      if (IsOfOneKey(words)) continue;
+      context_.reset();  // The other answers are still on their way.
+      return Fail(url_.Name() + ": " + value.error);
     }
   }
   return values;
@@ -147,7 +180,12 @@ Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) 
 Result<std::vector<std::string>> Redis::Scan(const std::string& pattern) {
   std::vector<std::string> keys;
   std::string cursor = "0";
+  const auto deadline = Deadline();
   do {
+    if (Clock::now() > deadline) {
+      return Fail(url_.Name() + ": has too many keys to find " + pattern +
+                  " among them; give them a database of their own.");
+    }
     const auto reply = Command(
         std::initializer_list<std::string_view>{"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
     if (!reply) return tl::unexpected(reply.error());

@@ -8,6 +8,8 @@ namespace {
 
 constexpr Seconds kInterval = 10;
 constexpr Seconds kRetry = 2;
+// Which keys there are instead of those that are missing: Redis has to look at all that it has.
+constexpr Seconds kLookUpInterval = 60;
 constexpr std::string_view kPrefix = "aibrix:profile_";
 // Of what a mend may list.
 constexpr std::size_t kMostNamed = 8;
@@ -42,7 +44,7 @@ bool RedisProfiles::Refresh(Seconds now) {
                                 "__:" + std::string(kProfileKeyPattern))
                      .has_value();
   }
-  const bool changed = Read();
+  const bool changed = Read(now);
   next_read_ = now + (outage_.empty() ? kInterval : kRetry);
   return changed;
 }
@@ -54,24 +56,21 @@ bool RedisProfiles::Heard() {
   return !messages || *messages;
 }
 
-bool RedisProfiles::Read() {
+bool RedisProfiles::Read(Seconds now) {
   const auto values = redis_.Get(keys_);
   if (!values) return SetOutage(values.error().message);
   bool changed = SetOutage("");
-  std::string mend;
+  std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     ProfileReading& reading = readings_[i];
     const Redis::Value& value = (*values)[i];
     if (!value.text) {
       seen_[i].reset();
-      std::string error = reading.origin + ": ";
-      if (!value.error.empty()) {
-        error += "holds no text (" + value.error + "); delete the key and write the profile again.";
+      if (value.error.empty()) {
+        missing.push_back(i);
       } else {
-        if (mend.empty()) mend = MendOfMissing();
-        error += "no such key; " + mend;
+        changed |= SetError(reading, reading.origin + ": " + value.error);
       }
-      changed |= SetError(reading, std::move(error));
       continue;
     }
     const std::uint64_t hash = std::hash<std::string_view>()(*value.text);
@@ -79,6 +78,10 @@ bool RedisProfiles::Read() {
     seen_[i] = hash;
     SetText(reading, *value.text);
     changed = true;
+  }
+  for (const std::size_t i : missing) {
+    changed |= SetError(readings_[i],
+                        readings_[i].origin + ": no such key; " + MendOfMissing(missing, now));
   }
   return changed;
 }
@@ -90,16 +93,21 @@ bool RedisProfiles::SetOutage(std::string sentence) {
 }
 
 // A name that does not match is the most frequent cause, so what there is instead is said.
-std::string RedisProfiles::MendOfMissing() {
+const std::string& RedisProfiles::MendOfMissing(const std::vector<std::size_t>& missing,
+                                                Seconds now) {
+  if (missing == missing_ && now < next_look_up_) return mend_;
+  missing_ = missing;
+  next_look_up_ = now + kLookUpInterval;
+  mend_ = "write it with `headrace profile push` or `generate -o redis://…`";
   const auto there = redis_.Scan(std::string(kProfileKeyPattern));
-  std::string mend = "write it with `headrace profile push` or `generate -o redis://…`";
-  if (!there || there->empty()) return mend + " (there are no profiles at all).";
-  mend += ", or name the deployment as one of the keys that are there: ";
-  for (std::size_t i = 0; i < there->size(); ++i) {
-    if (i == kMostNamed) return mend + ", and " + std::to_string(there->size() - i) + " more.";
-    mend += (i > 0 ? ", " : "") + (*there)[i];
+  if (there && there->empty()) mend_ += " (there are no profiles at all)";
+  for (std::size_t i = 0; there && i < there->size() && i <= kMostNamed; ++i) {
+    if (i == 0) mend_ += ", or name the deployment as one of the keys that are there: ";
+    if (i > 0) mend_ += ", ";
+    mend_ += i < kMostNamed ? (*there)[i]
+                            : "and " + std::to_string(there->size() - kMostNamed) + " more";
   }
-  return mend + ".";
+  return mend_ += ".";
 }
 
 }  // namespace headrace

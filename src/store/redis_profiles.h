@@ -36,10 +36,10 @@ class RedisProfiles final : public ProfileSource {
  private:
   // Whether Redis has told of a change since the last time, or may have unheard.
   bool Heard();
-  bool Read();
+  bool Read(Seconds now);
   bool SetOutage(std::string sentence);
-  // The rest of a sentence about a key that is not there.
-  std::string MendOfMissing();
+  // The rest of a sentence about keys that are not there: these, as of now.
+  const std::string& MendOfMissing(const std::vector<std::size_t>& missing, Seconds now);
 
   std::vector<std::string> keys_;
   std::vector<std::optional<std::uint64_t>> seen_;  // Hashes of the texts read last.
@@ -47,6 +47,9 @@ class RedisProfiles final : public ProfileSource {
   Redis listener_;
   bool listening_ = false;
   Seconds next_read_ = 0;
+  std::vector<std::size_t> missing_;  // As of the last time that their mend was looked up.
+  std::string mend_;
+  Seconds next_look_up_ = 0;
 };
 
 }  // namespace headrace

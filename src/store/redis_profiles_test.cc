@@ -93,6 +93,28 @@ TEST_F(RedisProfilesTest, SaysWhichProfilesThereAreInsteadOfTheOneThatIsMissing)
   RedisProfiles source = Source();
   EXPECT_TRUE(Refresh(source));
   EXPECT_THAT(A10(source).error, HasSubstr("keys that are there: aibrix:profile_m_A10."));
+  Put("H100", Profile(3, "H100"));
+  EXPECT_FALSE(Refresh(source)) << "all keys of a database are not gone through every ten seconds";
+  now_ += 50;
+  EXPECT_TRUE(Refresh(source));
+  EXPECT_THAT(A10(source).error, HasSubstr("profile_m_A10, aibrix:profile_m_H100."));
+}
+
+// AUTH, SELECT and PSUBSCRIBE are answered all the while; only the data cannot be read.
+TEST_F(RedisProfilesTest, ARedisThatReadsItsDataIsAnOutageAndNoFaultOfTheKeys) {
+  Put("a10", Profile(3));
+  Put("l20", Profile(3, "l20"));
+  RedisProfiles source = Source();
+  Refresh(source);
+  server_.Cli("SLAVEOF 127.0.0.1 1");  // A primary that is not there: MASTERDOWN.
+  server_.Cli("CONFIG SET replica-serve-stale-data no");
+  EXPECT_TRUE(Refresh(source));
+  EXPECT_THAT(source.outage(), HasSubstr("refuses GET (MASTERDOWN"));
+  EXPECT_EQ(A10(source).error, "");
+  server_.Cli("SLAVEOF NO ONE");
+  EXPECT_TRUE(source.Refresh(now_ + 2)) << "tried again every two seconds";
+  EXPECT_EQ(source.outage(), "");
+  EXPECT_FALSE(Refresh(source)) << "the connection is in step";
 }
 
 TEST_F(RedisProfilesTest, AnOutageIsOneFactAndNoProfileIsLostByIt) {

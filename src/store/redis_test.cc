@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <thread>
+
+#include "net/test_peers.h"
 #include "store/test_redis.h"
 
 namespace headrace {
@@ -58,6 +61,22 @@ TEST(Redis, DoesNotWaitForeverForAnAnswer) {
   server.Freeze();
   EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no answer in time"));
   server.Thaw();
+}
+
+// Something always comes, but never all of it.
+TEST(Redis, DoesNotWaitForeverForTheRestOfAnAnswer) {
+  RawListener listener;
+  std::thread server([&] {
+    RawPeer peer = listener.Accept();
+    peer.ReadUntil("SELECT");
+    peer.Send("+OK\r\n");
+    peer.ReadUntil("GET");
+    peer.Send("$1000000\r\n");
+    while (peer.Send("x")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  });
+  Redis redis({.host = "127.0.0.1", .port = listener.address().port()}, 0.05);
+  EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no answer in time"));
+  server.join();
 }
 
 TEST(Redis, AuthenticatesAndSelectsADatabase) {

@@ -15,16 +15,32 @@ TEST(RedisUrl, TakesEveryPart) {
   EXPECT_EQ(*ParseRedisUrl("redis://:secret@h:1/?model=m"),
             (RedisUrl{.host = "h", .port = 1, .password = "secret", .model = "m"}));
   EXPECT_EQ(ParseRedisUrl("redis://secret@h")->password, "secret");
+  EXPECT_EQ(*ParseRedisUrl("redis://h?model=org@v2"), (RedisUrl{.host = "h", .model = "org@v2"}));
   EXPECT_EQ(ParseRedisUrl("redis://[::1]:7/2")->Name(), "redis://[::1]:7/2");
 }
 
 TEST(RedisUrl, NamesTheMendAndNeverThePassword) {
   EXPECT_EQ(ParseRedisUrl("redis://u:secret@h/1")->Name(), "redis://h:6379/1");
-  for (const char* text :
-       {"", "h:1", "http://h", "redis://", "redis://:1", "redis://u:secret@", "redis://h:0",
-        "redis://h:x", "redis://h:70000", "redis://h/x", "redis://h/-1", "redis://h?db=1",
-        "redis://h?model=", "redis://h?model=a&b=c", "redis://u:secret%4@h", "redis://u:@h",
-        "redis://[::1", "redis://[::1]x:1", "redis://a b"}) {
+  for (const char* text : {"",
+                           "h:1",
+                           "http://h",
+                           "rediss://h",
+                           "redis://",
+                           "redis://:1",
+                           "redis://u:secret@",
+                           "redis://h:0",
+                           "redis://h:x",
+                           "redis://h:70000",
+                           "redis://h/x",
+                           "redis://h/-1",
+                           "redis://h?db=1",
+                           "redis://h?model=",
+                           "redis://h?model=a&b=c",
+                           "redis://u:secret%4@h",
+                           "redis://u:@h",
+                           "redis://[::1",
+                           "redis://[::1]x:1",
+                           "redis://a b"}) {
     const auto url = ParseRedisUrl(text);
     ASSERT_FALSE(url) << text;
     EXPECT_THAT(url.error().message, HasSubstr("write it like")) << text;

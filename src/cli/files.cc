@@ -18,6 +18,10 @@ namespace fs = std::filesystem;
 
 std::string LastSystemError() { return std::error_code(errno, std::generic_category()).message(); }
 
+tl::unexpected<Error> CannotWrite(const std::string& path) {
+  return Fail(path + ": cannot be written (" + LastSystemError() + ").");
+}
+
 }  // namespace
 
 Result<std::string> ReadFile(const std::string& path) {
@@ -40,22 +44,49 @@ Result<std::string> ReadFile(const std::string& path) {
   return text;
 }
 
-Result<void> WriteFile(const std::string& path, std::string_view text) {
+void OutputFile::Closer::operator()(std::FILE* file) const {
+  if (file != stdout) std::fclose(file);
+}
+
+OutputFile::~OutputFile() {
+  if (file_ && !temporary_.empty()) std::remove(temporary_.c_str());
+}
+
+Result<OutputFile> OutputFile::Open(const std::string& path) {
+  OutputFile output(path);
   if (path == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return {};
+    output.file_.reset(stdout);
+    return output;
   }
-  const std::string temporary = path + ".tmp" + std::to_string(getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (!file) return Fail(path + ": cannot be written (" + LastSystemError() + ").");
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = std::fclose(file) == 0;
-  if (!written || !closed || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string reason = LastSystemError();
-    std::remove(temporary.c_str());
-    return Fail(path + ": cannot be written (" + reason + ").");
+  std::error_code error;
+  if (!fs::exists(path, error) || fs::is_regular_file(path, error)) {
+    if (fs::is_symlink(path, error)) output.target_ = fs::weakly_canonical(path, error);
+    output.temporary_ = output.target_ + ".tmp" + std::to_string(getpid());
   }
+  const std::string& opened = output.temporary_.empty() ? output.target_ : output.temporary_;
+  output.file_.reset(std::fopen(opened.c_str(), "wb"));
+  if (!output.file_) return CannotWrite(path);
+  return output;
+}
+
+void OutputFile::Write(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), file_.get());
+}
+
+Result<void> OutputFile::Finish() {
+  if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) return CannotWrite(path_);
+  if (!temporary_.empty() && std::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    return CannotWrite(path_);
+  }
+  file_.reset();
   return {};
+}
+
+Result<void> WriteFile(const std::string& path, std::string_view text) {
+  auto output = OutputFile::Open(path);
+  if (!output) return tl::unexpected(output.error());
+  output->Write(text);
+  return output->Finish();
 }
 
 Result<std::vector<std::string>> ListJsonFiles(const std::string& path) {

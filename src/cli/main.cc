@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "cli/config_command.h"
 #include "cli/demo_command.h"
@@ -8,7 +9,9 @@
 #include "cli/serve_command.h"
 #include "cli/simulate_command.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int Run(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
   app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
   app.require_subcommand(1);
@@ -21,4 +24,13 @@ int main(int argc, char** argv) {
   headrace::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int status = Run(argc, argv);
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::fputs("The output cannot be written in full; is the disk full?\n", stderr);
+  return status != 0 ? status : 1;
 }

@@ -68,41 +68,61 @@ class ProgressLine {
 };
 
 // The recording takes the place of the scenario's workload: every *.jsonl of the folder is a class.
+// Its end is the last request's, its rate the recorded one.
 void Replay(const std::string& directory, Scenario& scenario) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     if (entry.path().extension() == ".jsonl") files.push_back(entry.path());
   }
-  if (files.empty()) {
-    Stop(directory +
-         ": there are no recordings (*.jsonl) in it; give the folder that a gateway "
-         "has recorded to");
+  if (error) {
+    Stop(directory + ": no folder to read (" + error.message() +
+         "); give the one that a gateway has recorded to");
   }
   std::ranges::sort(files);
+  std::vector<Trace> traces;
+  std::vector<std::string> names;
+  for (const auto& file : files) {
+    const std::string text = OrStop(ReadFile(file));
+    if (text.find_first_not_of(" \r\n") == std::string::npos) {
+      Print(stderr, file.string() + ": nothing came while it was recorded; left out\n");
+      continue;
+    }
+    traces.push_back(OrStop(ParseTrace(text, file.string())));
+    names.push_back(file.stem());
+  }
+  if (traces.empty()) {
+    Stop(directory +
+         ": there are no recorded requests (*.jsonl) in it; give the folder that a gateway has "
+         "recorded to");
+  }
+  BeginAtZero(traces);
   const std::optional<Slo> slo =
       scenario.scheduler.slo ? scenario.scheduler.slo : scenario.workload.classes.front().slo;
   scenario.workload.classes.clear();
+  scenario.replay = true;
+  scenario.rates = {1};
   scenario.warm_up = 0;
   scenario.duration = 1;
-  for (const auto& file : files) {
-    Trace trace = OrStop(ReadFile(file).and_then(
-        [&](const std::string& text) { return ParseTrace(text, file.string()); }));
-    scenario.duration = std::max(scenario.duration, trace.back().at + 1);
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    scenario.duration = std::max(scenario.duration, traces[i].back().at + 1);
     scenario.workload.classes.push_back(
-        {.name = file.stem(),
-         .arrivals = ReplayArrivals{std::make_shared<const Trace>(std::move(trace))},
+        {.name = names[i],
+         .arrivals = ReplayArrivals{std::make_shared<const Trace>(std::move(traces[i]))},
          .lengths = TraceLengths{},
          .slo = slo,
          .rate_changes = {}});
   }
 }
 
-Scenario Load(const Arguments& arguments) {
-  Scenario scenario = OrStop(ReadFile(arguments.scenario).and_then([&](const std::string& text) {
+Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
+  progress.Say("Reading the scenario and measuring its profiles …");
+  auto loaded = ReadFile(arguments.scenario).and_then([&](const std::string& text) {
     return LoadScenario(text, arguments.scenario,
                         [](const std::string& path) { return ReadFile(path); });
-  }));
+  });
+  progress.Say("");
+  Scenario scenario = OrStop(std::move(loaded));
   if (!arguments.policies.empty()) {
     std::vector<Contender> chosen;
     for (const std::string& name : arguments.policies) {
@@ -110,27 +130,35 @@ Scenario Load(const Arguments& arguments) {
     }
     scenario.contenders = std::move(chosen);
   }
+  if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
   if (!arguments.rates.empty()) scenario.rates = arguments.rates;
   if (arguments.seeds > 0) scenario.seeds = arguments.seeds;
-  if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
+  OrStop(CheckSplits(scenario));
   return scenario;
 }
 
 void WriteRequests(const Study& study, const std::string& path) {
-  std::FILE* const file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) Stop(path + ": cannot be written; check the folder");
-  Print(file, RequestsCsvHeader());
+  OutputFile file = OrStop(OutputFile::Open(path));
+  file.Write(RequestsCsvHeader());
   VisitRequests(study, [&](const Run& run, const RequestRecord& request) {
-    Print(file, FormatRequestCsv(study, run, request));
+    file.Write(FormatRequestCsv(study, run, request));
   });
-  if (std::fclose(file) != 0) Stop(path + ": cannot be written; is the disk full?");
+  OrStop(file.Finish());
+}
+
+// Makes the folder, before anything is run for it.
+void PrepareFolder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder) || access(folder.c_str(), W_OK) != 0) {
+    Stop(folder + ": no folder that can be written to; name another with --out");
+  }
 }
 
 void Compare(const Arguments& arguments) {
+  if (!arguments.out.empty()) PrepareFolder(arguments.out);
   ProgressLine progress;
-  progress.Say("Reading the scenario and measuring its profiles …");
-  const Scenario scenario = Load(arguments);
-  progress.Say("");
+  const Scenario scenario = Load(arguments, progress);
   std::vector<FluidBound> bounds;
   for (const double rate : scenario.rates) bounds.push_back(ComputeFluidBound(scenario, rate));
   std::fputs(DescribeInstability(scenario, bounds).c_str(), stderr);
@@ -143,8 +171,6 @@ void Compare(const Arguments& arguments) {
   std::fputs(FormatTable(study).c_str(), stdout);
   if (arguments.out.empty()) return;
 
-  std::error_code error;
-  std::filesystem::create_directories(arguments.out, error);
   OrStop(WriteFile(arguments.out + "/summary.json", FormatSummary(study)));
   OrStop(WriteFile(arguments.out + "/report.html", RenderReport(study)));
   for (const Figure& figure : RenderFigures(study)) {
@@ -186,9 +212,11 @@ void AddSimulateCommand(CLI::App& app) {
       ->add_option("--replay", arguments->replay,
                    "Requests that a gateway recorded (*.jsonl), instead of the workload")
       ->type_name("DIR");
-  command->add_option("--out", arguments->out, "Where summary.json and the report go")
-      ->type_name("DIR");
-  command->add_flag("--requests", arguments->requests, "Write every request to requests.csv, too");
+  CLI::Option* const out =
+      command->add_option("--out", arguments->out, "Where summary.json and the report go")
+          ->type_name("DIR");
+  command->add_flag("--requests", arguments->requests, "Write every request to requests.csv, too")
+      ->needs(out);
   command->add_option("--threads", arguments->threads, "Runs at a time; 0: one per core")
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");

@@ -78,18 +78,59 @@ TEST_F(SimulateCommand, ReplaysWhatAGatewayRecorded) {
   EXPECT_EQ(summary[0]["offered"], 3);
   EXPECT_EQ(summary[0]["completed"], 3);
   const std::string requests = *ReadFile(Path("out/requests.csv"));
-  EXPECT_THAT(requests, HasSubstr(",chat,10,200,60,completed,"));
-  EXPECT_THAT(requests, HasSubstr(",chat,20,100,50,completed,"));
-  EXPECT_THAT(requests, HasSubstr(",code,0.005,900,8,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",chat,9.995,200,60,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",chat,19.995,100,50,completed,"));
+  EXPECT_THAT(requests, HasSubstr(",code,0,900,8,completed,"));
 }
 
 TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {
-  EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("there are no recordings (*.jsonl)"));
+  EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("no recorded requests (*.jsonl)"));
   EXPECT_EQ(status_, 1);
-  EXPECT_THAT(Run("--replay " + Path("nowhere")), HasSubstr("there are no recordings"));
+  EXPECT_THAT(Run("--replay " + Path("nowhere")), HasSubstr("nowhere: no folder to read (No such"));
+  Put("recorded/idle.jsonl", "");
+  EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("no recorded requests"));
   Put("recorded/a.jsonl", "{\"timestamp\": 1}\n");
   EXPECT_THAT(Run("--replay " + Path("recorded")),
               HasSubstr("recorded/a.jsonl:1: \"input_length\" must be a number"));
+}
+
+// Ten minutes apart by the clock of 1970, whose beginning is nobody's wait.
+TEST_F(SimulateCommand, AReplayBeginsAndEndsWithItsRequestsAtWhateverRate) {
+  Put("recorded/chat.jsonl",
+      R"({"timestamp": 1700000000000, "input_length": 100, "output_length": 50}
+{"timestamp": 1700000600000, "input_length": 100, "output_length": 50}
+)");
+  Put("recorded/code.jsonl",
+      R"({"timestamp": 1700000300000, "input_length": 900, "output_length": 8}
+)");
+  Put("recorded/idle.jsonl", "");
+  EXPECT_THAT(Run("--replay " + Path("recorded") + " --rate-scale 0.5,2 --seeds 1"),
+              HasSubstr("idle.jsonl: nothing came while it was recorded; left out"));
+  ASSERT_EQ(status_, 0);
+  const auto summary = Summary();
+  ASSERT_EQ(summary.size(), 2U);
+  for (const auto& run : summary) EXPECT_EQ(run["completed"], 3) << run;
+  const auto goodput = [&](int run) { return summary[run]["goodput_rps"].get<double>(); };
+  EXPECT_NEAR(goodput(0), 3 / 1202.0, 1e-4);
+  EXPECT_NEAR(goodput(1) / goodput(0), 4, 0.01) << "four times as fast";
+}
+
+TEST_F(SimulateCommand, RefusesSplitsThatTheFleetDoesNotHave) {
+  EXPECT_THAT(Run("--policy type-split"),
+              HasSubstr("type-split cannot give each of 2 classes a part of 1 deployments"));
+  EXPECT_EQ(status_, 1);
+  for (const char* name : {"a", "b", "c"}) {
+    Put(std::string("recorded/") + name + ".jsonl",
+        R"({"timestamp": 1, "input_length": 9, "output_length": 8})");
+  }
+  EXPECT_THAT(Run("--replay " + Path("recorded") + " --policy best-split"),
+              HasSubstr("best-split cannot give each of 3 classes a part of 2 endpoints"));
+}
+
+TEST_F(SimulateCommand, LooksWhereItsResultsGoBeforeItRuns) {
+  Put("out", "a file");
+  EXPECT_THAT(Run("--requests"), HasSubstr("no folder that can be written to; name another"));
+  EXPECT_EQ(status_, 1);
 }
 
 TEST_F(SimulateCommand, RequestsOfAStaticSplitAreWrittenToo) {

@@ -129,6 +129,7 @@ Result<Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
     if (!file) return text.Fault(file.error().message);
     auto trace = ParseTrace(*file, text.Value("trace"));
     if (!trace) return text.Fault(trace.error().message);
+    BeginAtZero({&*trace, 1});
     return ReplayArrivals{std::make_shared<const Trace>(std::move(*trace)), *speed};
   }
   if (text.Has("speed")) return text.Fault("speed= goes with trace= only; remove it");

@@ -31,6 +31,10 @@ struct Kind {
   }
 };
 
+Seconds EndOf(const Scenario& scenario, double rate) {
+  return scenario.warm_up + scenario.DurationAt(rate);
+}
+
 std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
   WorkloadStream stream(scenario.workload, 1, rate);
   std::map<std::tuple<std::uint32_t, int, int>, Kind> kinds;
@@ -41,7 +45,7 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
   for (const SimDeployment& deployment : scenario.fleet) {
     context = std::min(context, deployment.engine.max_model_len);
   }
-  const Seconds end = scenario.warm_up + scenario.duration;
+  const Seconds end = EndOf(scenario, rate);
   std::size_t count = 0;
   Seconds last = 0;
   while (count < kSample && stream.NextAt() <= end) {
@@ -62,7 +66,7 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
   }
   std::vector<Kind> list;
   for (auto& [key, kind] : kinds) {
-    kind.rate /= last;
+    kind.rate /= last > 0 ? last : end;
     list.push_back(kind);
   }
   return list;
@@ -212,7 +216,11 @@ double FluidProgram::LargestScale() {
 FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
   const std::vector<Kind> kinds = KindsOf(scenario, rate);
   FluidBound bound;
-  if (kinds.empty()) return bound;
+  if (kinds.empty()) {
+    const Seconds first = WorkloadStream(scenario.workload, 1, rate).NextAt();
+    if (first > EndOf(scenario, rate)) bound.capacity = kNever;
+    return bound;
+  }
   double offered = 0;
   for (const Kind& kind : kinds) offered += kind.rate;
   const double attaining = FluidProgram(scenario, kinds).MostAttaining(bound.prices);

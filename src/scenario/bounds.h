@@ -28,7 +28,7 @@ struct FluidBound {
   // the dual price.
   std::vector<double> prices;
   // The largest factor on all rates at which everything offered can be served at all, whatever its
-  // latency; below 1 no router keeps the queues from growing.
+  // latency; below 1 no router keeps the queues from growing. Infinite when nothing arrives.
   double capacity = 0;
 };
 

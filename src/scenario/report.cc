@@ -134,21 +134,21 @@ Figure PlacementFigure(const Study& study, std::size_t rate) {
 }
 
 // One figure over the counted time; `figure` of a step, given the contender's steps of all seeds.
-LineChart TimelineChart(const Scenario& scenario, std::string title) {
-  return {.title = std::move(title),
+LineChart TimelineChart(const Scenario& scenario, std::size_t rate, std::string title) {
+  return {.title = std::move(title) + AtRate(scenario.rates[rate]),
           .x_label = "seconds since the warm-up",
           .x_min = 0,
-          .x_max = scenario.duration};
+          .x_max = scenario.DurationAt(scenario.rates[rate])};
 }
 
-double StepTime(const Scenario& scenario, std::size_t step) {
-  return scenario.duration * (static_cast<double>(step) + 0.5) / kTimelineSteps;
+double StepTime(const Scenario& scenario, std::size_t rate, std::size_t step) {
+  return scenario.DurationAt(scenario.rates[rate]) * (static_cast<double>(step) + 0.5) /
+         kTimelineSteps;
 }
 
 Figure AttainmentTimeline(const Study& study, std::size_t rate) {
   const Scenario& scenario = *study.scenario;
-  LineChart chart = TimelineChart(
-      scenario, "Requests that met their SLO, by arrival," + AtRate(scenario.rates[rate]));
+  LineChart chart = TimelineChart(scenario, rate, "Requests that met their SLO, by arrival,");
   chart.y_label = "attainment";
   chart.percent = true;
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
@@ -163,7 +163,8 @@ Figure AttainmentTimeline(const Study& study, std::size_t rate) {
         for (const auto count : one.offered) offered += static_cast<double>(count);
         for (const auto count : one.attained) attained += static_cast<double>(count);
       }
-      if (offered > 0) series.points.push_back({StepTime(scenario, step), attained / offered});
+      if (offered > 0)
+        series.points.push_back({StepTime(scenario, rate, step), attained / offered});
     }
     chart.series.push_back(std::move(series));
   }
@@ -173,8 +174,7 @@ Figure AttainmentTimeline(const Study& study, std::size_t rate) {
 Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender) {
   const Scenario& scenario = *study.scenario;
   const std::string& name = scenario.contenders[contender].name;
-  LineChart chart =
-      TimelineChart(scenario, "Requests in flight under " + name + AtRate(scenario.rates[rate]));
+  LineChart chart = TimelineChart(scenario, rate, "Requests in flight under " + name);
   chart.y_label = "requests (mean over seeds)";
   const auto add = [&](const std::string& label,
                        const std::function<double(const TimelineStep&)>& figure) {
@@ -185,7 +185,7 @@ Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender)
         sum += figure(study.At(contender, rate, seed).result.timeline[step]);
       }
       const double mean = sum / static_cast<double>(SeedsOf(study));
-      series.points.push_back({StepTime(scenario, step), mean});
+      series.points.push_back({StepTime(scenario, rate, step), mean});
       chart.y_max = std::max(chart.y_max, mean);
     }
     chart.series.push_back(std::move(series));

@@ -121,14 +121,15 @@ bool Resolver::SetArrivals(std::size_t index, WorkloadClass& spec) {
     }
     auto& trace = traces_[text.trace];
     if (!trace) {
-      const auto parsed = read_file_(PathOf(text.trace)).and_then([&](const std::string& content) {
+      auto parsed = read_file_(PathOf(text.trace)).and_then([&](const std::string& content) {
         return ParseTrace(content, text.trace);
       });
       if (!parsed) {
         Fault("workload", index, "trace", parsed.error().message);
         return false;
       }
-      trace = std::make_shared<const Trace>(*parsed);
+      BeginAtZero({&*parsed, 1});
+      trace = std::make_shared<const Trace>(*std::move(parsed));
     }
     spec.arrivals = ReplayArrivals{trace, text.speed};
     return true;
@@ -378,7 +379,7 @@ SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, doub
   spec.rate_scale = rate;
   spec.seed = seed;
   spec.warm_up = scenario.warm_up;
-  spec.duration = scenario.duration;
+  spec.duration = scenario.DurationAt(rate);
   spec.drain = scenario.drain;
   spec.disturbances = scenario.disturbances;
   spec.state_lag = scenario.state_lag;

@@ -45,13 +45,17 @@ struct Scenario {
   Workload workload;
   SchedulerOptions scheduler;  // All but what a contender says.
   Seconds warm_up = 60;
-  Seconds duration = 600;
+  Seconds duration = 600;  // At rate 1.
+  // The workload is a recording, to be replayed to its end: at twice the rate in half the time.
+  bool replay = false;
   Seconds drain = 300;
   std::vector<Disturbance> disturbances;
   Seconds state_lag = 0;
   std::vector<double> rates = {1};  // Factors on every class's rate.
   int seeds = 5;
   std::vector<Contender> contenders;
+
+  Seconds DurationAt(double rate) const { return replay ? duration / rate : duration; }
 };
 
 // Reads a file that a scenario names; gzip is unpacked.

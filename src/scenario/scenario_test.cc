@@ -176,6 +176,8 @@ TEST(Splits, AreAllOfThem) {
   EXPECT_EQ(AllSplits(2, {1, 4}, true).size(), 2u);
   EXPECT_EQ(AllSplits(1, {1, 4}, false).size(), 1u);
   EXPECT_EQ(AllSplits(3, {1, 1, 1}, false).size(), 6u);
+  EXPECT_EQ(AllSplits(3, {2, 2, 2}, true).size(), 6u);
+  EXPECT_TRUE(AllSplits(3, {2, 2}, true).empty());
 }
 
 // One class of equal requests on one engine: the program by hand.

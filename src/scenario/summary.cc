@@ -94,7 +94,8 @@ std::string FormatSummary(const Study& study) {
     text += "{\"policy\": " + Quoted(scenario.contenders[run.contender].name) +
             ", \"rate\": " + FormatJsonNumber(scenario.rates[run.rate]) +
             ", \"seed\": " + std::to_string(run.seed) + ", " +
-            FormatStatisticsMembers(run.result.statistics, scenario.duration) +
+            FormatStatisticsMembers(run.result.statistics,
+                                    scenario.DurationAt(scenario.rates[run.rate])) +
             ", \"cost\": " + FormatJsonNumber(run.result.cost) +
             ", \"deployments\": " + FormatDeployments(scenario, run.result) +
             ", \"bound_attainment\": " + FormatJsonNumber(study.bounds[run.rate].attainment);

@@ -14,6 +14,9 @@
 namespace headrace {
 namespace {
 
+// Of Mooncake's lines; more cannot be meant.
+constexpr double kMostTimestamp = 1e15;
+constexpr double kMostTokens = 1e9;
 constexpr std::string_view kAzureHeader = "TIMESTAMP";
 
 // Reads the digits at `from`; nullopt when there is anything else.
@@ -54,7 +57,9 @@ std::optional<Seconds> ParseTimestamp(std::string_view text) {
 }
 
 Result<Trace> Finish(Trace trace, std::string_view name) {
-  if (trace.empty()) return Fail(std::string(name) + ": there are no requests in it");
+  if (trace.empty()) {
+    return Fail(std::string(name) + ": there are no requests in it; name another trace");
+  }
   std::ranges::sort(trace, {}, [](const TraceRow& row) {
     return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
   });
@@ -87,11 +92,7 @@ Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name) {
     if (!output) return tl::unexpected(output.error());
     trace.push_back({*at, {*prompt, *output}});
   }
-  return Finish(std::move(trace), name).map([](Trace finished) {
-    const Seconds first = finished.front().at;
-    for (TraceRow& row : finished) row.at -= first;
-    return finished;
-  });
+  return Finish(std::move(trace), name);
 }
 
 Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) {
@@ -105,14 +106,21 @@ Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) 
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const auto where = [&] { return std::string(name) + ":" + std::to_string(line) + ": "; };
     const auto row = nlohmann::json::parse(text, nullptr, false);
-    if (!row.is_object()) return Fail(where() + "the line is no JSON object");
+    if (row.is_discarded() && end == std::string_view::npos && !trace.empty()) break;
+    if (!row.is_object()) {
+      return Fail(where() +
+                  "the line is no JSON object; write it like {\"timestamp\": 12.5, "
+                  "\"input_length\": 800, \"output_length\": 90}");
+    }
     std::array<double, 3> numbers{};
     constexpr std::array<const char*, 3> kKeys{"timestamp", "input_length", "output_length"};
     for (std::size_t i = 0; i < kKeys.size(); ++i) {
       const auto found = row.find(kKeys[i]);
+      const double most = i == 0 ? kMostTimestamp : kMostTokens;
       if (found == row.end() || !found->is_number() || found->get<double>() < 0 ||
-          found->get<double>() > 1e15 || (i > 0 && found->get<double>() > 1e9)) {
-        return Fail(where() + "\"" + kKeys[i] + "\" must be a number of at least 0");
+          found->get<double>() > most) {
+        return Fail(where() + "\"" + kKeys[i] + "\" must be a number from 0 to " +
+                    (i == 0 ? "1e15 (ms)" : "1e9 (tokens)"));
       }
       numbers[i] = found->get<double>();
     }
@@ -126,6 +134,16 @@ Result<Trace> ParseTrace(std::string_view text, std::string_view name) {
   const std::size_t begin = text.find_first_not_of("\xEF\xBB\xBF \t\r\n");
   if (begin != std::string_view::npos && text[begin] == '{') return ParseMooncakeTrace(text, name);
   return ParseAzureTrace(text, name);
+}
+
+void BeginAtZero(std::span<Trace> traces) {
+  Seconds first = kNever;
+  for (const Trace& trace : traces) {
+    if (!trace.empty()) first = std::min(first, trace.front().at);
+  }
+  for (Trace& trace : traces) {
+    for (TraceRow& row : trace) row.at -= first;
+  }
 }
 
 double MeanRate(const Trace& trace) {

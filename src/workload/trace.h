@@ -1,6 +1,7 @@
 // Requests that somebody recorded: when they came and how long they were.
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -11,7 +12,7 @@
 namespace headrace {
 
 struct TraceRow {
-  Seconds at = 0;  // From the beginning of the trace.
+  Seconds at = 0;  // By the clock of whoever recorded it, until BeginAtZero.
   RequestLength length;
   bool operator==(const TraceRow&) const = default;
 };
@@ -24,15 +25,19 @@ using Trace = std::vector<TraceRow>;
 // tokens or no output tokens counts as one token.
 
 // Azure's LLM inference traces: CSV `TIMESTAMP,ContextTokens,GeneratedTokens` with times like
-// `2023-11-16 18:17:03.9799600`. The trace begins with its first row.
+// `2023-11-16 18:17:03.9799600`.
 Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name);
 
 // Mooncake's traces: JSON lines {"timestamp": ms, "input_length": …, "output_length": …}; other
-// keys (`hash_ids`) are left alone. Timestamps count from the beginning of the trace.
+// keys (`hash_ids`) are left alone. A last line that breaks off, because somebody stopped the
+// recording, does not count.
 Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name);
 
 // Whichever of the two the first line looks like.
 Result<Trace> ParseTrace(std::string_view text, std::string_view name);
+
+// Shifts traces of the same clock such that the first request of all comes at 0.
+void BeginAtZero(std::span<Trace> traces);
 
 // Mean requests per second over the trace's span; 0 for fewer than two rows.
 double MeanRate(const Trace& trace);

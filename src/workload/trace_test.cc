@@ -14,14 +14,15 @@ std::string FaultOf(const Result<T>& result) {
   return result ? "none" : result.error().message;
 }
 
-TEST(Trace, AzureRowsCountFromTheFirst) {
-  const auto trace = ParseTrace(
+TEST(Trace, AzureRowsAreTimesOfDay) {
+  auto trace = ParseTrace(
       "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
       "2023-11-16 23:59:59.5000000,4808,10\r\n"
       "2023-11-17 00:00:01.2500000,3180,0\r\n",
       "a.csv");
   ASSERT_TRUE(trace) << trace.error().message;
   ASSERT_EQ(trace->size(), 2u);
+  BeginAtZero({&*trace, 1});
   EXPECT_EQ((*trace)[0], (TraceRow{0, {4808, 10}}));
   EXPECT_NEAR((*trace)[1].at, 1.75, 1e-6);
   EXPECT_EQ((*trace)[1].length, (RequestLength{3180, 1}));
@@ -35,6 +36,22 @@ TEST(Trace, MooncakeRowsAreSortedMilliseconds) {
   ASSERT_TRUE(trace) << trace.error().message;
   EXPECT_THAT(*trace, ElementsAre(TraceRow{1, {5, 6}}, TraceRow{3, {7, 8}}));
   EXPECT_DOUBLE_EQ(MeanRate(*trace), 0.5);
+}
+
+TEST(Trace, TracesOfOneClockBeginTogether) {
+  std::vector<Trace> traces{{{1700, {1, 1}}}, {{1500, {2, 2}}, {1501, {3, 3}}}};
+  BeginAtZero(traces);
+  EXPECT_THAT(traces[0], ElementsAre(TraceRow{200, {1, 1}}));
+  EXPECT_THAT(traces[1], ElementsAre(TraceRow{0, {2, 2}}, TraceRow{1, {3, 3}}));
+}
+
+TEST(Trace, ALineThatWasCutOffAtTheEndIsNoFault) {
+  const std::string line = R"({"timestamp": 5, "input_length": 900, "output_length": 8})";
+  const auto trace = ParseTrace(line + "\n" + line.substr(0, 30), "m.jsonl");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->size(), 1);
+  EXPECT_THAT(FaultOf(ParseTrace(line.substr(0, 30) + "\n" + line, "m.jsonl")),
+              HasSubstr("m.jsonl:1: the line is no JSON object; write"));
 }
 
 TEST(Trace, FaultsNameFileLineAndMend) {

@@ -1,0 +1,62 @@
+#include "cli/files.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+namespace headrace {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class OutputFileTest : public testing::Test {
+ protected:
+  OutputFileTest() : folder_(fs::path(testing::TempDir()) / "headrace_files") {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~OutputFileTest() override { fs::remove_all(folder_); }
+  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+  std::size_t Count() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(OutputFileTest, IsThereOnceItIsComplete) {
+  ASSERT_TRUE(WriteFile(Path("a"), "old"));
+  {
+    auto file = OutputFile::Open(Path("a"));
+    ASSERT_TRUE(file) << file.error().message;
+    file->Write("half");
+  }
+  EXPECT_EQ(*ReadFile(Path("a")), "old");
+  EXPECT_EQ(Count(), 1) << "and nothing is left behind";
+  ASSERT_TRUE(WriteFile(Path("a"), "new"));
+  EXPECT_EQ(*ReadFile(Path("a")), "new");
+  EXPECT_EQ(Count(), 1);
+}
+
+TEST_F(OutputFileTest, LeavesPipesDevicesAndLinksWhatTheyAre) {
+  ASSERT_TRUE(WriteFile("/dev/null", "text"));
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  ASSERT_TRUE(WriteFile(Path("real"), "old"));
+  fs::create_symlink(Path("real"), Path("link"));
+  ASSERT_TRUE(WriteFile(Path("link"), "new"));
+  EXPECT_TRUE(fs::is_symlink(Path("link")));
+  EXPECT_EQ(*ReadFile(Path("real")), "new");
+}
+
+TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
+  EXPECT_THAT(WriteFile("/dev/full", "text").error().message,
+              HasSubstr("/dev/full: cannot be written (No space left on device)"));
+  EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message, HasSubstr("No such file"));
+  EXPECT_THAT(WriteFile(folder_.string(), "text").error().message, HasSubstr("Is a directory"));
+}
+
+}  // namespace
+}  // namespace headrace

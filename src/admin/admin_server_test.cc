@@ -101,6 +101,31 @@ TEST_F(AdminServerTest, ARecordingWaitsForTheRequestsThatArrivedInIt) {
   EXPECT_GT(lines[0]["e2e_ms"], 1000);
 }
 
+// It is part of the load that another policy would have had.
+TEST_F(AdminServerTest, ARequestThatLeavesWhileItWaitsIsRecordedWithTheExpectedLength) {
+  Start(/*speed=*/20);
+  RawPeer recording = Record("duration=1s");
+  RawPeer running(t_.address());
+  running.Send(
+      PostText("/v1/chat/completions", ChatBody(900, true), {"x-headrace-output-tokens: 900"}));
+  ASSERT_THAT(running.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
+  RawPeer waiting(t_.address());
+  waiting.Send(PostText("/v1/chat/completions", ChatBody(50, false)));
+  ASSERT_TRUE(Eventually(
+      [&] { return Json::parse(Page("/status").body)["models"][0]["queue"]["length"] == 1; }));
+  waiting.Close();
+  ASSERT_TRUE(Eventually(
+      [&] { return Json::parse(Page("/status").body)["models"][0]["queue"]["length"] == 0; }));
+  running.Close();
+  const std::vector<Json> lines = Lines(recording);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0]["outcome"], "cancelled");
+  EXPECT_EQ(lines[0]["estimated"], true);
+  EXPECT_FALSE(lines[0].contains("deployment"));
+  EXPECT_GT(lines[0]["output_length"], 0);
+  EXPECT_GT(lines[0]["queued_ms"], 0);
+}
+
 TEST_F(AdminServerTest, SaysWhatIsWrongWithARecordingsQuery) {
   Start();
   EXPECT_THAT(Page("/debug/record?model=other").body, HasSubstr("one of llama2-7b"));

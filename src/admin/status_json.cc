@@ -105,7 +105,8 @@ std::string StatusJson(const Gateway& gateway, Seconds unix_now) {
     json["models"].push_back(
         ModelJson(gateway.config().models[i], *gateway.models()[i], profiles, unix_now));
   }
-  return json.dump(2) + "\n";
+  // Names in Redis may be anything.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace headrace

@@ -41,9 +41,12 @@ struct ModelRouter::Delivery {
 RoutedRequest::RoutedRequest(ModelRouter& router, IoThread& thread, const Arrival& arrival)
     : router_(router), thread_(thread), arrival_(arrival), answer_(std::in_place, thread) {
   arrival_.tag = std::bit_cast<std::uint64_t>(this);
-  router_.Apply([this](Scheduler& scheduler, Seconds now,
-                       Decisions& decisions) { id_ = scheduler.Arrive(arrival_, now, decisions); },
-                this);
+  router_.Apply(
+      [this](Scheduler& scheduler, Seconds now, Decisions& decisions) {
+        id_ = scheduler.Arrive(arrival_, now, decisions);
+        expected_output_tokens_ = scheduler.ExpectedOutput(id_);
+      },
+      this);
 }
 
 RoutedRequest::~RoutedRequest() {

@@ -58,6 +58,8 @@ class RoutedRequest {
   void Complete(const Completion& completion);
 
   const Arrival& arrival() const { return arrival_; }
+  // What was reckoned with when it arrived.
+  Tokens expected_output_tokens() const { return expected_output_tokens_; }
 
  private:
   friend class ModelRouter;
@@ -67,6 +69,7 @@ class RoutedRequest {
   ModelRouter& router_;
   IoThread& thread_;
   Arrival arrival_;
+  Tokens expected_output_tokens_ = 0;
   // Replaced under the router's lock; what it set before is gone by then.
   std::optional<OneShot<Answer>> answer_;
   RequestId id_ = 0;

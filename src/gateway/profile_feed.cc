@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "net/clock.h"
+#include "profile/text.h"
 #include "store/profile_files.h"
 #include "store/redis_profiles.h"
 
@@ -170,9 +171,8 @@ std::string ProfileFeed::WhyTooOld(const ProfileReading& reading) const {
   if (!reading.profile || reading.profile->created == 0 || max_age_ == 0) return "";
   const Seconds age = UnixNow() - reading.profile->created;
   if (age <= max_age_) return "";
-  char text[96];
-  std::snprintf(text, sizeof text, ": the profile is %.0f days old; measure it again.", age / kDay);
-  return reading.origin + text;
+  return reading.origin + ": the profile is " + FormatNumber(age / kDay) +
+         " days old; measure it again.";
 }
 
 std::string ProfileFeed::WhyUnusable(const ModelRouter& router, const ProfileReading& reading) {

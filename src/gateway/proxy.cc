@@ -98,18 +98,19 @@ class Proxy::Passage {
   Task<void> Run(const RequestControls& controls) {
     const Arrival arrival = MakeArrival(controls);
     RoutedRequest routed(model_.router, exchange_.thread(), arrival);
+    finished_.expected_output_tokens = routed.expected_output_tokens() * facts_.choices;
     exchange_.OnClientGone([this, &routed] {
       routed.Abandon();
       if (call_ != nullptr) call_->Close();
     });
     for (int dispatches = 1;; ++dispatches) {
       std::optional<Route> route = co_await routed.Wait(deadline_);
+      finished_.queued = MonotonicNow() - exchange_.arrived();
       if (!route) {
         co_await Undecided();
         co_return;
       }
       finished_.slo = route->slo;
-      finished_.queued = MonotonicNow() - exchange_.arrived();
       finished_.expected_output_tokens = route->decision.length.tokens * facts_.choices;
       if (const auto& reason = route->decision.refused) {
         co_await Refused(*reason, route->decision, arrival);

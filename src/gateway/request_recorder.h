@@ -14,7 +14,8 @@
 namespace headrace {
 
 // The requests of one model that arrive in a span of time, each a line of JSON, written when it
-// ends. Lengths and times only, never a word of anybody's. Mooncake's format with more keys:
+// ends. One whose body has not come in full by then is left out. Lengths and times only, never a
+// word of anybody's. Mooncake's format with more keys:
 //
 //   {"timestamp": 1042.125, "input_length": 812, "output_length": 97, "outcome": "completed",
 //    "deployment": "a10", "queued_ms": 0.1, "ttft_ms": 301.5, "e2e_ms": 2417.0}

@@ -158,7 +158,7 @@ TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
   const Outcome list = Run("profile list " + server.Url());
   EXPECT_EQ(list.status, 1);
   EXPECT_THAT(list.err, HasSubstr("aibrix:profile_llama_list in " + server.url().Name() +
-                                  ": holds no text (WRONGTYPE"));
+                                  ": Redis refuses GET (WRONGTYPE"));
   EXPECT_THAT(Run("profile list " + server.Url("/7")).err, HasSubstr("holds no profile"));
   EXPECT_THAT(Run("profile list redis://:secret@host:port").err, Not(HasSubstr("secret")));
 }
@@ -170,6 +170,10 @@ TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
   const Outcome pushed = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
   EXPECT_EQ(pushed.status, 1);
   EXPECT_THAT(pushed.err, HasSubstr("zbad.json: line 1"));
+  Put("zbad.json", *ReadFile(kProfile));
+  const Outcome namesakes = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
+  EXPECT_EQ(namesakes.status, 1);
+  EXPECT_THAT(namesakes.err, HasSubstr("push those of one model at a time"));
   EXPECT_THAT(Run("profile list " + server.Url()).err, HasSubstr("holds no profile"));
 }
 

@@ -32,11 +32,22 @@ void List(const std::vector<std::string>& places) {
   if (refused > 0) throw CLI::RuntimeError(1);
 }
 
+// Two profiles of one deployment would become one.
+void StopAtNamesakes(const std::vector<StoredProfile>& profiles, const std::string& mend) {
+  std::set<std::string> names;
+  for (const StoredProfile& stored : profiles) {
+    if (!stored.parsed || names.insert(stored.parsed->profile.deployment).second) continue;
+    Stop("Several profiles are of " + stored.parsed->profile.deployment + "; " + mend +
+         ". Nothing was written.");
+  }
+}
+
 void Push(const std::vector<std::string>& places, const std::string& target) {
   const std::vector<StoredProfile> profiles = OrStop(ReadProfiles(places));
   for (const StoredProfile& stored : profiles) {
     if (!stored.parsed) Stop(stored.parsed.error().message + " Nothing was written.");
   }
+  StopAtNamesakes(profiles, "push those of one model at a time");
   for (const StoredProfile& stored : profiles) {
     const GpuProfile& profile = stored.parsed->profile;
     Print(stderr, "Wrote " +
@@ -47,12 +58,7 @@ void Push(const std::vector<std::string>& places, const std::string& target) {
 
 void Pull(const std::string& url, const std::string& directory) {
   const std::vector<StoredProfile> profiles = OrStop(ReadProfiles({url}));
-  std::set<std::string> names;
-  for (const StoredProfile& stored : profiles) {
-    if (!stored.parsed || names.insert(stored.parsed->profile.deployment).second) continue;
-    Stop("Several models have a profile of " + stored.parsed->profile.deployment +
-         ", which would be one file; add ?model=NAME to the URL.");
-  }
+  StopAtNamesakes(profiles, "add ?model=NAME to the URL");
   bool refused = false;
   for (const StoredProfile& stored : profiles) {
     if (!stored.parsed) {

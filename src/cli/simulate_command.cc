@@ -133,7 +133,9 @@ Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
   if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
   if (!arguments.rates.empty()) scenario.rates = arguments.rates;
   if (arguments.seeds > 0) scenario.seeds = arguments.seeds;
-  OrStop(CheckSplits(scenario));
+  for (const Contender& contender : scenario.contenders) {
+    OrStop(CheckContender(contender, scenario));
+  }
   return scenario;
 }
 

@@ -10,6 +10,7 @@
 #include "config/config_reader.h"
 #include "engine/gpu_catalog.h"
 #include "profile/gpu_profile.h"
+#include "profile/text.h"
 #include "scenario/scenario_text.h"
 #include "sim/measured_profile.h"
 
@@ -17,6 +18,8 @@ namespace headrace {
 namespace {
 
 constexpr std::string_view kOnlyPrefix = "only-";
+// A split is a simulation per class, rate and seed.
+constexpr double kMostSplits = 10'000;
 
 std::vector<std::string> ContenderNames(const Scenario& scenario) {
   std::vector<std::string> names;
@@ -199,6 +202,8 @@ void Resolver::AddDeployment(std::size_t index) {
   });
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);
+    // Whatever names it is no fault of its own.
+    scenario_.fleet.push_back({.name = text.name});
     return;
   }
   engine->step = engine->step.SlowedBy(text.slowdown);
@@ -305,11 +310,13 @@ void Resolver::AddContenders() {
   std::vector<std::string> policies = text_.policies;
   if (policies.empty() && variants.empty()) policies = {"slo", "least-request"};
   for (const std::string& name : policies) {
-    auto contender = FindContender(name, scenario_);
-    if (contender) {
+    const auto contender = FindContender(name, scenario_);
+    const auto checked = contender.and_then(
+        [&](const Contender& found) { return CheckContender(found, scenario_); });
+    if (checked) {
       scenario_.contenders.push_back(*contender);
     } else {
-      reader_.Fault(root_["policies"].Mark(), contender.error().message);
+      reader_.Fault(root_["policies"].Mark(), checked.error().message);
     }
   }
   for (Contender& variant : variants) scenario_.contenders.push_back(std::move(variant));
@@ -364,6 +371,32 @@ Result<Contender> FindContender(std::string_view name, const Scenario& scenario)
   const std::vector<std::string> names = ContenderNames(scenario);
   return Fail("the policy " + Quote(name) + " " +
               NotOneOf(name, std::vector<std::string_view>(names.begin(), names.end())));
+}
+
+Result<void> CheckContender(const Contender& contender, const Scenario& scenario) {
+  const bool types = contender.kind == Contender::Kind::kTypeSplit;
+  if (!types && contender.kind != Contender::Kind::kBestSplit) return {};
+  const std::size_t classes = scenario.workload.classes.size();
+  std::size_t parts = 0;
+  double ways = 1;
+  for (const SimDeployment& deployment : scenario.fleet) {
+    parts += types ? 1 : static_cast<std::size_t>(deployment.endpoints);
+    if (types) ways *= static_cast<double>(classes);
+    // Of n endpoints that are alike to k classes: n + k - 1 over k - 1.
+    for (std::size_t i = 1; i < classes && !types; ++i) {
+      ways *= static_cast<double>(deployment.endpoints) / static_cast<double>(i) + 1;
+    }
+  }
+  if (parts < classes) {
+    return Fail(contender.name + " cannot give each of " + std::to_string(classes) +
+                " classes a part of " + std::to_string(parts) +
+                (types ? " deployments" : " endpoints") + "; leave it out of the policies");
+  }
+  if (ways > kMostSplits) {
+    return Fail(contender.name + " would have to try more than " + FormatNumber(kMostSplits) +
+                " splits of the fleet; leave it out of the policies");
+  }
+  return {};
 }
 
 SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,

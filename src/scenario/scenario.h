@@ -71,6 +71,10 @@ Result<Scenario> LoadScenario(std::string_view text, const std::string& file_nam
 // `only-<deployment>`. An error lists the names.
 Result<Contender> FindContender(std::string_view name, const Scenario& scenario);
 
+// An error when the contender is a split and the fleet cannot be split among the classes, or in
+// more ways than could be tried.
+Result<void> CheckContender(const Contender& contender, const Scenario& scenario);
+
 // What one contender does with one rate and seed; `scenario` must outlive it. Not for splits.
 SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
                       std::uint64_t seed);

@@ -77,6 +77,21 @@ TEST(Scenario, SaysWhatItWasTold) {
   EXPECT_EQ(scenario.workload.classes[0].slo->tpat, 0.05);
 }
 
+// `only-l20` is right, though the l20 is not.
+TEST(Scenario, ADeploymentWithAFaultIsOneFault) {
+  const std::string fault = FaultOf("gpu: l20", "gpu: l21");
+  EXPECT_THAT(fault, HasSubstr("s.yaml:13: GPU type \"l21\" is not known; choose one of a10"));
+  EXPECT_EQ(std::ranges::count(fault, '\n'), 0) << fault;
+}
+
+TEST(Scenario, ASplitNeedsAPartForEachClass) {
+  EXPECT_THAT(FaultOf("workload:", "workload:\n  - { name: third, rate: 1, prompt: 9, output: 9 }"),
+              HasSubstr("s.yaml:10: type-split cannot give each of 3 classes a part of 2 "
+                        "deployments; leave it out of the policies"));
+  EXPECT_THAT(FaultOf("endpoints: 2", "endpoints: 9999"),
+              HasSubstr("best-split would have to try more than 10000 splits"));
+}
+
 TEST(Scenario, SharesDivideTheRate) {
   const auto scenario = LoadWith("  - { name: chat, rate: 3,",
                                  "  - { name: x, share: 3, prompt: 9, output: 9 }\n"

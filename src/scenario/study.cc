@@ -7,13 +7,8 @@
 #include <thread>
 #include <utility>
 
-#include "profile/text.h"
-
 namespace headrace {
 namespace {
-
-// A split is a simulation per class, rate and seed.
-constexpr double kMostSplits = 10'000;
 
 bool IsSplit(const Contender& contender) {
   return contender.kind == Contender::Kind::kBestSplit ||
@@ -282,36 +277,6 @@ std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoi
   Split split;
   ExtendSplits(classes, endpoints, whole_types, split, all);
   return all;
-}
-
-Result<void> CheckSplits(const Scenario& scenario) {
-  const std::size_t classes = scenario.workload.classes.size();
-  std::size_t endpoints = 0;
-  double ways = 1;
-  double ways_of_types = 1;
-  for (const SimDeployment& deployment : scenario.fleet) {
-    endpoints += static_cast<std::size_t>(deployment.endpoints);
-    ways_of_types *= static_cast<double>(classes);
-    // Of n endpoints that are alike to k classes: n + k - 1 over k - 1.
-    for (std::size_t i = 1; i < classes; ++i) {
-      ways *= static_cast<double>(deployment.endpoints) / static_cast<double>(i) + 1;
-    }
-  }
-  for (const Contender& contender : scenario.contenders) {
-    if (!IsSplit(contender)) continue;
-    const bool types = contender.kind == Contender::Kind::kTypeSplit;
-    const std::size_t parts = types ? scenario.fleet.size() : endpoints;
-    if (parts < classes) {
-      return Fail(contender.name + " cannot give each of " + std::to_string(classes) +
-                  " classes a part of " + std::to_string(parts) +
-                  (types ? " deployments" : " endpoints") + "; leave it out of the policies");
-    }
-    if ((types ? ways_of_types : ways) > kMostSplits) {
-      return Fail(contender.name + " would have to try more than " + FormatNumber(kMostSplits) +
-                  " splits of the fleet; leave it out of the policies");
-    }
-  }
-  return {};
 }
 
 std::string Describe(const Scenario& scenario, const Split& split) {

@@ -37,15 +37,11 @@ struct Study {
   }
 };
 
-// An error when a contender is a split and the fleet cannot be split among the classes, or in more
-// ways than could be tried.
-Result<void> CheckSplits(const Scenario& scenario);
-
 // Called from several threads at once with the number of jobs that are done, and of all.
 using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
 
 // Uses `threads` threads; the result does not depend on how many. Seeds are 1, 2, 3, …
-// `scenario` must have passed CheckSplits and outlive the study.
+// The scenario's contenders must have passed CheckContender, and it must outlive the study.
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress);
 
 // Runs everything once more, and hands over each counted request with the run that it belongs to,

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "base/test_folder.h"
+
 namespace headrace {
 namespace {
 
@@ -13,18 +15,13 @@ using testing::HasSubstr;
 
 class OutputFileTest : public testing::Test {
  protected:
-  OutputFileTest() : folder_(fs::path(testing::TempDir()) / "headrace_files") {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~OutputFileTest() override { fs::remove_all(folder_); }
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string Path(const std::string& name) const { return (folder_.path() / name).string(); }
   std::size_t Count() const {
     return static_cast<std::size_t>(
-        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+        std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()));
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(OutputFileTest, IsThereOnceItIsComplete) {
@@ -55,7 +52,8 @@ TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
   EXPECT_THAT(WriteFile("/dev/full", "text").error().message,
               HasSubstr("/dev/full: cannot be written (No space left on device)"));
   EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message, HasSubstr("No such file"));
-  EXPECT_THAT(WriteFile(folder_.string(), "text").error().message, HasSubstr("Is a directory"));
+  EXPECT_THAT(WriteFile(folder_.path().string(), "text").error().message,
+              HasSubstr("Is a directory"));
 }
 
 }  // namespace

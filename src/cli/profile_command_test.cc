@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 
+#include "base/test_folder.h"
 #include "cli/files.h"
 #include "profile/benchmark.h"
 #include "profile/gpu_profile.h"
@@ -31,20 +31,8 @@ struct Outcome {
 // A fresh directory per test.
 class ProfileCommand : public ::testing::Test {
  protected:
-  ProfileCommand() : directory_(fs::path(::testing::TempDir()) / TestName()) {
-    fs::remove_all(directory_);
-    fs::create_directories(directory_);
-  }
-  ~ProfileCommand() override { fs::remove_all(directory_); }
-
-  static std::string TestName() {
-    return std::string("headrace_") +
-           ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  }
-  std::string Path(const std::string& name) const { return (directory_ / name).string(); }
-  void Put(const std::string& name, const std::string& text) const {
-    std::ofstream(Path(name), std::ios::binary) << text;
-  }
+  std::string Path(const std::string& name) const { return (folder_.path() / name).string(); }
+  void Put(const std::string& name, const std::string& text) const { folder_.Write(name, text); }
   static Outcome Run(const std::string& arguments) {
     CLI::App app("test", "headrace");
     AddProfileCommand(app);
@@ -62,7 +50,7 @@ class ProfileCommand : public ::testing::Test {
     return outcome;
   }
 
-  fs::path directory_;
+  TemporaryFolder folder_;
 };
 
 std::string Generate(const std::string& rest) {
@@ -84,7 +72,7 @@ TEST_F(ProfileCommand, GeneratesIntoADirectoryFromGzip) {
   EXPECT_EQ(parsed->profile.deployment, "ns/a100");
   EXPECT_EQ(parsed->profile.created, 12.5);
   // Nothing is left beside it.
-  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1);
 }
 
 TEST_F(ProfileCommand, MakesTheDirectoryThatATargetWithASlashNames) {

@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "base/test_folder.h"
 #include "cli/files.h"
 
 namespace headrace {
@@ -16,9 +17,8 @@ using testing::HasSubstr;
 
 class SimulateCommand : public testing::Test {
  protected:
-  SimulateCommand() : folder_(fs::path(testing::TempDir()) / "headrace_simulate") {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_ / "recorded");
+  SimulateCommand() {
+    fs::create_directory(folder_.path() / "recorded");
     Put("scenario.yaml", R"(
 name: one GPU
 model: llama2-7b
@@ -32,12 +32,9 @@ duration: 1m
 seeds: 2
 )");
   }
-  ~SimulateCommand() override { fs::remove_all(folder_); }
 
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
-  void Put(const std::string& name, const std::string& text) const {
-    std::ofstream(Path(name)) << text;
-  }
+  std::string Path(const std::string& name) const { return (folder_.path() / name).string(); }
+  void Put(const std::string& name, const std::string& text) const { folder_.Write(name, text); }
   // What it said on standard error; its status in `status_`.
   std::string Run(const std::string& more) {
     CLI::App app("test", "headrace");
@@ -59,7 +56,7 @@ seeds: 2
     return nlohmann::json::parse(*ReadFile(Path("out/summary.json")));
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
   int status_ = 0;
 };
 

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/test_folder.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 #include "gateway/gateway.h"
@@ -142,26 +141,6 @@ inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra 
          std::to_string(max_tokens) + (stream ? R"(,"stream":true)" : "") + std::string(extra) +
          "}";
 }
-
-// A folder that goes away with its owner.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "headrace-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  void Write(const std::string& name, std::string_view text) const {
-    std::ofstream(path_ / name) << text;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 class TestGateway {
  public:

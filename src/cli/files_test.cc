@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "base/test_folder.h"
+#include "store/test_folder.h"
 
 namespace headrace {
 namespace {

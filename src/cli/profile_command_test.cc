@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <string>
 
-#include "base/test_folder.h"
 #include "cli/files.h"
 #include "profile/benchmark.h"
 #include "profile/gpu_profile.h"
+#include "store/test_folder.h"
 #include "store/test_redis.h"
 
 namespace headrace {

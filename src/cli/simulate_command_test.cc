@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "base/test_folder.h"
 #include "cli/files.h"
+#include "store/test_folder.h"
 
 namespace headrace {
 namespace {

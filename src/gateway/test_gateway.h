@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "base/test_folder.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 #include "gateway/gateway.h"
 #include "net/test_peers.h"
+#include "store/test_folder.h"
 
 namespace headrace {
 

@@ -75,11 +75,13 @@ void OutputFile::Write(std::string_view text) {
 
 Result<void> OutputFile::Finish() {
   if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) return CannotWrite(path_);
-  if (!temporary_.empty() && std::rename(temporary_.c_str(), target_.c_str()) != 0) {
-    return CannotWrite(path_);
-  }
-  file_.reset();
-  return {};
+  // Some file systems tell only now that they were full.
+  const bool closed = file_.get() == stdout || std::fclose(file_.release()) == 0;
+  if (closed && temporary_.empty()) return {};
+  if (closed && std::rename(temporary_.c_str(), target_.c_str()) == 0) return {};
+  const auto error = CannotWrite(path_);
+  if (!temporary_.empty()) std::remove(temporary_.c_str());
+  return error;
 }
 
 Result<void> WriteFile(const std::string& path, std::string_view text) {

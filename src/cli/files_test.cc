@@ -1,7 +1,6 @@
 #include "cli/files.h"
 
 #include <gmock/gmock.h>
-#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -51,6 +50,11 @@ TEST_F(OutputFileTest, LeavesPipesDevicesAndLinksWhatTheyAre) {
 TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
   EXPECT_THAT(WriteFile("/dev/full", "text").error().message,
               HasSubstr("/dev/full: cannot be written (No space left on device)"));
+  auto file = OutputFile::Open(Path("a"));
+  ASSERT_TRUE(file) << file.error().message;
+  fs::create_directory(Path("a"));  // Meanwhile.
+  EXPECT_THAT(file->Finish().error().message, HasSubstr("a: cannot be written (Is a directory)"));
+  EXPECT_EQ(Count(), 1) << "nothing is left behind";
   EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message, HasSubstr("No such file"));
   EXPECT_THAT(WriteFile(folder_.path().string(), "text").error().message,
               HasSubstr("Is a directory"));

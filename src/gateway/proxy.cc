@@ -111,7 +111,6 @@ class Proxy::Passage {
         co_return;
       }
       finished_.slo = route->slo;
-      finished_.expected_output_tokens = route->decision.length.tokens * facts_.choices;
       if (const auto& reason = route->decision.refused) {
         co_await Refused(*reason, route->decision, arrival);
         co_return;

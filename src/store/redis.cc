@@ -142,10 +142,11 @@ std::string Redis::Refusal(std::string_view command, std::string_view words) con
          MendOf(words) + ".";
 }
 
-Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words) {
+Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words,
+                                    Clock::time_point deadline) {
   if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
   Append(context_.get(), words);
-  auto reply = NextReply(Deadline());
+  auto reply = NextReply(deadline);
   if (!reply || (*reply)->type != REDIS_REPLY_ERROR) return reply;
   return Fail(url_.Name() + ": " + Refusal(words[0], TextOf(**reply)));
 }
@@ -187,7 +188,8 @@ Result<std::vector<std::string>> Redis::Scan(const std::string& pattern) {
                   " among them; give them a database of their own.");
     }
     const auto reply = Command(
-        std::initializer_list<std::string_view>{"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
+        std::initializer_list<std::string_view>{"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"},
+        deadline);
     if (!reply) return tl::unexpected(reply.error());
     if ((*reply)->elements != 2) return Fail(url_.Name() + ": SCAN got no list; is it Redis?");
     cursor = TextOf(*(*reply)->element[0]);

@@ -67,7 +67,10 @@ class Redis {
   // When the answers to what is asked now have to be there.
   Clock::time_point Deadline() const;
   // Fails when the answer is an error.
-  Result<Reply> Command(std::span<const std::string_view> words);
+  Result<Reply> Command(std::span<const std::string_view> words) {
+    return Command(words, Deadline());
+  }
+  Result<Reply> Command(std::span<const std::string_view> words, Clock::time_point deadline);
   Result<Reply> NextReply(Clock::time_point deadline);
   // "Redis refuses GET (its words); the mend."
   std::string Refusal(std::string_view command, std::string_view words) const;

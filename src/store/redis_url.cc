@@ -44,8 +44,7 @@ Result<RedisUrl> ParseRedisUrl(std::string_view text) {
   if (!text.starts_with(kScheme)) return Bad("it does not begin with redis://");
   text.remove_prefix(kScheme.size());
   RedisUrl url;
-  // A password may hold anything but what ends it: the last @ before the host. A model may hold
-  // one.
+  // A password may hold anything but what ends it: the last @ before the host, not one in a model.
   if (const std::size_t at = text.rfind('@', text.rfind("?model=")); at != std::string_view::npos) {
     std::string_view user = text.substr(0, at);
     text.remove_prefix(at + 1);

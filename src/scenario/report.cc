@@ -133,7 +133,7 @@ Figure PlacementFigure(const Study& study, std::size_t rate) {
   return {"placement-" + FormatNumber(scenario.rates[rate]) + ".svg", RenderSvg(chart)};
 }
 
-// One figure over the counted time; `figure` of a step, given the contender's steps of all seeds.
+// A figure over the counted time.
 LineChart TimelineChart(const Scenario& scenario, std::size_t rate, std::string title) {
   return {.title = std::move(title) + AtRate(scenario.rates[rate]),
           .x_label = "seconds since the warm-up",

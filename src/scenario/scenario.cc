@@ -203,7 +203,7 @@ void Resolver::AddDeployment(std::size_t index) {
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);
     // Whatever names it is no fault of its own.
-    scenario_.fleet.push_back({.name = text.name});
+    scenario_.fleet.push_back({.name = text.name, .endpoints = text.endpoints});
     return;
   }
   engine->step = engine->step.SlowedBy(text.slowdown);

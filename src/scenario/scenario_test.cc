@@ -195,6 +195,28 @@ TEST(Splits, AreAllOfThem) {
   EXPECT_TRUE(AllSplits(3, {2, 2}, true).empty());
 }
 
+// The small scenario with one class, which arrives like this.
+Scenario WithArrivals(Arrivals arrivals) {
+  Scenario scenario = Small();
+  scenario.workload.classes.resize(1);
+  scenario.workload.classes[0].arrivals = std::move(arrivals);
+  scenario.rates = {1};
+  return scenario;
+}
+
+TEST(Bound, OfABurstAtTheVeryBeginningIsOfTheWholeRun) {
+  const Scenario scenario = WithArrivals(ReplayArrivals{std::make_shared<const Trace>(Trace(4))});
+  const FluidBound bound = ComputeFluidBound(scenario, 1);
+  EXPECT_TRUE(std::isfinite(bound.capacity)) << bound.capacity;
+  EXPECT_GT(bound.capacity, 1);
+  EXPECT_NEAR(bound.attainment, 1, 1e-9);
+}
+
+TEST(Bound, NothingThatArrivesIsNeverTooMuch) {
+  const Scenario scenario = WithArrivals(PoissonArrivals{1e-9});
+  EXPECT_EQ(DescribeInstability(scenario, {ComputeFluidBound(scenario, 1)}), "");
+}
+
 // One class of equal requests on one engine: the program by hand.
 TEST(Bound, IsTheEnginesBudgetDividedByTheRequest) {
   auto scenario = LoadWith("rates: [0.4, 1.2]", "rates: [1]");

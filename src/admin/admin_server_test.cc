@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/test_gateway.h"
+#include "store/redis_profiles.h"
+#include "store/test_redis.h"
 
 namespace headrace {
 namespace {
@@ -18,6 +20,9 @@ class AdminServerTest : public testing::Test {
   void Start(double speed = 1000) {
     t_.AddEngine("a10", speed);
     t_.AddProfile("a10", 1);
+    StartServers();
+  }
+  void StartServers() {
     t_.Start();
     auto started = AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry);
     ASSERT_TRUE(started) << started.error().message;
@@ -60,6 +65,21 @@ TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
   EXPECT_THAT(profile["faults"][0].get<std::string>(), HasSubstr("days old; measure it again"));
   EXPECT_EQ(Page("/healthz").status, 200);
   EXPECT_THAT(Page("/nothing").body, HasSubstr("/debug/record"));
+}
+
+// A missing profile is explained by the keys that are there, which may be named anyhow.
+TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
+  TestRedis redis;
+  ASSERT_TRUE(Redis(redis.url()).Set(ProfileKey("llama2-7b", "\xff"), "{}"));
+  t_.config.redis = redis.url();
+  t_.config.profiles.source = ProfilesConfig::Source::kRedis;
+  t_.AddEngine("a10");
+  StartServers();
+  const HttpAnswer page = Page("/status");
+  EXPECT_EQ(page.status, 200);
+  const Json profile = Json::parse(page.body)["models"][0]["deployments"][0]["profile"];
+  EXPECT_THAT(profile["error"].get<std::string>(),
+              HasSubstr("keys that are there: aibrix:profile_llama2-7b_\xEF\xBF\xBD."));
 }
 
 TEST_F(AdminServerTest, RecordsWhatArrivesMeanwhileAsItEnds) {

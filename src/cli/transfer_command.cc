@@ -92,7 +92,7 @@ void AddPush(CLI::App& profile) {
   CLI::App* command = profile.add_subcommand(
       "push",
       "Copy profiles into Redis, where AIBrix's router and others read them. None is written when\n"
-      "one of them is refused.");
+      "one of them is refused or two are of one deployment.");
   command->add_option("places", *places, kPlaces)->required()->type_name("PLACE");
   command->add_option("--to", *target, kUrl)->required()->check(IsRedisUrl())->type_name("URL");
   command->callback([places, target] { Push(*places, *target); });

@@ -54,7 +54,8 @@ class Scheduler {
   // The length that is reckoned with for the answer to a request that has just arrived.
   Tokens ExpectedOutput(RequestId id) const { return records_[SlotOf(id)].length.tokens; }
 
-  // When Tick is next due, whatever else happens; kNever when nothing waits for time to pass.
+  // When Tick is next due, whatever else happens: 0, at once, when the last event left something to
+  // go on with; kNever when nothing waits for time to pass.
   Seconds NextWakeup() const;
 
   const SchedulerOptions& options() const { return options_; }

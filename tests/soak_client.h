@@ -33,7 +33,7 @@ inline constexpr int kSeenKinds = 7;
 
 // One request, all of it drawn from a seed.
 struct Plan {
-  ApiKind kind = ApiKind::kChatCompletions;
+  openai::ApiKind kind = openai::ApiKind::kChatCompletions;
   bool stream = false;
   bool asks_for_usage = false;
   bool known_model = true;
@@ -47,15 +47,15 @@ struct Plan {
   std::size_t body_size = 0;
 };
 
-inline std::string_view PathOf(ApiKind kind) {
+inline std::string_view PathOf(openai::ApiKind kind) {
   switch (kind) {
-    case ApiKind::kChatCompletions:
+    case openai::ApiKind::kChatCompletions:
       return "/v1/chat/completions";
-    case ApiKind::kCompletions:
+    case openai::ApiKind::kCompletions:
       return "/v1/completions";
-    case ApiKind::kEmbeddings:
+    case openai::ApiKind::kEmbeddings:
       return "/v1/embeddings";
-    case ApiKind::kResponses:
+    case openai::ApiKind::kResponses:
       return "/v1/responses";
   }
   return {};
@@ -65,18 +65,18 @@ inline std::string BodyOf(const Plan& plan, const std::string& prompt, int max_t
   nlohmann::json body;
   body["model"] = plan.known_model ? "llama2-7b" : "gpt-9";
   switch (plan.kind) {
-    case ApiKind::kChatCompletions:
+    case openai::ApiKind::kChatCompletions:
       body["messages"] = {{{"role", "user"}, {"content", prompt}}};
       body["max_completion_tokens"] = max_tokens;
       break;
-    case ApiKind::kCompletions:
+    case openai::ApiKind::kCompletions:
       body["prompt"] = prompt;
       body["max_tokens"] = max_tokens;
       break;
-    case ApiKind::kEmbeddings:
+    case openai::ApiKind::kEmbeddings:
       body["input"] = {prompt, "lake"};
       return body.dump();
-    case ApiKind::kResponses:
+    case openai::ApiKind::kResponses:
       body["input"] = prompt;
       body["max_output_tokens"] = max_tokens;
       break;
@@ -93,10 +93,11 @@ inline Plan MakePlan(std::uint64_t seed) {
     return list.begin()[rng.Below(list.size())];
   };
   Plan plan;
-  plan.kind = any_of({ApiKind::kChatCompletions, ApiKind::kChatCompletions, ApiKind::kCompletions,
-                      ApiKind::kResponses, ApiKind::kEmbeddings});
-  plan.stream = plan.kind != ApiKind::kEmbeddings && !one_in(3);
-  plan.asks_for_usage = plan.stream && plan.kind != ApiKind::kResponses && one_in(2);
+  plan.kind = any_of({openai::ApiKind::kChatCompletions, openai::ApiKind::kChatCompletions,
+                      openai::ApiKind::kCompletions, openai::ApiKind::kResponses,
+                      openai::ApiKind::kEmbeddings});
+  plan.stream = plan.kind != openai::ApiKind::kEmbeddings && !one_in(3);
+  plan.asks_for_usage = plan.stream && plan.kind != openai::ApiKind::kResponses && one_in(2);
   plan.known_model = !one_in(50);
   plan.fits_context = !one_in(50);
   const int natural = 1 + static_cast<int>(rng.Exponential(20));
@@ -114,7 +115,7 @@ inline Plan MakePlan(std::uint64_t seed) {
   std::vector<std::string> headers = {"x-headrace-output-tokens: " + std::to_string(natural)};
   if (one_in(2)) {
     headers.push_back("routing-strategy: " +
-                      std::string(Policies()[rng.Below(Policies().size())].name));
+                      std::string(routing::Policies()[rng.Below(routing::Policies().size())].name));
   }
   if (one_in(3)) {
     headers.emplace_back(any_of({"x-slo-e2e-ms: 20", "x-slo-e2e-ms: 600", "x-slo-e2e-ms: 700",
@@ -127,7 +128,7 @@ inline Plan MakePlan(std::uint64_t seed) {
   for (std::size_t i = 0; i < words; ++i) prompt += "lake ";
   const std::string body = BodyOf(plan, prompt, limit);
   plan.body_size = body.size();
-  plan.text = PostText(PathOf(plan.kind), body, headers);
+  plan.text = gateway::PostText(PathOf(plan.kind), body, headers);
   return plan;
 }
 
@@ -146,15 +147,16 @@ inline std::string FaultOfTokens(const Plan& plan, int tokens, const char* what)
 inline std::string FaultOfJson(const Plan& plan, const std::string& body) {
   const auto json = nlohmann::json::parse(body, nullptr, false);
   if (json.is_discarded()) return "not JSON";
-  if (plan.kind == ApiKind::kEmbeddings) {
+  if (plan.kind == openai::ApiKind::kEmbeddings) {
     return json["data"].size() == 2 ? "" : "not one vector for each input";
   }
-  const char* key = plan.kind == ApiKind::kResponses ? "output_tokens" : "completion_tokens";
+  const char* key =
+      plan.kind == openai::ApiKind::kResponses ? "output_tokens" : "completion_tokens";
   return FaultOfTokens(plan, json["usage"][key].get<int>(), "tokens of usage");
 }
 
 inline std::string FaultOfStream(const Plan& plan, std::string_view body) {
-  const bool response = plan.kind == ApiKind::kResponses;
+  const bool response = plan.kind == openai::ApiKind::kResponses;
   int words = 0;
   bool usage = false;
   std::string last;
@@ -173,7 +175,7 @@ inline std::string FaultOfStream(const Plan& plan, std::string_view body) {
     }
     usage = usage || (json.contains("usage") && !json["usage"].is_null());
     for (const auto& choice : json["choices"]) {
-      const bool text = plan.kind == ApiKind::kCompletions;
+      const bool text = plan.kind == openai::ApiKind::kCompletions;
       words += Words((text ? choice : choice["delta"]).value(text ? "text" : "content", ""));
     }
   }
@@ -185,7 +187,7 @@ inline std::string FaultOfStream(const Plan& plan, std::string_view body) {
   return FaultOfTokens(plan, words, "words");
 }
 
-inline std::string FaultOfError(const HttpAnswer& answer) {
+inline std::string FaultOfError(const gateway::HttpAnswer& answer) {
   const auto json = nlohmann::json::parse(answer.body, nullptr, false);
   if (!json.is_object() || !json["error"]["message"].is_string()) return "no error object";
   const bool retry = answer.status == 429 || answer.status == 503;
@@ -197,7 +199,7 @@ inline std::string FaultOfError(const HttpAnswer& answer) {
 // Sends requests one after the other over one connection, for as long as it lasts.
 class SoakClient {
  public:
-  explicit SoakClient(const SocketAddress& gateway) : gateway_(gateway) {}
+  explicit SoakClient(const net::SocketAddress& gateway) : gateway_(gateway) {}
 
   // What became of it; `fault` says what should not be.
   Seen Perform(const Plan& plan, std::string& fault) {
@@ -215,7 +217,7 @@ class SoakClient {
       peer_.reset();
       return Seen::kLeft;
     }
-    HttpAnswer answer;
+    gateway::HttpAnswer answer;
     const bool left = !Read(plan, answer);
     if (left) {
       Leave(plan);
@@ -232,7 +234,7 @@ class SoakClient {
   }
 
   // False when it is time to leave.
-  bool Read(const Plan& plan, HttpAnswer& answer) {
+  bool Read(const Plan& plan, gateway::HttpAnswer& answer) {
     answer.head = peer_->ReadUntil("\r\n\r\n");
     answer.complete = answer.head.size() >= 12;
     if (!answer.complete) return true;
@@ -257,7 +259,7 @@ class SoakClient {
     }
   }
 
-  static Seen Judge(const Plan& plan, const HttpAnswer& answer, std::string& fault) {
+  static Seen Judge(const Plan& plan, const gateway::HttpAnswer& answer, std::string& fault) {
     if (answer.status == 200) {
       if (!answer.complete) {
         fault = "broken off";
@@ -275,8 +277,8 @@ class SoakClient {
     return Seen::kFailed;
   }
 
-  SocketAddress gateway_;
-  std::optional<RawPeer> peer_;
+  net::SocketAddress gateway_;
+  std::optional<net::RawPeer> peer_;
 };
 
 }  // namespace headrace

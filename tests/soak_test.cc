@@ -45,19 +45,19 @@ class Soak : public testing::Test {
     t_.config.models[0].deployments.back().max_in_flight = 4;
     t_.config.models[0].queue.max_length = 75;
     t_.Start();
-    admin_ = std::move(*AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry));
+    admin_ = std::move(*admin::AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry));
   }
 
   // Starts another engine where one has died.
-  void BringBack(const SocketAddress& address) {
-    EXPECT_TRUE(Eventually([&] {
-      EmulatedEngineOptions options;
+  void BringBack(const net::SocketAddress& address) {
+    EXPECT_TRUE(gateway::Eventually([&] {
+      emulator::EmulatedEngineOptions options;
       options.model = "llama2-7b";
-      options.engine =
-          *GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json")->Engine("l20", "llama2-7b");
+      options.engine = *engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json")
+                            ->Engine("l20", "llama2-7b");
       options.speed = kSpeed;
       options.listen = address;
-      auto engine = EmulatedEngine::Start(options);
+      auto engine = emulator::EmulatedEngine::Start(options);
       if (engine) t_.engines.push_back(std::move(*engine));
       return engine.has_value();
     }));
@@ -65,7 +65,7 @@ class Soak : public testing::Test {
 
   // What happens to the fleet when that many requests have begun.
   void Happen(int begun) {
-    EmulatedEngine& victim = *t_.engines[2];
+    emulator::EmulatedEngine& victim = *t_.engines[2];
     if (begun == kRequests * 3 / 10) victim.Stop();
     if (begun == kRequests * 45 / 100) BringBack(victim.address());
     if (begun == kRequests * 6 / 10) t_.folder.Write("a10.json", ProfileText("a10", 2, 5));
@@ -88,9 +88,9 @@ class Soak : public testing::Test {
   // An operator who looks all the time.
   void Watch() {
     while (!over_) {
-      const auto status = nlohmann::json::parse(Get(admin_->address(), "/status").body);
+      const auto status = nlohmann::json::parse(gateway::Get(admin_->address(), "/status").body);
       most_waiting_ = std::max(most_waiting_, status["models"][0]["queue"]["length"].get<int>());
-      EXPECT_EQ(Get(admin_->address(), "/metrics").status, 200);
+      EXPECT_EQ(gateway::Get(admin_->address(), "/metrics").status, 200);
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }
@@ -100,8 +100,8 @@ class Soak : public testing::Test {
     return t_.Metric(R"(headrace_requests_total{model="llama2-7b",outcome=")" + outcome);
   }
 
-  TestGateway t_;
-  std::unique_ptr<AdminServer> admin_;
+  gateway::TestGateway t_;
+  std::unique_ptr<admin::AdminServer> admin_;
   std::atomic<int> begun_ = 0;
   std::atomic<bool> over_ = false;
   std::array<std::atomic<int>, kSeenKinds> seen_ = {};
@@ -122,18 +122,20 @@ TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
   EXPECT_EQ(std::accumulate(seen_.begin(), seen_.end(), 0), kRequests);
 
   // Nothing stays: not in the queue, not on an endpoint, not in an engine.
-  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+  EXPECT_TRUE(gateway::Eventually([&] { return t_.Idle(); }));
   for (std::size_t i = 0; i < t_.engines.size(); ++i) {
     if (i == 2) continue;  // It died.
-    EXPECT_TRUE(Eventually([&] { return RunningAt(*t_.engines[i]) == 0; })) << i;
+    EXPECT_TRUE(gateway::Eventually([&] { return gateway::RunningAt(*t_.engines[i]) == 0; })) << i;
   }
 
   // Every request that reached the scheduler has ended once, as its client saw it end.
   const int answered =
       seen(Seen::kWhole) + seen(Seen::kEngineError) + seen(Seen::kRefused) + seen(Seen::kFailed);
   const int left = seen(Seen::kLeft);
-  EXPECT_TRUE(Eventually([&] { return t_.Metric("headrace_requests_total") == answered + left; }))
-      << t_.Metric("headrace_requests_total") << " instead of " << answered + left;
+  EXPECT_TRUE(gateway::Eventually([&] {
+    return t_.Metric("headrace_requests_total") == answered + left;
+  })) << t_.Metric("headrace_requests_total")
+      << " instead of " << answered + left;
   const auto leavers = [&](const std::string& outcome, int in_full) {
     const double more = Ended(outcome) - in_full;
     EXPECT_GE(more, 0) << outcome;

@@ -7,10 +7,10 @@
 #include "admin/status_json.h"
 #include "base/percent.h"
 #include "config/quantity.h"
-#include "net/clock.h"
 #include "openai/error.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::admin {
 namespace {
 
 constexpr Seconds kDrain = 1;
@@ -23,15 +23,15 @@ struct Page {
   std::string body;
 };
 
-Task<void> Send(HttpExchange& exchange, const Page& page) {
-  ResponseHead head(page.status);
+net::Task<void> Send(net::HttpExchange& exchange, const Page& page) {
+  net::ResponseHead head(page.status);
   head.Add("content-type", page.content_type);
   co_await exchange.Respond(head, page.body);
 }
 
 Page Complaint(int status, const std::string& sentence) {
   std::string body = "{\"error\":";
-  AppendJsonString(sentence, body);
+  openai::AppendJsonString(sentence, body);
   return {.status = status, .body = body + "}\n"};
 }
 
@@ -41,7 +41,8 @@ struct RecordingRequest {
 };
 
 // `model` may be left out where there is but one. Errors: the rest of a sentence about the query.
-Result<RecordingRequest> ParseRecordingRequest(std::string_view query, const Gateway& gateway) {
+Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
+                                               const gateway::Gateway& gateway) {
   RecordingRequest request;
   while (!query.empty()) {
     const std::size_t end = std::min(query.find('&'), query.size());
@@ -53,10 +54,11 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query, const Gat
     if (name == "model" && value) {
       request.model = *value;
     } else if (name == "duration" && value) {
-      const auto duration = ParseDuration(*value);
+      const auto duration = config::ParseDuration(*value);
       if (!duration) return Fail("duration " + duration.error().message);
       if (!(*duration > 0 && *duration <= kLongestRecording)) {
-        return Fail("duration must be above 0 and at most " + WriteDuration(kLongestRecording));
+        return Fail("duration must be above 0 and at most " +
+                    config::WriteDuration(kLongestRecording));
       }
       request.duration = *duration;
     } else {
@@ -75,19 +77,20 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query, const Gat
 
 }  // namespace
 
-Result<std::unique_ptr<AdminServer>> AdminServer::Start(const std::string& listen, Gateway& gateway,
-                                                        const MetricsRegistry& registry) {
-  auto parsed = ParseHostPort(listen);
+Result<std::unique_ptr<AdminServer>> AdminServer::Start(
+    const std::string& listen, gateway::Gateway& gateway,
+    const telemetry::MetricsRegistry& registry) {
+  auto parsed = net::ParseHostPort(listen);
   if (!parsed) return tl::unexpected(parsed.error());
-  auto address = Resolve(*parsed);
+  auto address = net::Resolve(*parsed);
   if (!address) return tl::unexpected(address.error());
   std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry));
-  HttpServerOptions options;
+  net::HttpServerOptions options;
   options.max_connections = 64;
   options.max_body_bytes = 4096;
-  auto server = HttpServer::Listen(
+  auto server = net::HttpServer::Listen(
       admin->threads_, *address, options,
-      [self = admin.get()](HttpExchange& exchange) { return self->Handle(exchange); });
+      [self = admin.get()](net::HttpExchange& exchange) { return self->Handle(exchange); });
   if (!server) return tl::unexpected(server.error());
   admin->server_ = std::move(*server);
   return admin;
@@ -97,12 +100,12 @@ AdminServer::~AdminServer() {
   if (server_) server_->Stop(kDrain);
 }
 
-Task<void> AdminServer::Handle(HttpExchange& exchange) {
+net::Task<void> AdminServer::Handle(net::HttpExchange& exchange) {
   Page page;
   const std::string_view path = exchange.path();
   if (path == "/metrics") {
     gateway_.RefreshMetrics();
-    page = {200, MetricsRegistry::kContentType, registry_.Text()};
+    page = {200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
   } else if (path == "/status") {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     page.body = StatusJson(gateway_, std::chrono::duration<double>(now).count());
@@ -123,7 +126,7 @@ Task<void> AdminServer::Handle(HttpExchange& exchange) {
   co_await Send(exchange, page);
 }
 
-Task<void> AdminServer::Record(HttpExchange& exchange) {
+net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {
   const auto request = ParseRecordingRequest(exchange.query(), gateway_);
   if (!request) {
     const Page page = Complaint(400, request.error().message + ".");
@@ -133,17 +136,17 @@ Task<void> AdminServer::Record(HttpExchange& exchange) {
   const auto recording = gateway_.recorder().Start(request->model, request->duration);
   if (!recording) {
     const Page page =
-        Complaint(429, "There are " + std::to_string(RequestRecorder::kMostRecordings) +
+        Complaint(429, "There are " + std::to_string(serving::RequestRecorder::kMostRecordings) +
                            " recordings under way already; wait until one of them ends.");
     co_await Send(exchange, page);
     co_return;
   }
-  ResponseHead head(200);
+  net::ResponseHead head(200);
   head.Add("content-type", "application/jsonl");
   exchange.Start(head);
   bool reading = co_await exchange.Flush();
   while (reading && !exchange.client_gone()) {
-    const bool done = recording->Done(MonotonicNow());
+    const bool done = recording->Done(system::MonotonicNow());
     const std::string lines = recording->Take();
     if (!lines.empty()) reading = co_await exchange.Write(lines);
     if (recording->overflowed()) {
@@ -151,9 +154,9 @@ Task<void> AdminServer::Record(HttpExchange& exchange) {
       co_return;
     }
     if (done) break;
-    co_await exchange.thread().SleepUntil(MonotonicNow() + kRecordingInterval);
+    co_await exchange.thread().SleepUntil(system::MonotonicNow() + kRecordingInterval);
   }
   co_await exchange.Finish();
 }
 
-}  // namespace headrace
+}  // namespace headrace::admin

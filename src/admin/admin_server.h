@@ -9,7 +9,7 @@
 #include "net/http_server.h"
 #include "telemetry/metrics.h"
 
-namespace headrace {
+namespace headrace::admin {
 
 // GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
 // can be served), /debug/record?model=NAME&duration=1m (a line of JSON for each request that
@@ -18,22 +18,23 @@ namespace headrace {
 class AdminServer {
  public:
   // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.
-  static Result<std::unique_ptr<AdminServer>> Start(const std::string& listen, Gateway& gateway,
-                                                    const MetricsRegistry& registry);
+  static Result<std::unique_ptr<AdminServer>> Start(const std::string& listen,
+                                                    gateway::Gateway& gateway,
+                                                    const telemetry::MetricsRegistry& registry);
   ~AdminServer();
 
-  const SocketAddress& address() const { return server_->address(); }
+  const net::SocketAddress& address() const { return server_->address(); }
 
  private:
-  AdminServer(Gateway& gateway, const MetricsRegistry& registry)
+  AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry)
       : gateway_(gateway), registry_(registry), threads_(1) {}
-  Task<void> Handle(HttpExchange& exchange);
-  Task<void> Record(HttpExchange& exchange);
+  net::Task<void> Handle(net::HttpExchange& exchange);
+  net::Task<void> Record(net::HttpExchange& exchange);
 
-  Gateway& gateway_;
-  const MetricsRegistry& registry_;
-  IoThreads threads_;
-  std::unique_ptr<HttpServer> server_;
+  gateway::Gateway& gateway_;
+  const telemetry::MetricsRegistry& registry_;
+  net::IoThreads threads_;
+  std::unique_ptr<net::HttpServer> server_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::admin

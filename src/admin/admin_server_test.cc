@@ -4,11 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "discovery/redis_profiles.h"
 #include "gateway/test_gateway.h"
-#include "store/redis_profiles.h"
 #include "store/test_redis.h"
 
-namespace headrace {
+namespace headrace::admin {
 namespace {
 
 using testing::HasSubstr;
@@ -28,16 +28,16 @@ class AdminServerTest : public testing::Test {
     ASSERT_TRUE(started) << started.error().message;
     admin_ = std::move(*started);
   }
-  HttpAnswer Page(const std::string& path) { return Get(admin_->address(), path); }
+  gateway::HttpAnswer Page(const std::string& path) { return gateway::Get(admin_->address(), path); }
   // A recording whose head has come: it is under way.
-  RawPeer Record(const std::string& query) {
-    RawPeer peer(admin_->address());
+  net::RawPeer Record(const std::string& query) {
+    net::RawPeer peer(admin_->address());
     peer.Send("GET /debug/record?" + query + " HTTP/1.1\r\nHost: test\r\n\r\n");
     EXPECT_THAT(peer.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
     return peer;
   }
   // The lines of a recording, to its end.
-  static std::vector<Json> Lines(RawPeer& peer) {
+  static std::vector<Json> Lines(net::RawPeer& peer) {
     std::string body;
     for (;;) {
       const std::string size_line = peer.ReadUntil("\r\n");
@@ -52,7 +52,7 @@ class AdminServerTest : public testing::Test {
     return lines;
   }
 
-  TestGateway t_;
+  gateway::TestGateway t_;
   std::unique_ptr<AdminServer> admin_;
 };
 
@@ -69,13 +69,13 @@ TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
 
 // A missing profile is explained by the keys that are there, which may be named anyhow.
 TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
-  TestRedis redis;
-  ASSERT_TRUE(Redis(redis.url()).Set(ProfileKey("llama2-7b", "\xff"), "{}"));
+  store::TestRedis redis;
+  ASSERT_TRUE(store::Redis(redis.url()).Set(discovery::ProfileKey("llama2-7b", "\xff"), "{}"));
   t_.config.redis = redis.url();
-  t_.config.profiles.source = ProfilesConfig::Source::kRedis;
+  t_.config.profiles.source = config::ProfilesConfig::Source::kRedis;
   t_.AddEngine("a10");
   StartServers();
-  const HttpAnswer page = Page("/status");
+  const gateway::HttpAnswer page = Page("/status");
   EXPECT_EQ(page.status, 200);
   const Json profile = Json::parse(page.body)["models"][0]["deployments"][0]["profile"];
   EXPECT_THAT(profile["error"].get<std::string>(),
@@ -84,13 +84,13 @@ TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
 
 TEST_F(AdminServerTest, RecordsWhatArrivesMeanwhileAsItEnds) {
   Start();
-  t_.Chat(ChatBody(5, false));
-  RawPeer recording = Record("duration=700ms&model=llama2-7b");
+  t_.Chat(gateway::ChatBody(5, false));
+  net::RawPeer recording = Record("duration=700ms&model=llama2-7b");
   for (const int tokens : {7, 30}) {
-    t_.Chat(ChatBody(tokens, false), {"x-headrace-output-tokens: " + std::to_string(tokens)});
+    t_.Chat(gateway::ChatBody(tokens, false), {"x-headrace-output-tokens: " + std::to_string(tokens)});
   }
   // Refused: no GPU type can do that.
-  EXPECT_EQ(t_.Chat(ChatBody(5, false), {"x-slo-e2e-ms: 1"}).status, 429);
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false), {"x-slo-e2e-ms: 1"}).status, 429);
   const std::vector<Json> lines = Lines(recording);
   ASSERT_EQ(lines.size(), 3U);
   EXPECT_EQ(lines[0]["output_length"], 7);
@@ -111,10 +111,10 @@ TEST_F(AdminServerTest, RecordsWhatArrivesMeanwhileAsItEnds) {
 
 TEST_F(AdminServerTest, ARecordingWaitsForTheRequestsThatArrivedInIt) {
   Start(/*speed=*/20);
-  RawPeer recording = Record("duration=1s");
-  RawPeer client(t_.address());
-  client.Send(
-      PostText("/v1/chat/completions", ChatBody(900, true), {"x-headrace-output-tokens: 900"}));
+  net::RawPeer recording = Record("duration=1s");
+  net::RawPeer client(t_.address());
+  client.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(900, true),
+                                {"x-headrace-output-tokens: 900"}));
   const std::vector<Json> lines = Lines(recording);
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(lines[0]["output_length"], 900);
@@ -124,17 +124,17 @@ TEST_F(AdminServerTest, ARecordingWaitsForTheRequestsThatArrivedInIt) {
 // It is part of the load that another policy would have had.
 TEST_F(AdminServerTest, ARequestThatLeavesWhileItWaitsIsRecordedWithTheExpectedLength) {
   Start(/*speed=*/20);
-  RawPeer recording = Record("duration=1s");
-  RawPeer running(t_.address());
-  running.Send(
-      PostText("/v1/chat/completions", ChatBody(900, true), {"x-headrace-output-tokens: 900"}));
+  net::RawPeer recording = Record("duration=1s");
+  net::RawPeer running(t_.address());
+  running.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(900, true),
+                                 {"x-headrace-output-tokens: 900"}));
   ASSERT_THAT(running.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
-  RawPeer waiting(t_.address());
-  waiting.Send(PostText("/v1/chat/completions", ChatBody(50, false)));
-  ASSERT_TRUE(Eventually(
+  net::RawPeer waiting(t_.address());
+  waiting.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(50, false)));
+  ASSERT_TRUE(gateway::Eventually(
       [&] { return Json::parse(Page("/status").body)["models"][0]["queue"]["length"] == 1; }));
   waiting.Close();
-  ASSERT_TRUE(Eventually(
+  ASSERT_TRUE(gateway::Eventually(
       [&] { return Json::parse(Page("/status").body)["models"][0]["queue"]["length"] == 0; }));
   running.Close();
   const std::vector<Json> lines = Lines(recording);
@@ -157,18 +157,18 @@ TEST_F(AdminServerTest, SaysWhatIsWrongWithARecordingsQuery) {
 
 TEST_F(AdminServerTest, RecordingsAreLimitedInNumberAndEndWithTheirReaders) {
   Start();
-  std::vector<RawPeer> recordings;
-  for (std::size_t i = 0; i < RequestRecorder::kMostRecordings; ++i) {
+  std::vector<net::RawPeer> recordings;
+  for (std::size_t i = 0; i < serving::RequestRecorder::kMostRecordings; ++i) {
     recordings.push_back(Record("duration=1h"));
   }
   EXPECT_EQ(Page("/debug/record").status, 429);
   recordings.pop_back();
-  EXPECT_TRUE(Eventually([&] {
-    RawPeer peer(admin_->address());
+  EXPECT_TRUE(gateway::Eventually([&] {
+    net::RawPeer peer(admin_->address());
     peer.Send("GET /debug/record HTTP/1.1\r\nHost: test\r\n\r\n");
     return peer.ReadUntil("\r\n\r\n").find("200 OK") != std::string::npos;
   }));
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::admin

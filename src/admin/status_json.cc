@@ -2,12 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::admin {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json SloJson(const Slo& slo) {
+Json SloJson(const slo::Slo& slo) {
   Json json = Json::object();
   if (slo.ttft) json["ttft_s"] = *slo.ttft;
   if (slo.tpot) json["tpot_s"] = *slo.tpot;
@@ -19,8 +19,8 @@ Json SloJson(const Slo& slo) {
 
 // state: "in force", "missing" (there never was one), or "stale" (the last good one is in force,
 // what is there now cannot be used).
-Json ProfileJson(const ProfileStatus& status, Seconds unix_now) {
-  const ProfileReading& reading = status.reading;
+Json ProfileJson(const serving::ProfileStatus& status, Seconds unix_now) {
+  const discovery::ProfileReading& reading = status.reading;
   Json json;
   json["state"] = reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing";
   json["origin"] = reading.origin;
@@ -32,11 +32,11 @@ Json ProfileJson(const ProfileStatus& status, Seconds unix_now) {
   }
   if (!reading.error.empty()) json["error"] = reading.error;
   json["faults"] = status.faults;
-  for (const ProfileFault& fault : reading.faults) json["faults"].push_back(fault.message);
+  for (const profile::ProfileFault& fault : reading.faults) json["faults"].push_back(fault.message);
   return json;
 }
 
-Json EndpointJson(const RouterStatus::EndpointStatus& endpoint) {
+Json EndpointJson(const serving::RouterStatus::EndpointStatus& endpoint) {
   Json json;
   json["address"] = endpoint.address;
   json["up"] = endpoint.up;
@@ -47,7 +47,7 @@ Json EndpointJson(const RouterStatus::EndpointStatus& endpoint) {
   return json;
 }
 
-Json QueueJson(const RouterStatus& status) {
+Json QueueJson(const serving::RouterStatus& status) {
   Json json;
   json["length"] = status.waiting;
   json["bytes"] = status.queue_bytes;
@@ -60,9 +60,9 @@ Json QueueJson(const RouterStatus& status) {
   return json;
 }
 
-Json ModelJson(const ModelConfig& config, ServedModel& model,
-               const std::vector<ProfileStatus>& profiles, Seconds unix_now) {
-  const RouterStatus status = model.router.Status();
+Json ModelJson(const config::ModelConfig& config, serving::ServedModel& model,
+               const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now) {
+  const serving::RouterStatus status = model.router.Status();
   Json json;
   json["name"] = config.name;
   json["policy"] = config.policy;
@@ -79,7 +79,7 @@ Json ModelJson(const ModelConfig& config, ServedModel& model,
   for (const auto& deployment : status.deployments) {
     Json entry;
     entry["name"] = deployment.name;
-    for (const ProfileStatus& profile : profiles) {
+    for (const serving::ProfileStatus& profile : profiles) {
       if (profile.model == config.name && profile.deployment == deployment.name) {
         entry["profile"] = ProfileJson(profile, unix_now);
       }
@@ -95,7 +95,7 @@ Json ModelJson(const ModelConfig& config, ServedModel& model,
 
 }  // namespace
 
-std::string StatusJson(const Gateway& gateway, Seconds unix_now) {
+std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
   const auto profiles = gateway.Profiles();
   Json json;
   json["version"] = HEADRACE_VERSION;
@@ -109,4 +109,4 @@ std::string StatusJson(const Gateway& gateway, Seconds unix_now) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace headrace
+}  // namespace headrace::admin

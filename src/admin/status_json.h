@@ -5,13 +5,13 @@
 
 #include "gateway/gateway.h"
 
-namespace headrace {
+namespace headrace::admin {
 
 // {"version", "models": [{"name", "policy", "queue": {"length", "bytes", "sub_queues": […]},
 //   "in_flight", "learned_lengths", "prompt": {"tokens_per_byte", "tokens_per_request"},
 //   "deployments": [{"name", "profile": {…}, "endpoints": [{"address", "up", "in_flight",
 //   "load"}]}]}]}
 // `unix_now` dates the profiles.
-std::string StatusJson(const Gateway& gateway, Seconds unix_now);
+std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now);
 
-}  // namespace headrace
+}  // namespace headrace::admin

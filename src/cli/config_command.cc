@@ -8,7 +8,7 @@
 #include "cli/files.h"
 #include "routing/policy.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 std::string Count(std::size_t number, const std::string& noun) {
@@ -16,16 +16,16 @@ std::string Count(std::size_t number, const std::string& noun) {
 }
 
 void Check(const std::string& path) {
-  const Result<Config> config = LoadConfigFile(path);
+  const Result<config::Config> config = LoadConfigFile(path);
   if (!config) {
     std::cerr << config.error().message << "\n";
     throw CLI::RuntimeError(1);
   }
   std::size_t deployments = 0;
   std::size_t endpoints = 0;
-  for (const ModelConfig& model : config->models) {
+  for (const config::ModelConfig& model : config->models) {
     deployments += model.deployments.size();
-    for (const DeploymentConfig& deployment : model.deployments) {
+    for (const config::DeploymentConfig& deployment : model.deployments) {
       endpoints += deployment.endpoints.size();
     }
   }
@@ -35,12 +35,12 @@ void Check(const std::string& path) {
 
 }  // namespace
 
-Result<Config> LoadConfigFile(const std::string& path) {
+Result<config::Config> LoadConfigFile(const std::string& path) {
   const Result<std::string> text = ReadFile(path);
   if (!text) return tl::unexpected<Error>(text.error());
   std::vector<std::string_view> policies;
-  for (const PolicyInfo& policy : Policies()) policies.push_back(policy.name);
-  return LoadConfig(*text, path, policies);
+  for (const routing::PolicyInfo& policy : routing::Policies()) policies.push_back(policy.name);
+  return config::LoadConfig(*text, path, policies);
 }
 
 void AddConfigCommand(CLI::App& app) {
@@ -54,7 +54,7 @@ void AddConfigCommand(CLI::App& app) {
 
   CLI::App* const reference =
       config->add_subcommand("reference", "Print the reference of all options, as Markdown");
-  reference->callback([] { std::cout << ConfigReferenceMarkdown(); });
+  reference->callback([] { std::cout << config::ConfigReferenceMarkdown(); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

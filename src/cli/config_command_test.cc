@@ -7,7 +7,7 @@
 #include <fstream>
 #include <string>
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 using ::testing::AllOf;
@@ -65,8 +65,8 @@ TEST_F(ConfigCommand, AFileThatIsNotThereIsAFault) {
 
 TEST_F(ConfigCommand, TheReferenceIsTheCommittedOne) {
   EXPECT_EQ(Run("config reference"), 0);
-  EXPECT_EQ(out_, ConfigReferenceMarkdown());
+  EXPECT_EQ(out_, config::ConfigReferenceMarkdown());
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::cli

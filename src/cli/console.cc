@@ -1,6 +1,6 @@
 #include "cli/console.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 void Print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
@@ -13,4 +13,4 @@ void Stop(const std::string& sentence) {
 
 CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }
 
-}  // namespace headrace
+}  // namespace headrace::cli

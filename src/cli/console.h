@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 void Print(std::FILE* stream, const std::string& text);
 
@@ -24,4 +24,4 @@ T OrStop(Result<T> result) {
 // A validator without its own words, which would clutter the help.
 CLI::Validator Quiet(CLI::Validator validator);
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -22,7 +22,7 @@
 #include "routing/policy.h"
 #include "telemetry/log.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 constexpr char kModel[] = "llama2-7b";
@@ -76,25 +76,25 @@ class Demo {
  public:
   explicit Demo(const Arguments& arguments)
       : arguments_(arguments),
-        log_(LogLevel::kWarning, LogFormat::kText),
-        workload_(FindNamedWorkload("chat-and-code")->make()) {}
+        log_(telemetry::LogLevel::kWarning, telemetry::LogFormat::kText),
+        workload_(workload::FindNamedWorkload("chat-and-code")->make()) {}
 
   Result<void> Run() {
     Termination termination;
     if (auto started = StartEngines(); !started) return started;
-    auto gateway = Gateway::Start(config_, log_, registry_);
+    auto gateway = gateway::Gateway::Start(config_, log_, registry_);
     if (!gateway) return tl::unexpected(gateway.error());
-    auto admin = AdminServer::Start(config_.admin, **gateway, registry_);
+    auto admin = admin::AdminServer::Start(config_.admin, **gateway, registry_);
     if (!admin) return tl::unexpected(admin.error());
     header_ = Header((*gateway)->address().ToString(), (*admin)->address().ToString());
 
-    IoThreads threads(1);
-    LoadGenerator load(threads[0], LoadOptionsFor((*gateway)->address()));
+    net::IoThreads threads(1);
+    load::LoadGenerator load(threads[0], LoadOptionsFor((*gateway)->address()));
     std::printf("%s\n", header_.c_str());
     load.Start();
     for (bool draining = false; !load.Done();) {
       const bool told = termination.Wait(1.0);
-      const LoadSnapshot now = load.Snapshot();
+      const load::LoadSnapshot now = load.Snapshot();
       if (!draining && (told || now.elapsed >= end_)) {
         draining = true;
         end_ = now.elapsed + kDrain;
@@ -114,14 +114,14 @@ class Demo {
   static bool Live() { return isatty(STDOUT_FILENO) != 0; }
 
   Result<void> StartEngines() {
-    const auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json");
+    const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
     if (!catalog) return tl::unexpected(catalog.error());
     config_.listen = arguments_.listen;
     config_.admin = arguments_.admin;
     config_.threads = 2;
     config_.profiles.directory = folder_.path();
     config_.timeouts.drain = 1;
-    ModelConfig model;
+    config::ModelConfig model;
     model.name = kModel;
     model.policy = arguments_.policy;
     model.slo.emplace();
@@ -129,13 +129,13 @@ class Demo {
     model.slo->percentile = 99;
     std::uint64_t seed = arguments_.seed;
     for (const GpuCount& fleet : kFleet) {
-      DeploymentConfig deployment;
+      config::DeploymentConfig deployment;
       deployment.name = std::string(kModel) + "-" + fleet.gpu;
       for (int i = 0; i < fleet.count; ++i) {
         const auto engine = catalog->Engine(fleet.gpu, kModel, kContext);
         if (!engine) return tl::unexpected(engine.error());
-        auto listen = Resolve({"127.0.0.1", 0});
-        auto started = EmulatedEngine::Start(
+        auto listen = net::Resolve({"127.0.0.1", 0});
+        auto started = emulator::EmulatedEngine::Start(
             {.model = kModel, .engine = *engine, .seed = seed++, .listen = *listen});
         if (!started) return tl::unexpected(started.error());
         deployment.endpoints.push_back((*started)->address().ToString());
@@ -147,9 +147,9 @@ class Demo {
     return {};
   }
 
-  LoadOptions LoadOptionsFor(const SocketAddress& gateway) {
-    for (WorkloadClass& spec : workload_.classes) spec.slo = config_.models[0].slo;
-    LoadOptions options;
+  load::LoadOptions LoadOptionsFor(const net::SocketAddress& gateway) {
+    for (workload::WorkloadClass& spec : workload_.classes) spec.slo = config_.models[0].slo;
+    load::LoadOptions options;
     options.target = gateway;
     options.model = kModel;
     options.workload = &workload_;
@@ -163,10 +163,10 @@ class Demo {
 
   std::string Header(const std::string& address, const std::string& admin) const {
     std::string rates;
-    for (const WorkloadClass& spec : workload_.classes) {
+    for (const workload::WorkloadClass& spec : workload_.classes) {
       char text[64];
       std::snprintf(text, sizeof text, "%s%s %.1f/s", rates.empty() ? "" : ", ", spec.name.c_str(),
-                    OfferedRate(spec) * arguments_.rate_scale);
+                    workload::OfferedRate(spec) * arguments_.rate_scale);
       rates += text;
     }
     return "Headrace: policy " + arguments_.policy + " before 1 x A10 and 4 x L20 (emulated), " +
@@ -179,12 +179,12 @@ class Demo {
 
   std::vector<std::string> ClassNames() const {
     std::vector<std::string> names;
-    for (const WorkloadClass& spec : workload_.classes) names.push_back(spec.name);
+    for (const workload::WorkloadClass& spec : workload_.classes) names.push_back(spec.name);
     return names;
   }
 
   // On a terminal, the table in place every second; otherwise a line every ten.
-  void Show(const LoadSnapshot& snapshot, bool draining) {
+  void Show(const load::LoadSnapshot& snapshot, bool draining) {
     if (Live()) {
       std::printf("\x1b[H\x1b[J%s\n%s\n%s%.0f s%s. Ctrl-C drains and prints the report.\n",
                   header_.c_str(), LoadTable(ClassNames(), snapshot).c_str(),
@@ -194,8 +194,8 @@ class Demo {
     }
     if (snapshot.elapsed < next_line_) return;
     next_line_ = snapshot.elapsed + 10;
-    ClassReport all;
-    for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
+    workload::ClassReport all;
+    for (const load::LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
     std::printf(
         "%4.0f s: %llu offered, %llu ended, %llu met the SLO\n", snapshot.elapsed,
         static_cast<unsigned long long>(all.offered),
@@ -204,9 +204,9 @@ class Demo {
     std::fflush(stdout);
   }
 
-  void Report(const LoadSnapshot& final) const {
-    ClassReport all;
-    for (const LoadCounts& counts : final.classes) all.Merge(counts.report);
+  void Report(const load::LoadSnapshot& final) const {
+    workload::ClassReport all;
+    for (const load::LoadCounts& counts : final.classes) all.Merge(counts.report);
     std::printf(
         "\nReport: policy %s, seed %llu, %.0f s, engines' timing modelled (data/gpus.json)\n\n"
         "%s\n%sSLO met by %.1f %% of the %llu requests offered (refused, failed and unfinished "
@@ -218,12 +218,12 @@ class Demo {
   }
 
   Arguments arguments_;
-  Log log_;
-  MetricsRegistry registry_;
+  telemetry::Log log_;
+  telemetry::MetricsRegistry registry_;
   ProfileFolder folder_;
-  Workload workload_;
-  Config config_;
-  std::vector<std::unique_ptr<EmulatedEngine>> engines_;
+  workload::Workload workload_;
+  config::Config config_;
+  std::vector<std::unique_ptr<emulator::EmulatedEngine>> engines_;
   std::string header_;
   Seconds next_line_ = 10;
   Seconds end_ = kNever;  // Of arrivals, then of the drain.
@@ -236,7 +236,7 @@ void AddDemoCommand(CLI::App& app) {
       "demo", "Emulated GPUs, the gateway and a mixed workload in one process: see it work");
   auto arguments = std::make_shared<Arguments>();
   std::vector<std::string> policies;
-  for (const PolicyInfo& policy : Policies()) policies.emplace_back(policy.name);
+  for (const routing::PolicyInfo& policy : routing::Policies()) policies.emplace_back(policy.name);
   command->add_option("--policy", arguments->policy, "Routing policy")
       ->check(CLI::IsMember(policies))
       ->capture_default_str();
@@ -262,4 +262,4 @@ void AddDemoCommand(CLI::App& app) {
   });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -3,8 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
-namespace headrace {
+namespace headrace::cli {
 
 void AddDemoCommand(CLI::App& app);
 
-}  // namespace headrace
+}  // namespace headrace::cli

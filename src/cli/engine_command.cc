@@ -9,7 +9,7 @@
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 struct Arguments {
@@ -23,8 +23,8 @@ struct Arguments {
   std::uint64_t seed = 0;
 };
 
-Result<std::unique_ptr<EmulatedEngine>> Start(const Arguments& arguments) {
-  std::string text(ShippedGpuCatalog());
+Result<std::unique_ptr<emulator::EmulatedEngine>> Start(const Arguments& arguments) {
+  std::string text(engine::ShippedGpuCatalog());
   std::string origin = "data/gpus.json";
   if (!arguments.gpus_file.empty()) {
     auto file = ReadFile(arguments.gpus_file);
@@ -32,22 +32,22 @@ Result<std::unique_ptr<EmulatedEngine>> Start(const Arguments& arguments) {
     text = std::move(*file);
     origin = arguments.gpus_file;
   }
-  const auto catalog = GpuCatalog::Parse(text, origin);
+  const auto catalog = engine::GpuCatalog::Parse(text, origin);
   if (!catalog) return tl::unexpected(catalog.error());
   const auto config = catalog->Engine(arguments.gpu, arguments.model, arguments.max_model_len);
   if (!config) return tl::unexpected(config.error());
-  const auto host_port = ParseHostPort(arguments.listen);
+  const auto host_port = net::ParseHostPort(arguments.listen);
   if (!host_port) return tl::unexpected(host_port.error());
-  const auto address = Resolve(*host_port);
+  const auto address = net::Resolve(*host_port);
   if (!address) return tl::unexpected(address.error());
 
-  EmulatedEngineOptions options;
+  emulator::EmulatedEngineOptions options;
   options.model = arguments.name.empty() ? arguments.model : arguments.name;
   options.engine = *config;
   options.speed = arguments.speed;
   options.seed = arguments.seed;
   options.listen = *address;
-  return EmulatedEngine::Start(options);
+  return emulator::EmulatedEngine::Start(options);
 }
 
 int Serve(const Arguments& arguments) {
@@ -94,4 +94,4 @@ void AddEngineCommand(CLI::App& app) {
   });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -3,11 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-namespace headrace {
+namespace headrace::cli {
 
 // Registers the subcommand. It serves until SIGINT or SIGTERM. What keeps it from starting goes to
 // standard error; it then throws CLI::RuntimeError with status 1, which CLI11_PARSE in main turns
 // into the program's.
 void AddEngineCommand(CLI::App& app);
 
-}  // namespace headrace
+}  // namespace headrace::cli

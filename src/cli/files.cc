@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <system_error>
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -105,4 +105,4 @@ Result<std::vector<std::string>> ListJsonFiles(const std::string& path) {
   return files;
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 // The whole contents; gzip is unpacked whatever the name; "-" is the standard input.
 Result<std::string> ReadFile(const std::string& path);
@@ -47,4 +47,4 @@ Result<void> WriteFile(const std::string& path, std::string_view text);
 // A file as it is, of a directory its *.json by name. An error for a directory without any.
 Result<std::vector<std::string>> ListJsonFiles(const std::string& path);
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -6,7 +6,7 @@
 
 #include "store/test_folder.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,7 +20,7 @@ class OutputFileTest : public testing::Test {
         std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()));
   }
 
-  TemporaryFolder folder_;
+  store::TemporaryFolder folder_;
 };
 
 TEST_F(OutputFileTest, IsThereOnceItIsComplete) {
@@ -61,4 +61,4 @@ TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::cli

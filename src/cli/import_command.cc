@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "benchmark/import.h"
 #include "cli/console.h"
 #include "cli/files.h"
 #include "cli/stored_profiles.h"
 #include "measure/benchmark_file.h"
-#include "profile/import.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 struct AiConfiguratorArguments {
@@ -24,13 +24,13 @@ struct AiConfiguratorArguments {
 };
 
 void Import(const AiConfiguratorArguments& arguments) {
-  std::vector<BenchmarkRow> rows;
+  std::vector<benchmark::BenchmarkRow> rows;
   for (const std::string& file : arguments.files) {
     const std::string text = OrStop(ReadFile(file));
-    const auto added = OrStop(ImportAiConfigurator(text, file, arguments.parallel));
+    const auto added = OrStop(benchmark::ImportAiConfigurator(text, file, arguments.parallel));
     rows.insert(rows.end(), added.begin(), added.end());
   }
-  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(rows))));
+  OrStop(WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
   Print(stderr, "These are predictions without percentiles: generate with --percentile 0.\n");
 }
 
@@ -50,12 +50,12 @@ void Import(const MelangeArguments& arguments) {
     }
   }
   const std::string text = OrStop(ReadFile(arguments.file));
-  GpuProfile profile = OrStop(
-      ImportMelange(text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));
+  profile::GpuProfile profile = OrStop(benchmark::ImportMelange(
+      text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));
   if (!arguments.deployment.empty()) profile.deployment = arguments.deployment;
   profile.created =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  OrStop(WriteProfile(FormatGpuProfile(profile), profile.deployment, arguments.output));
+  OrStop(WriteProfile(profile::FormatGpuProfile(profile), profile.deployment, arguments.output));
   Print(stderr,
         "The table has no latencies: requests cannot be ranked by SLO with this profile.\n");
 }
@@ -105,4 +105,4 @@ void AddImport(CLI::App& profile) {
   solver->callback([melange] { Import(*melange); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -3,8 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
-namespace headrace {
+namespace headrace::cli {
 
 void AddImport(CLI::App& profile);
 
-}  // namespace headrace
+}  // namespace headrace::cli

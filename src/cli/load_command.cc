@@ -20,7 +20,7 @@
 #include "load/load_generator.h"
 #include "load/load_report.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 struct Arguments {
@@ -43,12 +43,12 @@ struct Arguments {
   std::string requests;
 };
 
-Result<Workload> WorkloadOf(const Arguments& arguments) {
+Result<workload::Workload> WorkloadOf(const Arguments& arguments) {
   if (arguments.workload.empty()) {
-    return ParseClasses(arguments.classes, arguments.rate, ReadFile);
+    return load::ParseClasses(arguments.classes, arguments.rate, ReadFile);
   }
   std::string names;
-  for (const NamedWorkload& named : NamedWorkloads()) {
+  for (const workload::NamedWorkload& named : workload::NamedWorkloads()) {
     if (named.name == arguments.workload) return named.make();
     names.append(names.empty() ? "" : ", ").append(named.name);
   }
@@ -56,13 +56,14 @@ Result<Workload> WorkloadOf(const Arguments& arguments) {
               ", or describe your own with --class");
 }
 
-Result<LoadOptions> OptionsOf(const Arguments& arguments, const Workload& workload) {
-  LoadOptions options;
-  const auto target = ParseTarget(arguments.target).and_then(Resolve);
+Result<load::LoadOptions> OptionsOf(const Arguments& arguments,
+                                    const workload::Workload& workload) {
+  load::LoadOptions options;
+  const auto target = ParseTarget(arguments.target).and_then(net::Resolve);
   if (!target) return tl::unexpected(target.error());
-  const auto duration = ParseDuration(arguments.duration);
+  const auto duration = config::ParseDuration(arguments.duration);
   if (!duration) return Fail("--duration " + arguments.duration + " " + duration.error().message);
-  const auto timeout = ParseDuration(arguments.timeout);
+  const auto timeout = config::ParseDuration(arguments.timeout);
   if (!timeout) return Fail("--timeout " + arguments.timeout + " " + timeout.error().message);
   for (const std::string& header : arguments.headers) {
     if (header.find(':') == header.npos) {
@@ -90,12 +91,12 @@ Result<LoadOptions> OptionsOf(const Arguments& arguments, const Workload& worklo
 // standard output.
 class ProgressLine {
  public:
-  void Show(const LoadSnapshot& snapshot, Seconds duration, bool draining) {
+  void Show(const load::LoadSnapshot& snapshot, Seconds duration, bool draining) {
     const bool live = isatty(STDERR_FILENO) != 0;
     if (!live && snapshot.elapsed < next_) return;
     next_ = snapshot.elapsed + 10;
-    ClassReport all;
-    for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
+    workload::ClassReport all;
+    for (const load::LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
     const std::uint64_t failed = all.failed + all.timed_out;
     const std::uint64_t ended = all.completed + all.rejected + failed;
     const double met =
@@ -130,15 +131,15 @@ Result<void> Load(const Arguments& arguments) {
     if (!rows) {
       return Fail(arguments.requests + " can't be written; give a file in a folder that exists");
     }
-    rows << LoadResultCsvHeader();
+    rows << load::LoadResultCsvHeader();
   }
   RaiseConnectionLimit();
   Termination termination;
-  IoThreads threads(1);
-  LoadSnapshot final;
+  net::IoThreads threads(1);
+  load::LoadSnapshot final;
   {
-    LoadGenerator load(threads[0], *options, [&](const LoadResult& result) {
-      if (rows.is_open()) rows << LoadResultCsvRow(*options, result);
+    load::LoadGenerator load(threads[0], *options, [&](const load::LoadResult& result) {
+      if (rows.is_open()) rows << load::LoadResultCsvRow(*options, result);
     });
     ProgressLine progress;
     load.Start();
@@ -147,7 +148,7 @@ Result<void> Load(const Arguments& arguments) {
         draining = true;
         load.EndArrivals();
       }
-      const LoadSnapshot snapshot = load.Snapshot();
+      const load::LoadSnapshot snapshot = load.Snapshot();
       progress.Show(snapshot, options->duration, draining || snapshot.elapsed > options->duration);
     }
     progress.End();
@@ -156,16 +157,16 @@ Result<void> Load(const Arguments& arguments) {
     threads[0].Run([&] { rows.close(); });
   }
   std::vector<std::string> names;
-  for (const WorkloadClass& spec : workload->classes) names.push_back(spec.name);
+  for (const workload::WorkloadClass& spec : workload->classes) names.push_back(spec.name);
   std::fprintf(stderr, "%s%s", LoadTable(names, final).c_str(), FailureLines(final).c_str());
-  if (ClientOverloaded(final)) {
+  if (load::ClientOverloaded(final)) {
     std::fprintf(stderr,
                  "The client could not keep up: 1 %% of the requests were sent more than %.0f ms "
                  "late. Use a lower rate, or several clients.\n",
                  final.send_lag.Quantile(0.99) * 1e3);
   }
   if (arguments.output.empty()) return {};
-  return WriteFile(arguments.output, LoadReportJson(*options, final));
+  return WriteFile(arguments.output, load::LoadReportJson(*options, final));
 }
 
 }  // namespace
@@ -218,4 +219,4 @@ void AddLoadCommand(CLI::App& app) {
   });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -12,7 +12,7 @@
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 using ::testing::HasSubstr;
@@ -20,12 +20,13 @@ using ::testing::HasSubstr;
 class LoadCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json");
-    engine_ = *EmulatedEngine::Start({.model = "m",
-                                      .engine = *catalog->Engine("l20", "llama2-7b", 4096),
-                                      .speed = 100,
-                                      .seed = 1,
-                                      .listen = *Resolve({"127.0.0.1", 0})});
+    const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
+    engine_ =
+        *emulator::EmulatedEngine::Start({.model = "m",
+                                          .engine = *catalog->Engine("l20", "llama2-7b", 4096),
+                                          .speed = 100,
+                                          .seed = 1,
+                                          .listen = *net::Resolve({"127.0.0.1", 0})});
   }
   ~LoadCommand() override {
     std::filesystem::remove(json_);
@@ -51,7 +52,7 @@ class LoadCommand : public ::testing::Test {
   }
   std::string Target() const { return "http://" + engine_->address().ToString(); }
 
-  std::unique_ptr<EmulatedEngine> engine_;
+  std::unique_ptr<emulator::EmulatedEngine> engine_;
   const std::string base_ = ::testing::TempDir() + "headrace_load_command_" +
                             ::testing::UnitTest::GetInstance()->current_test_info()->name();
   const std::string json_ = base_ + ".json";
@@ -98,4 +99,4 @@ TEST_F(LoadCommand, SaysWhatItCannotDo) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -3,7 +3,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 __attribute__((format(printf, 1, 2))) std::string Format(const char* format, ...) {
@@ -21,8 +21,8 @@ std::string Latency(const Histogram& histogram, double scale, int digits) {
                 histogram.Quantile(0.99) * scale);
 }
 
-std::string Row(const std::string& name, const LoadCounts& counts, bool deployment) {
-  const ClassReport& report = counts.report;
+std::string Row(const std::string& name, const load::LoadCounts& counts, bool deployment) {
+  const workload::ClassReport& report = counts.report;
   const std::uint64_t ended = report.completed + report.rejected + report.timed_out + report.failed;
   const std::string met = ended == 0
                               ? "-"
@@ -41,11 +41,12 @@ std::string Row(const std::string& name, const LoadCounts& counts, bool deployme
 
 }  // namespace
 
-std::string LoadTable(const std::vector<std::string>& class_names, const LoadSnapshot& snapshot) {
+std::string LoadTable(const std::vector<std::string>& class_names,
+                      const load::LoadSnapshot& snapshot) {
   std::string table = Format("%-18s %8s %9s %7s %8s %8s %16s %15s %15s\n", "class / GPU", "offered",
                              "in flight", "queued", "refused", "SLO met", "TTFT s p50/p99",
                              "TPOT ms p50/p99", "TPAT ms p50/p99");
-  LoadCounts all;
+  load::LoadCounts all;
   for (std::size_t i = 0; i < class_names.size(); ++i) {
     table += Row(class_names[i], snapshot.classes[i], false);
     for (const auto& [deployment, counts] : snapshot.deployments[i]) {
@@ -58,7 +59,7 @@ std::string LoadTable(const std::vector<std::string>& class_names, const LoadSna
   return table + Row("all", all, false);
 }
 
-std::string FailureLines(const LoadSnapshot& snapshot) {
+std::string FailureLines(const load::LoadSnapshot& snapshot) {
   std::string lines;
   for (const auto& [what, count] : snapshot.failures) {
     lines +=
@@ -67,4 +68,4 @@ std::string FailureLines(const LoadSnapshot& snapshot) {
   return lines;
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -15,13 +15,13 @@ int Run(int argc, char** argv) {
   CLI::App app("SLO-aware router for LLM inference on mixed GPUs.", "headrace");
   app.set_version_flag("--version", "headrace " HEADRACE_VERSION);
   app.require_subcommand(1);
-  headrace::AddDemoCommand(app);
-  headrace::AddServeCommand(app);
-  headrace::AddEngineCommand(app);
-  headrace::AddLoadCommand(app);
-  headrace::AddProfileCommand(app);
-  headrace::AddSimulateCommand(app);
-  headrace::AddConfigCommand(app);
+  headrace::cli::AddDemoCommand(app);
+  headrace::cli::AddServeCommand(app);
+  headrace::cli::AddEngineCommand(app);
+  headrace::cli::AddLoadCommand(app);
+  headrace::cli::AddProfileCommand(app);
+  headrace::cli::AddSimulateCommand(app);
+  headrace::cli::AddConfigCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
 }

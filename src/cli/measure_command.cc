@@ -4,14 +4,14 @@
 #include <memory>
 #include <utility>
 
+#include "benchmark/measured_profile.h"
 #include "cli/console.h"
 #include "cli/files.h"
 #include "cli/profile_options.h"
 #include "engine/gpu_catalog.h"
 #include "measure/benchmark_file.h"
-#include "sim/measured_profile.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 // What an option is when it is not given. Virtual time costs nothing; an endpoint's hours do.
@@ -21,7 +21,7 @@ void FillDefaults(MeasureArguments& arguments) {
     if (value == std::decay_t<decltype(value)>{}) value = otherwise;
   };
   using Lengths = std::vector<Tokens>;
-  const GridPlan grid = EmulatedGrid(arguments.slo, arguments.max_model_len);
+  const benchmark::GridPlan grid = benchmark::EmulatedGrid(arguments.slo, arguments.max_model_len);
   fill(arguments.inputs, emulated ? grid.inputs : Lengths{16, 64, 256, 1024, 4096});
   fill(arguments.outputs, emulated ? grid.outputs : Lengths{4, 16, 64, 256, 1024});
   fill(arguments.lowest_rate, emulated ? 1.0 / 64 : 0.05);
@@ -44,13 +44,14 @@ void Measure(MeasureArguments& arguments) {
 
 }  // namespace
 
-GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
-  GridPlan plan;
+benchmark::GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
+  benchmark::GridPlan plan;
   plan.inputs = arguments.inputs;
   plan.outputs = arguments.outputs;
   std::ranges::sort(plan.inputs);
   std::ranges::sort(plan.outputs);
-  plan.rates = RateLadder(arguments.lowest_rate, arguments.highest_rate, arguments.rate_step);
+  plan.rates =
+      benchmark::RateLadder(arguments.lowest_rate, arguments.highest_rate, arguments.rate_step);
   plan.slo = arguments.slo;
   plan.full = arguments.full_grid;
   if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; exchange them.");
@@ -65,23 +66,23 @@ GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
 }
 
 void MeasureInVirtualTime(const MeasureArguments& arguments) {
-  std::string text(ShippedGpuCatalog());
+  std::string text(engine::ShippedGpuCatalog());
   std::string origin = "data/gpus.json";
   if (!arguments.gpus_file.empty()) {
     text = OrStop(ReadFile(arguments.gpus_file));
     origin = arguments.gpus_file;
   }
-  const GpuCatalog catalog = OrStop(GpuCatalog::Parse(text, origin));
-  const EngineConfig engine =
+  const engine::GpuCatalog catalog = OrStop(engine::GpuCatalog::Parse(text, origin));
+  const engine::EngineConfig engine =
       OrStop(catalog.Engine(arguments.gpu, arguments.model, arguments.max_model_len));
 
-  const GridPlan plan = PlanOf(arguments, engine.max_model_len);
-  Benchmark benchmark = OrStop(MeasureEngine(
+  const benchmark::GridPlan plan = PlanOf(arguments, engine.max_model_len);
+  benchmark::Benchmark benchmark = OrStop(benchmark::MeasureEngine(
       engine, plan,
       {.samples = arguments.samples, .seed = arguments.seed, .model = arguments.model}));
-  const auto measurements =
-      std::ranges::count(benchmark.rows, Metric::kTput, &BenchmarkRow::metric);
-  OrStop(WriteFile(arguments.output, FormatBenchmark(std::move(benchmark.rows))));
+  const auto measurements = std::ranges::count(benchmark.rows, benchmark::Metric::kTput,
+                                               &benchmark::BenchmarkRow::metric);
+  OrStop(WriteFile(arguments.output, measure::FormatBenchmark(std::move(benchmark.rows))));
   Print(stderr, std::to_string(measurements) + " measurements of " + arguments.model +
                     " on an emulated " + arguments.gpu + ".\n");
 }
@@ -186,4 +187,4 @@ void AddMeasure(CLI::App& profile) {
   command->callback([arguments] { Measure(*arguments); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

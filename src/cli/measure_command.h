@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "profile/grid_search.h"
+#include "benchmark/grid_search.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 struct MeasureArguments {
   // An emulated GPU, in virtual time …
@@ -31,12 +31,12 @@ struct MeasureArguments {
   int samples = 0;
   std::uint64_t seed = 0;
   bool full_grid = false;
-  Slo slo;
+  slo::Slo slo;
   std::string output;
 };
 
 // The walk that the arguments describe; cells beyond `context` tokens are left out.
-GridPlan PlanOf(const MeasureArguments& arguments, Tokens context);
+benchmark::GridPlan PlanOf(const MeasureArguments& arguments, Tokens context);
 
 // Both end the program with a sentence when they fail.
 void MeasureInVirtualTime(const MeasureArguments& arguments);
@@ -44,4 +44,4 @@ void MeasureEndpoint(const MeasureArguments& arguments);
 
 void AddMeasure(CLI::App& profile);
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/text.h"
 #include "cli/console.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
@@ -13,10 +14,9 @@
 #include "cli/termination.h"
 #include "measure/benchmark_file.h"
 #include "measure/endpoint_benchmark.h"
-#include "net/clock.h"
-#include "profile/text.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 // What is left, from the cells that this run has measured.
@@ -26,8 +26,8 @@ class Eta {
     if (!first_cell_) first_cell_ = cells;
     const std::size_t done = cells - *first_cell_;
     if (done == 0) return "";
-    const Seconds left =
-        (MonotonicNow() - started_) / static_cast<double>(done) * static_cast<double>(all - cells);
+    const Seconds left = (system::MonotonicNow() - started_) / static_cast<double>(done) *
+                         static_cast<double>(all - cells);
     const auto minutes = static_cast<long>(std::ceil(left / 60));
     char text[48];
     std::snprintf(text, sizeof text, ", about %ld:%02ld h left", minutes / 60, minutes % 60);
@@ -35,17 +35,18 @@ class Eta {
   }
 
  private:
-  Seconds started_ = MonotonicNow();
+  Seconds started_ = system::MonotonicNow();
   std::optional<std::size_t> first_cell_;
 };
 
-std::string PointText(const GridPoint& point) {
+std::string PointText(const benchmark::GridPoint& point) {
   return "input " + std::to_string(point.input) + ", output " + std::to_string(point.output) +
          ", " + FormatNumber(point.rate) + " req/s";
 }
 
-std::string Outcome(const GridPoint& point, const EndpointMeasurement& measured, const Slo& slo) {
-  const RateMeasurement& result = measured.result;
+std::string Outcome(const benchmark::GridPoint& point, const measure::EndpointMeasurement& measured,
+                    const slo::Slo& slo) {
+  const benchmark::RateMeasurement& result = measured.result;
   const std::string figures = "E2E " + FormatDuration(result.e2e.mean) + ", P99 " +
                               FormatDuration(result.e2e.p99) + ", " +
                               std::to_string(result.samples) + " requests";
@@ -54,21 +55,21 @@ std::string Outcome(const GridPoint& point, const EndpointMeasurement& measured,
            figures + ")";
   }
   if (!result.sustained || result.tput < 0.9 * point.rate) return "not sustained";
-  return (IsKept(point, result, slo) ? "kept (" : "SLO missed (") + figures + ")";
+  return (benchmark::IsKept(point, result, slo) ? "kept (" : "SLO missed (") + figures + ")";
 }
 
 // While it lives: stops the benchmark at SIGINT or SIGTERM, and on a terminal shows how far the
 // measurement that runs has come.
 class Watcher {
  public:
-  Watcher(Termination& termination, EndpointBenchmark& benchmark)
+  Watcher(Termination& termination, measure::EndpointBenchmark& benchmark)
       : thread_([this, &termination, &benchmark] {
           while (!done_ && !stopped_) {
             if (termination.Wait(0.5)) {
               stopped_ = true;
               benchmark.Stop();
             } else if (isatty(STDERR_FILENO) != 0) {
-              const EndpointProgress progress = benchmark.Progress();
+              const measure::EndpointProgress progress = benchmark.Progress();
               std::fprintf(stderr, "\r\x1b[K  %llu of %llu requests",
                            static_cast<unsigned long long>(progress.finished),
                            static_cast<unsigned long long>(progress.wanted));
@@ -87,13 +88,14 @@ class Watcher {
   std::thread thread_;
 };
 
-EndpointOptions OptionsOf(const MeasureArguments& arguments) {
-  const HostPort target = OrStop(ParseTarget(arguments.endpoint));
-  EndpointOptions options;
-  options.target = OrStop(Resolve(target));
+measure::EndpointOptions OptionsOf(const MeasureArguments& arguments) {
+  const net::HostPort target = OrStop(ParseTarget(arguments.endpoint));
+  measure::EndpointOptions options;
+  options.target = OrStop(net::Resolve(target));
   options.host = target.ToString();
   options.model = arguments.model;
-  options.api = arguments.api == "chat" ? ApiKind::kChatCompletions : ApiKind::kCompletions;
+  options.api =
+      arguments.api == "chat" ? openai::ApiKind::kChatCompletions : openai::ApiKind::kCompletions;
   options.headers = arguments.headers;
   options.seed = arguments.seed;
   options.samples = arguments.samples;
@@ -110,15 +112,16 @@ EndpointOptions OptionsOf(const MeasureArguments& arguments) {
 }  // namespace
 
 void MeasureEndpoint(const MeasureArguments& arguments) {
-  const EndpointOptions options = OptionsOf(arguments);
+  const measure::EndpointOptions options = OptionsOf(arguments);
   RaiseConnectionLimit();
   Termination termination;
-  IoThreads threads(1);
-  EndpointBenchmark benchmark(threads[0], options);
+  net::IoThreads threads(1);
+  measure::EndpointBenchmark benchmark(threads[0], options);
   Tokens context = OrStop(benchmark.ContextLength());
   if (arguments.max_model_len > 0) context = arguments.max_model_len;
-  const GridPlan plan = PlanOf(arguments, context);
-  BenchmarkFile file = OrStop(BenchmarkFile::Open(arguments.output, arguments.model));
+  const benchmark::GridPlan plan = PlanOf(arguments, context);
+  measure::BenchmarkFile file =
+      OrStop(measure::BenchmarkFile::Open(arguments.output, arguments.model));
   if (file.measurements() > 0) {
     Print(stderr, "Going on after " + std::to_string(file.measurements()) + " measurements in " +
                       arguments.output + ".\n");
@@ -127,7 +130,8 @@ void MeasureEndpoint(const MeasureArguments& arguments) {
   Eta eta;
   std::size_t overloaded = 0;
   const Watcher watcher(termination, benchmark);
-  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
+  const auto measure =
+      [&](const benchmark::GridPoint& point) -> Result<benchmark::RateMeasurement> {
     if (const auto known = file.Find(point)) return *known;
     const auto measured = benchmark.Measure(point);
     if (!measured) return tl::unexpected(measured.error());
@@ -142,7 +146,7 @@ void MeasureEndpoint(const MeasureArguments& arguments) {
                       Outcome(point, *measured, arguments.slo) + "\n");
     return measured->result;
   };
-  const auto walked = SearchGrid(plan, measure);
+  const auto walked = benchmark::SearchGrid(plan, measure);
   if (!walked) {
     Stop(watcher.stopped()
              ? "Stopped; " + std::to_string(file.measurements()) + " measurements are kept in " +
@@ -163,4 +167,4 @@ void MeasureEndpoint(const MeasureArguments& arguments) {
                     " … -o profiles/\n");
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

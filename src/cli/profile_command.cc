@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "benchmark/benchmark_rows.h"
+#include "benchmark/generate.h"
 #include "cli/console.h"
 #include "cli/files.h"
 #include "cli/import_command.h"
@@ -19,33 +21,31 @@
 #include "cli/profile_options.h"
 #include "cli/stored_profiles.h"
 #include "cli/transfer_command.h"
-#include "profile/benchmark.h"
 #include "profile/check.h"
-#include "profile/generate.h"
 #include "profile/gpu_profile.h"
-#include "profile/render.h"
+#include "render/profile_view.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 Seconds Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string FaultLine(const ProfileFault& fault) {
-  const bool error = fault.severity == ProfileFault::Severity::kError;
+std::string FaultLine(const profile::ProfileFault& fault) {
+  const bool error = fault.severity == profile::ProfileFault::Severity::kError;
   return (error ? "error    " : "warning  ") + fault.message + "\n";
 }
 
 struct GenerateArguments {
   std::string benchmark;
   std::string target = "-";
-  GenerateOptions options;
+  benchmark::GenerateOptions options;
   std::optional<Seconds> created;
 };
 
 // What was left out of the benchmark, and every cell that is 0 or may be too low, in sentences.
-void Report(const Benchmark& benchmark, const GeneratedProfile& generated) {
+void Report(const benchmark::Benchmark& benchmark, const benchmark::GeneratedProfile& generated) {
   if (benchmark.repeated_rows > 0) {
     Print(stderr, std::to_string(benchmark.repeated_rows) +
                       " repeated rows were left out: the first of each kind counts.\n");
@@ -56,7 +56,7 @@ void Report(const Benchmark& benchmark, const GeneratedProfile& generated) {
   }
   std::size_t zero = 0;
   std::size_t unbounded = 0;
-  for (const CellReport& cell : generated.cells) {
+  for (const benchmark::CellReport& cell : generated.cells) {
     unbounded += cell.unbounded;
     if (cell.why_zero.empty()) continue;
     ++zero;
@@ -75,18 +75,21 @@ void Report(const Benchmark& benchmark, const GeneratedProfile& generated) {
 
 void Generate(GenerateArguments& arguments) {
   const std::string text = OrStop(ReadFile(arguments.benchmark));
-  const Benchmark benchmark = OrStop(ParseBenchmark(text, arguments.benchmark));
+  const benchmark::Benchmark benchmark =
+      OrStop(benchmark::ParseBenchmark(text, arguments.benchmark));
   arguments.options.created = arguments.created.value_or(Now());
-  const GeneratedProfile generated = OrStop(GenerateProfile(benchmark, arguments.options));
+  const benchmark::GeneratedProfile generated =
+      OrStop(benchmark::GenerateProfile(benchmark, arguments.options));
   Report(benchmark, generated);
-  if (!HasUsableCell(generated.profile)) {
+  if (!profile::HasUsableCell(generated.profile)) {
     Stop(
         "No profile was written, because no request could be routed by it; loosen the SLO or "
         "measure lower request rates.");
   }
-  const std::string written = OrStop(WriteProfile(FormatGpuProfile(generated.profile),
+  const std::string written = OrStop(WriteProfile(profile::FormatGpuProfile(generated.profile),
                                                   arguments.options.deployment, arguments.target));
-  for (const ProfileFault& fault : CheckProfile(generated.profile, written, Now())) {
+  for (const profile::ProfileFault& fault :
+       profile::CheckProfile(generated.profile, written, Now())) {
     Print(stderr, FaultLine(fault));
   }
   if (written != "-") Print(stderr, "Wrote " + written + ".\n");
@@ -96,10 +99,10 @@ void Check(const std::vector<std::string>& paths) {
   std::size_t refused = 0;
   std::size_t errors = 0;
   std::size_t warnings = 0;
-  const std::vector<ProfileView> views = ViewProfiles(paths, Now(), stdout, refused);
-  for (const ProfileView& view : views) {
-    for (const ProfileFault& fault : view.faults) {
-      ++(fault.severity == ProfileFault::Severity::kError ? errors : warnings);
+  const std::vector<render::ProfileView> views = ViewProfiles(paths, Now(), stdout, refused);
+  for (const render::ProfileView& view : views) {
+    for (const profile::ProfileFault& fault : view.faults) {
+      ++(fault.severity == profile::ProfileFault::Severity::kError ? errors : warnings);
       Print(stdout, FaultLine(fault));
     }
     if (view.faults.empty()) Print(stdout, "ok       " + view.origin + "\n");
@@ -116,8 +119,8 @@ struct ShowArguments {
   std::string color = "auto";
 };
 
-TextStyle StyleOf(const std::string& color) {
-  TextStyle style;
+render::TextStyle StyleOf(const std::string& color) {
+  render::TextStyle style;
   const bool terminal = isatty(STDOUT_FILENO) == 1;
   const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org
   const bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
@@ -131,12 +134,13 @@ TextStyle StyleOf(const std::string& color) {
 
 void Show(const ShowArguments& arguments) {
   std::size_t refused = 0;
-  const std::vector<ProfileView> views = ViewProfiles(arguments.paths, Now(), stderr, refused);
+  const std::vector<render::ProfileView> views =
+      ViewProfiles(arguments.paths, Now(), stderr, refused);
   if (!views.empty()) {
     if (arguments.html.empty()) {
-      Print(stdout, RenderText(views, StyleOf(arguments.color)));
+      Print(stdout, render::RenderText(views, StyleOf(arguments.color)));
     } else {
-      OrStop(WriteFile(arguments.html, RenderHtml(views)));
+      OrStop(WriteFile(arguments.html, render::RenderHtml(views)));
     }
   }
   if (refused > 0) throw CLI::RuntimeError(1);
@@ -152,7 +156,7 @@ void AddGenerate(CLI::App& profile) {
       ->add_option("--benchmark", arguments->benchmark, "Benchmark JSONL, gzip or plain; - = stdin")
       ->required()
       ->type_name("FILE");
-  GenerateOptions& options = arguments->options;
+  benchmark::GenerateOptions& options = arguments->options;
   command->add_option("--deployment", options.deployment, "Deployment that was measured")
       ->required()
       ->type_name("NAME");
@@ -213,4 +217,4 @@ void AddProfileCommand(CLI::App& app) {
   AddPull(*profile);
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

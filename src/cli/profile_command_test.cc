@@ -6,13 +6,13 @@
 #include <filesystem>
 #include <string>
 
+#include "benchmark/benchmark_rows.h"
 #include "cli/files.h"
-#include "profile/benchmark.h"
 #include "profile/gpu_profile.h"
 #include "store/test_folder.h"
 #include "store/test_redis.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -50,7 +50,7 @@ class ProfileCommand : public ::testing::Test {
     return outcome;
   }
 
-  TemporaryFolder folder_;
+  store::TemporaryFolder folder_;
 };
 
 std::string Generate(const std::string& rest) {
@@ -64,9 +64,9 @@ TEST_F(ProfileCommand, GeneratesIntoADirectoryFromGzip) {
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.err, HasSubstr("34 of 40 cells meet the SLO"));
   EXPECT_THAT(outcome.err, HasSubstr("output 512, input 128 tokens: 0, because the best E2E P99"));
-  const auto parsed = ParseGpuProfile(*ReadFile(Path("ns_a100.json")), "written");
+  const auto parsed = profile::ParseGpuProfile(*ReadFile(Path("ns_a100.json")), "written");
   ASSERT_TRUE(parsed);
-  const auto expected = ParseGpuProfile(*ReadFile(kProfile), kProfile);
+  const auto expected = profile::ParseGpuProfile(*ReadFile(kProfile), kProfile);
   EXPECT_EQ(parsed->profile.tput, expected->profile.tput);
   EXPECT_EQ(parsed->profile.e2e, expected->profile.e2e);
   EXPECT_EQ(parsed->profile.deployment, "ns/a100");
@@ -84,7 +84,7 @@ TEST_F(ProfileCommand, MakesTheDirectoryThatATargetWithASlashNames) {
 TEST_F(ProfileCommand, GeneratesToTheStandardOutputAndTakesUnits) {
   const Outcome outcome = Run(Generate("--tpat 50ms --e2e 4s"));
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  const auto parsed = ParseGpuProfile(outcome.out, "out");
+  const auto parsed = profile::ParseGpuProfile(outcome.out, "out");
   ASSERT_TRUE(parsed) << outcome.out;
   EXPECT_EQ(parsed->profile.slo.tpat, 0.05);
   EXPECT_EQ(parsed->profile.slo.e2e, 4);
@@ -92,13 +92,13 @@ TEST_F(ProfileCommand, GeneratesToTheStandardOutputAndTakesUnits) {
 }
 
 TEST_F(ProfileCommand, WritesToRedisWhatItWritesToAFile) {
-  const TestRedis server;
+  const store::TestRedis server;
   const std::vector<std::string> key{"aibrix:profile_llama_ns/a100"};
   const std::string url = server.Url("/2?model=llama");
   ASSERT_EQ(Run(Generate("--e2e 5 --created 12.5 -o " + Path("a.json"))).status, 0);
   const Outcome generated = Run(Generate("--e2e 5 --created 12.5 -o " + url));
   EXPECT_EQ(generated.status, 0) << generated.err;
-  Redis redis(*ParseRedisUrl(url));
+  store::Redis redis(*store::ParseRedisUrl(url));
   EXPECT_EQ(redis.Get(key)->at(0).text, *ReadFile(Path("a.json")));
 
   ASSERT_TRUE(redis.Delete(key[0]));
@@ -119,8 +119,8 @@ TEST_F(ProfileCommand, WritesToRedisWhatItWritesToAFile) {
 }
 
 TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
-  const TestRedis server;
-  Redis redis(*ParseRedisUrl(server.Url()));
+  const store::TestRedis server;
+  store::Redis redis(*store::ParseRedisUrl(server.Url()));
   // The second model's name begins with the first one's.
   for (const std::string model : {"llama", "llama_2"}) {
     const std::string url = server.Url("?model=" + model);
@@ -152,7 +152,7 @@ TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
 }
 
 TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
-  const TestRedis server;
+  const store::TestRedis server;
   Put("good.json", *ReadFile(kProfile));
   Put("zbad.json", "{");
   const Outcome pushed = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
@@ -224,9 +224,9 @@ TEST_F(ProfileCommand, ShowsTablesAndWritesAPage) {
 // The requests behind a benchmark.
 std::int64_t Requests(const std::string& path) {
   std::int64_t requests = 0;
-  const auto benchmark = ParseBenchmark(*ReadFile(path), path);
-  for (const BenchmarkRow& row : benchmark->rows) {
-    if (row.metric == Metric::kTput) requests += row.samples;
+  const auto benchmark = benchmark::ParseBenchmark(*ReadFile(path), path);
+  for (const benchmark::BenchmarkRow& row : benchmark->rows) {
+    if (row.metric == benchmark::Metric::kTput) requests += row.samples;
   }
   return requests;
 }
@@ -246,8 +246,9 @@ TEST_F(ProfileCommand, MeasuresTheProfileOfTheFullGridWithAQuarterOfItsRequests)
     ASSERT_EQ(generated.status, 0) << generated.err;
   }
   EXPECT_LE(4 * Requests(Path("searched.jsonl")), Requests(Path("full.jsonl")));
-  const auto searched = ParseGpuProfile(*ReadFile(Path("searched.json")), "searched")->profile;
-  const auto full = ParseGpuProfile(*ReadFile(Path("full.json")), "full")->profile;
+  const auto searched =
+      profile::ParseGpuProfile(*ReadFile(Path("searched.json")), "searched")->profile;
+  const auto full = profile::ParseGpuProfile(*ReadFile(Path("full.json")), "full")->profile;
   for (std::size_t output = 0; output < 3; ++output) {
     for (std::size_t input = 0; input < 3; ++input) {
       const double tput = full.tput.at(output, input);
@@ -273,4 +274,4 @@ TEST_F(ProfileCommand, SaysWhatCannotBeMeasured) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::cli

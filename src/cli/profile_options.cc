@@ -5,9 +5,9 @@
 
 #include "cli/console.h"
 
-namespace headrace {
+namespace headrace::cli {
 
-void AddSloOptions(CLI::App& command, Slo& slo) {
+void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   command
       .add_option("--percentile", slo.percentile,
                   "Statistic the latency SLOs bound: 50, 90, 99, or 0 = the mean")
@@ -39,4 +39,4 @@ void AddSloOptions(CLI::App& command, Slo& slo) {
   add_throughput("--tt", slo.tt, "Least output tokens per second");
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

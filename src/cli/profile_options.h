@@ -3,11 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 // --percentile, --e2e, --ttft, --tpot, --tpat, --tput, --tt.
-void AddSloOptions(CLI::App& command, Slo& slo);
+void AddSloOptions(CLI::App& command, slo::Slo& slo);
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -9,21 +9,21 @@
 #include "gateway/gateway.h"
 #include "telemetry/log.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
-LogLevel LevelOf(LogConfig::Level level) {
+telemetry::LogLevel LevelOf(config::LogConfig::Level level) {
   switch (level) {
-    case LogConfig::Level::kDebug:
-      return LogLevel::kDebug;
-    case LogConfig::Level::kInfo:
-      return LogLevel::kInfo;
-    case LogConfig::Level::kWarning:
-      return LogLevel::kWarning;
-    case LogConfig::Level::kError:
-      return LogLevel::kError;
+    case config::LogConfig::Level::kDebug:
+      return telemetry::LogLevel::kDebug;
+    case config::LogConfig::Level::kInfo:
+      return telemetry::LogLevel::kInfo;
+    case config::LogConfig::Level::kWarning:
+      return telemetry::LogLevel::kWarning;
+    case config::LogConfig::Level::kError:
+      return telemetry::LogLevel::kError;
   }
-  return LogLevel::kInfo;
+  return telemetry::LogLevel::kInfo;
 }
 
 Result<void> Serve(const std::string& file) {
@@ -31,13 +31,14 @@ Result<void> Serve(const std::string& file) {
   if (!config) return tl::unexpected(config.error());
 
   Termination termination;
-  const Log log(LevelOf(config->log.level), config->log.format == LogConfig::Format::kJson
-                                                ? LogFormat::kJson
-                                                : LogFormat::kText);
-  MetricsRegistry registry;
-  auto gateway = Gateway::Start(*config, log, registry);
+  const telemetry::Log log(LevelOf(config->log.level),
+                           config->log.format == config::LogConfig::Format::kJson
+                               ? telemetry::LogFormat::kJson
+                               : telemetry::LogFormat::kText);
+  telemetry::MetricsRegistry registry;
+  auto gateway = gateway::Gateway::Start(*config, log, registry);
   if (!gateway) return tl::unexpected(gateway.error());
-  auto admin = AdminServer::Start(config->admin, **gateway, registry);
+  auto admin = admin::AdminServer::Start(config->admin, **gateway, registry);
   if (!admin) return tl::unexpected(admin.error());
   log.Info("serving", {{"address", (*gateway)->address().ToString()},
                        {"admin", (*admin)->address().ToString()},
@@ -65,4 +66,4 @@ void AddServeCommand(CLI::App& app) {
   });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -13,16 +13,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "cli/console.h"
 #include "cli/files.h"
 #include "profile/gpu_profile.h"
-#include "profile/text.h"
 #include "scenario/report.h"
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 #include "scenario/summary.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 struct Arguments {
@@ -69,7 +69,7 @@ class ProgressLine {
 
 // The recording takes the place of the scenario's workload: every *.jsonl of the folder is a class.
 // Its end is the last request's, its rate the recorded one.
-void Replay(const std::string& directory, Scenario& scenario) {
+void Replay(const std::string& directory, scenario::Scenario& scenario) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
@@ -80,7 +80,7 @@ void Replay(const std::string& directory, Scenario& scenario) {
          "); give the one that a gateway has recorded to");
   }
   std::ranges::sort(files);
-  std::vector<Trace> traces;
+  std::vector<workload::Trace> traces;
   std::vector<std::string> names;
   for (const auto& file : files) {
     const std::string text = OrStop(ReadFile(file));
@@ -88,7 +88,7 @@ void Replay(const std::string& directory, Scenario& scenario) {
       Print(stderr, file.string() + ": nothing came while it was recorded; left out\n");
       continue;
     }
-    traces.push_back(OrStop(ParseTrace(text, file.string())));
+    traces.push_back(OrStop(workload::ParseTrace(text, file.string())));
     names.push_back(file.stem());
   }
   if (traces.empty()) {
@@ -96,8 +96,8 @@ void Replay(const std::string& directory, Scenario& scenario) {
          ": there are no recorded requests (*.jsonl) in it; give the folder that a gateway has "
          "recorded to");
   }
-  BeginAtZero(traces);
-  const std::optional<Slo> slo =
+  workload::BeginAtZero(traces);
+  const std::optional<slo::Slo> slo =
       scenario.scheduler.slo ? scenario.scheduler.slo : scenario.workload.classes.front().slo;
   scenario.workload.classes.clear();
   scenario.replay = true;
@@ -108,42 +108,43 @@ void Replay(const std::string& directory, Scenario& scenario) {
     scenario.duration = std::max(scenario.duration, traces[i].back().at + 1);
     scenario.workload.classes.push_back(
         {.name = names[i],
-         .arrivals = ReplayArrivals{std::make_shared<const Trace>(std::move(traces[i]))},
-         .lengths = TraceLengths{},
+         .arrivals = workload::ReplayArrivals{std::make_shared<const workload::Trace>(
+             std::move(traces[i]))},
+         .lengths = workload::TraceLengths{},
          .slo = slo,
          .rate_changes = {}});
   }
 }
 
-Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
+scenario::Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
   progress.Say("Reading the scenario and measuring its profiles …");
   auto loaded = ReadFile(arguments.scenario).and_then([&](const std::string& text) {
-    return LoadScenario(text, arguments.scenario,
-                        [](const std::string& path) { return ReadFile(path); });
+    return scenario::LoadScenario(text, arguments.scenario,
+                                  [](const std::string& path) { return ReadFile(path); });
   });
   progress.Say("");
-  Scenario scenario = OrStop(std::move(loaded));
+  scenario::Scenario scenario = OrStop(std::move(loaded));
   if (!arguments.policies.empty()) {
-    std::vector<Contender> chosen;
+    std::vector<scenario::Contender> chosen;
     for (const std::string& name : arguments.policies) {
-      chosen.push_back(OrStop(FindContender(name, scenario)));
+      chosen.push_back(OrStop(scenario::FindContender(name, scenario)));
     }
     scenario.contenders = std::move(chosen);
   }
   if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
   if (!arguments.rates.empty()) scenario.rates = arguments.rates;
   if (arguments.seeds > 0) scenario.seeds = arguments.seeds;
-  for (const Contender& contender : scenario.contenders) {
-    OrStop(CheckContender(contender, scenario));
+  for (const scenario::Contender& contender : scenario.contenders) {
+    OrStop(scenario::CheckContender(contender, scenario));
   }
   return scenario;
 }
 
-void WriteRequests(const Study& study, const std::string& path) {
+void WriteRequests(const scenario::Study& study, const std::string& path) {
   OutputFile file = OrStop(OutputFile::Open(path));
-  file.Write(RequestsCsvHeader());
-  VisitRequests(study, [&](const Run& run, const RequestRecord& request) {
-    file.Write(FormatRequestCsv(study, run, request));
+  file.Write(scenario::RequestsCsvHeader());
+  scenario::VisitRequests(study, [&](const scenario::Run& run, const sim::RequestRecord& request) {
+    file.Write(scenario::FormatRequestCsv(study, run, request));
   });
   OrStop(file.Finish());
 }
@@ -160,29 +161,30 @@ void PrepareFolder(const std::string& folder) {
 void Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) PrepareFolder(arguments.out);
   ProgressLine progress;
-  const Scenario scenario = Load(arguments, progress);
-  std::vector<FluidBound> bounds;
-  for (const double rate : scenario.rates) bounds.push_back(ComputeFluidBound(scenario, rate));
-  std::fputs(DescribeInstability(scenario, bounds).c_str(), stderr);
+  const scenario::Scenario scenario = Load(arguments, progress);
+  std::vector<scenario::FluidBound> bounds;
+  for (const double rate : scenario.rates)
+    bounds.push_back(scenario::ComputeFluidBound(scenario, rate));
+  std::fputs(scenario::DescribeInstability(scenario, bounds).c_str(), stderr);
 
   const unsigned threads =
       arguments.threads > 0 ? arguments.threads : std::max(std::thread::hardware_concurrency(), 1u);
-  const Study study = RunStudy(scenario, threads, [&progress](std::size_t done, std::size_t all) {
-    progress.Show(done, all);
-  });
-  std::fputs(FormatTable(study).c_str(), stdout);
+  const scenario::Study study = scenario::RunStudy(
+      scenario, threads,
+      [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); });
+  std::fputs(scenario::FormatTable(study).c_str(), stdout);
   if (arguments.out.empty()) return;
 
-  OrStop(WriteFile(arguments.out + "/summary.json", FormatSummary(study)));
-  OrStop(WriteFile(arguments.out + "/report.html", RenderReport(study)));
-  for (const Figure& figure : RenderFigures(study)) {
+  OrStop(WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
+  OrStop(WriteFile(arguments.out + "/report.html", scenario::RenderReport(study)));
+  for (const scenario::Figure& figure : scenario::RenderFigures(study)) {
     OrStop(WriteFile(arguments.out + "/" + figure.file, figure.svg));
   }
   // What the scheduler believed, measured or given.
-  for (const SimDeployment& deployment : scenario.fleet) {
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     if (!deployment.profile) continue;
     OrStop(WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
-                     FormatGpuProfile(*deployment.profile)));
+                     profile::FormatGpuProfile(*deployment.profile)));
   }
   if (arguments.requests) WriteRequests(study, arguments.out + "/requests.csv");
 }
@@ -225,4 +227,4 @@ void AddSimulateCommand(CLI::App& app) {
   command->callback([arguments] { Compare(*arguments); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

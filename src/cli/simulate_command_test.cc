@@ -9,7 +9,7 @@
 #include "cli/files.h"
 #include "store/test_folder.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -56,7 +56,7 @@ seeds: 2
     return nlohmann::json::parse(*ReadFile(Path("out/summary.json")));
   }
 
-  TemporaryFolder folder_;
+  store::TemporaryFolder folder_;
   int status_ = 0;
 };
 
@@ -157,4 +157,4 @@ TEST_F(SimulateCommand, RequestsOfAStaticSplitAreWrittenToo) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -7,17 +7,17 @@
 
 #include "cli/console.h"
 #include "cli/files.h"
+#include "discovery/redis_profiles.h"
 #include "profile/check.h"
 #include "store/redis.h"
-#include "store/redis_profiles.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 bool IsRedis(std::string_view place) { return place.starts_with("redis://"); }
 
-Result<RedisUrl> ParsePlace(const std::string& place) {
-  auto url = ParseRedisUrl(place);
+Result<store::RedisUrl> ParsePlace(const std::string& place) {
+  auto url = store::ParseRedisUrl(place);
   // Not the place itself: it may hold a password.
   if (!url) return Fail("What begins with redis:// " + url.error().message + ".");
   return url;
@@ -26,25 +26,25 @@ Result<RedisUrl> ParsePlace(const std::string& place) {
 StoredProfile Store(std::string origin, std::string text) {
   StoredProfile stored{
       .origin = std::move(origin), .model = "", .text = std::move(text), .parsed = {}};
-  stored.parsed = ParseGpuProfile(stored.text, stored.origin);
+  stored.parsed = profile::ParseGpuProfile(stored.text, stored.origin);
   return stored;
 }
 
 Result<std::vector<StoredProfile>> ReadRedis(const std::string& place) {
   const auto url = ParsePlace(place);
   if (!url) return tl::unexpected(url.error());
-  Redis redis(*url);
-  auto keys = redis.Scan(std::string(kProfileKeyPattern));
+  store::Redis redis(*url);
+  auto keys = redis.Scan(std::string(discovery::kProfileKeyPattern));
   if (!keys) return tl::unexpected(keys.error());
   // Some other model's name may begin with this one's; what each profile says of itself decides.
   std::erase_if(*keys, [&](const std::string& key) {
-    return !url->model.empty() && !key.starts_with(ProfileKey(url->model, ""));
+    return !url->model.empty() && !key.starts_with(discovery::ProfileKey(url->model, ""));
   });
   const auto values = redis.Get(*keys);
   if (!values) return tl::unexpected(values.error());
   std::vector<StoredProfile> profiles;
   for (std::size_t i = 0; i < keys->size(); ++i) {
-    const Redis::Value& value = (*values)[i];
+    const store::Redis::Value& value = (*values)[i];
     StoredProfile stored = Store((*keys)[i] + " in " + url->Name(), value.text.value_or(""));
     if (!value.text) {
       stored.parsed =
@@ -52,8 +52,8 @@ Result<std::vector<StoredProfile>> ReadRedis(const std::string& place) {
                (value.error.empty() ? "is gone; list the profiles again." : value.error));
     }
     if (stored.parsed) {
-      stored.model =
-          ModelOfProfileKey((*keys)[i], stored.parsed->profile.deployment).value_or(url->model);
+      stored.model = discovery::ModelOfProfileKey((*keys)[i], stored.parsed->profile.deployment)
+                         .value_or(url->model);
       if (!url->model.empty() && stored.model != url->model) continue;
     }
     profiles.push_back(std::move(stored));
@@ -72,8 +72,8 @@ Result<std::string> WriteRedis(std::string_view text, const std::string& deploym
   if (url->model.empty()) {
     return Fail(url->Name() + ": the URL names no model; add ?model=NAME.");
   }
-  const std::string key = ProfileKey(url->model, deployment);
-  return Redis(*url).Set(key, text).map([&] { return key + " in " + url->Name(); });
+  const std::string key = discovery::ProfileKey(url->model, deployment);
+  return store::Redis(*url).Set(key, text).map([&] { return key + " in " + url->Name(); });
 }
 
 }  // namespace
@@ -98,9 +98,9 @@ Result<std::vector<StoredProfile>> ReadProfiles(const std::vector<std::string>& 
   return profiles;
 }
 
-std::vector<ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
-                                      std::FILE* errors, std::size_t& refused) {
-  std::vector<ProfileView> views;
+std::vector<render::ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
+                                              std::FILE* errors, std::size_t& refused) {
+  std::vector<render::ProfileView> views;
   for (const StoredProfile& stored : OrStop(ReadProfiles(places))) {
     if (!stored.parsed) {
       ++refused;
@@ -109,7 +109,7 @@ std::vector<ProfileView> ViewProfiles(const std::vector<std::string>& places, Se
     }
     views.push_back({.profile = stored.parsed->profile,
                      .origin = stored.origin,
-                     .faults = AllFaults(*stored.parsed, stored.origin, now),
+                     .faults = profile::AllFaults(*stored.parsed, stored.origin, now),
                      .model = stored.model});
   }
   return views;
@@ -129,4 +129,4 @@ Result<std::string> WriteProfile(std::string_view text, const std::string& deplo
   return WriteFile(path, text).map([&] { return path; });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

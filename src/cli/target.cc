@@ -4,9 +4,9 @@
 
 #include <string>
 
-namespace headrace {
+namespace headrace::cli {
 
-Result<HostPort> ParseTarget(std::string_view text) {
+Result<net::HostPort> ParseTarget(std::string_view text) {
   if (text.starts_with("https://")) {
     return Fail("target \"" + std::string(text) +
                 "\": only plain HTTP can be loaded; give http://host:port");
@@ -14,7 +14,7 @@ Result<HostPort> ParseTarget(std::string_view text) {
   if (text.starts_with("http://")) text.remove_prefix(7);
   if (text.ends_with('/')) text.remove_suffix(1);
   if (text.ends_with("/v1")) text.remove_suffix(3);
-  return ParseHostPort(text);
+  return net::ParseHostPort(text);
 }
 
 void RaiseConnectionLimit() {
@@ -24,4 +24,4 @@ void RaiseConnectionLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -6,13 +6,13 @@
 #include "base/result.h"
 #include "net/address.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 // `host:port`, with or without `http://` before and a slash or `/v1` behind.
-Result<HostPort> ParseTarget(std::string_view text);
+Result<net::HostPort> ParseTarget(std::string_view text);
 
 // As many open connections as the system allows: an open loop may need one for each request of a
 // server that has fallen behind.
 void RaiseConnectionLimit();
 
-}  // namespace headrace
+}  // namespace headrace::cli

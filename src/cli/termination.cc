@@ -4,7 +4,7 @@
 #include <csignal>
 #include <ctime>
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 sigset_t Signals() {
@@ -44,4 +44,4 @@ bool Termination::Wait(std::optional<Seconds> patience) {
   }
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

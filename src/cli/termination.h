@@ -5,7 +5,7 @@
 
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::cli {
 
 // Takes SIGINT and SIGTERM away from the threads that are started after it; make one before any. A
 // second signal, while the program drains, ends it at once.
@@ -17,4 +17,4 @@ class Termination {
   bool Wait(std::optional<Seconds> patience = std::nullopt);
 };
 
-}  // namespace headrace
+}  // namespace headrace::cli

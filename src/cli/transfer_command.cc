@@ -9,9 +9,9 @@
 
 #include "cli/console.h"
 #include "cli/stored_profiles.h"
-#include "profile/render.h"
+#include "render/profile_view.h"
 
-namespace headrace {
+namespace headrace::cli {
 namespace {
 
 constexpr const char* kUrl = "redis://[user:password@]host[:port][/db]?model=NAME";
@@ -28,7 +28,7 @@ void List(const std::vector<std::string>& places) {
   const Seconds now =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::size_t refused = 0;
-  Print(stdout, RenderList(ViewProfiles(places, now, stderr, refused), now));
+  Print(stdout, render::RenderList(ViewProfiles(places, now, stderr, refused), now));
   if (refused > 0) throw CLI::RuntimeError(1);
 }
 
@@ -49,10 +49,11 @@ void Push(const std::vector<std::string>& places, const std::string& target) {
   }
   StopAtNamesakes(profiles, "push those of one model at a time");
   for (const StoredProfile& stored : profiles) {
-    const GpuProfile& profile = stored.parsed->profile;
-    Print(stderr, "Wrote " +
-                      OrStop(WriteProfile(FormatGpuProfile(profile), profile.deployment, target)) +
-                      ".\n");
+    const profile::GpuProfile& profile = stored.parsed->profile;
+    Print(stderr,
+          "Wrote " +
+              OrStop(WriteProfile(profile::FormatGpuProfile(profile), profile.deployment, target)) +
+              ".\n");
   }
 }
 
@@ -114,4 +115,4 @@ void AddPull(CLI::App& profile) {
   command->callback([url, directory] { Pull(*url, *directory); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::cli

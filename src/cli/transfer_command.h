@@ -3,10 +3,10 @@
 
 #include <CLI/CLI.hpp>
 
-namespace headrace {
+namespace headrace::cli {
 
 void AddList(CLI::App& profile);
 void AddPush(CLI::App& profile);
 void AddPull(CLI::App& profile);
 
-}  // namespace headrace
+}  // namespace headrace::cli

@@ -6,7 +6,7 @@
 #include "config/config_reader.h"
 #include "config/config_schema.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 // Relative to the folder of the configuration file, which is not looked at.
@@ -39,4 +39,4 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   return config;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

@@ -11,10 +11,10 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "profile/check.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 #include "store/redis_url.h"
 
-namespace headrace {
+namespace headrace::config {
 
 // Plain values, as read and checked; the members' initialisers are the options' defaults. What each
 // option means, its bounds and an example stand once, in config_schema.cc, from which come the
@@ -58,8 +58,8 @@ struct HealthConfig {
 struct ProfilesConfig {
   enum class Source { kDirectory, kRedis };
   Source source = Source::kDirectory;
-  std::string directory = "profiles";  // Resolved against the file's folder.
-  Seconds max_age = kStaleAfter;       // A profile older than this is reported; 0 = never.
+  std::string directory = "profiles";      // Resolved against the file's folder.
+  Seconds max_age = profile::kStaleAfter;  // A profile older than this is reported; 0 = never.
   bool operator==(const ProfilesConfig&) const = default;
 };
 
@@ -94,7 +94,7 @@ struct DeploymentConfig {
 struct ModelConfig {
   std::string name;
   std::string policy = "slo";
-  std::optional<Slo> slo;  // Absent: the profiles' own.
+  std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;
   LengthConfig length;
   std::vector<DeploymentConfig> deployments;
@@ -109,7 +109,7 @@ struct Config {
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   HealthConfig health;
-  std::optional<RedisUrl> redis;  // What is shared with others; without a model.
+  std::optional<store::RedisUrl> redis;  // What is shared with others; without a model.
   ProfilesConfig profiles;
   bool request_trace = false;  // To Redis, for AIBrix's GPU optimizer.
   std::vector<ModelConfig> models;
@@ -126,4 +126,4 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
 // docs/configuration.md: every option, and an example that sets them all.
 std::string ConfigReferenceMarkdown();
 
-}  // namespace headrace
+}  // namespace headrace::config

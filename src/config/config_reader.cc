@@ -7,7 +7,7 @@
 
 #include "config/option_form.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 // yaml-cpp counts from 0 and marks an empty text with −1.
@@ -154,4 +154,4 @@ std::string Quote(std::string_view text) {
   return quoted + "\"";
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

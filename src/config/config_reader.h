@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace headrace {
+namespace headrace::config {
 
 // A piece of the text and where it stands. yaml-cpp marks an empty value where the next thing
 // begins, so an empty one is marked with its option's name.
@@ -92,4 +92,4 @@ YAML::Mark MarkOf(const LocatedNode& group, const std::string& option);
 // A text from the file within a sentence: quoted, on one line and not too long.
 std::string Quote(std::string_view text);
 
-}  // namespace headrace
+}  // namespace headrace::config

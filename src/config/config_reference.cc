@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "config/config_schema.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 constexpr std::size_t kCommentColumns = 90;
@@ -122,4 +122,4 @@ std::string ConfigReferenceMarkdown() {
   return out;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

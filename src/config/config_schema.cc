@@ -8,7 +8,7 @@
 
 #include "config/quantity.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 constexpr std::uint64_t kKiB = 1 << 10;
@@ -90,16 +90,18 @@ OptionGroup<HealthConfig> HealthOptions() {
       });
 }
 
-OptionForm<RedisUrl> RedisForm() {
-  OptionForm<RedisUrl> form;
+OptionForm<store::RedisUrl> RedisForm() {
+  OptionForm<store::RedisUrl> form;
   form.type = "Redis URL";
   form.parse = [](std::string_view text) {
-    return ParseRedisUrl(text).and_then([](const RedisUrl& url) -> Result<RedisUrl> {
-      if (!url.model.empty()) return Fail("names a model; leave ?model=… away, models have theirs");
-      return url;
-    });
+    return store::ParseRedisUrl(text).and_then(
+        [](const store::RedisUrl& url) -> Result<store::RedisUrl> {
+          if (!url.model.empty())
+            return Fail("names a model; leave ?model=… away, models have theirs");
+          return url;
+        });
   };
-  form.print = [](const RedisUrl& url) { return url.Name(); };
+  form.print = [](const store::RedisUrl& url) { return url.Name(); };
   return form;
 }
 
@@ -227,23 +229,23 @@ void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& rea
 
 }  // namespace
 
-OptionGroup<Slo> SloOptions() {
-  return OptionGroup<Slo>()
-      .Value("ttft", &Slo::ttft, DurationForm(kMillisecond, kHour),
+OptionGroup<slo::Slo> SloOptions() {
+  return OptionGroup<slo::Slo>()
+      .Value("ttft", &slo::Slo::ttft, DurationForm(kMillisecond, kHour),
              {.prose = "Time to first token, from the arrival at the gateway.", .example = "1s"})
-      .Value("tpot", &Slo::tpot, DurationForm(10e-6, kMinute),
+      .Value("tpot", &slo::Slo::tpot, DurationForm(10e-6, kMinute),
              {.prose = "Time per output token after the first.", .example = "40ms"})
-      .Value("tpat", &Slo::tpat, DurationForm(10e-6, kMinute),
+      .Value("tpat", &slo::Slo::tpat, DurationForm(10e-6, kMinute),
              {.prose = "Time per token over prompt and answer: the whole time divided by the "
                        "number of all tokens.",
               .example = "50ms"})
-      .Value("e2e", &Slo::e2e, DurationForm(kMillisecond, kDay),
+      .Value("e2e", &slo::Slo::e2e, DurationForm(kMillisecond, kDay),
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
               .example = "30s"})
-      .Value("percentile", &Slo::percentile,
+      .Value("percentile", &slo::Slo::percentile,
              ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
              {.prose = "Which share of the requests is meant; `0` is the mean.", .example = "99"})
-      .Rule([](const Slo& slo, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const slo::Slo& slo, const LocatedNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
         reader.Fault(node.mark, reader.path() +
                                     " promises nothing; set at least one of ttft, tpot, tpat and "
@@ -302,4 +304,4 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
       });
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

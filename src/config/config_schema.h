@@ -6,14 +6,14 @@
 
 #include "config/config.h"
 #include "config/option_group.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::config {
 
 // The root of the tree. `policies` are the names that a model's policy may have.
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies);
 
 // What is promised, wherever an SLO can be written.
-OptionGroup<Slo> SloOptions();
+OptionGroup<slo::Slo> SloOptions();
 
-}  // namespace headrace
+}  // namespace headrace::config

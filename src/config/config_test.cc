@@ -13,7 +13,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 using ::testing::ElementsAre;
@@ -367,4 +367,4 @@ TEST(ConfigReference, ItsExamplesAreValid) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::config

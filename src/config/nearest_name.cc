@@ -4,7 +4,7 @@
 #include <cctype>
 #include <vector>
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 char Lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
@@ -46,4 +46,4 @@ std::string_view NearestName(std::string_view text, std::span<const std::string_
   return nearest;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/text.h"
 #include "config/nearest_name.h"
 #include "config/quantity.h"
-#include "profile/text.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 constexpr std::size_t kLongestText = 256;
@@ -179,4 +179,4 @@ std::string NotOneOf(std::string_view text, std::span<const std::string_view> na
   return sentence;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

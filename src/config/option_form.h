@@ -12,7 +12,7 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::config {
 
 template <typename V>
 struct OptionForm {
@@ -75,4 +75,4 @@ OptionForm<V> ChoiceForm(const std::vector<std::pair<std::string_view, V>>& choi
   return form;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

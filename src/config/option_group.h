@@ -14,7 +14,7 @@
 #include "config/config_reader.h"
 #include "config/option_form.h"
 
-namespace headrace {
+namespace headrace::config {
 
 // What the reference says about an option, a group of them, or a list of groups.
 struct OptionDoc {
@@ -208,4 +208,4 @@ class OptionGroup {
   std::vector<std::function<void(const T&, const LocatedNode&, ConfigReader&)>> rules_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::config

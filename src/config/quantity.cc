@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
-#include "profile/text.h"
+#include "base/text.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 struct Unit {
@@ -113,4 +113,4 @@ Result<std::int64_t> ParseInteger(std::string_view text) {
   return value;
 }
 
-}  // namespace headrace
+}  // namespace headrace::config

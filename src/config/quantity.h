@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::config {
 
 // Each Parse answers with the value, or with the rest of a sentence about the text: "is not a
 // duration; write it like 50ms, 2s or 10m". Each Write makes a text that reads back as the same.
@@ -28,4 +28,4 @@ Result<double> ParseShare(std::string_view text);
 
 Result<std::int64_t> ParseInteger(std::string_view text);
 
-}  // namespace headrace
+}  // namespace headrace::config

@@ -7,7 +7,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::config {
 namespace {
 
 TEST(Quantity, ReadsDurationsExactly) {
@@ -80,4 +80,4 @@ TEST(Quantity, WhatIsPrintedReadsBackAsTheSame) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::config

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 // With the space before it, each is one token of the emulated tokenizer.
@@ -52,4 +52,4 @@ AnswerPlan PlanAnswer(const EngineRequest& request, Tokens natural, Tokens limit
   return plan;
 }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -8,7 +8,7 @@
 #include "base/units.h"
 #include "emulator/request.h"
 
-namespace headrace {
+namespace headrace::emulator {
 
 // How long answers are when the request does not say: lognormal with this median and sigma (the
 // mean is 240 tokens), which has about the shape of chat answers.
@@ -32,4 +32,4 @@ Tokens DrawOutputLength(Rng& rng);
 // makes it go on to the limit. The text is words of exactly one token each, drawn from `rng`.
 AnswerPlan PlanAnswer(const EngineRequest& request, Tokens natural, Tokens limit, Rng& rng);
 
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 AnswerPlan Plan(const EngineRequest& request, Tokens natural, Tokens limit) {
@@ -67,4 +67,4 @@ TEST(AnswerPlan, LengthsFollowTheirDistribution) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -6,12 +6,12 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 std::string Quoted(std::string_view text) {
   std::string quoted;
-  AppendJsonString(text, quoted);
+  openai::AppendJsonString(text, quoted);
   return quoted;
 }
 
@@ -66,11 +66,11 @@ std::string Base64(const std::vector<float>& values) {
 
 }  // namespace
 
-CompletionWriter::CompletionWriter(ApiKind kind, const EngineRequest& request,
+CompletionWriter::CompletionWriter(openai::ApiKind kind, const EngineRequest& request,
                                    const AnswerPlan& plan, std::string_view id,
                                    std::int64_t created)
     : kind_(kind), request_(request), plan_(plan) {
-  const bool chat = kind == ApiKind::kChatCompletions;
+  const bool chat = kind == openai::ApiKind::kChatCompletions;
   const std::string begin = std::string(R"({"id":")") + (chat ? "chatcmpl-" : "cmpl-") +
                             std::string(id) + R"(","object":")";
   const std::string end = R"(","created":)" + std::to_string(created) + R"(,"model":)" +
@@ -87,7 +87,7 @@ std::string CompletionWriter::Usage() const {
 
 std::string CompletionWriter::Whole() const {
   const std::string reason(plan_.finish_reason);
-  std::string choice = kind_ == ApiKind::kChatCompletions
+  std::string choice = kind_ == openai::ApiKind::kChatCompletions
                            ? R"([{"index":0,"message":{"role":"assistant","content":")" +
                                  plan_.text + R"(","refusal":null,"tool_calls":[]})"
                            : R"([{"index":0,"text":")" + plan_.text + '"';
@@ -97,7 +97,7 @@ std::string CompletionWriter::Whole() const {
 
 std::string CompletionWriter::Choice(std::string_view text, bool first, bool last) const {
   std::string choice = R"([{"index":0,)";
-  if (kind_ == ApiKind::kChatCompletions) {
+  if (kind_ == openai::ApiKind::kChatCompletions) {
     choice += first ? R"("delta":{"role":"assistant","content":")" : R"("delta":{"content":")";
     choice += text;
     choice += R"("},"logprobs":null)";
@@ -118,7 +118,7 @@ std::string CompletionWriter::Event(Tokens generated) {
   sent_ = visible.size();
   std::string event;
   // As vLLM does, the role comes in an event of its own before the first text.
-  if (first_ && kind_ == ApiKind::kChatCompletions) {
+  if (first_ && kind_ == openai::ApiKind::kChatCompletions) {
     event += "data: " + chunk_head_ + Choice("", true, false) + "}\n\n";
   }
   first_ = false;
@@ -262,4 +262,4 @@ std::string TokenizeJson(Tokens tokens, Tokens max_model_len) {
   return json + "]}";
 }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -9,14 +9,14 @@
 #include "emulator/answer_plan.h"
 #include "emulator/request.h"
 
-namespace headrace {
+namespace headrace::emulator {
 
 // Writes the answer to one chat or completion request. Its text must need no escaping in JSON, as
 // PlanAnswer's does not.
 class CompletionWriter {
  public:
   // `id` without its prefix ("chatcmpl-", "cmpl-"); `created` in Unix seconds.
-  CompletionWriter(ApiKind kind, const EngineRequest& request, const AnswerPlan& plan,
+  CompletionWriter(openai::ApiKind kind, const EngineRequest& request, const AnswerPlan& plan,
                    std::string_view id, std::int64_t created);
 
   // The whole answer of a request that is not streamed.
@@ -33,7 +33,7 @@ class CompletionWriter {
   std::string Usage() const;
   std::string Choice(std::string_view text, bool first, bool last) const;
 
-  ApiKind kind_;
+  openai::ApiKind kind_;
   const EngineRequest& request_;
   const AnswerPlan& plan_;
   std::string head_;        // {"id": …, "model": …, "choices": up to the list.
@@ -78,4 +78,4 @@ std::string ModelsJson(std::string_view model, Tokens max_model_len, std::int64_
 // POST /tokenize, as vLLM answers it. The token ids are made up.
 std::string TokenizeJson(Tokens tokens, Tokens max_model_len);
 
-}  // namespace headrace
+}  // namespace headrace::emulator

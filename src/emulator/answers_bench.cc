@@ -2,11 +2,11 @@
 
 #include "emulator/answers.h"
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 // What one streamed token costs before it is written to the socket.
-void BM_StreamedToken(benchmark::State& state) {
+void BM_StreamedToken(::benchmark::State& state) {
   EngineRequest request;
   request.model = "llama2-7b";
   Rng rng(1);
@@ -15,13 +15,14 @@ void BM_StreamedToken(benchmark::State& state) {
   Tokens sent = plan.tokens;
   while (state.KeepRunning()) {
     if (sent == plan.tokens) {
-      writer.emplace(ApiKind::kChatCompletions, request, plan, "0123456789abcdef", 1'700'000'000);
+      writer.emplace(openai::ApiKind::kChatCompletions, request, plan, "0123456789abcdef",
+                     1'700'000'000);
       sent = 0;
     }
-    benchmark::DoNotOptimize(writer->Event(++sent));
+    ::benchmark::DoNotOptimize(writer->Event(++sent));
   }
 }
 BENCHMARK(BM_StreamedToken);
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::emulator

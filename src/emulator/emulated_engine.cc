@@ -17,7 +17,7 @@
 #include "net/io_threads.h"
 #include "openai/error.h"
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 constexpr std::string_view kJsonType = "application/json";
@@ -28,14 +28,14 @@ std::int64_t UnixNow() {
       .count();
 }
 
-Task<void> Answer(HttpExchange& exchange, int status, std::string_view type,
-                  std::string_view body) {
-  ResponseHead head(status);
+net::Task<void> Answer(net::HttpExchange& exchange, int status, std::string_view type,
+                       std::string_view body) {
+  net::ResponseHead head(status);
   head.Add("content-type", type);
   co_await exchange.Respond(head, body);
 }
 
-Task<void> Refuse(HttpExchange& exchange, const ApiError& error) {
+net::Task<void> Refuse(net::HttpExchange& exchange, const openai::ApiError& error) {
   const std::string body = error.ToJson();
   co_await Answer(exchange, error.status, kJsonType, body);
 }
@@ -57,15 +57,17 @@ struct EmulatedEngine::State {
         rng(given.seed),
         started(UnixNow()) {}
 
-  Task<void> Handle(HttpExchange& exchange);
-  Task<void> Generate(HttpExchange& exchange, ApiKind kind);
+  net::Task<void> Handle(net::HttpExchange& exchange);
+  net::Task<void> Generate(net::HttpExchange& exchange, openai::ApiKind kind);
   template <typename Writer>
-  Task<void> Stream(HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan, Writer& writer);
+  net::Task<void> Stream(net::HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
+                         Writer& writer);
   template <typename Writer>
-  Task<void> AtOnce(HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
-                    const Writer& writer);
-  Task<void> Embed(HttpExchange& exchange, const EngineRequest& request);
-  std::optional<ApiError> CheckContext(ApiKind kind, const EngineRequest& request) const;
+  net::Task<void> AtOnce(net::HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
+                         const Writer& writer);
+  net::Task<void> Embed(net::HttpExchange& exchange, const EngineRequest& request);
+  std::optional<openai::ApiError> CheckContext(openai::ApiKind kind,
+                                               const EngineRequest& request) const;
 
   EmulatedEngineOptions options;
   EngineMetrics metrics;
@@ -74,22 +76,22 @@ struct EmulatedEngine::State {
   std::int64_t started;
   std::uint64_t requests = 0;
   // Declared behind the loop: the thread ends before what runs on it goes.
-  IoThreads threads{1};
-  std::unique_ptr<HttpServer> server;
+  net::IoThreads threads{1};
+  std::unique_ptr<net::HttpServer> server;
 };
 
 // OpenAI's refusal of what is longer than the context.
-std::optional<ApiError> EmulatedEngine::State::CheckContext(ApiKind kind,
-                                                            const EngineRequest& request) const {
+std::optional<openai::ApiError> EmulatedEngine::State::CheckContext(
+    openai::ApiKind kind, const EngineRequest& request) const {
   const Tokens most = options.engine.max_model_len;
   const auto too_long = [&](const std::string& asked, const char* mend) {
-    ApiError error = MakeApiError(400,
-                                  "This model's maximum context length is " + std::to_string(most) +
-                                      " tokens. However, you requested " + asked +
-                                      ". Please reduce " + mend + ".",
-                                  kind == ApiKind::kChatCompletions ? "messages"
-                                  : kind == ApiKind::kCompletions   ? "prompt"
-                                                                    : "input");
+    openai::ApiError error = openai::MakeApiError(
+        400,
+        "This model's maximum context length is " + std::to_string(most) +
+            " tokens. However, you requested " + asked + ". Please reduce " + mend + ".",
+        kind == openai::ApiKind::kChatCompletions ? "messages"
+        : kind == openai::ApiKind::kCompletions   ? "prompt"
+                                                  : "input");
     error.code = "context_length_exceeded";
     return error;
   };
@@ -98,7 +100,7 @@ std::optional<ApiError> EmulatedEngine::State::CheckContext(ApiKind kind,
       return too_long(std::to_string(input) + " tokens in an input", "the input");
     }
   }
-  if (kind == ApiKind::kEmbeddings) return std::nullopt;
+  if (kind == openai::ApiKind::kEmbeddings) return std::nullopt;
   const std::int64_t total = std::int64_t{request.prompt} + request.max_tokens.value_or(1);
   if (total <= most) return std::nullopt;
   return too_long(std::to_string(total) + " tokens (" + std::to_string(request.prompt) +
@@ -107,18 +109,18 @@ std::optional<ApiError> EmulatedEngine::State::CheckContext(ApiKind kind,
                   "the length of the prompt or of the completion");
 }
 
-Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
+net::Task<void> EmulatedEngine::State::Handle(net::HttpExchange& exchange) {
   const std::string_view path = exchange.path();
   const std::string_view method = exchange.method();
   const bool reading = method == "GET" || method == "HEAD";
-  const auto kind = ApiKindOf(path);
+  const auto kind = openai::ApiKindOf(path);
   const bool readable = path == "/health" || path == "/metrics" || path == "/v1/models";
   if (!readable && !kind && path != "/tokenize") {
-    const ApiError error =
-        MakeApiError(404, "there is nothing at " + std::string(path) + " on this engine");
+    const openai::ApiError error =
+        openai::MakeApiError(404, "there is nothing at " + std::string(path) + " on this engine");
     co_await Refuse(exchange, error);
   } else if (readable ? !reading : method != "POST") {
-    const ApiError error = MakeApiError(
+    const openai::ApiError error = openai::MakeApiError(
         405, std::string(path) + (readable ? " is read with GET" : " is called with POST"));
     co_await Refuse(exchange, error);
   } else if (path == "/health") {
@@ -142,14 +144,14 @@ Task<void> EmulatedEngine::State::Handle(HttpExchange& exchange) {
   }
 }
 
-Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind) {
+net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, openai::ApiKind kind) {
   const auto request = ReadEngineRequest(kind, exchange.body());
   if (!request) {
     co_await Refuse(exchange, request.error());
     co_return;
   }
   if (request->model != options.model) {
-    const ApiError error = ModelNotFound(request->model);
+    const openai::ApiError error = openai::ModelNotFound(request->model);
     co_await Refuse(exchange, error);
     co_return;
   }
@@ -157,7 +159,7 @@ Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind)
     co_await Refuse(exchange, *error);
     co_return;
   }
-  if (kind == ApiKind::kEmbeddings) {
+  if (kind == openai::ApiKind::kEmbeddings) {
     co_await Embed(exchange, *request);
     co_return;
   }
@@ -166,8 +168,8 @@ Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind)
   if (const std::string_view given = exchange.Header(kOutputTokensHeader); !given.empty()) {
     const auto [end, fault] = std::from_chars(given.data(), given.data() + given.size(), natural);
     if (fault != std::errc() || end != given.data() + given.size() || natural < 1) {
-      const ApiError error =
-          MakeApiError(400, std::string(kOutputTokensHeader) + " must be a number of at least 1");
+      const openai::ApiError error = openai::MakeApiError(
+          400, std::string(kOutputTokensHeader) + " must be a number of at least 1");
       co_await Refuse(exchange, error);
       co_return;
     }
@@ -180,7 +182,7 @@ Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind)
 
   EngineJob job(loop, request->prompt, plan.tokens);
   exchange.OnClientGone([&job] { job.Cancel(); });
-  if (kind == ApiKind::kResponses) {
+  if (kind == openai::ApiKind::kResponses) {
     ResponseWriter writer(*request, plan, id, UnixNow());
     if (request->stream) {
       co_await Stream(exchange, job, plan, writer);
@@ -201,9 +203,9 @@ Task<void> EmulatedEngine::State::Generate(HttpExchange& exchange, ApiKind kind)
 // What has come since the last write goes out in one event: a slow client gets fewer and longer
 // ones.
 template <typename Writer>
-Task<void> EmulatedEngine::State::Stream(HttpExchange& exchange, EngineJob& job,
-                                         const AnswerPlan& plan, Writer& writer) {
-  ResponseHead head(200);
+net::Task<void> EmulatedEngine::State::Stream(net::HttpExchange& exchange, EngineJob& job,
+                                              const AnswerPlan& plan, Writer& writer) {
+  net::ResponseHead head(200);
   head.Add("content-type", "text/event-stream; charset=utf-8");
   head.Add("cache-control", "no-cache");
   exchange.Start(head);
@@ -229,8 +231,8 @@ Task<void> EmulatedEngine::State::Stream(HttpExchange& exchange, EngineJob& job,
 }
 
 template <typename Writer>
-Task<void> EmulatedEngine::State::AtOnce(HttpExchange& exchange, EngineJob& job,
-                                         const AnswerPlan& plan, const Writer& writer) {
+net::Task<void> EmulatedEngine::State::AtOnce(net::HttpExchange& exchange, EngineJob& job,
+                                              const AnswerPlan& plan, const Writer& writer) {
   while (!job.finished()) {
     co_await job.Progress();
     if (job.cancelled()) co_return;
@@ -240,7 +242,8 @@ Task<void> EmulatedEngine::State::AtOnce(HttpExchange& exchange, EngineJob& job,
   co_await Answer(exchange, 200, kJsonType, body);
 }
 
-Task<void> EmulatedEngine::State::Embed(HttpExchange& exchange, const EngineRequest& request) {
+net::Task<void> EmulatedEngine::State::Embed(net::HttpExchange& exchange,
+                                             const EngineRequest& request) {
   std::vector<std::unique_ptr<EngineJob>> jobs;
   jobs.reserve(request.inputs.size());
   for (const Tokens input : request.inputs) {
@@ -261,20 +264,20 @@ Task<void> EmulatedEngine::State::Embed(HttpExchange& exchange, const EngineRequ
 
 Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
     const EmulatedEngineOptions& options) {
-  if (auto sound = CheckEngineConfig(options.engine); !sound) {
+  if (auto sound = engine::CheckEngineConfig(options.engine); !sound) {
     return tl::unexpected(sound.error());
   }
   if (!(options.speed > 0)) return Fail("the engine's speed must be above 0");
   auto state = std::make_unique<State>(options);
   state->loop.Start(state->threads[0]);
-  HttpServerOptions http;
+  net::HttpServerOptions http;
   http.error_content_type = kJsonType;
   http.error_body = [](int status, std::string_view reason) {
-    return MakeApiError(status, std::string(reason)).ToJson();
+    return openai::MakeApiError(status, std::string(reason)).ToJson();
   };
-  auto server = HttpServer::Listen(
+  auto server = net::HttpServer::Listen(
       state->threads, options.listen, std::move(http),
-      [state = state.get()](HttpExchange& exchange) { return state->Handle(exchange); });
+      [state = state.get()](net::HttpExchange& exchange) { return state->Handle(exchange); });
   if (!server) return tl::unexpected(server.error());
   state->server = std::move(*server);
   return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(state)));
@@ -284,8 +287,8 @@ EmulatedEngine::EmulatedEngine(std::unique_ptr<State> state) : state_(std::move(
 
 EmulatedEngine::~EmulatedEngine() { Stop(); }
 
-const SocketAddress& EmulatedEngine::address() const { return state_->server->address(); }
+const net::SocketAddress& EmulatedEngine::address() const { return state_->server->address(); }
 
 void EmulatedEngine::Stop() { state_->server->Stop(0); }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

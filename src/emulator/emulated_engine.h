@@ -9,14 +9,14 @@
 #include "engine/engine_model.h"
 #include "net/address.h"
 
-namespace headrace {
+namespace headrace::emulator {
 
 struct EmulatedEngineOptions {
-  std::string model;       // The name it serves.
-  EngineConfig engine;     // GpuCatalog::Engine makes one.
-  double speed = 1;        // Divides all step times, for tests.
-  std::uint64_t seed = 0;  // Of answer lengths and texts.
-  SocketAddress listen;    // Port 0: any free one.
+  std::string model;            // The name it serves.
+  engine::EngineConfig engine;  // GpuCatalog::Engine makes one.
+  double speed = 1;             // Divides all step times, for tests.
+  std::uint64_t seed = 0;       // Of answer lengths and texts.
+  net::SocketAddress listen;    // Port 0: any free one.
 };
 
 // Request header: the number of tokens after which the answer ends by itself.
@@ -32,7 +32,7 @@ class EmulatedEngine {
   // Stop().
   ~EmulatedEngine();
 
-  const SocketAddress& address() const;
+  const net::SocketAddress& address() const;
   std::uint16_t port() const { return address().port(); }
 
   // Breaks off what is in progress and closes the port. Not from an I/O thread.
@@ -44,4 +44,4 @@ class EmulatedEngine {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::emulator

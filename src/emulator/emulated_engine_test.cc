@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/random.h"
-#include "net/clock.h"
 #include "net/http_client.h"
 #include "net/test_peers.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 using Json = nlohmann::json;
@@ -53,9 +53,10 @@ class EngineTest : public ::testing::Test {
     options_.engine.max_model_len = 2048;
     options_.speed = 200;
     options_.seed = 7;
-    options_.listen = *Resolve({"127.0.0.1", 0});
-    threads_[0].Run(
-        [this] { client_ = std::make_unique<HttpClient>(threads_[0], HttpClientOptions{}); });
+    options_.listen = *net::Resolve({"127.0.0.1", 0});
+    threads_[0].Run([this] {
+      client_ = std::make_unique<net::HttpClient>(threads_[0], net::HttpClientOptions{});
+    });
   }
   ~EngineTest() override {
     threads_[0].Run([this] { client_.reset(); });
@@ -71,29 +72,30 @@ class EngineTest : public ::testing::Test {
     return std::move(*engine);
   }
 
-  Task<Reply> CallTask(SocketAddress address, std::string method, std::string path,
-                       std::string body, std::string output_tokens) {
-    HttpCall call(*client_);
-    RequestHead head(method, path, "engine");
+  net::Task<Reply> CallTask(net::SocketAddress address, std::string method, std::string path,
+                            std::string body, std::string output_tokens) {
+    net::HttpCall call(*client_);
+    net::RequestHead head(method, path, "engine");
     if (!output_tokens.empty()) head.Add(kOutputTokensHeader, output_tokens);
     const std::string_view pieces[] = {body};
     Reply reply;
-    const CallError error = co_await call.Start(address, head, pieces, MonotonicNow() + kLong);
-    EXPECT_EQ(error, CallError::kNone);
-    if (error != CallError::kNone) co_return reply;
+    const net::CallError error =
+        co_await call.Start(address, head, pieces, system::MonotonicNow() + kLong);
+    EXPECT_EQ(error, net::CallError::kNone);
+    if (error != net::CallError::kNone) co_return reply;
     reply.status = call.status();
     reply.type = call.Header("content-type");
     for (;;) {
-      const HttpCall::Piece piece = co_await call.ReadSome(MonotonicNow() + kLong);
-      EXPECT_EQ(piece.error, CallError::kNone);
+      const net::HttpCall::Piece piece = co_await call.ReadSome(system::MonotonicNow() + kLong);
+      EXPECT_EQ(piece.error, net::CallError::kNone);
       reply.body += piece.data;
-      if (piece.last || piece.error != CallError::kNone) co_return reply;
+      if (piece.last || piece.error != net::CallError::kNone) co_return reply;
     }
   }
   Reply Call(const std::string& method, const std::string& path, const std::string& body = "",
              const std::string& output_tokens = "") {
-    const SocketAddress address = engine().address();
-    return RunTask<Reply>(threads_[0], [&]() -> Task<Reply> {
+    const net::SocketAddress address = engine().address();
+    return net::RunTask<Reply>(threads_[0], [&]() -> net::Task<Reply> {
       return CallTask(address, method, path, body, output_tokens);
     });
   }
@@ -116,14 +118,14 @@ class EngineTest : public ::testing::Test {
   }
   // Waits for what happens in the engine's own time.
   void AwaitMetric(const std::string& sample, double value) {
-    const Seconds limit = MonotonicNow() + kLong;
-    while (Metric(sample) != value && MonotonicNow() < limit) std::this_thread::yield();
+    const Seconds limit = system::MonotonicNow() + kLong;
+    while (Metric(sample) != value && system::MonotonicNow() < limit) std::this_thread::yield();
     EXPECT_EQ(Metric(sample), value) << sample;
   }
 
   EmulatedEngineOptions options_;
-  IoThreads threads_{1};
-  std::unique_ptr<HttpClient> client_;
+  net::IoThreads threads_{1};
+  std::unique_ptr<net::HttpClient> client_;
   std::unique_ptr<EmulatedEngine> engine_;
 };
 
@@ -356,10 +358,10 @@ TEST_F(EngineTest, AClientThatGoesAwayLeavesTheEngineAtOnce) {
            " HTTP/1.1\r\nhost: e\r\nx-headrace-output-tokens: 2000\r\ncontent-length: " +
            std::to_string(body.size()) + "\r\n\r\n" + body;
   };
-  RawPeer streaming(engine().address());
+  net::RawPeer streaming(engine().address());
   ASSERT_TRUE(streaming.Send(request("/v1/completions")));
   AwaitMetric(running, 1);
-  RawPeer queued(engine().address());
+  net::RawPeer queued(engine().address());
   ASSERT_TRUE(queued.Send(request("/v1/completions")));
   AwaitMetric(waiting, 1);
   queued.Close();
@@ -372,7 +374,7 @@ TEST_F(EngineTest, AClientThatGoesAwayLeavesTheEngineAtOnce) {
 
 TEST_F(EngineTest, StopsWhileItIsBusy) {
   options_.speed = 0.5;
-  RawPeer peer(engine().address());
+  net::RawPeer peer(engine().address());
   const std::string body = R"({"model":"llama2-7b","prompt":"x","stream":true})";
   ASSERT_TRUE(peer.Send("POST /v1/completions HTTP/1.1\r\nhost: e\r\ncontent-length: " +
                         std::to_string(body.size()) + "\r\n\r\n" + body));
@@ -387,8 +389,8 @@ TEST_F(EngineTest, SeveralEnginesLiveSideBySideAndTheSameSeedSaysTheSame) {
   const auto other = MustStart(options_);
   const std::string body = R"({"model":"llama2-7b","prompt":"x"})";
   const auto text = [&](const EmulatedEngine& engine) {
-    const SocketAddress address = engine.address();
-    const Reply reply = RunTask<Reply>(threads_[0], [&]() -> Task<Reply> {
+    const net::SocketAddress address = engine.address();
+    const Reply reply = net::RunTask<Reply>(threads_[0], [&]() -> net::Task<Reply> {
       return CallTask(address, "POST", "/v1/completions", body, "");
     });
     return reply.json()["choices"][0]["text"].get<std::string>();
@@ -403,7 +405,7 @@ TEST_F(EngineTest, SeveralEnginesLiveSideBySideAndTheSameSeedSaysTheSame) {
 TEST_F(EngineTest, EveryRequestIsAnsweredOrDropped) {
   options_.speed = 50;
   options_.engine.kv_blocks = 128;  // Little room, so that some are preempted.
-  const SocketAddress address = engine().address();
+  const net::SocketAddress address = engine().address();
   std::vector<std::future<bool>> fates;
   fates.reserve(8);
   for (int worker = 0; worker < 8; ++worker) {
@@ -415,7 +417,7 @@ TEST_F(EngineTest, EveryRequestIsAnsweredOrDropped) {
                            {"stream", rng.Below(2) == 0},
                            {"max_tokens", 1 + rng.Below(200)}};
         const std::string text = body.dump();
-        RawPeer peer(address);
+        net::RawPeer peer(address);
         if (!peer.Send("POST /v1/completions HTTP/1.1\r\nhost: e\r\ncontent-length: " +
                        std::to_string(text.size()) + "\r\n\r\n" + text)) {
           return false;
@@ -441,4 +443,4 @@ TEST_F(EngineTest, SaysWhyItDoesNotStart) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -1,8 +1,8 @@
 #include "emulator/engine_loop.h"
 
-#include "net/clock.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 // Steps follow each other by the model's clock, so that a late timer does not slow the engine down;
@@ -11,23 +11,23 @@ constexpr Seconds kMostLag = 0.1;
 
 }  // namespace
 
-void EngineLoop::Start(IoThread& thread) {
+void EngineLoop::Start(net::IoThread& thread) {
   thread_ = &thread;
   thread.Spawn([this] { return Run(); });
 }
 
-Task<void> EngineLoop::Run() {
-  Waker work(*thread_);
+net::Task<void> EngineLoop::Run() {
+  net::Waker work(*thread_);
   work_ = &work;
   Seconds step_end = 0;
   for (;;) {
     if (model_.idle()) {
       co_await work.Wait(kNever);
-      step_end = MonotonicNow();
+      step_end = system::MonotonicNow();
       continue;
     }
-    if (step_end < MonotonicNow() - kMostLag) step_end = MonotonicNow();
-    const EngineModel::StepReport report = model_.Step();
+    if (step_end < system::MonotonicNow() - kMostLag) step_end = system::MonotonicNow();
+    const engine::EngineModel::StepReport report = model_.Step();
     step_end += report.duration / speed_;
     co_await thread_->SleepUntil(step_end);
     metrics_.StepMade(report);
@@ -36,9 +36,9 @@ Task<void> EngineLoop::Run() {
 }
 
 void EngineLoop::Deliver() {
-  const Seconds now = MonotonicNow();
-  for (const EngineModel::Event& event : model_.events()) {
-    if (event.kind != EngineModel::Event::Kind::kFinished) continue;
+  const Seconds now = system::MonotonicNow();
+  for (const engine::EngineModel::Event& event : model_.events()) {
+    if (event.kind != engine::EngineModel::Event::Kind::kFinished) continue;
     const auto job = jobs_.find(event.tag);
     if (job != jobs_.end()) job->second->Advance(job->second->output_, true, now);
   }
@@ -55,7 +55,7 @@ EngineJob::EngineJob(EngineLoop& loop, Tokens prompt, Tokens output)
       tag_(loop.jobs_made_++),
       prompt_(prompt),
       output_(output),
-      arrived_(MonotonicNow()) {
+      arrived_(system::MonotonicNow()) {
   handle_ = loop.model_.Add(tag_, prompt, output);
   loop.jobs_.emplace(tag_, this);
   loop.work_->Wake();
@@ -66,7 +66,7 @@ EngineJob::~EngineJob() {
   loop_.jobs_.erase(tag_);
 }
 
-Task<void> EngineJob::Progress() { co_await waker_.Wait(kNever); }
+net::Task<void> EngineJob::Progress() { co_await waker_.Wait(kNever); }
 
 void EngineJob::Cancel() {
   if (finished_ || cancelled_) return;
@@ -93,4 +93,4 @@ void EngineJob::Advance(Tokens generated, bool finished, Seconds now) {
   waker_.Wake();
 }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

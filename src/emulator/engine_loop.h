@@ -10,7 +10,7 @@
 #include "net/io_threads.h"
 #include "net/one_shot.h"
 
-namespace headrace {
+namespace headrace::emulator {
 
 class EngineJob;
 
@@ -19,26 +19,26 @@ class EngineJob;
 class EngineLoop {
  public:
   // `speed`: how many times faster than the model says.
-  EngineLoop(const EngineConfig& config, double speed, EngineMetrics& metrics)
+  EngineLoop(const engine::EngineConfig& config, double speed, EngineMetrics& metrics)
       : model_(config), speed_(speed), metrics_(metrics) {}
 
   // Spawns the loop. Once.
-  void Start(IoThread& thread);
+  void Start(net::IoThread& thread);
 
-  const EngineModel& model() const { return model_; }
+  const engine::EngineModel& model() const { return model_; }
   EngineMetrics& metrics() { return metrics_; }
 
  private:
   friend class EngineJob;
 
-  Task<void> Run();
+  net::Task<void> Run();
   void Deliver();
 
-  EngineModel model_;
+  engine::EngineModel model_;
   double speed_;
   EngineMetrics& metrics_;
-  IoThread* thread_ = nullptr;
-  Waker* work_ = nullptr;  // Of Run(), which sleeps on it while there is nothing to do.
+  net::IoThread* thread_ = nullptr;
+  net::Waker* work_ = nullptr;  // Of Run(), which sleeps on it while there is nothing to do.
   std::uint64_t jobs_made_ = 0;
   std::unordered_map<std::uint64_t, EngineJob*> jobs_;  // By tag.
 };
@@ -54,7 +54,7 @@ class EngineJob {
   EngineJob& operator=(const EngineJob&) = delete;
 
   // Returns when there is something new: tokens, the end, or a cancellation.
-  Task<void> Progress();
+  net::Task<void> Progress();
   // Takes the request out of the engine at once; Progress returns.
   void Cancel();
 
@@ -68,9 +68,9 @@ class EngineJob {
   void Advance(Tokens generated, bool finished, Seconds now);
 
   EngineLoop& loop_;
-  Waker waker_;
+  net::Waker waker_;
   std::uint64_t tag_;
-  EngineModel::Handle handle_ = 0;
+  engine::EngineModel::Handle handle_ = 0;
   Tokens prompt_;
   Tokens output_;
   Tokens generated_ = 0;
@@ -81,4 +81,4 @@ class EngineJob {
   Seconds last_token_ = 0;
 };
 
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -8,7 +8,7 @@
 
 #include <vector>
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 using prometheus::BuildCounter;
@@ -42,13 +42,13 @@ Buckets LengthBuckets(Tokens most) {
 }  // namespace
 
 struct EngineMetrics::Impl {
-  Impl(std::string_view model, const EngineConfig& config)
+  Impl(std::string_view model, const engine::EngineConfig& config)
       : labels{{"engine", "0"}, {"model_name", std::string(model)}},
         lengths(LengthBuckets(config.max_model_len)) {
     Labels geometry = labels;
-    geometry["block_size"] = std::to_string(kKvBlockTokens);
+    geometry["block_size"] = std::to_string(engine::kKvBlockTokens);
     geometry["num_gpu_blocks"] = std::to_string(config.kv_blocks);
-    geometry["gpu_memory_utilization"] = std::to_string(kGpuMemoryShare);
+    geometry["gpu_memory_utilization"] = std::to_string(engine::kGpuMemoryShare);
     geometry["enable_prefix_caching"] = "False";
     BuildGauge()
         .Name("vllm:cache_config_info")
@@ -103,12 +103,12 @@ struct EngineMetrics::Impl {
   std::uint64_t preemptions_seen = 0;
 };
 
-EngineMetrics::EngineMetrics(std::string_view model, const EngineConfig& config)
+EngineMetrics::EngineMetrics(std::string_view model, const engine::EngineConfig& config)
     : impl_(std::make_unique<Impl>(model, config)) {}
 
 EngineMetrics::~EngineMetrics() = default;
 
-void EngineMetrics::StepMade(const EngineModel::StepReport& report) {
+void EngineMetrics::StepMade(const engine::EngineModel::StepReport& report) {
   impl_->prompt_tokens.Increment(report.prefilled);
   impl_->iteration.Observe(report.prefilled + report.decoding);
 }
@@ -136,7 +136,7 @@ void EngineMetrics::Finished(Tokens prompt, Tokens output, Seconds e2e, Seconds 
   if (output > 1) impl_->per_token.Observe(decode / (output - 1));
 }
 
-std::string EngineMetrics::Text(const EngineModel& engine) {
+std::string EngineMetrics::Text(const engine::EngineModel& engine) {
   impl_->running.Set(engine.running());
   impl_->waiting.Set(engine.waiting());
   impl_->kv_usage.Set(engine.kv_usage());
@@ -145,4 +145,4 @@ std::string EngineMetrics::Text(const EngineModel& engine) {
   return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
 }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

@@ -4,16 +4,16 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 using Json = nlohmann::json;
-using ApiResult = tl::expected<EngineRequest, ApiError>;
+using ApiResult = tl::expected<EngineRequest, openai::ApiError>;
 
 constexpr std::int64_t kMostTokens = std::numeric_limits<Tokens>::max();
 
-tl::unexpected<ApiError> Bad(std::string message, std::string param) {
-  return tl::unexpected(MakeApiError(400, std::move(message), std::move(param)));
+tl::unexpected<openai::ApiError> Bad(std::string message, std::string param) {
+  return tl::unexpected(openai::MakeApiError(400, std::move(message), std::move(param)));
 }
 
 // The value of a key that is there and not null.
@@ -64,7 +64,7 @@ std::optional<Tokens> PromptTokens(const Json& prompt) {
 
 class BodyReader {
  public:
-  BodyReader(ApiKind kind, const Json& body) : kind_(kind), body_(body) {}
+  BodyReader(openai::ApiKind kind, const Json& body) : kind_(kind), body_(body) {}
 
   ApiResult Read() {
     const Json* model = Find(body_, "model");
@@ -86,16 +86,16 @@ class BodyReader {
     ReadMaxTokens();
     ReadStop();
     switch (kind_) {
-      case ApiKind::kChatCompletions:
+      case openai::ApiKind::kChatCompletions:
         ReadChat();
         break;
-      case ApiKind::kCompletions:
+      case openai::ApiKind::kCompletions:
         ReadCompletion();
         break;
-      case ApiKind::kEmbeddings:
+      case openai::ApiKind::kEmbeddings:
         ReadEmbedding();
         break;
-      case ApiKind::kResponses:
+      case openai::ApiKind::kResponses:
         ReadResponse();
         break;
     }
@@ -105,7 +105,7 @@ class BodyReader {
 
  private:
   void Fault(std::string message, std::string param) {
-    if (!error_) error_ = MakeApiError(400, std::move(message), std::move(param));
+    if (!error_) error_ = openai::MakeApiError(400, std::move(message), std::move(param));
   }
 
   void Flag(const char* key, const Json& object, bool& flag) {
@@ -117,7 +117,8 @@ class BodyReader {
 
   void ReadMaxTokens() {
     for (const char* key : {"max_completion_tokens", "max_tokens", "max_output_tokens"}) {
-      if (kind_ == ApiKind::kResponses && std::string_view(key) != "max_output_tokens") continue;
+      if (kind_ == openai::ApiKind::kResponses && std::string_view(key) != "max_output_tokens")
+        continue;
       const Json* limit = Find(body_, key);
       if (limit == nullptr) continue;
       if (!limit->is_number_integer() || limit->get<std::int64_t>() < 1 ||
@@ -214,13 +215,13 @@ class BodyReader {
     ReadTools();
   }
 
-  ApiKind kind_;
+  openai::ApiKind kind_;
   const Json& body_;
   EngineRequest request_;
-  std::optional<ApiError> error_;
+  std::optional<openai::ApiError> error_;
 };
 
-tl::expected<Json, ApiError> ParseObject(std::string_view text) {
+tl::expected<Json, openai::ApiError> ParseObject(std::string_view text) {
   Json body = Json::parse(text, nullptr, false);
   if (body.is_discarded()) return Bad("the request's body is not valid JSON", "");
   if (!body.is_object()) return Bad("the request's body must be a JSON object", "");
@@ -229,13 +230,13 @@ tl::expected<Json, ApiError> ParseObject(std::string_view text) {
 
 }  // namespace
 
-ApiResult ReadEngineRequest(ApiKind kind, std::string_view text) {
+ApiResult ReadEngineRequest(openai::ApiKind kind, std::string_view text) {
   const auto body = ParseObject(text);
   if (!body) return tl::unexpected(body.error());
   return BodyReader(kind, *body).Read();
 }
 
-tl::expected<Tokens, ApiError> ReadTokenizeRequest(std::string_view text) {
+tl::expected<Tokens, openai::ApiError> ReadTokenizeRequest(std::string_view text) {
   const auto body = ParseObject(text);
   if (!body) return tl::unexpected(body.error());
   if (const Json* messages = Find(*body, "messages"); messages && messages->is_array()) {
@@ -247,4 +248,4 @@ tl::expected<Tokens, ApiError> ReadTokenizeRequest(std::string_view text) {
   return *tokens;
 }
 
-}  // namespace headrace
+}  // namespace headrace::emulator

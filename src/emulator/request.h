@@ -11,7 +11,7 @@
 #include "openai/error.h"
 #include "openai/request.h"
 
-namespace headrace {
+namespace headrace::emulator {
 
 // The emulated tokenizer: one token for each 4 bytes of UTF-8 text, rounded up.
 inline constexpr Tokens kBytesPerToken = 4;
@@ -37,9 +37,10 @@ struct EngineRequest {
 };
 
 // Reads the body of a request of that kind. The error is ready to be sent.
-tl::expected<EngineRequest, ApiError> ReadEngineRequest(ApiKind kind, std::string_view body);
+tl::expected<EngineRequest, openai::ApiError> ReadEngineRequest(openai::ApiKind kind,
+                                                                std::string_view body);
 
 // Reads the body of POST /tokenize ({"prompt": …} or {"messages": …}): the number of tokens.
-tl::expected<Tokens, ApiError> ReadTokenizeRequest(std::string_view body);
+tl::expected<Tokens, openai::ApiError> ReadTokenizeRequest(std::string_view body);
 
-}  // namespace headrace
+}  // namespace headrace::emulator

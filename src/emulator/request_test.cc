@@ -3,26 +3,26 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace headrace {
+namespace headrace::emulator {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-EngineRequest Read(ApiKind kind, std::string_view body) {
+EngineRequest Read(openai::ApiKind kind, std::string_view body) {
   auto request = ReadEngineRequest(kind, body);
   EXPECT_TRUE(request) << request.error().message;
   return request ? *request : EngineRequest{};
 }
 
-ApiError Refusal(ApiKind kind, std::string_view body) {
+openai::ApiError Refusal(openai::ApiKind kind, std::string_view body) {
   const auto request = ReadEngineRequest(kind, body);
   EXPECT_FALSE(request) << body;
-  return request ? ApiError{} : request.error();
+  return request ? openai::ApiError{} : request.error();
 }
 
 TEST(EngineRequest, AChatsPromptIsItsTextAndItsTemplate) {
-  const auto request = Read(ApiKind::kChatCompletions, R"({
+  const auto request = Read(openai::ApiKind::kChatCompletions, R"({
       "model": "m", "stream": true, "stream_options": {"include_usage": true},
       "messages": [{"role": "system", "content": "12345678"},
                    {"role": "user", "content": [{"type": "text", "text": "123"},
@@ -39,19 +39,20 @@ TEST(EngineRequest, AChatsPromptIsItsTextAndItsTemplate) {
 }
 
 TEST(EngineRequest, APromptIsTextOrTokenIds) {
-  EXPECT_EQ(Read(ApiKind::kCompletions, R"({"model":"m","prompt":"12345"})").prompt, 2);
-  EXPECT_EQ(Read(ApiKind::kCompletions, R"({"model":"m","prompt":["12345"]})").prompt, 2);
-  EXPECT_EQ(Read(ApiKind::kCompletions, R"({"model":"m","prompt":[5,6,7]})").prompt, 3);
-  EXPECT_EQ(Read(ApiKind::kCompletions, R"({"model":"m","prompt":[[5,6,7]]})").prompt, 3);
-  EXPECT_EQ(Read(ApiKind::kCompletions, R"({"model":"m","prompt":""})").prompt, 1);
+  EXPECT_EQ(Read(openai::ApiKind::kCompletions, R"({"model":"m","prompt":"12345"})").prompt, 2);
+  EXPECT_EQ(Read(openai::ApiKind::kCompletions, R"({"model":"m","prompt":["12345"]})").prompt, 2);
+  EXPECT_EQ(Read(openai::ApiKind::kCompletions, R"({"model":"m","prompt":[5,6,7]})").prompt, 3);
+  EXPECT_EQ(Read(openai::ApiKind::kCompletions, R"({"model":"m","prompt":[[5,6,7]]})").prompt, 3);
+  EXPECT_EQ(Read(openai::ApiKind::kCompletions, R"({"model":"m","prompt":""})").prompt, 1);
 }
 
 TEST(EngineRequest, AResponsesInputIsAStringOrItems) {
-  EXPECT_EQ(Read(ApiKind::kResponses,
+  EXPECT_EQ(Read(openai::ApiKind::kResponses,
                  R"({"model":"m","input":"12345","instructions":"1","max_output_tokens":3})")
                 .prompt,
             2 + 1 + 2 * kTokensPerMessage);
-  const auto items = Read(ApiKind::kResponses, R"({"model":"m","max_output_tokens":3,"input":[
+  const auto items =
+      Read(openai::ApiKind::kResponses, R"({"model":"m","max_output_tokens":3,"input":[
       {"role":"user","content":[{"type":"input_text","text":"1234"}]},
       {"type":"function_call_output","call_id":"c","output":"12345678"}]})");
   EXPECT_EQ(items.prompt, 1 + 2 + 2 * kTokensPerMessage);
@@ -59,33 +60,38 @@ TEST(EngineRequest, AResponsesInputIsAStringOrItems) {
 }
 
 TEST(EngineRequest, EmbeddingsTakeAnyNumberOfInputs) {
-  EXPECT_THAT(Read(ApiKind::kEmbeddings, R"({"model":"m","input":"12345"})").inputs,
+  EXPECT_THAT(Read(openai::ApiKind::kEmbeddings, R"({"model":"m","input":"12345"})").inputs,
               ElementsAre(2));
-  EXPECT_THAT(Read(ApiKind::kEmbeddings, R"({"model":"m","input":["1","123456789"]})").inputs,
-              ElementsAre(1, 3));
-  EXPECT_THAT(Read(ApiKind::kEmbeddings, R"({"model":"m","input":[1,2,3]})").inputs,
+  EXPECT_THAT(
+      Read(openai::ApiKind::kEmbeddings, R"({"model":"m","input":["1","123456789"]})").inputs,
+      ElementsAre(1, 3));
+  EXPECT_THAT(Read(openai::ApiKind::kEmbeddings, R"({"model":"m","input":[1,2,3]})").inputs,
               ElementsAre(3));
-  EXPECT_THAT(Read(ApiKind::kEmbeddings, R"({"model":"m","input":[[1,2],[3]]})").inputs,
+  EXPECT_THAT(Read(openai::ApiKind::kEmbeddings, R"({"model":"m","input":[[1,2],[3]]})").inputs,
               ElementsAre(2, 1));
 }
 
 TEST(EngineRequest, RefusesWhatItCannotServeAndNamesTheField) {
-  const auto param = [](ApiKind kind, std::string_view body) { return Refusal(kind, body).param; };
-  EXPECT_THAT(Refusal(ApiKind::kCompletions, "{").message, HasSubstr("not valid JSON"));
-  EXPECT_THAT(Refusal(ApiKind::kCompletions, "[]").message, HasSubstr("JSON object"));
-  EXPECT_EQ(Refusal(ApiKind::kCompletions, "{}").status, 400);
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"prompt":"x"})"), "model");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m"})"), "prompt");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m","prompt":["a","b"]})"), "prompt");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m","prompt":"x","n":2})"), "n");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m","prompt":"x","max_tokens":0})"),
+  const auto param = [](openai::ApiKind kind, std::string_view body) {
+    return Refusal(kind, body).param;
+  };
+  EXPECT_THAT(Refusal(openai::ApiKind::kCompletions, "{").message, HasSubstr("not valid JSON"));
+  EXPECT_THAT(Refusal(openai::ApiKind::kCompletions, "[]").message, HasSubstr("JSON object"));
+  EXPECT_EQ(Refusal(openai::ApiKind::kCompletions, "{}").status, 400);
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"prompt":"x"})"), "model");
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m"})"), "prompt");
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m","prompt":["a","b"]})"), "prompt");
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m","prompt":"x","n":2})"), "n");
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m","prompt":"x","max_tokens":0})"),
             "max_tokens");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m","prompt":"x","stop":""})"), "stop");
-  EXPECT_EQ(param(ApiKind::kCompletions, R"({"model":"m","prompt":"x","stream":"yes"})"), "stream");
-  EXPECT_EQ(param(ApiKind::kChatCompletions, R"({"model":"m","messages":[]})"), "messages");
-  EXPECT_EQ(param(ApiKind::kResponses, R"({"model":"m"})"), "input");
-  EXPECT_EQ(param(ApiKind::kEmbeddings, R"({"model":"m","input":[]})"), "input");
-  EXPECT_EQ(param(ApiKind::kEmbeddings, R"({"model":"m","input":"x","dimensions":0})"),
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m","prompt":"x","stop":""})"),
+            "stop");
+  EXPECT_EQ(param(openai::ApiKind::kCompletions, R"({"model":"m","prompt":"x","stream":"yes"})"),
+            "stream");
+  EXPECT_EQ(param(openai::ApiKind::kChatCompletions, R"({"model":"m","messages":[]})"), "messages");
+  EXPECT_EQ(param(openai::ApiKind::kResponses, R"({"model":"m"})"), "input");
+  EXPECT_EQ(param(openai::ApiKind::kEmbeddings, R"({"model":"m","input":[]})"), "input");
+  EXPECT_EQ(param(openai::ApiKind::kEmbeddings, R"({"model":"m","input":"x","dimensions":0})"),
             "dimensions");
 }
 
@@ -96,4 +102,4 @@ TEST(EngineRequest, TokenizesPromptsAndMessages) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::emulator

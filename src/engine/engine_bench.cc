@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "engine/timed_engine.h"
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 // Llama 2 7B on an L20, as in data/gpus.json.
@@ -18,7 +18,7 @@ EngineConfig L20() {
 }
 
 // One step in which the whole batch decodes.
-void BM_Step(benchmark::State& state) {
+void BM_Step(::benchmark::State& state) {
   EngineConfig config = L20();
   config.kv_blocks = 1 << 20;
   config.max_model_len = 1 << 24;
@@ -26,7 +26,7 @@ void BM_Step(benchmark::State& state) {
   for (int i = 0; i < state.range(0); ++i) engine.Add(0, 1, 1 << 23);
   engine.Step();
   while (state.KeepRunning()) {
-    benchmark::DoNotOptimize(engine.Step());
+    ::benchmark::DoNotOptimize(engine.Step());
     if (engine.kv_blocks_used() > config.kv_blocks / 2) {
       state.PauseTiming();
       engine = EngineModel(config);
@@ -40,7 +40,7 @@ BENCHMARK(BM_Step)->Arg(1)->Arg(32)->Arg(256);
 
 // Whole requests through one engine in virtual time: Poisson arrivals at a rate it just sustains,
 // lengths about those of chat (prompt 200, answer 240 tokens on average).
-void BM_Requests(benchmark::State& state) {
+void BM_Requests(::benchmark::State& state) {
   TimedEngine engine(L20());
   Rng rng(1);
   std::uint64_t steps = 0;
@@ -48,7 +48,7 @@ void BM_Requests(benchmark::State& state) {
   while (state.KeepRunning()) {
     arrival += rng.Exponential(1.0 / 4);
     while (engine.NextWake() < arrival) {
-      benchmark::DoNotOptimize(engine.Advance(engine.NextWake()));
+      ::benchmark::DoNotOptimize(engine.Advance(engine.NextWake()));
       ++steps;
     }
     engine.Advance(arrival);
@@ -64,4 +64,4 @@ void BM_Requests(benchmark::State& state) {
 BENCHMARK(BM_Requests);
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::engine

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <string>
 
-namespace headrace {
+namespace headrace::engine {
 
 Result<void> CheckEngineConfig(const EngineConfig& config) {
   if (!(config.step.a > 0)) return Fail("the engine's step time must be above 0");
@@ -286,4 +286,4 @@ void EngineModel::Unlink(List& list, SlotId id) {
   (slot.next == kNone ? list.tail : slots_[slot.next].previous) = slot.previous;
 }
 
-}  // namespace headrace
+}  // namespace headrace::engine

@@ -11,7 +11,7 @@
 #include "base/units.h"
 #include "engine/step_model.h"
 
-namespace headrace {
+namespace headrace::engine {
 
 struct EngineConfig {
   StepModel step;
@@ -197,4 +197,4 @@ class EngineModel {
   std::uint64_t preemptions_ = 0;
 };
 
-}  // namespace headrace
+}  // namespace headrace::engine

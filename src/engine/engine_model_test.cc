@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 using Kind = EngineModel::Event::Kind;
@@ -427,4 +427,4 @@ TEST(EngineModel, CachedPrefixIsNotPrefilled) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::engine

@@ -8,7 +8,7 @@
 
 #include "embedded/gpus.h"
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 using Json = nlohmann::json;
@@ -202,4 +202,4 @@ Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view m
   return config;
 }
 
-}  // namespace headrace
+}  // namespace headrace::engine

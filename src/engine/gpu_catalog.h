@@ -9,7 +9,7 @@
 #include "engine/engine_model.h"
 #include "engine/step_model.h"
 
-namespace headrace {
+namespace headrace::engine {
 
 // A figure and where it comes from.
 struct SourcedFigure {
@@ -67,4 +67,4 @@ class GpuCatalog {
   SourcedFigure step_overhead_ms_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::engine

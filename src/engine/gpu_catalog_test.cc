@@ -8,7 +8,7 @@
 #include <iterator>
 #include <string>
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 using ::testing::AllOf;
@@ -132,4 +132,4 @@ TEST(GpuCatalog, FaultsNameFileLineKeyAndMend) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::engine

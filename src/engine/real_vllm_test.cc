@@ -10,7 +10,7 @@
 
 #include "engine/timed_engine.h"
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 struct Timed {
@@ -132,4 +132,4 @@ TEST(RealVllm, IsATenthTooFastInLargeBatches) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::engine

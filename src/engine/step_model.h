@@ -7,7 +7,7 @@
 
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::engine {
 
 // t = a + c·B + d·ΣKV + b·P, in seconds, for a step in which B sequences decode one token each,
 // hold ΣKV tokens in all (the new ones included), and P prompt tokens are prefilled. A linear form
@@ -72,4 +72,4 @@ constexpr std::int64_t KvBlocksBeside(double memory, double weights, double acti
   return room <= 0 ? 0 : static_cast<std::int64_t>(room / (kv_per_token * kKvBlockTokens));
 }
 
-}  // namespace headrace
+}  // namespace headrace::engine

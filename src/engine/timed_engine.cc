@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace headrace {
+namespace headrace::engine {
 
 Seconds TimedEngine::NextWake() const {
   if (!pending_.empty()) return busy_until_;
@@ -28,4 +28,4 @@ std::span<const TimedEngine::TimedEvent> TimedEngine::Advance(Seconds now) {
   return delivered_;
 }
 
-}  // namespace headrace
+}  // namespace headrace::engine

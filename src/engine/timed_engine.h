@@ -7,7 +7,7 @@
 #include "base/units.h"
 #include "engine/engine_model.h"
 
-namespace headrace {
+namespace headrace::engine {
 
 // Runs an EngineModel back to back, as a real engine does: a step begins the moment the one before
 // it ends. Runs of pure decode are made lazily, only when somebody looks, so that they cost one
@@ -53,4 +53,4 @@ class TimedEngine {
   std::vector<TimedEvent> delivered_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::engine

@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::engine {
 namespace {
 
 using Kind = EngineModel::Event::Kind;
@@ -139,4 +139,4 @@ TEST(TimedEngine, LazyTimesAreTheTimesOfSingleSteps) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::engine

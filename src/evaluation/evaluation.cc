@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "profile/text.h"
+#include "base/text.h"
 #include "scenario/report.h"
 #include "scenario/summary.h"
 
-namespace headrace {
+namespace headrace::evaluation {
 namespace {
 
 // What was published of the reference experiment: P99 seconds per token.
@@ -34,7 +34,7 @@ constexpr std::array<Published, 5> kPublished{{
 // "Much above" in the published order.
 constexpr double kMuch = 2;
 
-std::optional<std::size_t> Find(const Scenario& scenario, std::string_view contender) {
+std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_view contender) {
   for (std::size_t i = 0; i < scenario.contenders.size(); ++i) {
     if (scenario.contenders[i].name == contender) return i;
   }
@@ -49,9 +49,9 @@ std::string Percent(double share) {
 
 std::string Milliseconds(double seconds) { return FormatNumber(1e3 * seconds); }
 
-std::string About(const Scenario& scenario, const Study& study) {
+std::string About(const scenario::Scenario& scenario, const scenario::Study& study) {
   std::string text = scenario.about + ".";
-  const std::string unstable = DescribeInstability(scenario, study.bounds);
+  const std::string unstable = scenario::DescribeInstability(scenario, study.bounds);
   std::istringstream lines(unstable);
   for (std::string line; std::getline(lines, line);) {
     line[0] = static_cast<char>(std::toupper(line[0]));
@@ -60,8 +60,8 @@ std::string About(const Scenario& scenario, const Study& study) {
   return text + "\n";
 }
 
-std::string PublishedTable(const Study& reference, const Study& equal) {
-  const Scenario& scenario = *reference.scenario;
+std::string PublishedTable(const scenario::Study& reference, const scenario::Study& equal) {
+  const scenario::Scenario& scenario = *reference.scenario;
   std::string text = "| P99 seconds per token | published |";
   std::string rule = "|---|---|";
   for (const double rate : scenario.rates) {
@@ -70,7 +70,7 @@ std::string PublishedTable(const Study& reference, const Study& equal) {
   }
   text += "\n" + rule + "\n";
   for (const Published& row : kPublished) {
-    const Study& study = row.equal ? equal : reference;
+    const scenario::Study& study = row.equal ? equal : reference;
     const auto contender = Find(*study.scenario, row.contender);
     if (!contender) continue;
     text += "| " + std::string(row.label) + " | " + row.seconds + " |";
@@ -82,15 +82,15 @@ std::string PublishedTable(const Study& reference, const Study& equal) {
         continue;
       }
       const auto at = static_cast<std::size_t>(found - rates.begin());
-      text += " " + FormatNumber(P99TpatOf(study, *contender, at).mean) + " |";
+      text += " " + FormatNumber(scenario::P99TpatOf(study, *contender, at).mean) + " |";
     }
     text += "\n";
   }
   return text;
 }
 
-std::string SplitsTable(const Study& study) {
-  const Scenario& scenario = *study.scenario;
+std::string SplitsTable(const scenario::Study& study) {
+  const scenario::Scenario& scenario = *study.scenario;
   std::string text = "| | rate × | split |\n|---|---|---|\n";
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
@@ -103,8 +103,8 @@ std::string SplitsTable(const Study& study) {
 }
 
 // How each class's requests ended at one rate, in % of those offered, over all seeds.
-std::string EndsTable(const Study& study, std::size_t rate) {
-  const Scenario& scenario = *study.scenario;
+std::string EndsTable(const scenario::Study& study, std::size_t rate) {
+  const scenario::Scenario& scenario = *study.scenario;
   std::string text = "| rate × " + FormatNumber(scenario.rates[rate]) +
                      ", % of the offered | class | in time | late | refused | unfinished |\n"
                      "|---|---|---|---|---|---|\n";
@@ -112,17 +112,18 @@ std::string EndsTable(const Study& study, std::size_t rate) {
     for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
       const auto share = [&](auto count) {
         return " | " +
-               Percent(EstimateOver(study, c, rate, [&](const SimulationResult& result) {
-                         const ClassReport& report = result.statistics.of(k);
-                         return static_cast<double>(count(report)) /
-                                static_cast<double>(std::max<std::uint64_t>(report.offered, 1));
-                       }).mean);
+               Percent(
+                   scenario::EstimateOver(study, c, rate, [&](const sim::SimulationResult& result) {
+                     const workload::ClassReport& report = result.statistics.of(k);
+                     return static_cast<double>(count(report)) /
+                            static_cast<double>(std::max<std::uint64_t>(report.offered, 1));
+                   }).mean);
       };
       text += "| " + scenario.contenders[c].name + " | " + scenario.workload.classes[k].name +
-              share([](const ClassReport& r) { return r.attained; }) +
-              share([](const ClassReport& r) { return r.completed - r.attained; }) +
-              share([](const ClassReport& r) { return r.rejected; }) +
-              share([](const ClassReport& r) { return r.timed_out + r.failed; }) + " |\n";
+              share([](const workload::ClassReport& r) { return r.attained; }) +
+              share([](const workload::ClassReport& r) { return r.completed - r.attained; }) +
+              share([](const workload::ClassReport& r) { return r.rejected; }) +
+              share([](const workload::ClassReport& r) { return r.timed_out + r.failed; }) + " |\n";
     }
   }
   return text;
@@ -130,8 +131,8 @@ std::string EndsTable(const Study& study, std::size_t rate) {
 
 // Each contender against the one above it: the mean over seeds of the difference, with its
 // interval, since every seed gives both the same requests.
-std::string LadderTable(const Study& study) {
-  const Scenario& scenario = *study.scenario;
+std::string LadderTable(const scenario::Study& study) {
+  const scenario::Scenario& scenario = *study.scenario;
   std::string text = "| points against the row above, rate × |";
   std::string rule = "|---|";
   for (const double rate : scenario.rates) {
@@ -147,7 +148,7 @@ std::string LadderTable(const Study& study) {
         gains.push_back(study.At(c, r, seed).result.statistics.Total().Attainment() -
                         study.At(c - 1, r, seed).result.statistics.Total().Attainment());
       }
-      const Estimate gain = EstimateMean(gains);
+      const scenario::Estimate gain = scenario::EstimateMean(gains);
       text += std::string(" ") + (gain.mean >= 0 ? "+" : "") + Percent(gain.mean) + " [" +
               Percent(gain.low) + " to " + Percent(gain.high) + "] |";
     }
@@ -159,15 +160,15 @@ std::string LadderTable(const Study& study) {
 // Whether `figure(a) < figure(b)`, by the paired differences over seeds: with interval, not by the
 // means alone, which would call noise an order.
 enum class Order { kNo, kWithinNoise, kYes };
-Order IsBelow(const Study& study, std::size_t a, std::size_t b, std::size_t rate,
-              const std::function<double(const SimulationResult&)>& of_a,
-              const std::function<double(const SimulationResult&)>& of_b) {
+Order IsBelow(const scenario::Study& study, std::size_t a, std::size_t b, std::size_t rate,
+              const std::function<double(const sim::SimulationResult&)>& of_a,
+              const std::function<double(const sim::SimulationResult&)>& of_b) {
   std::vector<double> differences;
   for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
     differences.push_back(of_a(study.At(a, rate, seed).result) -
                           of_b(study.At(b, rate, seed).result));
   }
-  const Estimate difference = EstimateMean(differences);
+  const scenario::Estimate difference = scenario::EstimateMean(differences);
   if (difference.high < 0) return Order::kYes;
   return difference.low > 0 ? Order::kNo : Order::kWithinNoise;
 }
@@ -186,7 +187,7 @@ std::string_view Verdict(Order first, Order second) {
 
 }  // namespace
 
-Evaluation::Evaluation(std::string scenarios, FileReader read_file, unsigned threads,
+Evaluation::Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
                        std::function<void(const std::string&)> note)
     : scenarios_(std::move(scenarios)),
       read_file_(std::move(read_file)),
@@ -199,11 +200,11 @@ Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
     note_(name);
     const std::string path = scenarios_ + "/" + name + ".yaml";
     auto scenario = read_file_(path).and_then(
-        [&](const std::string& text) { return LoadScenario(text, path, read_file_); });
+        [&](const std::string& text) { return scenario::LoadScenario(text, path, read_file_); });
     if (!scenario) return tl::unexpected(scenario.error());
     entry = std::make_unique<Entry>();
     entry->scenario = *std::move(scenario);
-    entry->study = RunStudy(entry->scenario, threads_, [](std::size_t, std::size_t) {});
+    entry->study = scenario::RunStudy(entry->scenario, threads_, [](std::size_t, std::size_t) {});
     names_.push_back(name);
   }
   return entry.get();
@@ -234,17 +235,17 @@ std::string Evaluation::OrderTable() const {
     const auto least = Find(entry.scenario, "least-request");
     if (!slo || !pack || !least) continue;
     for (std::size_t r = 0; r < entry.scenario.rates.size(); ++r) {
-      const double slo_p99 = P99TpatOf(entry.study, *slo, r).mean;
-      const double pack_p99 = P99TpatOf(entry.study, *pack, r).mean;
-      const double least_p99 = P99TpatOf(entry.study, *least, r).mean;
-      const double slo_met = AttainmentOf(entry.study, *slo, r).mean;
-      const double pack_met = AttainmentOf(entry.study, *pack, r).mean;
-      const double least_met = AttainmentOf(entry.study, *least, r).mean;
-      const auto p99 = [](const SimulationResult& result) {
+      const double slo_p99 = scenario::P99TpatOf(entry.study, *slo, r).mean;
+      const double pack_p99 = scenario::P99TpatOf(entry.study, *pack, r).mean;
+      const double least_p99 = scenario::P99TpatOf(entry.study, *least, r).mean;
+      const double slo_met = scenario::AttainmentOf(entry.study, *slo, r).mean;
+      const double pack_met = scenario::AttainmentOf(entry.study, *pack, r).mean;
+      const double least_met = scenario::AttainmentOf(entry.study, *least, r).mean;
+      const auto p99 = [](const sim::SimulationResult& result) {
         return result.statistics.Total().tpat.Quantile(0.99);
       };
-      const auto much = [&](const SimulationResult& result) { return kMuch * p99(result); };
-      const auto met = [](const SimulationResult& result) {
+      const auto much = [&](const sim::SimulationResult& result) { return kMuch * p99(result); };
+      const auto met = [](const sim::SimulationResult& result) {
         return result.statistics.Total().Attainment();
       };
       const std::string_view by_p99 = Verdict(IsBelow(entry.study, *slo, *pack, r, p99, p99),
@@ -273,10 +274,10 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   words >> name;
   const auto entry = Run(name);
   if (!entry) return tl::unexpected(entry.error());
-  const Study& study = (*entry)->study;
+  const scenario::Study& study = (*entry)->study;
   if (kind == "about") return About((*entry)->scenario, study);
-  if (kind == "attainment") return AttainmentMarkdown(study);
-  if (kind == "p99") return P99TpatMarkdown(study);
+  if (kind == "attainment") return scenario::AttainmentMarkdown(study);
+  if (kind == "p99") return scenario::P99TpatMarkdown(study);
   if (kind == "splits") return SplitsTable(study);
   if (kind == "ladder") return LadderTable(study);
   if (kind == "ends") {
@@ -302,7 +303,7 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
     std::string description;
     words >> file >> std::ws;
     std::getline(words, description);
-    for (const Figure& figure : RenderFigures(study)) {
+    for (const scenario::Figure& figure : scenario::RenderFigures(study)) {
       if (figure.file != file) continue;
       const std::string target = name + "-" + file;
       page.figures[target] = figure.svg;
@@ -334,4 +335,4 @@ Result<EvaluationPage> Evaluation::Fill(std::string_view page_template, const st
   return page;
 }
 
-}  // namespace headrace
+}  // namespace headrace::evaluation

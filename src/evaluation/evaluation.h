@@ -12,7 +12,7 @@
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 
-namespace headrace {
+namespace headrace::evaluation {
 
 struct EvaluationPage {
   std::string markdown;
@@ -37,7 +37,7 @@ struct EvaluationPage {
 class Evaluation {
  public:
   // `note` hears what is being done.
-  Evaluation(std::string scenarios, FileReader read_file, unsigned threads,
+  Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
              std::function<void(const std::string&)> note);
 
   // Figures are linked as `figure_folder`/FILE.
@@ -46,8 +46,8 @@ class Evaluation {
 
  private:
   struct Entry {
-    Scenario scenario;
-    Study study;
+    scenario::Scenario scenario;
+    scenario::Study study;
   };
 
   Result<const Entry*> Run(const std::string& name);
@@ -57,11 +57,11 @@ class Evaluation {
   std::string OrderTable() const;
 
   std::string scenarios_;
-  FileReader read_file_;
+  scenario::FileReader read_file_;
   unsigned threads_;
   std::function<void(const std::string&)> note_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
   std::vector<std::string> names_;  // In the order of the page.
 };
 
-}  // namespace headrace
+}  // namespace headrace::evaluation

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace headrace {
+namespace headrace::evaluation {
 namespace {
 
 using ::testing::HasSubstr;
@@ -69,4 +69,4 @@ TEST(Evaluation, FaultsNameTheLine) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::evaluation

@@ -7,7 +7,7 @@
 #include <tuple>
 #include <vector>
 
-namespace headrace {
+namespace headrace::fleet {
 
 using EndpointId = std::uint32_t;
 
@@ -62,4 +62,4 @@ class EndpointOrder {
   std::vector<std::optional<Place>> places_;  // By id.
 };
 
-}  // namespace headrace
+}  // namespace headrace::fleet

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-namespace headrace {
+namespace headrace::fleet {
 namespace {
 
 // Weight of one finished request in an endpoint's latency: about the last ten count.
@@ -62,7 +62,8 @@ void Fleet::Retire(EndpointId id) {
   endpoints_[id].retired = true;
 }
 
-bool Fleet::SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile) {
+bool Fleet::SetProfile(const std::string& deployment,
+                       std::shared_ptr<const profile::GpuProfile> profile) {
   for (Deployment& known : deployments_) {
     if (known.name != deployment || known.retired) continue;
     known.profile = std::move(profile);
@@ -174,4 +175,4 @@ void Fleet::Refresh(EndpointId id) {
   if (by_latency_.tracked) by_latency_.order.Set(id, LatencyKey(endpoint), last_used_[id]);
 }
 
-}  // namespace headrace
+}  // namespace headrace::fleet

@@ -13,7 +13,7 @@
 #include "fleet/load_model.h"
 #include "profile/gpu_profile.h"
 
-namespace headrace {
+namespace headrace::fleet {
 
 using DeploymentId = std::uint32_t;
 
@@ -40,8 +40,8 @@ struct Deployment {
   std::string name;
   int max_in_flight = 0;
   bool retired = false;
-  std::shared_ptr<const GpuProfile> profile;  // Null: none, or none that can be used.
-  int up = 0;                                 // Endpoints that are up.
+  std::shared_ptr<const profile::GpuProfile> profile;  // Null: none, or none that can be used.
+  int up = 0;                                          // Endpoints that are up.
 };
 
 // One model's deployments and endpoints. Ids are dense and stay what they are while a thing is in
@@ -57,7 +57,8 @@ class Fleet {
   // is retired and finishes what it has.
   void Update(std::span<const DeploymentSpec> deployments);
   // Null takes the profile away. Returns false when there is no such deployment.
-  bool SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile);
+  bool SetProfile(const std::string& deployment,
+                  std::shared_ptr<const profile::GpuProfile> profile);
   // Health, as the shell sees it. Unknown or retired endpoints are ignored.
   void SetUp(EndpointId endpoint, bool up);
 
@@ -121,4 +122,4 @@ class Fleet {
   int in_flight_ = 0;
 };
 
-}  // namespace headrace
+}  // namespace headrace::fleet

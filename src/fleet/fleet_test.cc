@@ -4,7 +4,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::fleet {
 namespace {
 
 using testing::ElementsAre;
@@ -16,11 +16,11 @@ DeploymentSpec Spec(std::string name, std::vector<std::string> endpoints, int ma
 }
 
 TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {
-  GpuProfile profile;
-  profile.outputs = BucketAxis({100});
-  profile.inputs = BucketAxis({100, 1000, 10'000, 100'000});
-  profile.tput = BucketMatrix(1, 4, 0);
-  profile.e2e = BucketMatrix(1, 4, 5);
+  profile::GpuProfile profile;
+  profile.outputs = profile::BucketAxis({100});
+  profile.inputs = profile::BucketAxis({100, 1000, 10'000, 100'000});
+  profile.tput = profile::BucketMatrix(1, 4, 0);
+  profile.e2e = profile::BucketMatrix(1, 4, 5);
   profile.tput.at(0, 0) = 2;
   profile.tput.at(0, 1) = 0.1;
   profile.tput.at(0, 2) = 0;
@@ -141,4 +141,4 @@ TEST(EndpointOrder, AgreesWithALinearSearch) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::fleet

@@ -9,7 +9,7 @@
 #include "base/units.h"
 #include "profile/gpu_profile.h"
 
-namespace headrace {
+namespace headrace::fleet {
 
 // A share of one endpoint, in billionths. Integers, so that what was added is taken off exactly and
 // an idle endpoint's load is zero, not 1e-16.
@@ -29,7 +29,8 @@ class LoadModel {
   // The share of one endpoint that a request of this size takes while it runs there.
   // nullopt: nothing is known (no profile matrix, or a hole). 0: its SLO cannot be met there even
   // on an idle endpoint.
-  virtual std::optional<Load> Share(const GpuProfile& profile, ProfileCell cell) const = 0;
+  virtual std::optional<Load> Share(const profile::GpuProfile& profile,
+                                    profile::ProfileCell cell) const = 0;
 
   // Whether an endpoint that carries `load` takes `share` now; if not now, then later, because no
   // share is above kCapacity.
@@ -40,7 +41,8 @@ class LoadModel {
 // cell that sustains less than one request in flight still takes one, alone.
 class LittlesLawLoad final : public LoadModel {
  public:
-  std::optional<Load> Share(const GpuProfile& profile, ProfileCell cell) const override {
+  std::optional<Load> Share(const profile::GpuProfile& profile,
+                            profile::ProfileCell cell) const override {
     const double tput = profile.tput.at(cell.output, cell.input);
     if (tput == 0) return 0;
     if (!profile.e2e) return std::nullopt;
@@ -53,4 +55,4 @@ class LittlesLawLoad final : public LoadModel {
   bool Fits(Load load, Load share) const override { return load + share <= kCapacity; }
 };
 
-}  // namespace headrace
+}  // namespace headrace::fleet

@@ -4,7 +4,7 @@
 #include <thread>
 #include <utility>
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 int ThreadCount(int configured) {
@@ -12,17 +12,17 @@ int ThreadCount(int configured) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-LengthOptions LengthOptionsOf(const LengthConfig& config) {
-  LengthOptions options;
+predict::LengthOptions LengthOptionsOf(const config::LengthConfig& config) {
+  predict::LengthOptions options;
   switch (config.estimate) {
-    case LengthConfig::Estimate::kMean:
-      options.summary = LengthOptions::Summary::kMean;
+    case config::LengthConfig::Estimate::kMean:
+      options.summary = predict::LengthOptions::Summary::kMean;
       break;
-    case LengthConfig::Estimate::kSample:
-      options.summary = LengthOptions::Summary::kSample;
+    case config::LengthConfig::Estimate::kSample:
+      options.summary = predict::LengthOptions::Summary::kSample;
       break;
-    case LengthConfig::Estimate::kQuantile:
-      options.summary = LengthOptions::Summary::kQuantile;
+    case config::LengthConfig::Estimate::kQuantile:
+      options.summary = predict::LengthOptions::Summary::kQuantile;
       break;
   }
   options.quantile = config.quantile;
@@ -31,9 +31,9 @@ LengthOptions LengthOptionsOf(const LengthConfig& config) {
   return options;
 }
 
-SchedulerOptions SchedulerOptionsOf(const ModelConfig& model) {
-  SchedulerOptions options;
-  options.policy = FindPolicy(model.policy);
+scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model) {
+  scheduler::SchedulerOptions options;
+  options.policy = routing::FindPolicy(model.policy);
   options.slo = model.slo;
   options.max_queue_length = model.queue.max_length;
   options.max_queue_bytes = model.queue.max_bytes;
@@ -42,16 +42,17 @@ SchedulerOptions SchedulerOptionsOf(const ModelConfig& model) {
   return options;
 }
 
-std::vector<DeploymentSpec> FleetOf(const ModelConfig& model) {
-  std::vector<DeploymentSpec> specs;
-  for (const DeploymentConfig& deployment : model.deployments) {
+std::vector<fleet::DeploymentSpec> FleetOf(const config::ModelConfig& model) {
+  std::vector<fleet::DeploymentSpec> specs;
+  for (const config::DeploymentConfig& deployment : model.deployments) {
     specs.push_back({deployment.name, deployment.max_in_flight, deployment.endpoints});
   }
   return specs;
 }
 
-HttpServerOptions ServerOptionsOf(const Config& config, RequestObserver& observer) {
-  HttpServerOptions options;
+net::HttpServerOptions ServerOptionsOf(const config::Config& config,
+                                       serving::RequestObserver& observer) {
+  net::HttpServerOptions options;
   options.max_connections = config.limits.connections;
   options.max_head_bytes = config.limits.header;
   options.max_body_bytes = config.limits.body;
@@ -60,7 +61,7 @@ HttpServerOptions ServerOptionsOf(const Config& config, RequestObserver& observe
   options.idle_timeout = config.timeouts.client_idle;
   options.error_body = [&observer](int status, std::string_view reason) {
     observer.OnInvalid(status);
-    return MakeApiError(status, std::string(reason)).ToJson();
+    return openai::MakeApiError(status, std::string(reason)).ToJson();
   };
   options.error_content_type = "application/json";
   return options;
@@ -68,39 +69,43 @@ HttpServerOptions ServerOptionsOf(const Config& config, RequestObserver& observe
 
 }  // namespace
 
-Gateway::Gateway(const Config& config, const Log& log, MetricsRegistry& registry)
+Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
+                 telemetry::MetricsRegistry& registry)
     : config_(config), faults_(log), metrics_(registry), threads_(ThreadCount(config.threads)) {}
 
-Result<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, const Log& log,
-                                                MetricsRegistry& registry) {
+Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
+                                                const telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry) {
   std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
   std::uint64_t seed = 0;
-  for (const ModelConfig& model : gateway->config_.models) {
-    const RouterReports reports{gateway->metrics_.AddModel(model), gateway->faults_};
-    gateway->models_.push_back(std::make_unique<ServedModel>(model.name, SchedulerOptionsOf(model),
-                                                             gateway->threads_, seed++, reports));
+  for (const config::ModelConfig& model : gateway->config_.models) {
+    const serving::RouterReports reports{gateway->metrics_.AddModel(model), gateway->faults_};
+    gateway->models_.push_back(std::make_unique<serving::ServedModel>(
+        model.name, SchedulerOptionsOf(model), gateway->threads_, seed++, reports));
     const auto updated = gateway->models_.back()->router.UpdateFleet(FleetOf(model));
     if (!updated) return tl::unexpected(updated.error());
   }
-  gateway->profiles_ = std::make_unique<ProfileFeed>(gateway->config_, gateway->models_,
-                                                     gateway->metrics_, gateway->faults_);
+  gateway->profiles_ = std::make_unique<serving::ProfileFeed>(gateway->config_, gateway->models_,
+                                                              gateway->metrics_, gateway->faults_);
   gateway->health_ =
       std::make_unique<HealthChecker>(gateway->config_.health, gateway->models_, gateway->threads_);
-  std::vector<RequestObserver*> observers{&gateway->metrics_, &gateway->recorder_};
+  std::vector<serving::RequestObserver*> observers{&gateway->metrics_, &gateway->recorder_};
   if (config.request_trace) {
-    gateway->request_trace_ =
-        std::make_unique<RequestTraceFeed>(*config.redis, gateway->models_, gateway->faults_);
+    gateway->request_trace_ = std::make_unique<serving::RequestTraceFeed>(
+        *config.redis, gateway->models_, gateway->faults_);
     observers.push_back(gateway->request_trace_.get());
   }
   gateway->proxy_ = std::make_unique<Proxy>(gateway->config_, gateway->models_, gateway->threads_,
                                             std::move(observers));
-  auto listen = ParseHostPort(config.listen);
+  auto listen = net::ParseHostPort(config.listen);
   if (!listen) return tl::unexpected(listen.error());
-  auto address = Resolve(*listen);
+  auto address = net::Resolve(*listen);
   if (!address) return tl::unexpected(address.error());
-  auto server = HttpServer::Listen(
+  auto server = net::HttpServer::Listen(
       gateway->threads_, *address, ServerOptionsOf(config, gateway->metrics_),
-      [proxy = gateway->proxy_.get()](HttpExchange& exchange) { return proxy->Handle(exchange); });
+      [proxy = gateway->proxy_.get()](net::HttpExchange& exchange) {
+        return proxy->Handle(exchange);
+      });
   if (!server) return tl::unexpected(server.error());
   gateway->server_ = std::move(*server);
   return gateway;
@@ -125,4 +130,4 @@ bool Gateway::Ready() const {
   return std::ranges::any_of(models_, [](const auto& model) { return model->router.AnyUp(); });
 }
 
-}  // namespace headrace
+}  // namespace headrace::gateway

@@ -8,58 +8,60 @@
 
 #include "base/result.h"
 #include "config/config.h"
-#include "gateway/gateway_metrics.h"
 #include "gateway/health_checker.h"
-#include "gateway/profile_feed.h"
 #include "gateway/proxy.h"
-#include "gateway/request_recorder.h"
-#include "gateway/request_trace_feed.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
+#include "serving/gateway_metrics.h"
+#include "serving/profile_feed.h"
+#include "serving/request_recorder.h"
+#include "serving/request_trace_feed.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
-namespace headrace {
+namespace headrace::gateway {
 
 // Serves the configured models from Start until Stop. Thread-safe.
 class Gateway {
  public:
   // Errors: an address that cannot be listened on or resolved. `log` and `registry` must outlive
   // it.
-  static Result<std::unique_ptr<Gateway>> Start(const Config& config, const Log& log,
-                                                MetricsRegistry& registry);
+  static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
+                                                const telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry);
   ~Gateway();
 
   // Refuses new connections and lets requests in flight finish within the configured drain time;
   // then their clients are cut off. A second call does nothing.
   void Stop();
 
-  const SocketAddress& address() const { return server_->address(); }
-  const Config& config() const { return config_; }
-  const std::vector<std::unique_ptr<ServedModel>>& models() const { return models_; }
-  std::vector<ProfileStatus> Profiles() const { return profiles_->Status(); }
-  RequestRecorder& recorder() { return recorder_; }
+  const net::SocketAddress& address() const { return server_->address(); }
+  const config::Config& config() const { return config_; }
+  const std::vector<std::unique_ptr<serving::ServedModel>>& models() const { return models_; }
+  std::vector<serving::ProfileStatus> Profiles() const { return profiles_->Status(); }
+  serving::RequestRecorder& recorder() { return recorder_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(models_, server_->connections()); }
   // At least one model has an endpoint that is up.
   bool Ready() const;
-  IoThreads& threads() { return threads_; }
+  net::IoThreads& threads() { return threads_; }
 
  private:
-  Gateway(const Config& config, const Log& log, MetricsRegistry& registry);
+  Gateway(const config::Config& config, const telemetry::Log& log,
+          telemetry::MetricsRegistry& registry);
 
-  Config config_;
-  StandingFaults faults_;
-  ModelObserver metrics_;
-  RequestRecorder recorder_;
+  config::Config config_;
+  telemetry::StandingFaults faults_;
+  serving::ModelObserver metrics_;
+  serving::RequestRecorder recorder_;
   // In the order in which they may be used: each part uses those above it.
-  IoThreads threads_;
-  std::vector<std::unique_ptr<ServedModel>> models_;
-  std::unique_ptr<ProfileFeed> profiles_;
-  std::unique_ptr<RequestTraceFeed> request_trace_;  // Null when it is not wanted.
+  net::IoThreads threads_;
+  std::vector<std::unique_ptr<serving::ServedModel>> models_;
+  std::unique_ptr<serving::ProfileFeed> profiles_;
+  std::unique_ptr<serving::RequestTraceFeed> request_trace_;  // Null when it is not wanted.
   std::unique_ptr<HealthChecker> health_;
   std::unique_ptr<Proxy> proxy_;
-  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<net::HttpServer> server_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::gateway

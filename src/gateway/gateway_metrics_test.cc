@@ -1,11 +1,11 @@
 // What the gateway says of itself, in metrics and in the log.
-#include "gateway/gateway_metrics.h"
+#include "serving/gateway_metrics.h"
 
 #include <gmock/gmock.h>
 
 #include "gateway/test_gateway.h"
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 TEST(GatewayMetrics, RatiosSayHowMuchCameForEachTokenThatWasExpected) {
@@ -63,7 +63,7 @@ TEST(GatewayMetrics, ProcessAndSchedulerAreMeasured) {
   TestGateway t;
   t.AddEngine("a10");
   t.Start();
-  RawPeer idle(t.address());
+  net::RawPeer idle(t.address());
   t.Chat(ChatBody(5, false));
   EXPECT_EQ(t.Metric("headrace_info"), 1);
   EXPECT_TRUE(Eventually([&] { return t.Metric("headrace_client_connections") == 1; }));
@@ -75,7 +75,7 @@ TEST(GatewayMetrics, ProcessAndSchedulerAreMeasured) {
 TEST(GatewayMetrics, RequestThatNobodyTookWasServedByNoPolicy) {
   TestGateway t;
   t.config.health.interval = 3600;  // Only the data path finds out.
-  RawListener dead;
+  net::RawListener dead;
   t.AddEndpoint("a10", dead.address().ToString());
   dead.Close();
   t.Start();
@@ -104,12 +104,12 @@ TEST(GatewayLog, SaysWhenAnEndpointGoesDown) {
 TEST(GatewayLog, EndpointThatAnswersItsProbesWithARedirectIsDown) {
   TestGateway t;
   t.config.health.path = "/elsewhere";
-  IoThreads threads(1);
-  const auto engine =
-      *HttpServer::Listen(threads, AnyLoopbackPort(), {}, [](HttpExchange& exchange) -> Task<void> {
-        const ResponseHead head(302);
-        co_await exchange.Respond(head, "");
-      });
+  net::IoThreads threads(1);
+  const auto engine = *net::HttpServer::Listen(threads, net::AnyLoopbackPort(), {},
+                                               [](net::HttpExchange& exchange) -> net::Task<void> {
+                                                 const net::ResponseHead head(302);
+                                                 co_await exchange.Respond(head, "");
+                                               });
   t.AddEndpoint("a10", engine->address().ToString());
   t.Start();
   EXPECT_TRUE(Eventually([&] { return t.Said("/elsewhere answers with status 302"); }));
@@ -117,4 +117,4 @@ TEST(GatewayLog, EndpointThatAnswersItsProbesWithARedirectIsDown) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::gateway

@@ -5,7 +5,7 @@
 
 #include "gateway/test_gateway.h"
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 using testing::AllOf;
@@ -13,7 +13,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 // --- Passing through
-// ------------------------------------------------------------------------------
 
 TEST(Gateway, RelaysAWholeAnswerAndSaysWhoServedIt) {
   TestGateway t;
@@ -107,7 +106,6 @@ TEST(Gateway, HeadersThatEndAtAHopAreNotPassedOnAndItsOwnAreSaidOnce) {
 }
 
 // --- Refusing
-// -------------------------------------------------------------------------------------
 
 TEST(Gateway, AnswersBadRequestsAsOpenAiWould) {
   TestGateway t;
@@ -172,11 +170,11 @@ TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {
   t.AddEngine("a10", 1);
   t.AddProfile("a10", 1);  // One at a time.
   t.Start();
-  RawPeer running(t.address());
+  net::RawPeer running(t.address());
   running.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
-  RawPeer waiting(t.address());
+  net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
   const HttpAnswer refused = t.Chat(ChatBody(64, false));
@@ -190,7 +188,7 @@ TEST(Gateway, WaitingRequestIsRefusedAtItsDeadlineWithoutFurtherArrivals) {
   t.AddEngine("a10", 1);
   t.AddProfile("a10", 1);
   t.Start();
-  RawPeer running(t.address());
+  net::RawPeer running(t.address());
   running.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
@@ -211,12 +209,11 @@ TEST(Gateway, NoEndpointUpIs503) {
 }
 
 // --- Engines that fail
-// ----------------------------------------------------------------------------
 
 TEST(Gateway, RefusedConnectionIsRoutedToAnotherEndpoint) {
   TestGateway t;
   t.config.health.interval = 3600;  // Only the data path finds out.
-  RawListener dead;
+  net::RawListener dead;
   t.AddEndpoint("a10", dead.address().ToString());
   dead.Close();
   t.AddEngine("a10");
@@ -272,7 +269,7 @@ TEST(Gateway, EngineThatDoesNotAnswerInTimeIs504) {
   t.config.timeouts.first_byte = 0.2;
   t.config.health.interval = 3600;
   t.config.health.timeout = 3600;
-  RawListener engine;  // Accepts into its backlog and says nothing.
+  net::RawListener engine;  // Accepts into its backlog and says nothing.
   t.AddEndpoint("a10", engine.address().ToString());
   t.Start();
   EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 504);
@@ -280,18 +277,17 @@ TEST(Gateway, EngineThatDoesNotAnswerInTimeIs504) {
 }
 
 // --- Clients that go away
-// -------------------------------------------------------------------------
 
 TEST(ClientGone, WhileQueuedFreesItsPlaceAtOnce) {
   TestGateway t;
   t.AddEngine("a10", 1);
   t.AddProfile("a10", 1);
   t.Start();
-  RawPeer running(t.address());
+  net::RawPeer running(t.address());
   running.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
-  RawPeer waiting(t.address());
+  net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
   waiting.Close();
@@ -301,9 +297,9 @@ TEST(ClientGone, WhileQueuedFreesItsPlaceAtOnce) {
 
 TEST(ClientGone, BeforeTheFirstByteEndsTheEnginesWork) {
   TestGateway t;
-  EmulatedEngine& engine = t.AddEngine("a10", 0.5);
+  emulator::EmulatedEngine& engine = t.AddEngine("a10", 0.5);
   t.Start();
-  RawPeer client(t.address());
+  net::RawPeer client(t.address());
   client.Send(
       PostText("/v1/chat/completions", ChatBody(2000, false), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return RunningAt(engine) == 1; }));
@@ -316,9 +312,9 @@ TEST(ClientGone, BeforeTheFirstByteEndsTheEnginesWork) {
 
 TEST(ClientGone, InMidStreamEndsTheEnginesWork) {
   TestGateway t;
-  EmulatedEngine& engine = t.AddEngine("a10", 1);
+  emulator::EmulatedEngine& engine = t.AddEngine("a10", 1);
   t.Start();
-  RawPeer client(t.address());
+  net::RawPeer client(t.address());
   client.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   EXPECT_THAT(client.ReadUntil("data: "), HasSubstr("200 OK"));
@@ -331,11 +327,11 @@ TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {
   t.AddEngine("a10", 20);
   t.AddProfile("a10", 1);
   t.Start();
-  RawPeer running(t.address());
+  net::RawPeer running(t.address());
   running.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
-  RawPeer waiting(t.address());
+  net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(8, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
   running.Close();
@@ -343,21 +339,20 @@ TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {
 }
 
 // --- Changes while it runs
-// ------------------------------------------------------------------------
 
 TEST(Changes, StopLetsRequestsInFlightFinish) {
   TestGateway t;
   t.AddEngine("a10", 20);
   t.Start();
-  RawPeer client(t.address());
+  net::RawPeer client(t.address());
   client.Send(
       PostText("/v1/chat/completions", ChatBody(300, true), {"x-headrace-output-tokens: 300"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
   t.gateway->Stop();
   EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
-  EXPECT_FALSE(RawPeer(t.address()).connected());
+  EXPECT_FALSE(net::RawPeer(t.address()).connected());
   EXPECT_TRUE(t.Idle());
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::gateway

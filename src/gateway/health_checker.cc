@@ -2,28 +2,30 @@
 
 #include <mutex>
 
-#include "net/clock.h"
 #include "net/http_client.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::gateway {
 
 struct HealthChecker::Shared {
-  HealthConfig config;
+  config::HealthConfig config;
   std::mutex mutex;      // Held while a router is told, so that ~HealthChecker can wait for that.
   bool stopped = false;  // Guarded by mutex.
 };
 
 // A client for the probes of one thread; the last probe of the thread takes it along.
 struct HealthChecker::ThreadProbes {
-  ThreadProbes(IoThread& thread, const HttpClientOptions& options) : client(thread, options) {}
-  HttpClient client;
+  ThreadProbes(net::IoThread& thread, const net::HttpClientOptions& options)
+      : client(thread, options) {}
+  net::HttpClient client;
 };
 
-HealthChecker::HealthChecker(const HealthConfig& config,
-                             std::vector<std::unique_ptr<ServedModel>>& models, IoThreads& threads)
+HealthChecker::HealthChecker(const config::HealthConfig& config,
+                             std::vector<std::unique_ptr<serving::ServedModel>>& models,
+                             net::IoThreads& threads)
     : shared_(std::make_shared<Shared>()) {
   shared_->config = config;
-  HttpClientOptions options;
+  net::HttpClientOptions options;
   options.connect_timeout = config.timeout;
   std::vector<std::shared_ptr<ThreadProbes>> probes;
   for (int i = 0; i < threads.size(); ++i) {
@@ -46,28 +48,29 @@ HealthChecker::~HealthChecker() {
   shared_->stopped = true;
 }
 
-Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
-                                std::shared_ptr<ThreadProbes> probes, ModelRouter& router,
-                                std::shared_ptr<const EndpointInfo> endpoint) {
-  const HealthConfig& config = shared->config;
-  const RequestHead head("GET", config.path, endpoint->address);
+net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
+                                     std::shared_ptr<ThreadProbes> probes,
+                                     serving::ModelRouter& router,
+                                     std::shared_ptr<const serving::EndpointInfo> endpoint) {
+  const config::HealthConfig& config = shared->config;
+  const net::RequestHead head("GET", config.path, endpoint->address);
   int failures = 0;
   for (;;) {
-    const Seconds started = MonotonicNow();
+    const Seconds started = system::MonotonicNow();
     std::string fault;
     {
-      HttpCall call(probes->client);
-      const CallError error =
+      net::HttpCall call(probes->client);
+      const net::CallError error =
           co_await call.Start(endpoint->socket, head, {}, started + config.timeout);
-      if (error != CallError::kNone) {
+      if (error != net::CallError::kNone) {
         fault = Describe(error);
       } else if (call.status() / 100 != 2) {
         fault = config.path + " answers with status " + std::to_string(call.status());
       }
       // Read to its end, so that the connection can be kept.
       while (fault.empty()) {
-        const HttpCall::Piece piece = co_await call.ReadSome(started + config.timeout);
-        if (piece.last || piece.error != CallError::kNone) break;
+        const net::HttpCall::Piece piece = co_await call.ReadSome(started + config.timeout);
+        if (piece.last || piece.error != net::CallError::kNone) break;
       }
     }
     failures = fault.empty() ? 0 : failures + 1;
@@ -81,4 +84,4 @@ Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
   }
 }
 
-}  // namespace headrace
+}  // namespace headrace::gateway

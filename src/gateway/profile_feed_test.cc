@@ -1,14 +1,14 @@
-#include "gateway/profile_feed.h"
+#include "serving/profile_feed.h"
 
 #include <gmock/gmock.h>
 
 #include <chrono>
 
+#include "discovery/redis_profiles.h"
 #include "gateway/test_gateway.h"
-#include "store/redis_profiles.h"
 #include "store/test_redis.h"
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 using testing::ElementsAre;
@@ -19,8 +19,8 @@ std::string PolicyThatServed(const TestGateway& t) {
   return t.Chat(ChatBody(5, false)).Header("routing-strategy");
 }
 
-ProfileStatus StatusOf(const TestGateway& t, const std::string& deployment) {
-  for (const ProfileStatus& status : t.gateway->Profiles()) {
+serving::ProfileStatus StatusOf(const TestGateway& t, const std::string& deployment) {
+  for (const serving::ProfileStatus& status : t.gateway->Profiles()) {
     if (status.deployment == deployment) return status;
   }
   return {};
@@ -86,10 +86,10 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
   for (const auto& [name, sentence] : said) {
     const std::string file = "/" + name + ".json: ";
     EXPECT_THAT(t.LinesWith(file), ElementsAre(HasSubstr(sentence)));
-    const ProfileStatus status = StatusOf(t, name);
+    const serving::ProfileStatus status = StatusOf(t, name);
     std::string all = status.reading.error;
     for (const std::string& fault : status.faults) all += "\n" + fault;
-    for (const ProfileFault& fault : status.reading.faults) all += "\n" + fault.message;
+    for (const profile::ProfileFault& fault : status.reading.faults) all += "\n" + fault.message;
     EXPECT_THAT(all, HasSubstr(file));
     EXPECT_THAT(all, HasSubstr(sentence));
   }
@@ -97,13 +97,13 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
 }
 
 TEST(ProfileFeed, FollowsRedisThroughChangesOutageAndReturn) {
-  TestRedis redis;
+  store::TestRedis redis;
   TestGateway t;
   t.AddEngine("a10");
   t.config.redis = redis.url();
-  t.config.profiles.source = ProfilesConfig::Source::kRedis;
+  t.config.profiles.source = config::ProfilesConfig::Source::kRedis;
   const auto put = [&](const std::string& text) {
-    ASSERT_TRUE(Redis(redis.url()).Set(ProfileKey("llama2-7b", "a10"), text));
+    ASSERT_TRUE(store::Redis(redis.url()).Set(discovery::ProfileKey("llama2-7b", "a10"), text));
   };
   redis.Cli("CONFIG SET notify-keyspace-events KA");
   put(TestGateway::ProfileText("a10", 10));
@@ -128,35 +128,36 @@ TEST(ProfileFeed, FollowsRedisThroughChangesOutageAndReturn) {
 }
 
 TEST(ProfileFeed, StartsAndServesWhileRedisIsAway) {
-  TestRedis redis;
+  store::TestRedis redis;
   TestGateway t;
   t.AddEngine("a10");
   t.config.redis = redis.url();
-  t.config.profiles.source = ProfilesConfig::Source::kRedis;
+  t.config.profiles.source = config::ProfilesConfig::Source::kRedis;
   redis.Stop();
   t.Start();
   EXPECT_EQ(PolicyThatServed(t), "least-request");
   EXPECT_THAT(t.LinesWith("Redis cannot be reached"), SizeIs(1));
   redis.Start();
   ASSERT_TRUE(
-      Redis(redis.url()).Set(ProfileKey("llama2-7b", "a10"), TestGateway::ProfileText("a10", 10)));
+      store::Redis(redis.url())
+          .Set(discovery::ProfileKey("llama2-7b", "a10"), TestGateway::ProfileText("a10", 10)));
   ASSERT_TRUE(Eventually([&] { return PolicyThatServed(t) == "slo"; }));
 }
 
 TEST(ProfileFeed, AProfileNamedByAPathIsAFileEvenBesideRedis) {
-  const TestRedis redis;
+  const store::TestRedis redis;
   TestGateway t;
   t.AddEngine("a10");
   t.AddProfile("elsewhere", 10);
   t.config.redis = redis.url();
-  t.config.profiles.source = ProfilesConfig::Source::kRedis;
+  t.config.profiles.source = config::ProfilesConfig::Source::kRedis;
   t.config.models[0].deployments[0].profile = (t.folder.path() / "elsewhere.json").string();
   t.Start();
   EXPECT_EQ(PolicyThatServed(t), "slo");
 }
 
 TEST(RequestTrace, IsWrittenForTheGpuOptimizer) {
-  const TestRedis server;
+  const store::TestRedis server;
   TestGateway t;
   t.AddEngine("a10");
   t.config.redis = server.url();
@@ -164,7 +165,7 @@ TEST(RequestTrace, IsWrittenForTheGpuOptimizer) {
   t.Start();
   for (int i = 0; i < 3; ++i) ASSERT_EQ(t.Chat(ChatBody(64, false)).status, 200);
   // At the next full ten seconds.
-  Redis redis(server.url());
+  store::Redis redis(server.url());
   std::string written;
   ASSERT_TRUE(Eventually([&] {
     const auto keys = redis.Scan("aibrix:llama2-7b_request_trace_*");
@@ -177,4 +178,4 @@ TEST(RequestTrace, IsWrittenForTheGpuOptimizer) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::gateway

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "gateway/request_headers.h"
-#include "net/clock.h"
 #include "openai/response.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 // A connection that could not be made is no fault of the request: it is routed again, this often.
@@ -21,7 +21,7 @@ constexpr int kMostDispatches = 3;
 constexpr std::size_t kRequestOverhead = 4096;
 
 // Under AIBrix's name and under the one that OpenAI's clients read.
-void AddRequestId(std::string_view request_id, ResponseHead& head) {
+void AddRequestId(std::string_view request_id, net::ResponseHead& head) {
   head.Add("request-id", request_id);
   head.Add("x-request-id", request_id);
 }
@@ -32,11 +32,11 @@ bool IsOwnHeader(std::string_view name) {
   static constexpr std::string_view kNames[] = {"request-id", "x-request-id", "target-pod",
                                                 "target-deployment", "routing-strategy"};
   return std::ranges::any_of(kNames,
-                             [&](std::string_view own) { return SameHeaderName(name, own); });
+                             [&](std::string_view own) { return net::SameHeaderName(name, own); });
 }
 
-ResponseHead JsonHead(int status, std::string_view request_id) {
-  ResponseHead head(status);
+net::ResponseHead JsonHead(int status, std::string_view request_id) {
+  net::ResponseHead head(status);
   head.Add("content-type", "application/json");
   AddRequestId(request_id, head);
   return head;
@@ -44,18 +44,19 @@ ResponseHead JsonHead(int status, std::string_view request_id) {
 
 std::string ModelJson(std::string_view name) {
   std::string json = R"({"id":)";
-  AppendJsonString(name, json);
+  openai::AppendJsonString(name, json);
   return json + R"(,"object":"model","created":0,"owned_by":"headrace"})";
 }
 
-std::string_view RefusalHeader(RefusalReason reason) {
-  return reason == RefusalReason::kNoEndpoint ? "x-error-no-model-backends" : "x-error-routing";
+std::string_view RefusalHeader(scheduler::RefusalReason reason) {
+  return reason == scheduler::RefusalReason::kNoEndpoint ? "x-error-no-model-backends"
+                                                         : "x-error-routing";
 }
 
 }  // namespace
 
 struct Proxy::ThreadState {
-  ThreadState(IoThread& thread, const HttpClientOptions& options)
+  ThreadState(net::IoThread& thread, const net::HttpClientOptions& options)
       : client(thread, options), ids(std::random_device{}()) {}
 
   std::string NewRequestId() {
@@ -65,16 +66,17 @@ struct Proxy::ThreadState {
     return text;
   }
 
-  HttpClient client;
-  RequestScanner scanner;
+  net::HttpClient client;
+  openai::RequestScanner scanner;
   Rng ids;
 };
 
 // One request's passage through the gateway, from the scanned body on.
-class Proxy::Passage {
+class Proxy::ProxiedRequest {
  public:
-  Passage(Proxy& proxy, ThreadState& thread, HttpExchange& exchange, ServedModel& model,
-          ApiKind kind, RequestFacts facts, std::string request_id)
+  ProxiedRequest(Proxy& proxy, ThreadState& thread, net::HttpExchange& exchange,
+                 serving::ServedModel& model, openai::ApiKind kind, openai::RequestFacts facts,
+                 std::string request_id)
       : proxy_(proxy),
         thread_(thread),
         exchange_(exchange),
@@ -85,27 +87,27 @@ class Proxy::Passage {
         deadline_(exchange.arrived() + proxy.config_.timeouts.request) {
     finished_.model = model_.name;
     finished_.arrived = exchange.arrived();
-    for (RequestObserver* observer : proxy_.observers_)
+    for (serving::RequestObserver* observer : proxy_.observers_)
       observer->OnArrived(model_.name, exchange.arrived());
   }
 
-  ~Passage() {
-    for (RequestObserver* observer : proxy_.observers_) observer->OnFinished(finished_);
+  ~ProxiedRequest() {
+    for (serving::RequestObserver* observer : proxy_.observers_) observer->OnFinished(finished_);
   }
-  Passage(const Passage&) = delete;
-  Passage& operator=(const Passage&) = delete;
+  ProxiedRequest(const ProxiedRequest&) = delete;
+  ProxiedRequest& operator=(const ProxiedRequest&) = delete;
 
-  Task<void> Run(const RequestControls& controls) {
-    const Arrival arrival = MakeArrival(controls);
-    RoutedRequest routed(model_.router, exchange_.thread(), arrival);
+  net::Task<void> Run(const RequestControls& controls) {
+    const scheduler::Arrival arrival = MakeArrival(controls);
+    serving::RoutedRequest routed(model_.router, exchange_.thread(), arrival);
     finished_.expected_output_tokens = routed.expected_output_tokens() * facts_.choices;
     exchange_.OnClientGone([this, &routed] {
       routed.Abandon();
       if (call_ != nullptr) call_->Close();
     });
     for (int dispatches = 1;; ++dispatches) {
-      std::optional<Route> route = co_await routed.Wait(deadline_);
-      finished_.queued = MonotonicNow() - exchange_.arrived();
+      std::optional<serving::Route> route = co_await routed.Wait(deadline_);
+      finished_.queued = system::MonotonicNow() - exchange_.arrived();
       if (!route) {
         co_await Undecided();
         co_return;
@@ -116,10 +118,10 @@ class Proxy::Passage {
         co_return;
       }
       TakeRoute(*route);
-      const CallError error = co_await Forward(*route, routed);
-      if (error == CallError::kNone) co_return;
+      const net::CallError error = co_await Forward(*route, routed);
+      if (error == net::CallError::kNone) co_return;
       const bool nothing_sent =
-          error == CallError::kConnectFailed || error == CallError::kConnectTimeout;
+          error == net::CallError::kConnectFailed || error == net::CallError::kConnectTimeout;
       if (nothing_sent) model_.router.SetUp(*route->endpoint, false, Describe(error));
       if (nothing_sent && dispatches < kMostDispatches) {
         LeaveRoute();
@@ -133,8 +135,8 @@ class Proxy::Passage {
   }
 
  private:
-  Arrival MakeArrival(const RequestControls& controls) {
-    Arrival arrival;
+  scheduler::Arrival MakeArrival(const RequestControls& controls) {
+    scheduler::Arrival arrival;
     double prompt = static_cast<double>(facts_.prompt_token_ids);
     if (facts_.prompt_bytes > 0) {
       const std::lock_guard lock(model_.estimator_mutex);
@@ -143,7 +145,7 @@ class Proxy::Passage {
     arrival.prompt_tokens = static_cast<Tokens>(std::clamp(prompt, 1.0, 1e9));
     arrival.max_tokens = facts_.max_tokens;
     // Embeddings answer without generating: the prompt is all the work.
-    if (kind_ == ApiKind::kEmbeddings) arrival.output_tokens = 1;
+    if (kind_ == openai::ApiKind::kEmbeddings) arrival.output_tokens = 1;
     arrival.slo = controls.slo;
     arrival.policy = controls.policy;
     arrival.bytes = exchange_.body().size() + kRequestOverhead;
@@ -151,7 +153,7 @@ class Proxy::Passage {
     return arrival;
   }
 
-  void TakeRoute(const Route& route) {
+  void TakeRoute(const serving::Route& route) {
     endpoint_ = route.endpoint;
     finished_.deployment = endpoint_->deployment;
     finished_.policy = route.decision.policy;
@@ -163,18 +165,18 @@ class Proxy::Passage {
     endpoint_ = nullptr;
     finished_.deployment = {};
     finished_.policy = {};
-    finished_.fallback = FallbackCause::kNone;
+    finished_.fallback = scheduler::FallbackCause::kNone;
   }
 
   // --- Ends without an answer from an engine.
 
-  Task<void> Undecided() {
+  net::Task<void> Undecided() {
     if (exchange_.client_gone()) {
-      finished_.outcome = Outcome::kCancelled;
+      finished_.outcome = telemetry::Outcome::kCancelled;
       co_return;
     }
-    finished_.outcome = Outcome::kTimedOut;
-    const ApiError error = MakeApiError(504, DeadlineText());
+    finished_.outcome = telemetry::Outcome::kTimedOut;
+    const openai::ApiError error = openai::MakeApiError(504, DeadlineText());
     co_await RespondError(error, "x-error-routing");
   }
 
@@ -185,32 +187,35 @@ class Proxy::Passage {
     return text;
   }
 
-  Task<void> Refused(RefusalReason reason, const Decision& decision, const Arrival& arrival) {
-    finished_.outcome = Outcome::kRefused;
+  net::Task<void> Refused(scheduler::RefusalReason reason, const scheduler::Decision& decision,
+                          const scheduler::Arrival& arrival) {
+    finished_.outcome = telemetry::Outcome::kRefused;
     finished_.refused = reason;
-    const int status = reason == RefusalReason::kNoEndpoint ? 503 : 429;
-    ApiError error = MakeApiError(status, model_.router.ExplainRefusal(decision, arrival));
+    const int status = reason == scheduler::RefusalReason::kNoEndpoint ? 503 : 429;
+    openai::ApiError error =
+        openai::MakeApiError(status, model_.router.ExplainRefusal(decision, arrival));
     error.code = ToString(reason);
-    ResponseHead head = JsonHead(status, request_id_);
+    net::ResponseHead head = JsonHead(status, request_id_);
     head.Add(RefusalHeader(reason), ToString(reason));
     head.Add("retry-after", static_cast<std::uint64_t>(std::ceil(decision.retry_after)));
     // The official clients try again by themselves; where that cannot help, they are told not to.
-    if (reason == RefusalReason::kSloUnattainable) head.Add("x-should-retry", "false");
+    if (reason == scheduler::RefusalReason::kSloUnattainable) head.Add("x-should-retry", "false");
     const std::string body = error.ToJson();
     co_await exchange_.Respond(head, body);
   }
 
-  Task<void> Failed(CallError error, const Route& route) {
+  net::Task<void> Failed(net::CallError error, const serving::Route& route) {
     if (exchange_.client_gone()) {
-      finished_.outcome = Outcome::kCancelled;
+      finished_.outcome = telemetry::Outcome::kCancelled;
       co_return;
     }
-    const bool late = error == CallError::kHeadTimeout || error == CallError::kBodyTimeout;
-    finished_.outcome = late ? Outcome::kTimedOut : Outcome::kFailed;
+    const bool late =
+        error == net::CallError::kHeadTimeout || error == net::CallError::kBodyTimeout;
+    finished_.outcome = late ? telemetry::Outcome::kTimedOut : telemetry::Outcome::kFailed;
     const std::string text = "Endpoint " + route.endpoint->address + " of deployment '" +
                              route.endpoint->deployment +
                              "' failed: " + std::string(Describe(error)) + ".";
-    const ApiError answer = MakeApiError(late ? 504 : 502, text);
+    const openai::ApiError answer = openai::MakeApiError(late ? 504 : 502, text);
     if (!exchange_.started()) {
       co_await RespondError(answer, "x-error-routing");
       co_return;
@@ -225,8 +230,8 @@ class Proxy::Passage {
     exchange_.Abort();
   }
 
-  Task<void> RespondError(const ApiError& error, std::string_view header) {
-    ResponseHead head = JsonHead(error.status, request_id_);
+  net::Task<void> RespondError(const openai::ApiError& error, std::string_view header) {
+    net::ResponseHead head = JsonHead(error.status, request_id_);
     head.Add(header, "true");
     if (endpoint_) head.Add("target-pod", endpoint_->address);
     const std::string body = error.ToJson();
@@ -238,27 +243,27 @@ class Proxy::Passage {
   // Sends the request to the endpoint and relays the answer. kNone: the request has ended, in
   // whatever way. An error: it has not ended, and unless the exchange has started, nothing was
   // sent.
-  Task<CallError> Forward(const Route& route, RoutedRequest& routed) {
-    HttpCall call(thread_.client);
+  net::Task<net::CallError> Forward(const serving::Route& route, serving::RoutedRequest& routed) {
+    net::HttpCall call(thread_.client);
     call_ = &call;
-    const Seconds sent = MonotonicNow();
-    const RequestHead head = MakeRequestHead();
+    const Seconds sent = system::MonotonicNow();
+    const net::RequestHead head = MakeRequestHead();
     const std::vector<std::string_view> body = BodyPieces();
     const Seconds head_deadline = std::min(deadline_, sent + proxy_.config_.timeouts.first_byte);
-    CallError error = co_await call.Start(route.endpoint->socket, head, body, head_deadline);
-    if (error == CallError::kNone) error = co_await Relay(call, routed, sent);
+    net::CallError error = co_await call.Start(route.endpoint->socket, head, body, head_deadline);
+    if (error == net::CallError::kNone) error = co_await Relay(call, routed, sent);
     call_ = nullptr;
     co_return error;
   }
 
-  RequestHead MakeRequestHead() const {
-    RequestHead head(exchange_.method(), exchange_.target(), endpoint_->address);
+  net::RequestHead MakeRequestHead() const {
+    net::RequestHead head(exchange_.method(), exchange_.target(), endpoint_->address);
     const std::string_view connection = exchange_.Header("connection");
-    for (const HeaderField& field : exchange_.headers()) {
+    for (const net::HeaderField& field : exchange_.headers()) {
       // The answer must be readable on its way, so no compression is asked for.
-      if (IsHopByHop(field.name, connection) || SameHeaderName(field.name, "host") ||
-          SameHeaderName(field.name, "accept-encoding") ||
-          SameHeaderName(field.name, "x-request-id")) {
+      if (net::IsHopByHop(field.name, connection) || net::SameHeaderName(field.name, "host") ||
+          net::SameHeaderName(field.name, "accept-encoding") ||
+          net::SameHeaderName(field.name, "x-request-id")) {
         continue;
       }
       head.Add(field.name, field.value);
@@ -271,17 +276,17 @@ class Proxy::Passage {
   std::vector<std::string_view> BodyPieces() const {
     const std::string_view body = exchange_.body();
     if (!facts_.ask_for_usage) return {body};
-    const BodySplice& splice = *facts_.ask_for_usage;
+    const openai::BodySplice& splice = *facts_.ask_for_usage;
     return {body.substr(0, splice.offset), splice.insert,
             body.substr(splice.offset + splice.erase)};
   }
 
-  void StartAnswer(const HttpCall& call, bool rewritten) {
+  void StartAnswer(const net::HttpCall& call, bool rewritten) {
     if (exchange_.started()) return;
-    ResponseHead head(call.status());
+    net::ResponseHead head(call.status());
     const std::string_view connection = call.Header("connection");
-    for (const HeaderField& field : call.headers()) {
-      if (IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
+    for (const net::HeaderField& field : call.headers()) {
+      if (net::IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
       head.Add(field.name, field.value);
     }
     AddRequestId(request_id_, head);
@@ -293,46 +298,49 @@ class Proxy::Passage {
         head, length >= 0 && !rewritten ? std::optional<std::uint64_t>(length) : std::nullopt);
   }
 
-  Task<CallError> Relay(HttpCall& call, RoutedRequest& routed, Seconds sent) {
+  net::Task<net::CallError> Relay(net::HttpCall& call, serving::RoutedRequest& routed,
+                                  Seconds sent) {
     event_stream_ = call.Header("content-type").starts_with("text/event-stream");
     const bool hide_usage = event_stream_ && facts_.ask_for_usage.has_value();
-    AnswerMeter meter(kind_,
-                      event_stream_ ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson,
-                      hide_usage);
+    openai::ResponseStreamParser meter(kind_,
+                                       event_stream_
+                                           ? openai::ResponseStreamParser::Form::kEventStream
+                                           : openai::ResponseStreamParser::Form::kJson,
+                                       hide_usage);
     // A stream's head tells the client who serves it, long before the first token may come. Any
     // other's waits for its body: an engine that fails before is answered with 502.
     if (event_stream_) {
       StartAnswer(call, hide_usage);
-      if (!co_await exchange_.Flush()) co_return CallError::kClosed;
+      if (!co_await exchange_.Flush()) co_return net::CallError::kClosed;
     }
     Seconds first_token = 0;
     std::vector<std::string_view> forward;
     for (;;) {
-      const Seconds idle = MonotonicNow() + proxy_.config_.timeouts.idle;
-      const HttpCall::Piece piece = co_await call.ReadSome(std::min(deadline_, idle));
-      if (piece.error != CallError::kNone) co_return piece.error;
+      const Seconds idle = system::MonotonicNow() + proxy_.config_.timeouts.idle;
+      const net::HttpCall::Piece piece = co_await call.ReadSome(std::min(deadline_, idle));
+      if (piece.error != net::CallError::kNone) co_return piece.error;
       StartAnswer(call, hide_usage);
       forward.clear();
       meter.Feed(piece.data, forward);
       if (piece.last) meter.Finish(forward);
-      if (first_token == 0 && meter.first_token()) first_token = MonotonicNow();
+      if (first_token == 0 && meter.first_token()) first_token = system::MonotonicNow();
       if (piece.last) break;
-      if (!forward.empty() && !co_await exchange_.Write(forward)) co_return CallError::kClosed;
+      if (!forward.empty() && !co_await exchange_.Write(forward)) co_return net::CallError::kClosed;
     }
     // The request leaves its endpoint when the engine is done, however slowly the client reads on.
-    const Seconds ended = MonotonicNow();
+    const Seconds ended = system::MonotonicNow();
     Account(call, meter, routed, sent, first_token, ended);
-    if (!forward.empty() && !co_await exchange_.Write(forward)) co_return CallError::kNone;
+    if (!forward.empty() && !co_await exchange_.Write(forward)) co_return net::CallError::kNone;
     co_await exchange_.Finish();
-    co_return CallError::kNone;
+    co_return net::CallError::kNone;
   }
 
-  void Account(const HttpCall& call, const AnswerMeter& meter, RoutedRequest& routed, Seconds sent,
-               Seconds first_token, Seconds ended) {
+  void Account(const net::HttpCall& call, const openai::ResponseStreamParser& meter,
+               serving::RoutedRequest& routed, Seconds sent, Seconds first_token, Seconds ended) {
     const bool ok = call.status() < 400 && !meter.error_in_stream();
-    finished_.outcome = Outcome::kCompleted;
+    finished_.outcome = telemetry::Outcome::kCompleted;
     finished_.error_status = !ok;
-    RequestLatency& latency = finished_.latency;
+    slo::RequestLatency& latency = finished_.latency;
     latency.e2e = ended - exchange_.arrived();
     latency.ttft = (first_token > 0 ? first_token : ended) - exchange_.arrived();
     latency.prompt_tokens = routed.arrival().prompt_tokens;
@@ -346,8 +354,8 @@ class Proxy::Passage {
     // A whole JSON answer comes at once: its first token is its last.
     if (!event_stream_) latency.ttft = latency.e2e;
 
-    Completion completion;
-    if (ok && latency.output_tokens > 0 && kind_ != ApiKind::kEmbeddings) {
+    scheduler::Completion completion;
+    if (ok && latency.output_tokens > 0 && kind_ != openai::ApiKind::kEmbeddings) {
       completion.prompt_tokens = latency.prompt_tokens;
       completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));
       completion.e2e = ended - sent;
@@ -361,22 +369,23 @@ class Proxy::Passage {
 
   Proxy& proxy_;
   ThreadState& thread_;
-  HttpExchange& exchange_;
-  ServedModel& model_;
-  ApiKind kind_;
-  RequestFacts facts_;
+  net::HttpExchange& exchange_;
+  serving::ServedModel& model_;
+  openai::ApiKind kind_;
+  openai::RequestFacts facts_;
   std::string request_id_;
   Seconds deadline_;
-  HttpCall* call_ = nullptr;  // The call under way.
+  net::HttpCall* call_ = nullptr;  // The call under way.
   bool event_stream_ = false;
-  std::shared_ptr<const EndpointInfo> endpoint_;
-  FinishedRequest finished_;
+  std::shared_ptr<const serving::EndpointInfo> endpoint_;
+  serving::FinishedRequest finished_;
 };
 
-Proxy::Proxy(const Config& config, std::vector<std::unique_ptr<ServedModel>>& models,
-             IoThreads& threads, std::vector<RequestObserver*> observers)
+Proxy::Proxy(const config::Config& config,
+             std::vector<std::unique_ptr<serving::ServedModel>>& models, net::IoThreads& threads,
+             std::vector<serving::RequestObserver*> observers)
     : config_(config), models_(models), observers_(std::move(observers)) {
-  HttpClientOptions options;
+  net::HttpClientOptions options;
   options.connect_timeout = config.timeouts.connect;
   options.max_head_bytes = config.limits.header;
   for (int i = 0; i < threads.size(); ++i) {
@@ -387,12 +396,12 @@ Proxy::Proxy(const Config& config, std::vector<std::unique_ptr<ServedModel>>& mo
 Proxy::~Proxy() {
   // Connections end on the thread that they live on.
   for (auto& state : threads_) {
-    IoThread& thread = state->client.thread();
+    net::IoThread& thread = state->client.thread();
     thread.Post([owned = std::shared_ptr<ThreadState>(std::move(state))] {});
   }
 }
 
-ServedModel* Proxy::FindModel(std::string_view name) const {
+serving::ServedModel* Proxy::FindModel(std::string_view name) const {
   for (const auto& model : models_) {
     if (model->name == name) return model.get();
   }
@@ -408,13 +417,13 @@ std::string Proxy::ModelsJson() const {
   return json + "]}";
 }
 
-Task<void> Proxy::Handle(HttpExchange& exchange) {
+net::Task<void> Proxy::Handle(net::HttpExchange& exchange) {
   ThreadState& thread = *threads_[static_cast<std::size_t>(exchange.thread().index())];
   std::string request_id(exchange.Header("x-request-id"));
   if (request_id.empty()) request_id = thread.NewRequestId();
-  const auto fail = [&](const ApiError& error, std::string_view header) -> Task<void> {
-    for (RequestObserver* observer : observers_) observer->OnInvalid(error.status);
-    ResponseHead head = JsonHead(error.status, request_id);
+  const auto fail = [&](const openai::ApiError& error, std::string_view header) -> net::Task<void> {
+    for (serving::RequestObserver* observer : observers_) observer->OnInvalid(error.status);
+    net::ResponseHead head = JsonHead(error.status, request_id);
     if (!header.empty()) head.Add(header, "true");
     const std::string body = error.ToJson();
     co_await exchange.Respond(head, body);
@@ -425,13 +434,13 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
     const bool ready = path == "/healthz" || std::ranges::any_of(models_, [](const auto& model) {
                          return model->router.AnyUp();
                        });
-    const ResponseHead head = JsonHead(ready ? 200 : 503, request_id);
+    const net::ResponseHead head = JsonHead(ready ? 200 : 503, request_id);
     co_await exchange.Respond(head,
                               ready ? R"({"status":"ok"})" : R"({"status":"no endpoint up"})");
     co_return;
   }
   if (path == "/v1/models") {
-    const ResponseHead head = JsonHead(200, request_id);
+    const net::ResponseHead head = JsonHead(200, request_id);
     const std::string body = ModelsJson();
     co_await exchange.Respond(head, body);
     co_return;
@@ -440,23 +449,25 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
   if (path.starts_with(kModelPrefix)) {
     const std::string_view name = path.substr(kModelPrefix.size());
     if (FindModel(name) == nullptr) {
-      const ApiError error = ModelNotFound(name);
+      const openai::ApiError error = openai::ModelNotFound(name);
       co_await fail(error, "x-error-no-model-backends");
       co_return;
     }
-    const ResponseHead head = JsonHead(200, request_id);
+    const net::ResponseHead head = JsonHead(200, request_id);
     const std::string body = ModelJson(name);
     co_await exchange.Respond(head, body);
     co_return;
   }
-  const std::optional<ApiKind> kind = ApiKindOf(path);
+  const std::optional<openai::ApiKind> kind = openai::ApiKindOf(path);
   if (!kind) {
-    const ApiError error = MakeApiError(404, "There is nothing at " + std::string(path) + ".");
+    const openai::ApiError error =
+        openai::MakeApiError(404, "There is nothing at " + std::string(path) + ".");
     co_await fail(error, "");
     co_return;
   }
   if (exchange.method() != "POST") {
-    const ApiError error = MakeApiError(405, "Use POST for " + std::string(path) + ".");
+    const openai::ApiError error =
+        openai::MakeApiError(405, "Use POST for " + std::string(path) + ".");
     co_await fail(error, "");
     co_return;
   }
@@ -467,9 +478,9 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
                                      : "x-error-request-body-processing");
     co_return;
   }
-  ServedModel* model = FindModel(facts->model);
+  serving::ServedModel* model = FindModel(facts->model);
   if (model == nullptr) {
-    const ApiError error = ModelNotFound(facts->model);
+    const openai::ApiError error = openai::ModelNotFound(facts->model);
     co_await fail(error, "x-error-no-model-backends");
     co_return;
   }
@@ -478,8 +489,9 @@ Task<void> Proxy::Handle(HttpExchange& exchange) {
     co_await fail(controls.error().error, controls.error().header);
     co_return;
   }
-  Passage passage(*this, thread, exchange, *model, *kind, std::move(*facts), std::move(request_id));
+  ProxiedRequest passage(*this, thread, exchange, *model, *kind, std::move(*facts),
+                         std::move(request_id));
   co_await passage.Run(*controls);
 }
 
-}  // namespace headrace
+}  // namespace headrace::gateway

@@ -4,34 +4,34 @@
 #include <cmath>
 #include <string>
 
-namespace headrace {
+namespace headrace::gateway {
 namespace {
 
 struct SloHeader {
   std::string_view name;
-  std::optional<Seconds> Slo::* goal;
+  std::optional<Seconds> slo::Slo::* goal;
 };
-constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &Slo::ttft},
-                                     {"x-slo-tpot-ms", &Slo::tpot},
-                                     {"x-slo-tpat-ms", &Slo::tpat},
-                                     {"x-slo-e2e-ms", &Slo::e2e}};
+constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
+                                     {"x-slo-tpot-ms", &slo::Slo::tpot},
+                                     {"x-slo-tpat-ms", &slo::Slo::tpat},
+                                     {"x-slo-e2e-ms", &slo::Slo::e2e}};
 
 }  // namespace
 
-tl::expected<RequestControls, RequestError> ReadControls(const HttpExchange& exchange) {
+tl::expected<RequestControls, RequestError> ReadControls(const net::HttpExchange& exchange) {
   RequestControls controls;
   if (const std::string_view strategy = exchange.Header("routing-strategy"); !strategy.empty()) {
-    controls.policy = FindPolicy(strategy);
+    controls.policy = routing::FindPolicy(strategy);
     if (controls.policy == nullptr) {
       std::string names;
-      for (const PolicyInfo& policy : Policies()) {
+      for (const routing::PolicyInfo& policy : routing::Policies()) {
         names += (names.empty() ? "" : ", ") + std::string(policy.name);
       }
       return tl::unexpected(
-          RequestError{MakeApiError(400,
-                                    "routing-strategy '" + std::string(strategy) +
-                                        "' is not known; use one of " + names + ".",
-                                    "routing-strategy"),
+          RequestError{openai::MakeApiError(400,
+                                            "routing-strategy '" + std::string(strategy) +
+                                                "' is not known; use one of " + names + ".",
+                                            "routing-strategy"),
                        "x-error-invalid-routing-strategy"});
     }
   }
@@ -43,12 +43,12 @@ tl::expected<RequestControls, RequestError> ReadControls(const HttpExchange& exc
         std::from_chars(value.data(), value.data() + value.size(), milliseconds);
     if (error != std::errc() || end != value.data() + value.size() ||
         !std::isfinite(milliseconds) || milliseconds <= 0) {
-      return tl::unexpected(
-          RequestError{MakeApiError(400,
-                                    std::string(header.name) + " is '" + std::string(value) +
-                                        "'; give a number of milliseconds above 0.",
-                                    std::string(header.name)),
-                       "x-error-routing"});
+      return tl::unexpected(RequestError{
+          openai::MakeApiError(400,
+                               std::string(header.name) + " is '" + std::string(value) +
+                                   "'; give a number of milliseconds above 0.",
+                               std::string(header.name)),
+          "x-error-routing"});
     }
     if (!controls.slo) controls.slo.emplace();
     (*controls.slo).*header.goal = milliseconds * kMillisecond;
@@ -56,4 +56,4 @@ tl::expected<RequestControls, RequestError> ReadControls(const HttpExchange& exc
   return controls;
 }
 
-}  // namespace headrace
+}  // namespace headrace::gateway

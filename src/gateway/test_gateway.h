@@ -19,7 +19,7 @@
 #include "net/test_peers.h"
 #include "store/test_folder.h"
 
-namespace headrace {
+namespace headrace::gateway {
 
 // Waits for something that other threads will bring about; false after 20 s.
 inline bool Eventually(const std::function<bool()>& holds) {
@@ -58,7 +58,7 @@ inline std::string PostText(std::string_view path, std::string_view body,
 }
 
 // Reads one answer off a connection.
-inline HttpAnswer ReadAnswer(RawPeer& peer) {
+inline HttpAnswer ReadAnswer(net::RawPeer& peer) {
   HttpAnswer answer;
   answer.head = peer.ReadUntil("\r\n\r\n");
   if (answer.head.size() < 12) {
@@ -90,7 +90,7 @@ class OneAnswerEngine {
   explicit OneAnswerEngine(std::string answer)
       : thread_([this, answer = std::move(answer)] {
           for (;;) {
-            RawPeer peer = listener_.Accept();
+            net::RawPeer peer = listener_.Accept();
             request_.head = peer.ReadUntil("\r\n\r\n");
             if (request_.head.starts_with("GET ")) continue;
             peer.ReadCount(std::stoul("0" + request_.Header("content-length")));
@@ -110,26 +110,26 @@ class OneAnswerEngine {
   }
 
  private:
-  RawListener listener_;
+  net::RawListener listener_;
   HttpAnswer request_;
   std::thread thread_;
 };
 
-inline HttpAnswer Post(const SocketAddress& address, std::string_view path, std::string_view body,
-                       const std::vector<std::string>& headers = {}) {
-  RawPeer peer(address);
+inline HttpAnswer Post(const net::SocketAddress& address, std::string_view path,
+                       std::string_view body, const std::vector<std::string>& headers = {}) {
+  net::RawPeer peer(address);
   peer.Send(PostText(path, body, headers));
   return ReadAnswer(peer);
 }
 
-inline HttpAnswer Get(const SocketAddress& address, std::string_view path) {
-  RawPeer peer(address);
+inline HttpAnswer Get(const net::SocketAddress& address, std::string_view path) {
+  net::RawPeer peer(address);
   peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
   return ReadAnswer(peer);
 }
 
 // Requests that run in an engine, by its own account.
-inline double RunningAt(const EmulatedEngine& engine) {
+inline double RunningAt(const emulator::EmulatedEngine& engine) {
   const std::string text = Get(engine.address(), "/metrics").body;
   const std::size_t at = text.find("\nvllm:num_requests_running");
   return std::stod(text.substr(text.find(' ', at + 1)));
@@ -156,26 +156,27 @@ class TestGateway {
   }
 
   // An engine of the GPU type, this many times faster than life.
-  EmulatedEngine& AddEngine(const std::string& deployment, double speed = 1000,
-                            const std::string& gpu = "a10") {
-    EmulatedEngineOptions options;
+  emulator::EmulatedEngine& AddEngine(const std::string& deployment, double speed = 1000,
+                                      const std::string& gpu = "a10") {
+    emulator::EmulatedEngineOptions options;
     options.model = "llama2-7b";
-    options.engine = *GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json")->Engine(gpu, "llama2-7b");
+    options.engine = *engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json")
+                          ->Engine(gpu, "llama2-7b");
     options.speed = speed;
-    options.listen = AnyLoopbackPort();
-    engines.push_back(*EmulatedEngine::Start(options));
+    options.listen = net::AnyLoopbackPort();
+    engines.push_back(*emulator::EmulatedEngine::Start(options));
     AddEndpoint(deployment, engines.back()->address().ToString());
     return *engines.back();
   }
   void AddEndpoint(const std::string& deployment, const std::string& address) {
     auto& deployments = config.models[0].deployments;
-    for (DeploymentConfig& known : deployments) {
+    for (config::DeploymentConfig& known : deployments) {
       if (known.name == deployment) {
         known.endpoints.push_back(address);
         return;
       }
     }
-    DeploymentConfig added;
+    config::DeploymentConfig added;
     added.name = deployment;
     added.endpoints = {address};
     deployments.push_back(added);
@@ -195,13 +196,13 @@ class TestGateway {
     if (!started) throw std::runtime_error(started.error().message);
     gateway = std::move(*started);
   }
-  const SocketAddress& address() const { return gateway->address(); }
+  const net::SocketAddress& address() const { return gateway->address(); }
   HttpAnswer Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
   }
-  RouterStatus Status() const { return gateway->models()[0]->router.Status(); }
+  serving::RouterStatus Status() const { return gateway->models()[0]->router.Status(); }
   bool Idle() const {
-    const RouterStatus status = Status();
+    const serving::RouterStatus status = Status();
     if (status.waiting + status.running + status.queue_bytes > 0) return false;
     for (const auto& deployment : status.deployments) {
       for (const auto& endpoint : deployment.endpoints) {
@@ -234,17 +235,18 @@ class TestGateway {
   }
   bool Said(std::string_view text) const { return !LinesWith(text).empty(); }
 
-  TemporaryFolder folder;
-  Config config;
+  store::TemporaryFolder folder;
+  config::Config config;
   mutable std::mutex said_mutex;
   std::string said;  // Guarded by said_mutex.
-  Log log{LogLevel::kInfo, LogFormat::kText, [this](std::string_view line) {
-            const std::lock_guard lock(said_mutex);
-            said += line;
-          }};
-  MetricsRegistry registry;
-  std::vector<std::unique_ptr<EmulatedEngine>> engines;
+  telemetry::Log log{telemetry::LogLevel::kInfo, telemetry::LogFormat::kText,
+                     [this](std::string_view line) {
+                       const std::lock_guard lock(said_mutex);
+                       said += line;
+                     }};
+  telemetry::MetricsRegistry registry;
+  std::vector<std::unique_ptr<emulator::EmulatedEngine>> engines;
   std::unique_ptr<Gateway> gateway;
 };
 
-}  // namespace headrace
+}  // namespace headrace::gateway

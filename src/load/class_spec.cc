@@ -9,7 +9,7 @@
 #include "config/nearest_name.h"
 #include "config/quantity.h"
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 std::string_view Trim(std::string_view text) {
@@ -49,7 +49,7 @@ class ClassText {
       const std::string_view key = Trim(item.substr(0, equals));
       const auto known = std::find(kKeys.begin(), kKeys.end(), key);
       if (known == kKeys.end()) {
-        const std::string_view near = NearestName(key, kKeys);
+        const std::string_view near = config::NearestName(key, kKeys);
         return result.Fault(
             "\"" + std::string(item) + "\" is not known" +
             (near.empty() ? "; write " + All() : "; did you mean " + std::string(near) + "=?"));
@@ -84,7 +84,7 @@ class ClassText {
     return number;
   }
 
-  Result<TokenDistribution> Distribution(std::string_view key) const {
+  Result<workload::TokenDistribution> Distribution(std::string_view key) const {
     const std::string& text = Value(key);
     const std::size_t dash = std::min(text.find('-'), text.size());
     Tokens low = 0;
@@ -95,13 +95,13 @@ class ClassText {
       return Fault(std::string(key) + "=" + text +
                    " is not a number of tokens; write it like 500 or 4000-4600");
     }
-    if (dash == text.size()) return FixedTokens{low};
-    return UniformTokens{low, high};
+    if (dash == text.size()) return workload::FixedTokens{low};
+    return workload::UniformTokens{low, high};
   }
 
   Result<std::optional<Seconds>> Goal(std::string_view key) const {
     if (!Has(key)) return std::nullopt;
-    const Result<Seconds> goal = ParseDuration(Value(key));
+    const Result<Seconds> goal = config::ParseDuration(Value(key));
     if (!goal) return Fault(std::string(key) + "=" + Value(key) + " " + goal.error().message);
     return *goal;
   }
@@ -117,8 +117,8 @@ class ClassText {
   std::array<std::string, kKeys.size()> values_;
 };
 
-Result<Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
-                              const LoadFileReader& read_file) {
+Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
+                                        const LoadFileReader& read_file) {
   const int ways = int{text.Has("rate")} + int{text.Has("share")} + int{text.Has("trace")};
   if (ways != 1) return text.Fault("give just one of rate=, share= and trace=");
   if (text.Has("trace")) {
@@ -127,21 +127,23 @@ Result<Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
     if (!speed) return tl::unexpected(speed.error());
     const auto file = read_file(text.Value("trace"));
     if (!file) return text.Fault(file.error().message);
-    auto trace = ParseTrace(*file, text.Value("trace"));
+    auto trace = workload::ParseTrace(*file, text.Value("trace"));
     if (!trace) return text.Fault(trace.error().message);
-    BeginAtZero({&*trace, 1});
-    return ReplayArrivals{std::make_shared<const Trace>(std::move(*trace)), *speed};
+    workload::BeginAtZero({&*trace, 1});
+    return workload::ReplayArrivals{std::make_shared<const workload::Trace>(std::move(*trace)),
+                                    *speed};
   }
   if (text.Has("speed")) return text.Fault("speed= goes with trace= only; remove it");
   const auto rate = text.Number("rate", rate_of_share);
   if (!rate) return tl::unexpected(rate.error());
   const auto cv = text.Number("cv", 1);
   if (!cv) return tl::unexpected(cv.error());
-  if (text.Has("cv")) return GammaArrivals{*rate, *cv};
-  return PoissonArrivals{*rate};
+  if (text.Has("cv")) return workload::GammaArrivals{*rate, *cv};
+  return workload::PoissonArrivals{*rate};
 }
 
-Result<RequestLengths> ReadLengths(const ClassText& text, const LoadFileReader& read_file) {
+Result<workload::RequestLengths> ReadLengths(const ClassText& text,
+                                             const LoadFileReader& read_file) {
   const bool drawn = text.Has("prompt") || text.Has("output");
   if (drawn && text.Has("lengths")) {
     return text.Fault("lengths= does not go with prompt= and output=; remove one");
@@ -154,22 +156,24 @@ Result<RequestLengths> ReadLengths(const ClassText& text, const LoadFileReader& 
     if (!prompt) return tl::unexpected(prompt.error());
     const auto output = text.Distribution("output");
     if (!output) return tl::unexpected(output.error());
-    return DistributedLengths{*prompt, *output};
+    return workload::DistributedLengths{*prompt, *output};
   }
-  if (text.Value("lengths") == "sharegpt") return EmpiricalLengths{ShareGptLengths()};
+  if (text.Value("lengths") == "sharegpt")
+    return workload::EmpiricalLengths{workload::ShareGptLengths()};
   if (text.Has("lengths")) {
     const auto file = read_file(text.Value("lengths"));
     if (!file) return text.Fault(file.error().message);
-    auto pairs = ParseLengthCsv(*file, text.Value("lengths"));
+    auto pairs = workload::ParseLengthCsv(*file, text.Value("lengths"));
     if (!pairs) return text.Fault(pairs.error().message);
-    return EmpiricalLengths{std::make_shared<const std::vector<RequestLength>>(std::move(*pairs))};
+    return workload::EmpiricalLengths{
+        std::make_shared<const std::vector<workload::RequestLength>>(std::move(*pairs))};
   }
-  if (text.Has("trace")) return TraceLengths{};
+  if (text.Has("trace")) return workload::TraceLengths{};
   return text.Fault("it has no lengths; give lengths=, or prompt= and output=");
 }
 
-Result<std::optional<Slo>> ReadSlo(const ClassText& text) {
-  Slo slo;
+Result<std::optional<slo::Slo>> ReadSlo(const ClassText& text) {
+  slo::Slo slo;
   const std::pair<std::string_view, std::optional<Seconds>*> goals[] = {
       {"ttft", &slo.ttft}, {"tpot", &slo.tpot}, {"tpat", &slo.tpat}, {"e2e", &slo.e2e}};
   for (const auto& [key, goal] : goals) {
@@ -183,8 +187,9 @@ Result<std::optional<Slo>> ReadSlo(const ClassText& text) {
 
 }  // namespace
 
-Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<double> total_rate,
-                              const LoadFileReader& read_file) {
+Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
+                                        std::optional<double> total_rate,
+                                        const LoadFileReader& read_file) {
   std::vector<ClassText> texts;
   std::vector<double> shares;
   double all_shares = 0;
@@ -200,7 +205,7 @@ Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<
     shares.push_back(*share);
     texts.push_back(std::move(*text));
   }
-  Workload workload;
+  workload::Workload workload;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const double rate = shares[i] > 0 ? total_rate.value_or(0) * shares[i] / all_shares : 0;
     auto arrivals = ReadArrivals(texts[i], rate, read_file);
@@ -215,8 +220,9 @@ Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<
                                 .slo = *slo,
                                 .rate_changes = {}});
   }
-  if (auto checked = CheckWorkload(workload); !checked) return tl::unexpected(checked.error());
+  if (auto checked = workload::CheckWorkload(workload); !checked)
+    return tl::unexpected(checked.error());
   return workload;
 }
 
-}  // namespace headrace
+}  // namespace headrace::load

@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "workload/workload.h"
 
-namespace headrace {
+namespace headrace::load {
 
 // Reads a file that a class names; gzip is unpacked.
 using LoadFileReader = std::function<Result<std::string>(const std::string& path)>;
@@ -26,7 +26,8 @@ using LoadFileReader = std::function<Result<std::string>(const std::string& path
 //              each a number or LOW-HIGH; a trace has its own;
 //   ttft=, tpot=, tpat=, e2e= what it is promised, e.g. 50ms.
 // The result passes CheckWorkload. Errors name the class and the mend.
-Result<Workload> ParseClasses(std::span<const std::string> specs, std::optional<double> total_rate,
-                              const LoadFileReader& read_file);
+Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
+                                        std::optional<double> total_rate,
+                                        const LoadFileReader& read_file);
 
-}  // namespace headrace
+}  // namespace headrace::load

@@ -4,7 +4,7 @@
 
 #include <map>
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 using ::testing::AllOf;
@@ -23,8 +23,8 @@ Result<std::string> ReadNamed(const std::string& path) {
   return found->second;
 }
 
-Result<Workload> Parse(const std::vector<std::string>& specs,
-                       std::optional<double> rate = std::nullopt) {
+Result<workload::Workload> Parse(const std::vector<std::string>& specs,
+                                 std::optional<double> rate = std::nullopt) {
   return ParseClasses(specs, rate, ReadNamed);
 }
 
@@ -39,24 +39,25 @@ TEST(ParseClasses, ReadsClassesOfEveryKind) {
   const auto& classes = workload->classes;
   ASSERT_EQ(classes.size(), 4u);
   EXPECT_EQ(classes[0].name, "chat");
-  EXPECT_EQ(std::get<PoissonArrivals>(classes[0].arrivals).rate, 7);
-  EXPECT_EQ(std::get<EmpiricalLengths>(classes[0].lengths).pairs->size(), 10'000u);
+  EXPECT_EQ(std::get<workload::PoissonArrivals>(classes[0].arrivals).rate, 7);
+  EXPECT_EQ(std::get<workload::EmpiricalLengths>(classes[0].lengths).pairs->size(), 10'000u);
   ASSERT_TRUE(classes[0].slo);
   EXPECT_EQ(classes[0].slo->tpat, 0.05);
   EXPECT_FALSE(classes[0].slo->ttft);
-  EXPECT_EQ(std::get<GammaArrivals>(classes[1].arrivals).cv, 2);
-  const auto& drawn = std::get<DistributedLengths>(classes[1].lengths);
-  EXPECT_EQ(std::get<UniformTokens>(drawn.prompt).high, 4600);
-  EXPECT_EQ(std::get<FixedTokens>(drawn.output).tokens, 32);
+  EXPECT_EQ(std::get<workload::GammaArrivals>(classes[1].arrivals).cv, 2);
+  const auto& drawn = std::get<workload::DistributedLengths>(classes[1].lengths);
+  EXPECT_EQ(std::get<workload::UniformTokens>(drawn.prompt).high, 4600);
+  EXPECT_EQ(std::get<workload::FixedTokens>(drawn.output).tokens, 32);
   EXPECT_EQ(classes[1].slo->ttft, 2);
   EXPECT_EQ(classes[1].slo->tpot, 0.04);
   EXPECT_EQ(classes[1].slo->e2e, 60);
-  const auto& replay = std::get<ReplayArrivals>(classes[2].arrivals);
+  const auto& replay = std::get<workload::ReplayArrivals>(classes[2].arrivals);
   EXPECT_EQ(replay.speed, 2);
   EXPECT_EQ(replay.trace->size(), 2u);
-  EXPECT_TRUE(std::holds_alternative<TraceLengths>(classes[2].lengths));
+  EXPECT_TRUE(std::holds_alternative<workload::TraceLengths>(classes[2].lengths));
   EXPECT_FALSE(classes[2].slo);
-  EXPECT_EQ(std::get<EmpiricalLengths>(classes[3].lengths).pairs->front(), (RequestLength{10, 20}));
+  EXPECT_EQ(std::get<workload::EmpiricalLengths>(classes[3].lengths).pairs->front(),
+            (workload::RequestLength{10, 20}));
 }
 
 TEST(ParseClasses, SharesDivideTheRate) {
@@ -64,9 +65,9 @@ TEST(ParseClasses, SharesDivideTheRate) {
                                "c: rate=2, prompt=1, output=1"},
                               5.5);
   ASSERT_TRUE(workload) << workload.error().message;
-  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[0]), 3.5);
-  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[1]), 2);
-  EXPECT_DOUBLE_EQ(OfferedRate(workload->classes[2]), 2);
+  EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[0]), 3.5);
+  EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[1]), 2);
+  EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[2]), 2);
 }
 
 TEST(ParseClasses, FaultsNameTheClassAndTheMend) {
@@ -105,4 +106,4 @@ TEST(ParseClasses, FaultsNameTheClassAndTheMend) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::load

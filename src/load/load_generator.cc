@@ -8,25 +8,25 @@
 #include <utility>
 
 #include "load/request_text.h"
-#include "net/clock.h"
 #include "net/http_client.h"
 #include "openai/response.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 bool IsRefusal(int status) { return status == 429 || status == 503; }
 
 // kClosed: the run was over before the answer was.
-bool IsTimeout(CallError error) {
-  return error == CallError::kConnectTimeout || error == CallError::kHeadTimeout ||
-         error == CallError::kBodyTimeout || error == CallError::kClosed;
+bool IsTimeout(net::CallError error) {
+  return error == net::CallError::kConnectTimeout || error == net::CallError::kHeadTimeout ||
+         error == net::CallError::kBodyTimeout || error == net::CallError::kClosed;
 }
 
 }  // namespace
 
 struct LoadGenerator::State : std::enable_shared_from_this<State> {
-  State(IoThread& io_thread, const LoadOptions& load_options,
+  State(net::IoThread& io_thread, const LoadOptions& load_options,
         std::function<void(const LoadResult&)> on_finished)
       : thread(io_thread),
         options(load_options),
@@ -36,27 +36,28 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
     const std::size_t classes = options.workload->classes.size();
     snapshot.classes.resize(classes);
     snapshot.deployments.resize(classes);
-    HttpClientOptions client_options;
+    net::HttpClientOptions client_options;
     client_options.max_idle_per_endpoint = 4096;
-    client = std::make_unique<HttpClient>(thread, client_options);
+    client = std::make_unique<net::HttpClient>(thread, client_options);
   }
 
-  Task<void> Arrivals();
-  Task<void> Send(WorkloadRequest request, std::uint64_t number);
-  void Answered(const HttpCall& call, const WorkloadRequest& request, LoadResult& result);
+  net::Task<void> Arrivals();
+  net::Task<void> Send(workload::WorkloadRequest request, std::uint64_t number);
+  void Answered(const net::HttpCall& call, const workload::WorkloadRequest& request,
+                LoadResult& result);
   void Finished(LoadResult& result, const std::string& failure);
-  const WorkloadClass& ClassOf(const WorkloadRequest& request) const {
+  const workload::WorkloadClass& ClassOf(const workload::WorkloadRequest& request) const {
     return options.workload->classes[request.class_index];
   }
 
-  IoThread& thread;
+  net::IoThread& thread;
   LoadOptions options;
   std::function<void(const LoadResult&)> finished;
-  std::unique_ptr<HttpClient> client;
-  WorkloadStream stream;
+  std::unique_ptr<net::HttpClient> client;
+  workload::WorkloadStream stream;
   Seconds started = 0;
-  std::set<HttpCall*> calls;  // On the thread.
-  bool stopping = false;      // On the thread.
+  std::set<net::HttpCall*> calls;  // On the thread.
+  bool stopping = false;           // On the thread.
   std::atomic<bool> end_arrivals{false};
 
   mutable std::mutex mutex;
@@ -65,14 +66,14 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
   LoadSnapshot snapshot;
 };
 
-Task<void> LoadGenerator::State::Arrivals() {
+net::Task<void> LoadGenerator::State::Arrivals() {
   const auto self = shared_from_this();
   std::uint64_t number = 0;
   while (!end_arrivals && number < options.max_requests && stream.NextAt() < options.duration) {
-    const WorkloadRequest request = stream.Next().value_or(WorkloadRequest{});
+    const workload::WorkloadRequest request = stream.Next().value_or(workload::WorkloadRequest{});
     // In pieces short enough to notice an early end.
-    while (!end_arrivals && MonotonicNow() < started + request.at) {
-      co_await thread.SleepUntil(std::min(started + request.at, MonotonicNow() + 0.1));
+    while (!end_arrivals && system::MonotonicNow() < started + request.at) {
+      co_await thread.SleepUntil(std::min(started + request.at, system::MonotonicNow() + 0.1));
     }
     if (end_arrivals) break;
     thread.Spawn([self, request, number] { return self->Send(request, number); });
@@ -83,12 +84,13 @@ Task<void> LoadGenerator::State::Arrivals() {
   changed.notify_all();
 }
 
-Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t number) {
+net::Task<void> LoadGenerator::State::Send(workload::WorkloadRequest request,
+                                           std::uint64_t number) {
   const auto self = shared_from_this();
-  const WorkloadClass& spec = ClassOf(request);
+  const workload::WorkloadClass& spec = ClassOf(request);
   const Seconds due = started + request.at;
   LoadResult result{.number = number, .class_index = request.class_index, .at = request.at};
-  result.send_lag = MonotonicNow() - due;
+  result.send_lag = system::MonotonicNow() - due;
   result.latency.prompt_tokens = request.prompt_tokens;
   {
     const std::lock_guard lock(mutex);
@@ -99,7 +101,7 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
     snapshot.send_lag.Add(result.send_lag);
   }
 
-  RequestHead head("POST", "/v1/chat/completions", options.host);
+  net::RequestHead head("POST", "/v1/chat/completions", options.host);
   head.Add("content-type", "application/json");
   if (options.state_length) {
     head.Add("x-headrace-output-tokens", static_cast<std::uint64_t>(request.output_tokens));
@@ -119,29 +121,31 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
   const std::string_view pieces[] = {body};
   const Seconds deadline = due + options.timeout;
 
-  HttpCall call(*client);
+  net::HttpCall call(*client);
   calls.insert(&call);
   std::string failure;
-  CallError error =
-      stopping ? CallError::kClosed : co_await call.Start(options.target, head, pieces, deadline);
-  if (error == CallError::kNone) {
+  net::CallError error = stopping ? net::CallError::kClosed
+                                  : co_await call.Start(options.target, head, pieces, deadline);
+  if (error == net::CallError::kNone) {
     Answered(call, request, result);
     const bool events = call.Header("content-type").starts_with("text/event-stream");
-    AnswerMeter meter(ApiKind::kChatCompletions,
-                      events ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson, false);
+    openai::ResponseStreamParser meter(openai::ApiKind::kChatCompletions,
+                                       events ? openai::ResponseStreamParser::Form::kEventStream
+                                              : openai::ResponseStreamParser::Form::kJson,
+                                       false);
     std::vector<std::string_view> passed;
     Seconds first = 0;
     for (;;) {
-      const HttpCall::Piece piece = co_await call.ReadSome(deadline);
+      const net::HttpCall::Piece piece = co_await call.ReadSome(deadline);
       error = piece.error;
-      if (error != CallError::kNone) break;
+      if (error != net::CallError::kNone) break;
       passed.clear();
       meter.Feed(piece.data, passed);
       if (piece.last) meter.Finish(passed);
-      if (first == 0 && meter.first_token()) first = MonotonicNow();
+      if (first == 0 && meter.first_token()) first = system::MonotonicNow();
       if (piece.last) break;
     }
-    const Seconds end = MonotonicNow();
+    const Seconds end = system::MonotonicNow();
     result.latency.e2e = end - due;
     result.latency.ttft = (events && first > 0 ? first : end) - due;
     result.latency.output_tokens = static_cast<Tokens>(meter.deltas());
@@ -155,9 +159,9 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
       failure = "error in the stream";
     }
   }
-  if (error == CallError::kClosed) {
+  if (error == net::CallError::kClosed) {
     failure = "unfinished when the run ended";
-  } else if (error != CallError::kNone) {
+  } else if (error != net::CallError::kNone) {
     failure = Describe(error);
   }
   result.outcome = failure.empty()            ? LoadOutcome::kCompleted
@@ -165,13 +169,13 @@ Task<void> LoadGenerator::State::Send(WorkloadRequest request, std::uint64_t num
                    : IsTimeout(error)         ? LoadOutcome::kTimedOut
                                               : LoadOutcome::kFailed;
   result.attained = result.outcome == LoadOutcome::kCompleted &&
-                    (!spec.slo || Attained(*spec.slo, result.latency));
+                    (!spec.slo || slo::Attained(*spec.slo, result.latency));
   calls.erase(&call);
   Finished(result, failure);
 }
 
-void LoadGenerator::State::Answered(const HttpCall& call, const WorkloadRequest& request,
-                                    LoadResult& result) {
+void LoadGenerator::State::Answered(const net::HttpCall& call,
+                                    const workload::WorkloadRequest& request, LoadResult& result) {
   result.status = call.status();
   result.deployment = call.Header("target-deployment");
   if (result.deployment.empty()) result.deployment = call.Header("target-pod");
@@ -186,7 +190,7 @@ void LoadGenerator::State::Answered(const HttpCall& call, const WorkloadRequest&
 }
 
 void LoadGenerator::State::Finished(LoadResult& result, const std::string& failure) {
-  const auto count = [&](ClassReport& report) {
+  const auto count = [&](workload::ClassReport& report) {
     switch (result.outcome) {
       case LoadOutcome::kCompleted:
         ++report.completed;
@@ -224,7 +228,7 @@ void LoadGenerator::State::Finished(LoadResult& result, const std::string& failu
   if (finished) finished(result);
 }
 
-LoadGenerator::LoadGenerator(IoThread& thread, const LoadOptions& options,
+LoadGenerator::LoadGenerator(net::IoThread& thread, const LoadOptions& options,
                              std::function<void(const LoadResult&)> finished)
     : state_(std::make_shared<State>(thread, options, std::move(finished))) {}
 
@@ -235,7 +239,7 @@ LoadGenerator::~LoadGenerator() {
 }
 
 void LoadGenerator::Start() {
-  state_->started = MonotonicNow();
+  state_->started = system::MonotonicNow();
   {
     const std::lock_guard lock(state_->mutex);
     state_->arrivals_over = false;
@@ -255,8 +259,8 @@ void LoadGenerator::Stop() {
   state_->thread.Post([state = state_] {
     state->stopping = true;
     // Closing ends a call's coroutine, which takes it out of the set.
-    const std::vector<HttpCall*> open(state->calls.begin(), state->calls.end());
-    for (HttpCall* call : open) {
+    const std::vector<net::HttpCall*> open(state->calls.begin(), state->calls.end());
+    for (net::HttpCall* call : open) {
       if (state->calls.contains(call)) call->Close();
     }
   });
@@ -267,8 +271,8 @@ void LoadGenerator::Stop() {
 LoadSnapshot LoadGenerator::Snapshot() const {
   const std::lock_guard lock(state_->mutex);
   LoadSnapshot copy = state_->snapshot;
-  copy.elapsed = state_->started > 0 ? MonotonicNow() - state_->started : 0;
+  copy.elapsed = state_->started > 0 ? system::MonotonicNow() - state_->started : 0;
   return copy;
 }
 
-}  // namespace headrace
+}  // namespace headrace::load

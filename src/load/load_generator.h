@@ -15,13 +15,14 @@
 #include "workload/statistics.h"
 #include "workload/workload.h"
 
-namespace headrace {
+namespace headrace::load {
 
 struct LoadOptions {
-  SocketAddress target;
-  std::string host;                    // For the Host header; the target's address if empty.
-  std::string model;                   // The name in the requests.
-  const Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the generator.
+  net::SocketAddress target;
+  std::string host;   // For the Host header; the target's address if empty.
+  std::string model;  // The name in the requests.
+  const workload::Workload* workload =
+      nullptr;  // Must pass CheckWorkload and outlive the generator.
   std::uint64_t seed = 1;
   double rate_scale = 1;
   Seconds duration = 60;  // Of arrivals.
@@ -46,10 +47,10 @@ enum class LoadOutcome {
 struct LoadResult {
   std::uint64_t number = 0;  // In order of arrival, from 0.
   std::uint32_t class_index = 0;
-  Seconds at = 0;          // When it was due, from the start of the run.
-  Seconds send_lag = 0;    // How much later it was sent: the client's own overload.
-  int status = 0;          // 0: no answer.
-  RequestLatency latency;  // From when it was due.
+  Seconds at = 0;               // When it was due, from the start of the run.
+  Seconds send_lag = 0;         // How much later it was sent: the client's own overload.
+  int status = 0;               // 0: no answer.
+  slo::RequestLatency latency;  // From when it was due.
   LoadOutcome outcome = LoadOutcome::kFailed;
   bool attained = false;
   std::string deployment;  // Response header target-deployment, else target-pod; may be empty.
@@ -59,7 +60,7 @@ struct LoadResult {
 struct LoadCounts {
   std::uint64_t waiting = 0;    // Sent, no head of an answer yet: queued somewhere.
   std::uint64_t in_flight = 0;  // Being answered.
-  ClassReport report;
+  workload::ClassReport report;
 };
 
 struct LoadSnapshot {
@@ -80,7 +81,7 @@ struct LoadSnapshot {
 class LoadGenerator {
  public:
   // `thread` must outlive the generator. `finished` (may be null) gets every result, on the thread.
-  LoadGenerator(IoThread& thread, const LoadOptions& options,
+  LoadGenerator(net::IoThread& thread, const LoadOptions& options,
                 std::function<void(const LoadResult&)> finished = nullptr);
   // Stop().
   ~LoadGenerator();
@@ -100,4 +101,4 @@ class LoadGenerator {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::load

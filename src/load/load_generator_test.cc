@@ -9,27 +9,28 @@
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 #include "load/load_report.h"
-#include "net/clock.h"
 #include "net/http_server.h"
 #include "net/one_shot.h"
 #include "net/test_peers.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 using ::testing::HasSubstr;
 
-WorkloadClass Class(const std::string& name, double rate, Tokens prompt, Tokens output) {
+workload::WorkloadClass Class(const std::string& name, double rate, Tokens prompt, Tokens output) {
   return {.name = name,
-          .arrivals = PoissonArrivals{rate},
-          .lengths = DistributedLengths{FixedTokens{prompt}, FixedTokens{output}},
+          .arrivals = workload::PoissonArrivals{rate},
+          .lengths = workload::DistributedLengths{workload::FixedTokens{prompt},
+                                                  workload::FixedTokens{output}},
           .slo = std::nullopt,
           .rate_changes = {}};
 }
 
 class LoadTest : public ::testing::Test {
  protected:
-  LoadOptions Options(const SocketAddress& target) {
+  LoadOptions Options(const net::SocketAddress& target) {
     LoadOptions options;
     options.target = target;
     options.model = "m";
@@ -43,30 +44,31 @@ class LoadTest : public ::testing::Test {
       results_.push_back(result);
     });
     load.Start();
-    const Seconds limit = MonotonicNow() + 60;
-    while (!load.Done() && MonotonicNow() < limit) std::this_thread::yield();
+    const Seconds limit = system::MonotonicNow() + 60;
+    while (!load.Done() && system::MonotonicNow() < limit) std::this_thread::yield();
     load.Stop();
     return load.Snapshot();
   }
-  void Serve(HttpHandler handler) {
-    server_ = *HttpServer::Listen(threads_, AnyLoopbackPort(), {}, std::move(handler));
+  void Serve(net::HttpHandler handler) {
+    server_ = *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {}, std::move(handler));
   }
 
-  Workload workload_;
-  IoThreads threads_{2};
-  std::unique_ptr<HttpServer> server_;
+  workload::Workload workload_;
+  net::IoThreads threads_{2};
+  std::unique_ptr<net::HttpServer> server_;
   std::mutex mutex_;
   std::vector<LoadResult> results_;
 };
 
 TEST_F(LoadTest, MeasuresAnEngine) {
-  const auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json");
+  const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
   ASSERT_TRUE(catalog);
-  auto engine = EmulatedEngine::Start({.model = "m",
+  auto engine =
+      emulator::EmulatedEngine::Start({.model = "m",
                                        .engine = *catalog->Engine("l20", "llama2-7b", 4096),
                                        .speed = 100,
                                        .seed = 1,
-                                       .listen = AnyLoopbackPort()});
+                                       .listen = net::AnyLoopbackPort()});
   ASSERT_TRUE(engine);
   workload_.classes = {Class("a", 150, 100, 20), Class("b", 150, 30, 1)};
   workload_.classes[0].slo.emplace().e2e = 30;
@@ -82,8 +84,8 @@ TEST_F(LoadTest, MeasuresAnEngine) {
       EXPECT_EQ(snapshot.offered, 40u);
       EXPECT_EQ(snapshot.open, 0u);
       EXPECT_TRUE(snapshot.failures.empty());
-      const ClassReport& a = snapshot.classes[0].report;
-      const ClassReport& b = snapshot.classes[1].report;
+      const workload::ClassReport& a = snapshot.classes[0].report;
+      const workload::ClassReport& b = snapshot.classes[1].report;
       EXPECT_EQ(a.offered + b.offered, 40u);
       EXPECT_EQ(a.completed, a.offered);
       EXPECT_EQ(b.completed, b.offered);
@@ -109,12 +111,12 @@ TEST_F(LoadTest, MeasuresAnEngine) {
 TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
   std::vector<std::string> bodies[2];
   std::vector<std::string>* seen = nullptr;
-  Serve([&](HttpExchange& exchange) -> Task<void> {
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
       const std::lock_guard lock(mutex_);
       seen->push_back(exchange.body());
     }
-    const ResponseHead head(200);
+    const net::ResponseHead head(200);
     co_await exchange.Respond(head, "{}");
   });
   workload_.classes = {Class("a", 5000, 50, 5), Class("b", 5000, 20, 5)};
@@ -129,19 +131,19 @@ TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
 
 TEST_F(LoadTest, SendsWhatItIsTold) {
   std::string seen;
-  Serve([&](HttpExchange& exchange) -> Task<void> {
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
       const std::lock_guard lock(mutex_);
-      for (const HeaderField& field : exchange.headers()) {
+      for (const net::HeaderField& field : exchange.headers()) {
         seen.append(field.name).append("=").append(field.value).append("\n");
       }
       seen += exchange.body();
     }
-    const ResponseHead head(200);
+    const net::ResponseHead head(200);
     co_await exchange.Respond(head, "{}");
   });
   workload_.classes = {Class("a", 1000, 50, 7)};
-  Slo& slo = workload_.classes[0].slo.emplace();
+  slo::Slo& slo = workload_.classes[0].slo.emplace();
   slo.ttft = 1.5;
   slo.tpat = 0.0505;
   LoadOptions options = Options(server_->address());
@@ -163,9 +165,9 @@ TEST_F(LoadTest, SendsWhatItIsTold) {
 
 TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
   std::atomic<int> count = 0;
-  Serve([&](HttpExchange& exchange) -> Task<void> {
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     const int kind = count++ % 6;
-    ResponseHead head(kind == 1 ? 429 : kind == 2 ? 500 : 200);
+    net::ResponseHead head(kind == 1 ? 429 : kind == 2 ? 500 : 200);
     head.Add("content-type", kind >= 3 ? "text/event-stream" : "application/json");
     head.Add("target-pod", "pod-1");
     constexpr std::string_view kWhole =
@@ -186,7 +188,7 @@ TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
   LoadOptions options = Options(server_->address());
   options.max_requests = 60;
   const LoadSnapshot snapshot = Run(options);
-  const ClassReport& report = snapshot.classes[0].report;
+  const workload::ClassReport& report = snapshot.classes[0].report;
   EXPECT_EQ(report.offered, 60u);
   EXPECT_EQ(report.completed, 20u);
   EXPECT_EQ(report.attained, 20u);
@@ -201,8 +203,8 @@ TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
 }
 
 TEST_F(LoadTest, ArrivalsDoNotWaitForAnswersAndStopEndsWhatIsOpen) {
-  Serve([&](HttpExchange& exchange) -> Task<void> {
-    OneShot<bool> never(exchange.thread());
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::OneShot<bool> never(exchange.thread());
     exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
     co_await never.Wait(kNever);
   });
@@ -210,8 +212,8 @@ TEST_F(LoadTest, ArrivalsDoNotWaitForAnswersAndStopEndsWhatIsOpen) {
   LoadOptions options = Options(server_->address());
   LoadGenerator load(threads_[0], options);
   load.Start();
-  const Seconds limit = MonotonicNow() + 60;
-  while (load.Snapshot().offered < 40 && MonotonicNow() < limit) std::this_thread::yield();
+  const Seconds limit = system::MonotonicNow() + 60;
+  while (load.Snapshot().offered < 40 && system::MonotonicNow() < limit) std::this_thread::yield();
   EXPECT_EQ(load.Snapshot().open, 40u);
   EXPECT_FALSE(load.Done());
   load.Stop();
@@ -221,8 +223,8 @@ TEST_F(LoadTest, ArrivalsDoNotWaitForAnswersAndStopEndsWhatIsOpen) {
 }
 
 TEST_F(LoadTest, RequestsThatTakeTooLongAndServersThatAreNotThere) {
-  Serve([&](HttpExchange& exchange) -> Task<void> {
-    OneShot<bool> never(exchange.thread());
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::OneShot<bool> never(exchange.thread());
     exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
     co_await never.Wait(kNever);
   });
@@ -231,7 +233,7 @@ TEST_F(LoadTest, RequestsThatTakeTooLongAndServersThatAreNotThere) {
   options.timeout = 0.05;
   EXPECT_EQ(Run(options).classes[0].report.timed_out, 40u);
 
-  RawListener closed;
+  net::RawListener closed;
   options.target = closed.address();
   closed.Close();
   options.timeout = 30;
@@ -239,8 +241,8 @@ TEST_F(LoadTest, RequestsThatTakeTooLongAndServersThatAreNotThere) {
 }
 
 TEST_F(LoadTest, ReportsAsJsonAndCsv) {
-  Serve([](HttpExchange& exchange) -> Task<void> {
-    ResponseHead head(200);
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    net::ResponseHead head(200);
     head.Add("target-deployment", "dep \"1\"");
     co_await exchange.Respond(head, R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})");
   });
@@ -275,4 +277,4 @@ TEST(ClientOverloaded, WhenOneInAHundredIsLate) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::load

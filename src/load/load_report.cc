@@ -2,15 +2,15 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "openai/error.h"
-#include "profile/text.h"
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 std::string Quoted(std::string_view text) {
   std::string json;
-  AppendJsonString(text, json);
+  openai::AppendJsonString(text, json);
   return json;
 }
 
@@ -53,17 +53,18 @@ std::string LoadReportJson(const LoadOptions& options, const LoadSnapshot& snaps
     json += (first ? "" : ", ") + Quoted(what) + ": " + std::to_string(count);
     first = false;
   }
-  ClassReport all;
+  workload::ClassReport all;
   for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
-  json += "}, " + FormatReportMembers(all, duration) + ", \"classes\": {";
+  json += "}, " + workload::FormatReportMembers(all, duration) + ", \"classes\": {";
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
-    const WorkloadClass& spec = options.workload->classes[i];
+    const workload::WorkloadClass& spec = options.workload->classes[i];
     json += (i == 0 ? "" : ", ") + Quoted(spec.name) +
-            ": {\"slo\": " + (spec.slo ? Quoted(Describe(*spec.slo)) : "null") + ", " +
-            FormatReportMembers(snapshot.classes[i].report, duration) + ", \"deployments\": {";
+            ": {\"slo\": " + (spec.slo ? Quoted(slo::Describe(*spec.slo)) : "null") + ", " +
+            workload::FormatReportMembers(snapshot.classes[i].report, duration) +
+            ", \"deployments\": {";
     for (bool first = true; const auto& [name, counts] : snapshot.deployments[i]) {
       json += (first ? "" : ", ") + Quoted(name) + ": {" +
-              FormatReportMembers(counts.report, duration) + "}";
+              workload::FormatReportMembers(counts.report, duration) + "}";
       first = false;
     }
     json += "}}";
@@ -93,4 +94,4 @@ std::string LoadResultCsvRow(const LoadOptions& options, const LoadResult& resul
   return row + "\n";
 }
 
-}  // namespace headrace
+}  // namespace headrace::load

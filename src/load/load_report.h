@@ -5,7 +5,7 @@
 
 #include "load/load_generator.h"
 
-namespace headrace {
+namespace headrace::load {
 
 // The client itself could not keep up when the 99th percentile of the send lag is above this; what
 // it measured then says little about the server.
@@ -24,4 +24,4 @@ std::string LoadReportJson(const LoadOptions& options, const LoadSnapshot& snaps
 std::string_view LoadResultCsvHeader();
 std::string LoadResultCsvRow(const LoadOptions& options, const LoadResult& result);
 
-}  // namespace headrace
+}  // namespace headrace::load

@@ -6,7 +6,7 @@
 
 #include "openai/error.h"
 
-namespace headrace {
+namespace headrace::load {
 namespace {
 
 // What the emulated engine's chat template adds to a message.
@@ -23,7 +23,7 @@ std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::u
   std::string json;
   json.reserve(bytes + model.size() + kWords.size() + 200);
   json += R"({"model":)";
-  AppendJsonString(model, json);
+  openai::AppendJsonString(model, json);
   json += R"(,"messages":[{"role":"user","content":")";
   const std::size_t end = json.size() + bytes;
   json += std::to_string(number) + " ";
@@ -37,7 +37,7 @@ std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::u
   return json + "}";
 }
 
-void AddSloHeaders(const Slo& slo, RequestHead& head) {
+void AddSloHeaders(const slo::Slo& slo, net::RequestHead& head) {
   const auto add = [&](std::string_view name, const std::optional<Seconds>& goal) {
     if (!goal) return;
     char text[32];
@@ -50,4 +50,4 @@ void AddSloHeaders(const Slo& slo, RequestHead& head) {
   add("x-slo-e2e-ms", slo.e2e);
 }
 
-}  // namespace headrace
+}  // namespace headrace::load

@@ -7,9 +7,9 @@
 
 #include "base/units.h"
 #include "net/http_message.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::load {
 
 // A chat request with a prompt of `prompt_tokens`, counted as the emulated engine counts (4 bytes a
 // token and 4 tokens for the message); a real tokenizer makes about as many of it. It begins with
@@ -19,6 +19,6 @@ std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::u
                             bool stream, Tokens max_tokens);
 
 // The latency goals as x-slo-ttft-ms and its like.
-void AddSloHeaders(const Slo& slo, RequestHead& head);
+void AddSloHeaders(const slo::Slo& slo, net::RequestHead& head);
 
-}  // namespace headrace
+}  // namespace headrace::load

@@ -8,7 +8,7 @@
 #include <iterator>
 #include <system_error>
 
-namespace headrace {
+namespace headrace::measure {
 namespace {
 
 std::string LastSystemError() { return std::error_code(errno, std::generic_category()).message(); }
@@ -17,22 +17,22 @@ Error CannotWrite(const std::string& path) {
   return {path + ": cannot be written (" + LastSystemError() + ")."};
 }
 
-void Put(RateMeasurement& measured, const BenchmarkRow& row) {
+void Put(benchmark::RateMeasurement& measured, const benchmark::BenchmarkRow& row) {
   measured.samples = row.samples;
   switch (row.metric) {
-    case Metric::kTput:
+    case benchmark::Metric::kTput:
       measured.tput = row.value.mean;
       break;
-    case Metric::kTt:
+    case benchmark::Metric::kTt:
       measured.tt = row.value.mean;
       break;
-    case Metric::kE2e:
+    case benchmark::Metric::kE2e:
       measured.e2e = row.value;
       break;
-    case Metric::kTtft:
+    case benchmark::Metric::kTtft:
       measured.ttft = row.value;
       break;
-    case Metric::kTpot:
+    case benchmark::Metric::kTpot:
       measured.tpot = row.value;
       measured.sustained = true;
       break;
@@ -55,10 +55,10 @@ Result<void> BenchmarkFile::Load(const std::string& text) {
   // What follows the last line's end is a line that was cut off.
   const std::string whole = text.substr(0, text.rfind('\n') + 1);
   if (whole.empty()) return {};
-  const auto benchmark = ParseBenchmark(whole, path_);
+  const auto benchmark = benchmark::ParseBenchmark(whole, path_);
   if (!benchmark) return tl::unexpected(benchmark.error());
-  std::map<Key, std::vector<BenchmarkRow>> points;
-  for (const BenchmarkRow& row : benchmark->rows) {
+  std::map<Key, std::vector<benchmark::BenchmarkRow>> points;
+  for (const benchmark::BenchmarkRow& row : benchmark->rows) {
     if (row.model != model_) {
       return Fail(path_ + " holds measurements of " + row.model + ", not of " + model_ +
                   "; name another file.");
@@ -67,11 +67,12 @@ Result<void> BenchmarkFile::Load(const std::string& text) {
   }
   for (const auto& [key, rows] : points) {
     // TPUT is written last.
-    const auto complete = std::ranges::find(rows, Metric::kTput, &BenchmarkRow::metric);
+    const auto complete =
+        std::ranges::find(rows, benchmark::Metric::kTput, &benchmark::BenchmarkRow::metric);
     if (complete == rows.end()) continue;
-    RateMeasurement measured;
+    benchmark::RateMeasurement measured;
     measured.sustained = false;
-    for (const BenchmarkRow& row : rows) {
+    for (const benchmark::BenchmarkRow& row : rows) {
       Put(measured, row);
       rows_.push_back(row);
     }
@@ -80,17 +81,19 @@ Result<void> BenchmarkFile::Load(const std::string& text) {
   return {};
 }
 
-std::optional<RateMeasurement> BenchmarkFile::Find(const GridPoint& point) const {
+std::optional<benchmark::RateMeasurement> BenchmarkFile::Find(
+    const benchmark::GridPoint& point) const {
   const auto found = known_.find({point.input, point.output, point.rate});
   if (found == known_.end()) return std::nullopt;
   return found->second;
 }
 
-Result<void> BenchmarkFile::Add(const GridPoint& point, const RateMeasurement& measured,
-                                std::int64_t seed) {
-  std::vector<BenchmarkRow> rows = RowsOf(point, measured, seed, model_);
+Result<void> BenchmarkFile::Add(const benchmark::GridPoint& point,
+                                const benchmark::RateMeasurement& measured, std::int64_t seed) {
+  std::vector<benchmark::BenchmarkRow> rows = benchmark::RowsOf(point, measured, seed, model_);
   std::string text;
-  for (auto row = rows.rbegin(); row != rows.rend(); ++row) text += FormatBenchmarkRow(*row);
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row)
+    text += benchmark::FormatBenchmarkRow(*row);
   if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() ||
       std::fflush(file_.get()) != 0) {
     return tl::unexpected(CannotWrite(path_));
@@ -116,13 +119,13 @@ Result<void> BenchmarkFile::Rewrite() {
   return {};
 }
 
-std::string FormatBenchmark(std::vector<BenchmarkRow> rows) {
-  std::ranges::sort(rows, {}, [](const BenchmarkRow& row) {
+std::string FormatBenchmark(std::vector<benchmark::BenchmarkRow> rows) {
+  std::ranges::sort(rows, {}, [](const benchmark::BenchmarkRow& row) {
     return std::tuple(row.output_tokens, row.input_tokens, row.request_rate, row.metric);
   });
   std::string text;
-  for (const BenchmarkRow& row : rows) text += FormatBenchmarkRow(row);
+  for (const benchmark::BenchmarkRow& row : rows) text += benchmark::FormatBenchmarkRow(row);
   return text;
 }
 
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "profile/benchmark.h"
-#include "profile/grid_search.h"
+#include "benchmark/benchmark_rows.h"
+#include "benchmark/grid_search.h"
 
-namespace headrace {
+namespace headrace::measure {
 
 // Every measurement is on disk as soon as it is added, so that an interrupted benchmark goes on
 // where it was. Not thread-safe.
@@ -25,8 +25,9 @@ class BenchmarkFile {
 
   std::size_t measurements() const { return known_.size(); }
   // What an earlier run measured at this point.
-  std::optional<RateMeasurement> Find(const GridPoint& point) const;
-  Result<void> Add(const GridPoint& point, const RateMeasurement& measured, std::int64_t seed);
+  std::optional<benchmark::RateMeasurement> Find(const benchmark::GridPoint& point) const;
+  Result<void> Add(const benchmark::GridPoint& point, const benchmark::RateMeasurement& measured,
+                   std::int64_t seed);
   // Puts the rows in order: by output, input and rate.
   Result<void> Finish();
 
@@ -44,12 +45,12 @@ class BenchmarkFile {
   std::string path_;
   std::string model_;
   std::unique_ptr<std::FILE, Close> file_;
-  std::vector<BenchmarkRow> rows_;
-  std::map<Key, RateMeasurement> known_;
+  std::vector<benchmark::BenchmarkRow> rows_;
+  std::map<Key, benchmark::RateMeasurement> known_;
 };
 
 // The rows by output, input, rate and metric, so that a cell's first row is its most relaxed one: a
 // generator takes the latencies of a cell that meets no SLO from there.
-std::string FormatBenchmark(std::vector<BenchmarkRow> rows);
+std::string FormatBenchmark(std::vector<benchmark::BenchmarkRow> rows);
 
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace headrace {
+namespace headrace::measure {
 namespace {
 
 using ::testing::HasSubstr;
@@ -28,10 +28,10 @@ class BenchmarkFileTest : public ::testing::Test {
     std::ifstream file(path_, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  static GridPoint Point(double rate, Tokens input = 16) {
+  static benchmark::GridPoint Point(double rate, Tokens input = 16) {
     return {.input = input, .output = 4, .rate = rate};
   }
-  static RateMeasurement Measured(double rate, bool sustained = true) {
+  static benchmark::RateMeasurement Measured(double rate, bool sustained = true) {
     return {.tput = rate,
             .tt = 4 * rate,
             .e2e = {1, 1, 2, 3},
@@ -51,7 +51,7 @@ TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
     EXPECT_TRUE(file->Add(Point(2), Measured(2), 7));
     EXPECT_TRUE(file->Add(Point(4), Measured(3.5, false), 7));
     // On disk before the end.
-    EXPECT_EQ(ParseBenchmark(Text(), "f")->rows.size(), 9U);
+    EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->rows.size(), 9U);
   }
   auto again = BenchmarkFile::Open(path_, "m");
   ASSERT_TRUE(again) << again.error().message;
@@ -79,8 +79,8 @@ TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
       if (!file->Find(Point(rate))) EXPECT_TRUE(file->Add(Point(rate), Measured(rate), 7));
     }
     EXPECT_TRUE(file->Finish());
-    EXPECT_EQ(ParseBenchmark(Text(), "f")->rows.size(), 10U);
-    EXPECT_EQ(ParseBenchmark(Text(), "f")->repeated_rows, 0U);
+    EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->rows.size(), 10U);
+    EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->repeated_rows, 0U);
   }
 }
 
@@ -90,9 +90,9 @@ TEST_F(BenchmarkFileTest, InTheEndTheMostRelaxedRateOfACellComesFirst) {
   EXPECT_TRUE(file->Add(Point(8, 16), Measured(8), 7));
   EXPECT_TRUE(file->Add(Point(2, 16), Measured(2), 7));
   EXPECT_TRUE(file->Finish());
-  const auto rows = ParseBenchmark(Text(), "f")->rows;
+  const auto rows = benchmark::ParseBenchmark(Text(), "f")->rows;
   EXPECT_EQ(rows.front().request_rate, 2);
-  EXPECT_EQ(rows.front().metric, Metric::kTput);
+  EXPECT_EQ(rows.front().metric, benchmark::Metric::kTput);
   EXPECT_EQ(rows.back().input_tokens, 64);
 }
 
@@ -109,4 +109,4 @@ TEST_F(BenchmarkFileTest, RefusesWhatIsNotItsOwn) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::measure

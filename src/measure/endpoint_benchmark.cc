@@ -11,18 +11,18 @@
 #include <utility>
 
 #include "base/random.h"
-#include "base/steady_state.h"
+#include "benchmark/steady_state.h"
 #include "measure/prompt.h"
-#include "net/clock.h"
 #include "net/http_client.h"
 #include "net/one_shot.h"
 #include "openai/response.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::measure {
 namespace {
 
 constexpr int kWarmUpRequests = 10;
-constexpr int kMostWindows = 1 << kMostDoublings;
+constexpr int kMostWindows = 1 << benchmark::kMostDoublings;
 constexpr Seconds kSetUpTimeout = 120;  // Of a request while nothing else runs.
 constexpr std::size_t kErrorBytes = 400;
 
@@ -30,32 +30,33 @@ std::string Plural(std::int64_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-Statistics ToStatistics(const SampleStatistics& sample, std::int64_t samples) {
+benchmark::Statistics ToStatistics(const benchmark::SampleStatistics& sample,
+                                   std::int64_t samples) {
   if (samples == 0) return {};
   return {sample.mean, sample.p50, sample.p90, sample.p99};
 }
 
 // What became of one request.
 struct Answer {
-  CallError error = CallError::kNone;
+  net::CallError error = net::CallError::kNone;
   int status = 0;
   std::string text;  // Of an answer that is no stream: its beginning.
   Seconds first_token = kNever;
   Seconds end = 0;
-  std::optional<Usage> usage;
+  std::optional<openai::Usage> usage;
   bool whole = false;  // A stream that came to its end without an error in it.
 };
 
 // The arrivals of one measurement and what the controller knows of them. On the thread.
 struct Run {
-  Run(IoThread& thread, const GridPoint& grid_point, int prompt_filler)
+  Run(net::IoThread& thread, const benchmark::GridPoint& grid_point, int prompt_filler)
       : point(grid_point), filler(prompt_filler), changed(thread) {}
 
-  GridPoint point;
+  benchmark::GridPoint point;
   int filler;
-  Waker changed;  // A request has ended, the window has begun, or all is to stop.
+  net::Waker changed;  // A request has ended, the window has begun, or all is to stop.
   Seconds started = 0;
-  std::vector<TimedRequest> requests;  // In order of arrival.
+  std::vector<benchmark::TimedRequest> requests;  // In order of arrival.
   std::size_t finished = 0;
   Seconds finished_e2e = 0;  // Sum.
   Seconds lag = 0;           // Sum over all sent.
@@ -77,39 +78,39 @@ struct Run {
 }  // namespace
 
 struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
-  State(IoThread& io_thread, EndpointOptions endpoint_options)
+  State(net::IoThread& io_thread, EndpointOptions endpoint_options)
       : thread(io_thread), options(std::move(endpoint_options)), rng(options.seed) {
-    HttpClientOptions client_options;
+    net::HttpClientOptions client_options;
     client_options.max_idle_per_endpoint = 4096;
-    client = std::make_unique<HttpClient>(thread, client_options);
+    client = std::make_unique<net::HttpClient>(thread, client_options);
   }
 
-  RequestHead Head(std::string_view method, std::string_view path) const;
-  Task<Answer> Ask(RequestHead head, std::string body, bool stream, Seconds deadline);
-  Task<Answer> Generate(int filler, Tokens output, Seconds deadline);
-  Task<Result<Tokens>> AskContextLength();
-  Task<Result<int>> Filler(Tokens input);
-  Task<Result<EndpointMeasurement>> Conduct(GridPoint point);
-  Task<void> Arrivals(std::shared_ptr<Run> run);
-  Task<void> Send(std::shared_ptr<Run> run, std::size_t index);
+  net::RequestHead Head(std::string_view method, std::string_view path) const;
+  net::Task<Answer> Ask(net::RequestHead head, std::string body, bool stream, Seconds deadline);
+  net::Task<Answer> Generate(int filler, Tokens output, Seconds deadline);
+  net::Task<Result<Tokens>> AskContextLength();
+  net::Task<Result<int>> Filler(Tokens input);
+  net::Task<Result<EndpointMeasurement>> Conduct(benchmark::GridPoint point);
+  net::Task<void> Arrivals(std::shared_ptr<Run> run);
+  net::Task<void> Send(std::shared_ptr<Run> run, std::size_t index);
   void Judge(Run& run, const Answer& answer);
   std::string Refusal(const Answer& answer) const;
 
   template <typename T>
-  Result<T> Block(std::function<Task<Result<T>>()> body) {
+  Result<T> Block(std::function<net::Task<Result<T>>()> body) {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     auto result = promise->get_future();
     thread.Spawn(
-        [promise, body = std::move(body)]() -> Task<void> { promise->set_value(co_await body()); });
+        [promise, body = std::move(body)]() -> net::Task<void> { promise->set_value(co_await body()); });
     return result.get();
   }
 
-  IoThread& thread;
+  net::IoThread& thread;
   EndpointOptions options;
-  std::unique_ptr<HttpClient> client;
+  std::unique_ptr<net::HttpClient> client;
   Rng rng;
   std::map<Tokens, int> fillers;  // By prompt length.
-  std::set<HttpCall*> calls;
+  std::set<net::HttpCall*> calls;
   std::shared_ptr<Run> current;
   bool stopping = false;
 
@@ -118,8 +119,9 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   std::atomic<std::uint64_t> wanted{0};
 };
 
-RequestHead EndpointBenchmark::State::Head(std::string_view method, std::string_view path) const {
-  RequestHead head(method, path, options.host);
+net::RequestHead EndpointBenchmark::State::Head(std::string_view method,
+                                                std::string_view path) const {
+  net::RequestHead head(method, path, options.host);
   for (const std::string& header : options.headers) {
     const std::size_t colon = std::min(header.find(':'), header.size());
     const std::size_t value = std::min(header.find_first_not_of(": ", colon), header.size());
@@ -128,32 +130,34 @@ RequestHead EndpointBenchmark::State::Head(std::string_view method, std::string_
   return head;
 }
 
-Task<Answer> EndpointBenchmark::State::Ask(RequestHead head, std::string body, bool stream,
-                                           Seconds deadline) {
+net::Task<Answer> EndpointBenchmark::State::Ask(net::RequestHead head, std::string body,
+                                                bool stream, Seconds deadline) {
   Answer answer;
   if (stopping) {
-    answer.error = CallError::kClosed;
+    answer.error = net::CallError::kClosed;
     co_return answer;
   }
   const std::string_view pieces[] = {body};
-  HttpCall call(*client);
+  net::HttpCall call(*client);
   calls.insert(&call);
   ++sent;
   answer.error = co_await call.Start(options.target, head, pieces, deadline);
-  if (answer.error == CallError::kNone) {
+  if (answer.error == net::CallError::kNone) {
     answer.status = call.status();
     const bool events = call.Header("content-type").starts_with("text/event-stream");
-    AnswerMeter meter(options.api,
-                      events ? AnswerMeter::Form::kEventStream : AnswerMeter::Form::kJson, false);
+    openai::ResponseStreamParser meter(options.api,
+                                       events ? openai::ResponseStreamParser::Form::kEventStream
+                                              : openai::ResponseStreamParser::Form::kJson,
+                                       false);
     std::vector<std::string_view> passed;
     for (;;) {
-      const HttpCall::Piece piece = co_await call.ReadSome(deadline);
+      const net::HttpCall::Piece piece = co_await call.ReadSome(deadline);
       answer.error = piece.error;
-      if (piece.error != CallError::kNone) break;
+      if (piece.error != net::CallError::kNone) break;
       passed.clear();
       meter.Feed(piece.data, passed);
       if (events && answer.first_token == kNever && meter.first_token()) {
-        answer.first_token = MonotonicNow();
+        answer.first_token = system::MonotonicNow();
       }
       if (!events) answer.text.append(piece.data);
       if (piece.last) break;
@@ -162,15 +166,15 @@ Task<Answer> EndpointBenchmark::State::Ask(RequestHead head, std::string body, b
     answer.whole = !stream || (events && meter.done() && !meter.error_in_stream());
   }
   calls.erase(&call);
-  answer.end = MonotonicNow();
+  answer.end = system::MonotonicNow();
   // An answer whose only token came together with its end.
   answer.first_token = std::min(answer.first_token, answer.end);
   co_return answer;
 }
 
-Task<Answer> EndpointBenchmark::State::Generate(int filler, Tokens output, Seconds deadline) {
-  const bool chat = options.api == ApiKind::kChatCompletions;
-  RequestHead head = Head("POST", chat ? "/v1/chat/completions" : "/v1/completions");
+net::Task<Answer> EndpointBenchmark::State::Generate(int filler, Tokens output, Seconds deadline) {
+  const bool chat = options.api == openai::ApiKind::kChatCompletions;
+  net::RequestHead head = Head("POST", chat ? "/v1/chat/completions" : "/v1/completions");
   head.Add("content-type", "application/json");
   std::string body =
       MeasureRequestJson(options.api, options.model, MeasurePrompt(rng.Next(), filler), output);
@@ -181,7 +185,7 @@ Task<Answer> EndpointBenchmark::State::Generate(int filler, Tokens output, Secon
 std::string EndpointBenchmark::State::Refusal(const Answer& answer) const {
   if (stopping) return "Stopped.";
   const std::string place = "http://" + options.host;
-  if (answer.error != CallError::kNone) {
+  if (answer.error != net::CallError::kNone) {
     return place + ": " + std::string(Describe(answer.error)) + "; is the engine running?";
   }
   if (answer.status != 200) {
@@ -191,11 +195,11 @@ std::string EndpointBenchmark::State::Refusal(const Answer& answer) const {
   return place + " broke off its answer or did not stream it.";
 }
 
-Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
-  RequestHead head = Head("GET", "/v1/models");
+net::Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
+  net::RequestHead head = Head("GET", "/v1/models");
   const Answer answer =
-      co_await Ask(std::move(head), std::string(), false, MonotonicNow() + kSetUpTimeout);
-  if (answer.error != CallError::kNone) co_return Fail(Refusal(answer));
+      co_await Ask(std::move(head), std::string(), false, system::MonotonicNow() + kSetUpTimeout);
+  if (answer.error != net::CallError::kNone) co_return Fail(Refusal(answer));
   // An endpoint without the list may still serve.
   if (answer.status != 200) co_return 0;
   const auto json = nlohmann::json::parse(answer.text, nullptr, false);
@@ -215,11 +219,11 @@ Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
                  "; name one of these with --model.");
 }
 
-Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
+net::Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
   if (const auto known = fillers.find(input); known != fillers.end()) co_return known->second;
   int filler = input;
   for (int attempt = 0; attempt < 5; ++attempt) {
-    const Answer answer = co_await Generate(filler, 1, MonotonicNow() + kSetUpTimeout);
+    const Answer answer = co_await Generate(filler, 1, system::MonotonicNow() + kSetUpTimeout);
     // The first guess is too long by the digits and the template; near the end of the context it
     // may not fit.
     if (answer.status == 400 && attempt == 0 && filler > 64) {
@@ -241,7 +245,7 @@ Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
       co_return Fail(
           "A prompt of " + Plural(input, "token") + " is too short: the shortest comes to " +
           std::to_string(answer.usage->prompt_tokens) + "; leave it out of --inputs" +
-          (options.api == ApiKind::kChatCompletions ? " or use --api completions." : "."));
+          (options.api == openai::ApiKind::kChatCompletions ? " or use --api completions." : "."));
     }
     filler = std::max(0, filler + off);
   }
@@ -251,7 +255,7 @@ Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
 
 // Sends what is due. Blocks of a fixed number of arrivals follow each other; inside one they are
 // where that many points of a Poisson process are.
-Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
+net::Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
   const auto self = shared_from_this();
   Seconds block_begin = run->started;
   std::vector<Seconds> due;
@@ -267,9 +271,9 @@ Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
   };
   plan(run->started, true);
   while (!run->over) {
-    while (!run->over && MonotonicNow() < due[next]) {
+    while (!run->over && system::MonotonicNow() < due[next]) {
       // In pieces short enough to notice the end.
-      co_await thread.SleepUntil(std::min(due[next], MonotonicNow() + 0.05));
+      co_await thread.SleepUntil(std::min(due[next], system::MonotonicNow() + 0.05));
     }
     if (run->over) break;
     if (!run->begin && run->WarmedUp(due[next])) {
@@ -295,10 +299,10 @@ Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
   run->changed.Wake();
 }
 
-Task<void> EndpointBenchmark::State::Send(std::shared_ptr<Run> run, std::size_t index) {
+net::Task<void> EndpointBenchmark::State::Send(std::shared_ptr<Run> run, std::size_t index) {
   const auto self = shared_from_this();
   const Seconds due = run->requests[index].arrival;
-  run->lag += std::max(0.0, MonotonicNow() - due);
+  run->lag += std::max(0.0, system::MonotonicNow() - due);
   Answer answer;
   if (!run->over) {
     answer = co_await Generate(run->filler, run->point.output, due + options.timeout);
@@ -320,7 +324,7 @@ Task<void> EndpointBenchmark::State::Send(std::shared_ptr<Run> run, std::size_t 
 // Sets what ends a run early.
 void EndpointBenchmark::State::Judge(Run& run, const Answer& answer) {
   const bool late =
-      answer.error == CallError::kHeadTimeout || answer.error == CallError::kBodyTimeout;
+      answer.error == net::CallError::kHeadTimeout || answer.error == net::CallError::kBodyTimeout;
   if (late || answer.status == 429 || answer.status == 503) {
     run.refused = true;
   } else if (!answer.whole || answer.status != 200) {
@@ -338,7 +342,8 @@ void EndpointBenchmark::State::Judge(Run& run, const Answer& answer) {
   }
 }
 
-Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(GridPoint point) {
+net::Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(
+    benchmark::GridPoint point) {
   const auto self = shared_from_this();
   wanted = 0;
   finished = 0;
@@ -346,16 +351,16 @@ Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(GridPoint po
   if (!filler) co_return tl::unexpected(filler.error());
   const auto run = std::make_shared<Run>(thread, point, *filler);
   current = run;
-  run->started = MonotonicNow();
+  run->started = system::MonotonicNow();
   thread.Spawn([self, run] { return self->Arrivals(run); });
 
   EndpointMeasurement measured;
-  RateMeasurement& result = measured.result;
+  benchmark::RateMeasurement& result = measured.result;
   std::size_t windows = 1;
   std::size_t first_open = 0;  // All before it have finished.
   bool looked = false;         // For a backlog, at the end of the first window.
   for (;;) {
-    co_await run->changed.Wait(MonotonicNow() + 0.1);
+    co_await run->changed.Wait(system::MonotonicNow() + 0.1);
     if (stopping) run->fault = "Stopped.";
     if (!run->fault.empty()) break;
     result.sustained = !run->refused;
@@ -363,9 +368,9 @@ Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(GridPoint po
       const std::size_t last = run->first + windows * run->block;
       const Seconds end = *run->begin + static_cast<double>(windows * run->block) / point.rate;
       // Once it is clear that the endpoint falls behind there is no need to wait for the rest.
-      if (!looked && MonotonicNow() >= end) {
+      if (!looked && system::MonotonicNow() >= end) {
         looked = true;
-        if (BacklogGrew(run->requests, *run->begin, end, point.rate, 0.25))
+        if (benchmark::BacklogGrew(run->requests, *run->begin, end, point.rate, 0.25))
           result.sustained = false;
       }
       while (first_open < run->requests.size() && run->requests[first_open].finished < kNever) {
@@ -373,19 +378,19 @@ Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(GridPoint po
       }
       const bool complete = first_open >= last;
       if (complete || !result.sustained) {
-        const SteadyState state =
-            MeasureWindow(run->requests, *run->begin, end, point.rate, point.output);
+        const benchmark::SteadyState state =
+            benchmark::MeasureWindow(run->requests, *run->begin, end, point.rate, point.output);
         result.tput = state.tput;
         result.tt = state.tput * point.output;
         result.e2e = ToStatistics(state.e2e, state.samples);
         result.ttft = ToStatistics(state.ttft, state.samples);
         result.tpot = ToStatistics(state.tpot, state.samples);
         result.samples = state.samples;
-        if (!complete || state.grew || !IsKept(point, result, options.slo)) {
+        if (!complete || state.grew || !benchmark::IsKept(point, result, options.slo)) {
           result.sustained = result.sustained && !state.grew;
           break;
         }
-        if (state.e2e_error <= kSettled) break;
+        if (state.e2e_error <= benchmark::kSettled) break;
         if (windows == kMostWindows) {
           result.sustained = false;
           break;
@@ -403,17 +408,18 @@ Task<Result<EndpointMeasurement>> EndpointBenchmark::State::Conduct(GridPoint po
   if (measured.client_overloaded) result.sustained = false;
 
   run->over = true;
-  const std::vector<HttpCall*> open(calls.begin(), calls.end());
-  for (HttpCall* call : open) {
+  const std::vector<net::HttpCall*> open(calls.begin(), calls.end());
+  for (net::HttpCall* call : open) {
     if (calls.contains(call)) call->Close();
   }
-  while (run->open > 0 || !run->arrivals_ended) co_await run->changed.Wait(MonotonicNow() + 1);
+  while (run->open > 0 || !run->arrivals_ended)
+    co_await run->changed.Wait(system::MonotonicNow() + 1);
   current.reset();
   if (!run->fault.empty()) co_return Fail(run->fault);
   co_return measured;
 }
 
-EndpointBenchmark::EndpointBenchmark(IoThread& thread, EndpointOptions options)
+EndpointBenchmark::EndpointBenchmark(net::IoThread& thread, EndpointOptions options)
     : state_(std::make_shared<State>(thread, std::move(options))) {}
 
 EndpointBenchmark::~EndpointBenchmark() {
@@ -426,7 +432,7 @@ Result<Tokens> EndpointBenchmark::ContextLength() {
   return state_->Block<Tokens>([state = state_] { return state->AskContextLength(); });
 }
 
-Result<EndpointMeasurement> EndpointBenchmark::Measure(const GridPoint& point) {
+Result<EndpointMeasurement> EndpointBenchmark::Measure(const benchmark::GridPoint& point) {
   return state_->Block<EndpointMeasurement>(
       [state = state_, point] { return state->Conduct(point); });
 }
@@ -435,8 +441,8 @@ void EndpointBenchmark::Stop() {
   state_->thread.Post([state = state_] {
     state->stopping = true;
     if (state->current) state->current->changed.Wake();
-    const std::vector<HttpCall*> open(state->calls.begin(), state->calls.end());
-    for (HttpCall* call : open) {
+    const std::vector<net::HttpCall*> open(state->calls.begin(), state->calls.end());
+    for (net::HttpCall* call : open) {
       if (state->calls.contains(call)) call->Close();
     }
   });
@@ -446,4 +452,4 @@ EndpointProgress EndpointBenchmark::Progress() const {
   return {state_->finished, state_->wanted, state_->sent};
 }
 
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -7,28 +7,28 @@
 #include <vector>
 
 #include "base/result.h"
+#include "benchmark/grid_search.h"
 #include "net/address.h"
 #include "net/io_threads.h"
 #include "openai/request.h"
-#include "profile/grid_search.h"
 
-namespace headrace {
+namespace headrace::measure {
 
 struct EndpointOptions {
-  SocketAddress target;
+  net::SocketAddress target;
   std::string host;  // For the Host header.
   std::string model;
-  ApiKind api = ApiKind::kCompletions;  // Or kChatCompletions.
-  std::vector<std::string> headers;     // More, "Name: value".
+  openai::ApiKind api = openai::ApiKind::kCompletions;  // Or kChatCompletions.
+  std::vector<std::string> headers;                     // More, "Name: value".
   std::uint64_t seed = 0;
   // Requests per measurement, at least; up to eight times as many until the mean E2E has settled.
   int samples = 200;
   Seconds timeout = 600;  // Of one request; beyond it the rate is not sustained.
-  Slo slo;                // A measurement that misses it ends without waiting to settle.
+  slo::Slo slo;           // A measurement that misses it ends without waiting to settle.
 };
 
 struct EndpointMeasurement {
-  RateMeasurement result;
+  benchmark::RateMeasurement result;
   // How late this client sent its requests in the mean. Latencies count from when they were due, so
   // lateness is in them; when it is more than a twentieth of the mean E2E the client, not the
   // endpoint, was the limit, and `result` is not sustained.
@@ -50,7 +50,7 @@ struct EndpointProgress {
 class EndpointBenchmark {
  public:
   // `thread` must outlive it.
-  EndpointBenchmark(IoThread& thread, EndpointOptions options);
+  EndpointBenchmark(net::IoThread& thread, EndpointOptions options);
   ~EndpointBenchmark();
 
   // The context length that /v1/models tells (vLLM's max_model_len); 0 when it does not. Errors:
@@ -61,7 +61,7 @@ class EndpointBenchmark {
   // exactly that many tokens by what the endpoint's usage says.
   // Errors: nobody answers; the endpoint refuses the request with its reason; it tells no usage; it
   // ends answers early, for it knows no ignore_eos; no prompt can be that short; stopped.
-  Result<EndpointMeasurement> Measure(const GridPoint& point);
+  Result<EndpointMeasurement> Measure(const benchmark::GridPoint& point);
 
   // From any thread, for good: a Measure in progress breaks off.
   void Stop();
@@ -72,4 +72,4 @@ class EndpointBenchmark {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -7,7 +7,7 @@
 
 #include "emulator/emulated_engine.h"
 
-namespace headrace {
+namespace headrace::measure {
 namespace {
 
 using ::testing::HasSubstr;
@@ -21,8 +21,8 @@ class EndpointBenchmarkTest : public ::testing::Test {
     engine_options_.engine.kv_blocks = 600;
     engine_options_.engine.max_num_seqs = 8;
     engine_options_.engine.max_model_len = 1024;
-    engine_options_.listen = *Resolve({"127.0.0.1", 0});
-    auto engine = EmulatedEngine::Start(engine_options_);
+    engine_options_.listen = *net::Resolve({"127.0.0.1", 0});
+    auto engine = emulator::EmulatedEngine::Start(engine_options_);
     EXPECT_TRUE(engine);
     engine_ = std::move(*engine);
     options_.target = engine_->address();
@@ -31,24 +31,25 @@ class EndpointBenchmarkTest : public ::testing::Test {
     options_.samples = 60;
   }
 
-  EmulatedEngineOptions engine_options_;
-  std::unique_ptr<EmulatedEngine> engine_;
-  IoThreads threads_{1};
+  emulator::EmulatedEngineOptions engine_options_;
+  std::unique_ptr<emulator::EmulatedEngine> engine_;
+  net::IoThreads threads_{1};
   EndpointOptions options_;
 };
 
 TEST_F(EndpointBenchmarkTest, ASustainedRateIsTheThroughputAndLatenciesHoldWhatTheEngineTakes) {
-  for (const ApiKind api : {ApiKind::kCompletions, ApiKind::kChatCompletions}) {
+  for (const openai::ApiKind api :
+       {openai::ApiKind::kCompletions, openai::ApiKind::kChatCompletions}) {
     options_.api = api;
     EndpointBenchmark benchmark(threads_[0], options_);
-    const GridPoint point{.input = 100, .output = 12, .rate = 25};
+    const benchmark::GridPoint point{.input = 100, .output = 12, .rate = 25};
     const auto measured = benchmark.Measure(point);
     ASSERT_TRUE(measured) << measured.error().message;
-    const RateMeasurement& result = measured->result;
+    const benchmark::RateMeasurement& result = measured->result;
     EXPECT_NEAR(result.tput, point.rate, 0.2 * point.rate);
     EXPECT_NEAR(result.tt, 12 * result.tput, 1e-9);
     EXPECT_GE(result.samples, 60);
-    const StepModel& step = engine_options_.engine.step;
+    const engine::StepModel& step = engine_options_.engine.step;
     EXPECT_GE(result.ttft.p50, step.Duration(0, 0, 100));
     EXPECT_GE(result.e2e.mean, step.Duration(0, 0, 100) + 11 * step.a);
     EXPECT_GE(result.tpot.p50, step.a);
@@ -68,10 +69,10 @@ TEST_F(EndpointBenchmarkTest, ARateBeyondTheEngineIsNotSustained) {
 TEST_F(EndpointBenchmarkTest, AMissedSloEndsAMeasurement) {
   options_.slo.e2e = 1e-3;
   EndpointBenchmark benchmark(threads_[0], options_);
-  const GridPoint point{.input = 16, .output = 4, .rate = 50};
+  const benchmark::GridPoint point{.input = 16, .output = 4, .rate = 50};
   const auto measured = benchmark.Measure(point);
   ASSERT_TRUE(measured) << measured.error().message;
-  EXPECT_FALSE(IsKept(point, measured->result, options_.slo));
+  EXPECT_FALSE(benchmark::IsKept(point, measured->result, options_.slo));
   EXPECT_LE(measured->result.samples, 60);
 }
 
@@ -118,4 +119,4 @@ TEST_F(EndpointBenchmarkTest, StopBreaksOff) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::measure {
 
 std::string MeasurePrompt(std::uint64_t number, int filler) {
   // An odd factor that is no multiple of 5 permutes the numbers below 10^8: neighbours differ from
@@ -13,12 +13,12 @@ std::string MeasurePrompt(std::uint64_t number, int filler) {
   return prompt;
 }
 
-std::string MeasureRequestJson(ApiKind api, const std::string& model, const std::string& prompt,
-                               Tokens output) {
+std::string MeasureRequestJson(openai::ApiKind api, const std::string& model,
+                               const std::string& prompt, Tokens output) {
   nlohmann::json body = {{"model", model},     {"max_tokens", output},
                          {"ignore_eos", true}, {"temperature", 0},
                          {"stream", true},     {"stream_options", {{"include_usage", true}}}};
-  if (api == ApiKind::kChatCompletions) {
+  if (api == openai::ApiKind::kChatCompletions) {
     body["messages"] = {{{"role", "user"}, {"content", prompt}}};
   } else {
     body["prompt"] = prompt;
@@ -26,4 +26,4 @@ std::string MeasureRequestJson(ApiKind api, const std::string& model, const std:
   return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-}  // namespace headrace
+}  // namespace headrace::measure

@@ -7,7 +7,7 @@
 #include "base/units.h"
 #include "openai/request.h"
 
-namespace headrace {
+namespace headrace::measure {
 
 // Eight digits, then `filler` times " the", a token of its own in the vocabularies of today's
 // models: one more filler is one more token, so that an engine's own count for one prompt tells the
@@ -18,7 +18,7 @@ std::string MeasurePrompt(std::uint64_t number, int filler);
 
 // The body of a streamed request for exactly `output` tokens, by ignore_eos and max_tokens (vLLM,
 // SGLang and others), with its usage.
-std::string MeasureRequestJson(ApiKind api, const std::string& model, const std::string& prompt,
-                               Tokens output);
+std::string MeasureRequestJson(openai::ApiKind api, const std::string& model,
+                               const std::string& prompt, Tokens output);
 
-}  // namespace headrace
+}  // namespace headrace::measure

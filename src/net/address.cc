@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace headrace {
+namespace headrace::net {
 
 std::string HostPort::ToString() const {
   const bool v6 = host.find(':') != std::string::npos;
@@ -116,4 +116,4 @@ Result<SocketAddress> Resolve(const HostPort& address) {
   return result;
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using ::testing::HasSubstr;
@@ -56,4 +56,4 @@ TEST(SocketAddress, EqualAddressesHashAlike) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 // −1 when it is none.
@@ -88,4 +88,4 @@ ChunkDecoder::Step ChunkDecoder::Decode(char* data, std::size_t size) {
   return {at, produced};
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace headrace {
+namespace headrace::net {
 
 // Fed with the bytes after a head, cut anywhere. Chunk extensions and trailers are read over; both
 // are bounded, so a sender can't keep the reader busy for nothing.
@@ -47,4 +47,4 @@ class ChunkDecoder {
   std::uint64_t left_ = 0;  // Of the chunk; while its size is read, the size so far.
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 struct Decoded {
@@ -104,4 +104,4 @@ TEST(ChunkDecoder, RandomBodiesCutAtRandom) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

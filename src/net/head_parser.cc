@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 namespace http = boost::beast::http;
@@ -87,4 +87,4 @@ bool ParseResponseHead(std::string_view text, ParsedHead& head) {
   return Parser<false>(text, head).Parse();
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

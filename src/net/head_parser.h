@@ -8,7 +8,7 @@
 
 #include "net/http_message.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // What a head says. All views point into the text it was parsed from.
 struct ParsedHead {
@@ -32,4 +32,4 @@ std::size_t FindHeadEnd(std::string_view bytes, std::size_t searched);
 bool ParseRequestHead(std::string_view text, ParsedHead& head);
 bool ParseResponseHead(std::string_view text, ParsedHead& head);
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -4,11 +4,11 @@
 #include <string>
 
 #include "net/chunk_decoder.h"
-#include "net/clock.h"
 #include "net/head_parser.h"
 #include "net/http_client_connection.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
@@ -128,7 +128,7 @@ Task<CallError> HttpCall::Impl::Connect(const SocketAddress& endpoint, Seconds d
   connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
   if (!connection->socket().is_open()) co_return CallError::kConnectFailed;
   const Wake wake = co_await connection->WaitWritable(
-      std::min(deadline, MonotonicNow() + client.options.connect_timeout));
+      std::min(deadline, system::MonotonicNow() + client.options.connect_timeout));
   if (wake == Wake::kInterrupted) co_return CallError::kClosed;
   if (wake == Wake::kTimeout) co_return CallError::kConnectTimeout;
   co_return connection->socket().ConnectResult() == 0 ? CallError::kNone
@@ -151,7 +151,7 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
   put(framing_lines);
   for (const std::string_view piece : body) put(piece);
 
-  sent_at = MonotonicNow();
+  sent_at = system::MonotonicNow();
   std::span<iovec> unsent(out);
   for (;;) {
     const std::ptrdiff_t written =
@@ -191,7 +191,7 @@ std::ptrdiff_t HttpCall::Impl::Read() {
   if (got > 0) {
     end += static_cast<std::size_t>(got);
     drained = static_cast<std::size_t>(got) < space;
-    if (first_byte_at == 0) first_byte_at = MonotonicNow();
+    if (first_byte_at == 0) first_byte_at = system::MonotonicNow();
   } else if (got == Socket::kNotNow) {
     drained = true;
   }
@@ -329,4 +329,4 @@ bool HttpCall::retried() const { return impl_->retried; }
 Seconds HttpCall::sent_at() const { return impl_->sent_at; }
 Seconds HttpCall::first_byte_at() const { return impl_->first_byte_at; }
 
-}  // namespace headrace
+}  // namespace headrace::net

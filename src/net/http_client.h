@@ -12,7 +12,7 @@
 #include "net/http_message.h"
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 enum class CallError {
   kNone,
@@ -106,4 +106,4 @@ class HttpCall {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "net/clock.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 constexpr std::size_t kMaxSpareBuffers = 64;
@@ -89,7 +89,7 @@ std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(const SocketAdd
 void HttpClient::Impl::Return(std::shared_ptr<HttpClientConnection> connection) {
   Pool& pool = pools[connection->endpoint()];
   if (pool.size() >= options.max_idle_per_endpoint) return;
-  connection->EnterPool(MonotonicNow() + options.idle_timeout);
+  connection->EnterPool(system::MonotonicNow() + options.idle_timeout);
   pool.push_back(std::move(connection));
 }
 
@@ -133,4 +133,4 @@ void HttpClient::CloseIdle(const SocketAddress& endpoint) { impl_->pools.erase(e
 
 void HttpClient::CloseIdle() { impl_->pools.clear(); }
 
-}  // namespace headrace
+}  // namespace headrace::net

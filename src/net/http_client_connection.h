@@ -5,12 +5,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "net/deadline_wheel.h"
 #include "net/http_client.h"
 #include "net/socket.h"
 #include "net/suspension.h"
+#include "net/timing_wheel.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // In the pool, any sign of life ends it: an idle HTTP connection has nothing to say but goodbye. In
 // the hands of a call it wakes that call's coroutine. On one thread.
@@ -74,4 +74,4 @@ struct HttpClient::Impl {
   std::vector<std::unique_ptr<char[]>> buffers;  // Spare ones.
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,12 +6,12 @@
 #include <optional>
 #include <thread>
 
-#include "net/clock.h"
 #include "net/http_server.h"
 #include "net/one_shot.h"
 #include "net/test_peers.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using ::testing::HasSubstr;
@@ -46,14 +46,15 @@ class ClientTest : public ::testing::Test {
     const std::string_view pieces[] = {std::string_view(body).substr(0, body.size() / 2),
                                        std::string_view(body).substr(body.size() / 2)};
     Outcome outcome;
-    outcome.error = co_await call.Start(endpoint, head, pieces, MonotonicNow() + head_limit);
+    outcome.error =
+        co_await call.Start(endpoint, head, pieces, system::MonotonicNow() + head_limit);
     outcome.reused = call.reused();
     outcome.retried = call.retried();
     if (outcome.error != CallError::kNone) co_return outcome;
     outcome.status = call.status();
     outcome.header = call.Header("X-Test");
     for (;;) {
-      const HttpCall::Piece piece = co_await call.ReadSome(MonotonicNow() + read_limit);
+      const HttpCall::Piece piece = co_await call.ReadSome(system::MonotonicNow() + read_limit);
       outcome.error = piece.error;
       outcome.body += piece.data;
       if (piece.last || piece.error != CallError::kNone) co_return outcome;
@@ -80,8 +81,8 @@ class ClientTest : public ::testing::Test {
   }
   // The end of a connection reaches the client's thread in its own time.
   void AwaitIdleConnections(std::size_t count) {
-    const Seconds limit = MonotonicNow() + kLong;
-    while (IdleConnections() != count && MonotonicNow() < limit) std::this_thread::yield();
+    const Seconds limit = system::MonotonicNow() + kLong;
+    while (IdleConnections() != count && system::MonotonicNow() < limit) std::this_thread::yield();
     ASSERT_EQ(IdleConnections(), count);
   }
 
@@ -199,12 +200,12 @@ TEST_F(ClientTest, IdleConnectionsAreClosedInTimeAndBounded) {
   HttpClientOptions options;
   options.max_idle_per_endpoint = 2;
   MakeClient(options);
-  auto server = HttpServer::Listen(threads_, AnyLoopbackPort(), {},
-                                   [&](HttpExchange& exchange) -> Task<void> {
-                                     const ResponseHead head(200);
-                                     co_await exchange.thread().SleepUntil(MonotonicNow() + 0.02);
-                                     co_await exchange.Respond(head, "ok");
-                                   });
+  auto server = HttpServer::Listen(
+      threads_, AnyLoopbackPort(), {}, [&](HttpExchange& exchange) -> Task<void> {
+        const ResponseHead head(200);
+        co_await exchange.thread().SleepUntil(system::MonotonicNow() + 0.02);
+        co_await exchange.Respond(head, "ok");
+      });
   ASSERT_TRUE(server);
   std::vector<std::future<Outcome>> calls;
   for (int i = 0; i < 5; ++i) calls.push_back(CallAside((*server)->address()));
@@ -356,13 +357,13 @@ TEST_F(ClientTest, CloseEndsTheCallInEveryPhaseAndTheEndpointSeesIt) {
         const std::string_view body[] = {"x"};
         started.set_value(&call);
         const CallError error =
-            co_await call.Start(listener.address(), head, body, MonotonicNow() + kLong);
+            co_await call.Start(listener.address(), head, body, system::MonotonicNow() + kLong);
         if (error != CallError::kNone) co_return error;
-        HttpCall::Piece piece = co_await call.ReadSome(MonotonicNow() + kLong);
+        HttpCall::Piece piece = co_await call.ReadSome(system::MonotonicNow() + kLong);
         EXPECT_EQ(piece.data, "first");
-        piece = co_await call.ReadSome(MonotonicNow() + kLong);
+        piece = co_await call.ReadSome(system::MonotonicNow() + kLong);
         EXPECT_FALSE(piece.last);
-        const HttpCall::Piece again = co_await call.ReadSome(MonotonicNow() + kLong);
+        const HttpCall::Piece again = co_await call.ReadSome(system::MonotonicNow() + kLong);
         EXPECT_EQ(again.error, piece.error);
         co_return piece.error;
       });
@@ -374,7 +375,7 @@ TEST_F(ClientTest, CloseEndsTheCallInEveryPhaseAndTheEndpointSeesIt) {
     threads_[0].Spawn([&, call]() -> Task<void> {
       if (in_body) {
         while (call->first_byte_at() == 0) {
-          co_await threads_[0].SleepUntil(MonotonicNow() + kMillisecond);
+          co_await threads_[0].SleepUntil(system::MonotonicNow() + kMillisecond);
         }
       }
       call->Close();
@@ -392,7 +393,8 @@ TEST_F(ClientTest, ACallThatIsDroppedClosesItsConnection) {
       HttpCall call(*client_);
       const RequestHead head("GET", "/", "h");
       const std::span<const std::string_view> nothing;
-      co_return co_await call.Start(listener.address(), head, nothing, MonotonicNow() + kLong);
+      co_return co_await call.Start(listener.address(), head, nothing,
+                                    system::MonotonicNow() + kLong);
     });
   });
   RawPeer peer = listener.Accept();
@@ -404,18 +406,18 @@ TEST_F(ClientTest, ACallThatIsDroppedClosesItsConnection) {
 }
 
 TEST_F(ClientTest, CallsAtOnceDoNotDisturbEachOther) {
-  auto server = HttpServer::Listen(threads_, AnyLoopbackPort(), {},
-                                   [&](HttpExchange& exchange) -> Task<void> {
-                                     const std::string body = std::move(exchange.body());
-                                     const ResponseHead head(200);
-                                     exchange.Start(head);
-                                     for (const char c : body) {
-                                       co_await exchange.Write(std::string_view(&c, 1));
-                                       const Seconds soon = MonotonicNow() + 0.1 * kMillisecond;
-                                       co_await exchange.thread().SleepUntil(soon);
-                                     }
-                                     co_await exchange.Finish();
-                                   });
+  auto server = HttpServer::Listen(
+      threads_, AnyLoopbackPort(), {}, [&](HttpExchange& exchange) -> Task<void> {
+        const std::string body = std::move(exchange.body());
+        const ResponseHead head(200);
+        exchange.Start(head);
+        for (const char c : body) {
+          co_await exchange.Write(std::string_view(&c, 1));
+          const Seconds soon = system::MonotonicNow() + 0.1 * kMillisecond;
+          co_await exchange.thread().SleepUntil(soon);
+        }
+        co_await exchange.Finish();
+      });
   ASSERT_TRUE(server);
   std::atomic<int> right = 0;
   std::promise<void> all;
@@ -433,4 +435,4 @@ TEST_F(ClientTest, CallsAtOnceDoNotDisturbEachOther) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,9 +6,9 @@
 #include <exception>
 
 #include "net/chunk_decoder.h"
-#include "net/clock.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 // What simdjson wants to be readable behind a document.
@@ -153,7 +153,7 @@ Task<int> HttpConnection::ReadHead() {
   GiveBack(body_);
   in_.swap(ahead_);
   head_ = {};
-  Seconds deadline = MonotonicNow() + options.idle_timeout;
+  Seconds deadline = system::MonotonicNow() + options.idle_timeout;
   idle_ = true;
   std::size_t searched = 0;
   std::size_t end = 0;
@@ -162,7 +162,7 @@ Task<int> HttpConnection::ReadHead() {
     if (searched == 0) in_.erase(0, in_.find_first_not_of("\r\n"));
     if (!in_.empty() && idle_) {
       idle_ = false;
-      arrived_ = MonotonicNow();
+      arrived_ = system::MonotonicNow();
       deadline = arrived_ + options.head_timeout;
     }
     end = FindHeadEnd(in_, searched);
@@ -214,7 +214,7 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
       body_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(size, filled + kBodyStep)));
     }
     const std::size_t got = co_await ReadSome(body_.data() + filled, body_.size() - filled,
-                                              MonotonicNow() + options.body_timeout);
+                                              system::MonotonicNow() + options.body_timeout);
     if (got == 0) co_return gone_ ? kClosed : 408;
     filled += got;
   }
@@ -240,7 +240,7 @@ Task<int> HttpConnection::ReadChunkedBody() {
     if (decoder.done()) break;
     if (body_.size() - filled < kFirstRead) body_.resize(std::max(2 * filled, 2 * kFirstRead));
     fresh = co_await ReadSome(body_.data() + filled, body_.size() - filled,
-                              MonotonicNow() + options.body_timeout);
+                              system::MonotonicNow() + options.body_timeout);
     if (fresh == 0) co_return gone_ ? kClosed : 408;
   }
   body_.reserve(filled + kPadding);
@@ -300,7 +300,7 @@ Task<void> HttpConnection::Refuse(int status) {
 // Closing a socket with unread bytes resets the connection, and the client could lose the answer.
 Task<void> HttpConnection::Linger() {
   socket_.ShutdownWrite();
-  const Seconds deadline = MonotonicNow() + kLingerTime;
+  const Seconds deadline = system::MonotonicNow() + kLingerTime;
   std::size_t budget = kLingerBytes;
   for (;;) {
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
@@ -426,7 +426,7 @@ Task<bool> HttpConnection::SendRest(std::size_t sent) {
     left.front().iov_base = static_cast<char*>(left.front().iov_base) + sent;
     left.front().iov_len -= sent;
     if (wait) {
-      write_deadline_.Set(MonotonicNow() + shared_.options.write_timeout);
+      write_deadline_.Set(system::MonotonicNow() + shared_.options.write_timeout);
       socket_.ArmWrite();
       co_await writing_.Wait();
       write_deadline_.Clear();
@@ -485,4 +485,4 @@ Task<bool> HttpExchange::WriteLast(std::string_view data) {
 Task<bool> HttpExchange::Finish() { return connection_.Write({}, true); }
 void HttpExchange::Abort() { connection_.Abort(); }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -8,13 +8,13 @@
 #include <string_view>
 #include <vector>
 
-#include "net/deadline_wheel.h"
 #include "net/head_parser.h"
 #include "net/http_server.h"
 #include "net/socket.h"
 #include "net/suspension.h"
+#include "net/timing_wheel.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // What all connections of a server share.
 struct HttpServerShared {
@@ -111,4 +111,4 @@ class HttpConnection final : private SocketListener {
   std::vector<iovec> out_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace headrace {
+namespace headrace::net {
 
 bool SameHeaderName(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
@@ -134,4 +134,4 @@ std::string_view ReasonPhrase(int status) {
   }
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace headrace {
+namespace headrace::net {
 
 // The heads' own text, name and value; views into the message that they came with.
 struct HeaderField {
@@ -71,4 +71,4 @@ class RequestHead : public MessageHead {
 // "OK", "Not Found" …; "Unknown" for a status without a standard phrase.
 std::string_view ReasonPhrase(int status);
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -11,12 +11,12 @@
 #include <mutex>
 #include <unordered_set>
 
-#include "net/clock.h"
-#include "net/deadline_wheel.h"
 #include "net/http_connection.h"
 #include "net/socket.h"
+#include "net/timing_wheel.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using boost::asio::ip::tcp;
@@ -78,7 +78,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         break;
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        if (pause) pause->Set(MonotonicNow() + kAcceptPause);
+        if (pause) pause->Set(system::MonotonicNow() + kAcceptPause);
         return;
       }
     }
@@ -198,4 +198,4 @@ bool HttpServer::Stop(Seconds drain) {
   return state.AwaitNone(kForcedStopTime);
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

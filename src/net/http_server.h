@@ -16,7 +16,7 @@
 #include "net/http_message.h"
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 class HttpConnection;
 
@@ -125,4 +125,4 @@ class HttpServer {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,11 +6,11 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "net/clock.h"
 #include "net/one_shot.h"
 #include "net/test_peers.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using ::testing::EndsWith;
@@ -168,7 +168,7 @@ TEST_F(ServerTest, SendsHeadAheadOfTheBodyWhenFlushed) {
     const ResponseHead head(200);
     exchange.Start(head);
     co_await exchange.Flush();
-    co_await shot.Wait(MonotonicNow() + kLong);
+    co_await shot.Wait(system::MonotonicNow() + kLong);
     co_await exchange.WriteLast("x");
   });
   RawPeer client = Connect();
@@ -397,7 +397,7 @@ TEST_F(ServerTest, NoticesAClientThatLeavesWhileItsRequestWaits) {
       setter.SetHere(false);
     });
     waiting.Happen();
-    const std::optional<bool> go = co_await turn.Wait(MonotonicNow() + kLong);
+    const std::optional<bool> go = co_await turn.Wait(system::MonotonicNow() + kLong);
     EXPECT_EQ(go, false);
     EXPECT_TRUE(exchange.client_gone());
     const ResponseHead head(200);
@@ -432,7 +432,7 @@ TEST_F(ServerTest, NoticesAClientThatLeavesAfterItHasPipelinedMore) {
     OneShot<bool> turn(exchange.thread());
     exchange.OnClientGone([setter = turn.setter()] { setter.SetHere(false); });
     waiting.Happen();
-    EXPECT_EQ(co_await turn.Wait(MonotonicNow() + kLong), false);
+    EXPECT_EQ(co_await turn.Wait(system::MonotonicNow() + kLong), false);
     ended.Happen();
   });
   RawPeer client = Connect();
@@ -454,7 +454,7 @@ TEST_F(ServerTest, NoticesAClientThatLeavesInTheMiddleOfTheAnswer) {
     const ResponseHead head(200);
     exchange.Start(head);
     while (co_await exchange.Write("token ")) {
-      co_await exchange.thread().SleepUntil(MonotonicNow() + kMillisecond);
+      co_await exchange.thread().SleepUntil(system::MonotonicNow() + kMillisecond);
     }
     ended.Happen();
   });
@@ -472,7 +472,7 @@ TEST_F(ServerTest, CallbackSetAfterTheClientHasGoneIsCalledAtOnce) {
   Serve([&](HttpExchange& exchange) -> Task<void> {
     OneShot<bool> turn(exchange.thread());
     exchange.OnClientGone([setter = turn.setter()] { setter.SetHere(false); });
-    co_await turn.Wait(MonotonicNow() + kLong);
+    co_await turn.Wait(system::MonotonicNow() + kLong);
     exchange.OnClientGone([&] { late.Happen(); });
     gone.Happen();
   });
@@ -537,7 +537,7 @@ TEST_F(ServerTest, StopLetsRequestsInFlightFinish) {
     OneShot<int> shot(exchange.thread());
     go.emplace(shot.setter());
     begun.Happen();
-    co_await shot.Wait(MonotonicNow() + kLong);
+    co_await shot.Wait(system::MonotonicNow() + kLong);
     const ResponseHead head(200);
     co_await exchange.Respond(head, "finished");
   });
@@ -605,4 +605,4 @@ TEST_F(ServerTest, SaysWhyItCannotListen) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

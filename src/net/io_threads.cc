@@ -10,10 +10,10 @@
 #include <future>
 #include <thread>
 
-#include "net/deadline_wheel.h"
 #include "net/suspension.h"
+#include "net/timing_wheel.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using Executor = boost::asio::io_context::executor_type;
@@ -61,7 +61,7 @@ void Suspension::Resume() {
 IoThread::IoThread(int index)
     : index_(index),
       context_(std::make_unique<boost::asio::io_context>(1)),
-      deadlines_(std::make_unique<DeadlineWheel>(*context_)) {}
+      deadlines_(std::make_unique<TimingWheel>(*context_)) {}
 
 IoThread::~IoThread() {
   // What sleeps is destroyed first: it may use all the rest. A sleeper can own the object that
@@ -118,4 +118,4 @@ IoThreads::~IoThreads() {
   runners_.clear();
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -9,14 +9,14 @@
 
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // What a coroutine of this program returns. It runs on the thread that it was spawned on, from
 // start to end, so that what it shares with its connection needs no lock.
 template <typename T>
 using Task = boost::asio::awaitable<T, boost::asio::io_context::executor_type>;
 
-class DeadlineWheel;
+class TimingWheel;
 class Suspension;
 
 // One thread with its own event loop. Post and Spawn may be called from any thread, everything else
@@ -41,14 +41,14 @@ class IoThread {
 
   boost::asio::io_context& context() { return *context_; }
   // Cheap deadlines for waits that are hardly ever reached (net/deadline_wheel.h).
-  DeadlineWheel& deadlines() { return *deadlines_; }
+  TimingWheel& deadlines() { return *deadlines_; }
 
  private:
   friend class Suspension;
 
   int index_;
   std::unique_ptr<boost::asio::io_context> context_;
-  std::unique_ptr<DeadlineWheel> deadlines_;
+  std::unique_ptr<TimingWheel> deadlines_;
   Suspension* sleepers_ = nullptr;  // Coroutines that sleep on this thread.
 };
 
@@ -70,4 +70,4 @@ class IoThreads {
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

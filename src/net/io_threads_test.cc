@@ -6,12 +6,12 @@
 #include <optional>
 #include <thread>
 
-#include "net/clock.h"
-#include "net/deadline_wheel.h"
 #include "net/one_shot.h"
 #include "net/test_peers.h"
+#include "net/timing_wheel.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 constexpr Seconds kLong = 30;
@@ -56,10 +56,10 @@ TEST(IoThreads, SleepersAreDestroyedWithTheirThread) {
 
 TEST(IoThreads, SleepUntilWaitsAsLongAsItSays) {
   IoThreads threads(1);
-  const Seconds until = MonotonicNow() + 0.02;
+  const Seconds until = system::MonotonicNow() + 0.02;
   const Seconds woke = RunTask<Seconds>(threads[0], [&]() -> Task<Seconds> {
     co_await threads[0].SleepUntil(until);
-    co_return MonotonicNow();
+    co_return system::MonotonicNow();
   });
   EXPECT_GE(woke, until);
 }
@@ -73,7 +73,7 @@ TEST(OneShot, TakesTheFirstValueFromAnotherThread) {
           setter.Set("first");
           setter.Set("second");
         });
-        co_return co_await shot.Wait(MonotonicNow() + kLong);
+        co_return co_await shot.Wait(system::MonotonicNow() + kLong);
       });
   EXPECT_EQ(value, "first");
 }
@@ -84,7 +84,7 @@ TEST(OneShot, ValueSetBeforeTheWaitIsThereAtOnce) {
     OneShot<int> shot(threads[0]);
     shot.setter().SetHere(7);
     shot.setter().SetHere(8);
-    co_return co_await shot.Wait(MonotonicNow() + kLong);
+    co_return co_await shot.Wait(system::MonotonicNow() + kLong);
   });
   EXPECT_EQ(value, 7);
 }
@@ -93,12 +93,12 @@ TEST(OneShot, DeadlinePassesAndTheValueMayStillCome) {
   IoThreads threads(1);
   const bool ok = RunTask<bool>(threads[0], [&]() -> Task<bool> {
     OneShot<int> shot(threads[0]);
-    const Seconds deadline = MonotonicNow() + 0.03;
+    const Seconds deadline = system::MonotonicNow() + 0.03;
     const std::optional<int> nothing = co_await shot.Wait(deadline);
-    const bool late = MonotonicNow() >= deadline;
+    const bool late = system::MonotonicNow() >= deadline;
     const auto setter = shot.setter();
     threads[0].Post([setter] { setter.SetHere(5); });
-    const std::optional<int> value = co_await shot.Wait(MonotonicNow() + kLong);
+    const std::optional<int> value = co_await shot.Wait(system::MonotonicNow() + kLong);
     co_return !nothing && late && value == 5;
   });
   EXPECT_TRUE(ok);
@@ -110,26 +110,26 @@ TEST(OneShot, SetterOutlivesTheWaiter) {
   RunTask<bool>(threads[0], [&]() -> Task<bool> {
     OneShot<int> shot(threads[0]);
     setter.emplace(shot.setter());
-    co_return !co_await shot.Wait(MonotonicNow());
+    co_return !co_await shot.Wait(system::MonotonicNow());
   });
   setter->Set(1);
   threads[0].Run([] {});
 }
 
-TEST(DeadlineWheel, CallsBackInTheOrderOfTime) {
+TEST(TimingWheel, CallsBackInTheOrderOfTime) {
   IoThreads threads(1);
-  DeadlineWheel& wheel = threads[0].deadlines();
+  TimingWheel& wheel = threads[0].deadlines();
   std::vector<int> order;
   std::promise<void> all;
   std::vector<std::unique_ptr<Deadline>> deadlines;
   std::vector<Seconds> due;
   bool early = false;
   threads[0].Run([&] {
-    const Seconds now = MonotonicNow();
+    const Seconds now = system::MonotonicNow();
     for (const int i : {3, 1, 0, 2}) {
       const Seconds at = now + 0.03 * i;
       deadlines.push_back(std::make_unique<Deadline>(wheel, [&, i, at] {
-        early = early || MonotonicNow() < at;
+        early = early || system::MonotonicNow() < at;
         order.push_back(i);
         if (order.size() == 4) all.set_value();
       }));
@@ -142,9 +142,9 @@ TEST(DeadlineWheel, CallsBackInTheOrderOfTime) {
   threads[0].Run([&] { deadlines.clear(); });
 }
 
-TEST(DeadlineWheel, MovedAndClearedDeadlinesKeepTheirLastTime) {
+TEST(TimingWheel, MovedAndClearedDeadlinesKeepTheirLastTime) {
   IoThreads threads(1);
-  DeadlineWheel& wheel = threads[0].deadlines();
+  TimingWheel& wheel = threads[0].deadlines();
   std::promise<void> done;
   std::vector<std::string> called;
   std::optional<Deadline> cleared;
@@ -152,7 +152,7 @@ TEST(DeadlineWheel, MovedAndClearedDeadlinesKeepTheirLastTime) {
   std::optional<Deadline> earlier;
   std::optional<Deadline> destroyed;
   threads[0].Run([&] {
-    const Seconds now = MonotonicNow();
+    const Seconds now = system::MonotonicNow();
     cleared.emplace(wheel, [&] { called.emplace_back("cleared"); });
     later.emplace(wheel, [&] {
       called.emplace_back("later");
@@ -182,4 +182,4 @@ TEST(DeadlineWheel, MovedAndClearedDeadlinesKeepTheirLastTime) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

@@ -10,13 +10,13 @@
 #include <string>
 
 #include "net/chunk_decoder.h"
-#include "net/clock.h"
 #include "net/head_parser.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "net/test_peers.h"
+#include "system/clock.h"
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 constexpr Seconds kLong = 60;
@@ -40,24 +40,24 @@ const std::string kRequest =
     "X-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\nAuthorization: Bearer sk-xxxxxxxx\r\n"
     "Content-Length: 1000\r\n\r\n";
 
-void BM_ParseRequestHead(benchmark::State& state) {
+void BM_ParseRequestHead(::benchmark::State& state) {
   ParsedHead head;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(FindHeadEnd(kRequest, 0));
-    benchmark::DoNotOptimize(ParseRequestHead(kRequest, head));
+    ::benchmark::DoNotOptimize(FindHeadEnd(kRequest, 0));
+    ::benchmark::DoNotOptimize(ParseRequestHead(kRequest, head));
   }
 }
 BENCHMARK(BM_ParseRequestHead);
 
 // A read with `range(0)` chunks of the size of one token's event.
-void BM_DecodeChunks(benchmark::State& state) {
+void BM_DecodeChunks(::benchmark::State& state) {
   std::string wire;
   for (int i = 0; i < state.range(0); ++i) wire += "f0\r\n" + std::string(240, 'x') + "\r\n";
   std::string buffer = wire;
   ChunkDecoder decoder;
   for (auto _ : state) {
     std::copy(wire.begin(), wire.end(), buffer.begin());
-    benchmark::DoNotOptimize(decoder.Decode(buffer.data(), buffer.size()));
+    ::benchmark::DoNotOptimize(decoder.Decode(buffer.data(), buffer.size()));
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
@@ -107,9 +107,10 @@ class Chain {
           HttpCall call(*caller_);
           const RequestHead head("POST", target, "h");
           const std::string_view pieces[] = {body};
-          CallError error = co_await call.Start(address, head, pieces, MonotonicNow() + kLong);
+          CallError error =
+              co_await call.Start(address, head, pieces, system::MonotonicNow() + kLong);
           for (HttpCall::Piece piece; error == CallError::kNone && !piece.last;) {
-            piece = co_await call.ReadSome(MonotonicNow() + kLong);
+            piece = co_await call.ReadSome(system::MonotonicNow() + kLong);
             error = piece.error;
           }
           if (error != CallError::kNone) std::abort();
@@ -127,7 +128,7 @@ class Chain {
       exchange.Start(head);
       for (int i = 0; i < events_; ++i) {
         if (!co_await exchange.Write(event_)) co_return;
-        co_await exchange.thread().SleepUntil(MonotonicNow() + kPause);
+        co_await exchange.thread().SleepUntil(system::MonotonicNow() + kPause);
       }
       co_await exchange.Finish();
     } else {
@@ -141,7 +142,7 @@ class Chain {
     const std::string_view pieces[] = {body};
     const RequestHead request("POST", exchange.target(), "engine");
     const CallError error =
-        co_await call.Start(engine_->address(), request, pieces, MonotonicNow() + kLong);
+        co_await call.Start(engine_->address(), request, pieces, system::MonotonicNow() + kLong);
     if (error != CallError::kNone) std::abort();
     const ResponseHead head(call.status());
     if (call.content_length() >= 0) {
@@ -150,7 +151,7 @@ class Chain {
       exchange.Start(head);
     }
     for (;;) {
-      const HttpCall::Piece piece = co_await call.ReadSome(MonotonicNow() + kLong);
+      const HttpCall::Piece piece = co_await call.ReadSome(system::MonotonicNow() + kLong);
       if (piece.error != CallError::kNone) std::abort();
       if (piece.last) {
         co_await exchange.WriteLast(piece.data);
@@ -172,8 +173,9 @@ class Chain {
 };
 
 // `batch` calls an iteration, `width` at a time; figures are per item.
-void RunChain(benchmark::State& state, Chain& chain, bool through_relay, const std::string& target,
-              const std::string& body, int batch, int width, int items_per_call) {
+void RunChain(::benchmark::State& state, Chain& chain, bool through_relay,
+              const std::string& target, const std::string& body, int batch, int width,
+              int items_per_call) {
   const SocketAddress& address = through_relay ? chain.relay() : chain.engine();
   chain.Run(address, target, body, width, width);  // Connections are made.
   const double all = ProcessSeconds();
@@ -187,26 +189,26 @@ void RunChain(benchmark::State& state, Chain& chain, bool through_relay, const s
 }
 
 // Requests of `range(0)` bytes, 32 at a time: without and with the relay between.
-void Requests(benchmark::State& state, bool through_relay) {
+void Requests(::benchmark::State& state, bool through_relay) {
   Chain chain(0);
   const std::string body(static_cast<std::size_t>(state.range(0)), 'b');
   RunChain(state, chain, through_relay, "/", body, 2000, 32, 1);
 }
-void BM_Direct(benchmark::State& state) { Requests(state, false); }
-void BM_Relayed(benchmark::State& state) { Requests(state, true); }
-BENCHMARK(BM_Direct)->Arg(1000)->Arg(200'000)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(BM_Relayed)->Arg(1000)->Arg(200'000)->UseRealTime()->Unit(benchmark::kMillisecond);
+void BM_Direct(::benchmark::State& state) { Requests(state, false); }
+void BM_Relayed(::benchmark::State& state) { Requests(state, true); }
+BENCHMARK(BM_Direct)->Arg(1000)->Arg(200'000)->UseRealTime()->Unit(::benchmark::kMillisecond);
+BENCHMARK(BM_Relayed)->Arg(1000)->Arg(200'000)->UseRealTime()->Unit(::benchmark::kMillisecond);
 
 // Streams of 100 events, 128 at a time; an item is an event.
-void Streams(benchmark::State& state, bool through_relay) {
+void Streams(::benchmark::State& state, bool through_relay) {
   constexpr int kEvents = 100;
   Chain chain(kEvents);
   RunChain(state, chain, through_relay, "/stream", "b", 128, 128, kEvents);
 }
-void BM_StreamDirect(benchmark::State& state) { Streams(state, false); }
-void BM_StreamRelayed(benchmark::State& state) { Streams(state, true); }
-BENCHMARK(BM_StreamDirect)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(BM_StreamRelayed)->UseRealTime()->Unit(benchmark::kMillisecond);
+void BM_StreamDirect(::benchmark::State& state) { Streams(state, false); }
+void BM_StreamRelayed(::benchmark::State& state) { Streams(state, true); }
+BENCHMARK(BM_StreamDirect)->UseRealTime()->Unit(::benchmark::kMillisecond);
+BENCHMARK(BM_StreamRelayed)->UseRealTime()->Unit(::benchmark::kMillisecond);
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::net

@@ -2,10 +2,10 @@
 
 #include <boost/asio/post.hpp>
 
-#include "net/deadline_wheel.h"
 #include "net/suspension.h"
+#include "net/timing_wheel.h"
 
-namespace headrace {
+namespace headrace::net {
 
 struct Waker::State : std::enable_shared_from_this<State> {
   explicit State(IoThread& io)
@@ -45,4 +45,4 @@ Task<bool> Waker::Wait(Seconds deadline) {
   co_return std::exchange(state.woken, false);
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

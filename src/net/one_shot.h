@@ -7,7 +7,7 @@
 
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // Lets one coroutine of a thread sleep until it is woken or a deadline passes. All calls on that
 // thread. Must outlive the wait.
@@ -84,4 +84,4 @@ class OneShot {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace headrace {
+namespace headrace::net {
 namespace {
 
 using boost::asio::ip::tcp;
@@ -168,4 +168,4 @@ int AcceptFrom(int listener, SocketAddress& peer) {
   return descriptor;
 }
 
-}  // namespace headrace
+}  // namespace headrace::net

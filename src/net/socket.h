@@ -11,7 +11,7 @@
 #include "net/address.h"
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 class SocketListener {
  public:
@@ -70,4 +70,4 @@ Result<int> ListenOn(const SocketAddress& address, SocketAddress& bound);
 // An accepted non-blocking connection with TCP_NODELAY; −1 with errno.
 int AcceptFrom(int listener, SocketAddress& peer);
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -6,7 +6,7 @@
 
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // Holds one sleeping coroutine until it is resumed. On one thread. A coroutine that sleeps when its
 // thread ends is destroyed with it.
@@ -36,4 +36,4 @@ class Suspension {
   Suspension* previous_ = nullptr;
 };
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -19,7 +19,7 @@
 #include "net/http_server.h"
 #include "net/io_threads.h"
 
-namespace headrace {
+namespace headrace::net {
 
 // Runs a coroutine on the thread and returns its value.
 template <typename T>
@@ -146,4 +146,4 @@ class RawListener {
 
 inline SocketAddress AnyLoopbackPort() { return *Resolve({"127.0.0.1", 0}); }
 
-}  // namespace headrace
+}  // namespace headrace::net

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 void AppendField(std::string_view name, std::string_view value, bool empty_is_null,
@@ -85,4 +85,4 @@ ApiError ModelNotFound(std::string_view model) {
   return error;
 }
 
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace headrace {
+namespace headrace::openai {
 
 // What the clients of OpenAI turn into their exceptions: status and the fields of
 // {"error": {"message", "type", "param", "code"}}.
@@ -27,4 +27,4 @@ ApiError ModelNotFound(std::string_view model);
 // Appends `text` as a JSON string with its quotes.
 void AppendJsonString(std::string_view text, std::string& out);
 
-}  // namespace headrace
+}  // namespace headrace::openai

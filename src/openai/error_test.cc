@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 TEST(ApiError, IsOpenAisErrorObject) {
@@ -34,4 +34,4 @@ TEST(ApiError, UnknownModelsHaveTheCodeThatClientsKnow) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::openai

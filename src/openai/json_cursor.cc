@@ -3,7 +3,7 @@
 
 #include "openai/json_text.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
@@ -101,4 +101,4 @@ std::size_t FindValue(std::string_view json, std::string_view name, std::size_t 
   return json.npos;
 }
 
-}  // namespace headrace
+}  // namespace headrace::openai

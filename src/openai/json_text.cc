@@ -11,7 +11,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 constexpr std::size_t kMaxFaultSearch = 1 << 20;
@@ -166,4 +166,4 @@ std::string DescribeJsonFault(std::string_view json) {
   return place + ": unexpected " + (c > ' ' && c < 127 ? std::string{'\'', c, '\''} : "character");
 }
 
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace headrace {
+namespace headrace::openai {
 
 // UTF-8 bytes of a JSON string's value, from its text between the quotes. A broken escape counts as
 // the bytes it has.
@@ -55,4 +55,4 @@ class JsonCursor {
 // comes with its quotes. A quote inside a string is escaped, so text can't be taken for a key.
 std::size_t FindValue(std::string_view json, std::string_view name, std::size_t from = 0);
 
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 using ::testing::HasSubstr;
@@ -97,4 +97,4 @@ TEST(FindValue, FindsKeysAndNotText) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -11,7 +11,7 @@
 
 #include "openai/json_text.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 namespace ondemand = simdjson::ondemand;
@@ -440,4 +440,4 @@ tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, std::str
   return Scan(kind, body.data(), body.size(), body.capacity());
 }
 
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -12,7 +12,7 @@
 #include "base/units.h"
 #include "openai/error.h"
 
-namespace headrace {
+namespace headrace::openai {
 
 enum class ApiKind { kChatCompletions, kCompletions, kEmbeddings, kResponses };
 
@@ -42,7 +42,7 @@ struct RequestFacts {
   std::uint64_t prompt_token_ids = 0;
   int messages = 0;
   // For a streamed chat or completion whose client did not ask for usage: the edit that makes the
-  // engine send it. The chunk must then be hidden from the client (AnswerMeter).
+  // engine send it. The chunk must then be hidden from the client (ResponseStreamParser).
   std::optional<BodySplice> ask_for_usage;
 };
 
@@ -68,4 +68,4 @@ class RequestScanner {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::openai

@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 using ::testing::HasSubstr;
@@ -271,4 +271,4 @@ TEST(RequestScanner, AgreesWithAFullParser) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::openai

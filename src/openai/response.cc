@@ -5,7 +5,7 @@
 
 #include "openai/json_text.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
 constexpr std::string_view kUsageKey = "\"usage\"";
@@ -118,10 +118,10 @@ std::optional<Usage> FindUsage(std::string_view json) {
   return last;
 }
 
-AnswerMeter::AnswerMeter(ApiKind kind, Form form, bool hide_usage)
+ResponseStreamParser::ResponseStreamParser(ApiKind kind, Form form, bool hide_usage)
     : kind_(kind), form_(form), hide_usage_(hide_usage && form == Form::kEventStream) {}
 
-void AnswerMeter::Feed(std::string_view bytes, std::vector<std::string_view>& forward) {
+void ResponseStreamParser::Feed(std::string_view bytes, std::vector<std::string_view>& forward) {
   if (bytes.empty()) return;
   if (!hide_usage_) forward.push_back(bytes);
   if (form_ == Form::kJson) {
@@ -133,7 +133,7 @@ void AnswerMeter::Feed(std::string_view bytes, std::vector<std::string_view>& fo
 
 // --- A whole JSON answer
 
-void AnswerMeter::FeedJson(std::string_view bytes) {
+void ResponseStreamParser::FeedJson(std::string_view bytes) {
   deltas_ = 1;
   std::string_view text = bytes;
   if (!pending_.empty()) {
@@ -172,7 +172,8 @@ void AnswerMeter::FeedJson(std::string_view bytes) {
 
 // --- An event stream
 
-void AnswerMeter::FeedEvents(std::string_view bytes, std::vector<std::string_view>& forward) {
+void ResponseStreamParser::FeedEvents(std::string_view bytes,
+                                      std::vector<std::string_view>& forward) {
   if (!pending_.empty()) {
     const std::size_t end = EventEndAfter(pending_, bytes);
     const std::string_view rest_of_event = bytes.substr(0, end);
@@ -228,7 +229,7 @@ void AnswerMeter::FeedEvents(std::string_view bytes, std::vector<std::string_vie
   }
 }
 
-void AnswerMeter::Finish(std::vector<std::string_view>& forward) {
+void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
   if (form_ == Form::kJson || pending_.empty() || overlong_) return;
   const bool hidden = ReadEvent(pending_);
   released_.swap(pending_);
@@ -237,7 +238,7 @@ void AnswerMeter::Finish(std::vector<std::string_view>& forward) {
 }
 
 // True when the event is the usage chunk alone.
-bool AnswerMeter::ReadEvent(std::string_view event) {
+bool ResponseStreamParser::ReadEvent(std::string_view event) {
   std::string_view name;
   std::string_view data;
   std::string joined;  // Data in several lines, which hardly anybody sends.
@@ -261,7 +262,7 @@ bool AnswerMeter::ReadEvent(std::string_view event) {
 }
 
 // One chunk of a chat or text completion.
-bool AnswerMeter::ReadChunk(std::string_view name, std::string_view data) {
+bool ResponseStreamParser::ReadChunk(std::string_view name, std::string_view data) {
   if (data == "[DONE]") {
     done_ = true;
     return false;
@@ -284,7 +285,7 @@ bool AnswerMeter::ReadChunk(std::string_view name, std::string_view data) {
   return usage_.has_value() && at != data.npos && IsEmptyArray(data.substr(at));
 }
 
-bool AnswerMeter::IsDelta(std::string_view data) {
+bool ResponseStreamParser::IsDelta(std::string_view data) {
   const std::string_view key = kind_ == ApiKind::kCompletions ? "\"text\"" : "\"delta\"";
   const std::string_view hinted = data.substr(std::min(delta_hint_, data.size()));
   const std::size_t at = FindValue(data, key, hinted.starts_with(key) ? delta_hint_ : 0);
@@ -296,7 +297,7 @@ bool AnswerMeter::IsDelta(std::string_view data) {
 }
 
 // One event of a response: its type is the event's name, and also in its data.
-bool AnswerMeter::ReadResponseEvent(std::string_view name, std::string_view data) {
+bool ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_view data) {
   if (data == "[DONE]") {
     done_ = true;
     return false;
@@ -317,4 +318,4 @@ bool AnswerMeter::ReadResponseEvent(std::string_view name, std::string_view data
   return false;
 }
 
-}  // namespace headrace
+}  // namespace headrace::openai

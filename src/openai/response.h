@@ -11,7 +11,7 @@
 #include "base/units.h"
 #include "openai/request.h"
 
-namespace headrace {
+namespace headrace::openai {
 
 struct Usage {
   Tokens prompt_tokens = 0;
@@ -23,7 +23,7 @@ struct Usage {
 
 // Fed with the body of one answer as it arrives, cut anywhere; tells what to pass on and what it
 // saw. Events are not parsed but for those that carry usage. Memory is bounded whatever comes.
-class AnswerMeter {
+class ResponseStreamParser {
  public:
   enum class Form { kJson, kEventStream };
 
@@ -32,7 +32,7 @@ class AnswerMeter {
 
   // `hide_usage`: the client didn't ask for the usage chunk that the engine will send; leave it
   // out.
-  AnswerMeter(ApiKind kind, Form form, bool hide_usage);
+  ResponseStreamParser(ApiKind kind, Form form, bool hide_usage);
 
   // Takes the next bytes and appends to `forward` what is to be sent on now, in order: views into
   // `bytes` or into this object, valid until the next call. Without hide_usage that is `bytes`
@@ -79,4 +79,4 @@ class AnswerMeter {
 // The usage object of a whole JSON answer or of an event's data, if it has one.
 std::optional<Usage> FindUsage(std::string_view json);
 
-}  // namespace headrace
+}  // namespace headrace::openai

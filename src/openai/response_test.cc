@@ -6,10 +6,10 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::openai {
 namespace {
 
-using Form = AnswerMeter::Form;
+using Form = ResponseStreamParser::Form;
 
 // What a meter saw, and what it let through, when fed `wire` cut by `cut` (which gives the size of
 // each piece).
@@ -23,7 +23,7 @@ struct Seen {
 };
 using Cut = std::function<std::size_t()>;
 Seen Meter(ApiKind kind, Form form, bool hide, const std::string& wire, const Cut& cut) {
-  AnswerMeter meter(kind, form, hide);
+  ResponseStreamParser meter(kind, form, hide);
   Seen seen;
   std::vector<std::string_view> forward;
   for (std::size_t at = 0; at < wire.size();) {
@@ -64,7 +64,7 @@ std::string Stream(std::initializer_list<std::string> events, const std::string&
   return wire;
 }
 
-TEST(AnswerMeter, ReadsAChatStreamWhereverItIsCut) {
+TEST(ResponseStreamParser, ReadsAChatStreamWhereverItIsCut) {
   for (const std::string end : {"\n\n", "\r\n\r\n"}) {
     const std::string wire = Stream({kRole, kToken, kToken, kLast, kUsageChunk, kDone}, end);
     const Seen whole = {wire, 2, kUsage, true, false};
@@ -79,7 +79,7 @@ TEST(AnswerMeter, ReadsAChatStreamWhereverItIsCut) {
   }
 }
 
-TEST(AnswerMeter, ReadsAStreamCutInTwoAnywhere) {
+TEST(ResponseStreamParser, ReadsAStreamCutInTwoAnywhere) {
   const std::string wire = Stream({kToken, kUsageChunk, kToken, kDone});
   for (std::size_t first = 1; first < wire.size(); ++first) {
     bool begun = false;
@@ -90,8 +90,8 @@ TEST(AnswerMeter, ReadsAStreamCutInTwoAnywhere) {
   }
 }
 
-TEST(AnswerMeter, PassesWholeEventsOnAtOnceWhileHiding) {
-  AnswerMeter meter(ApiKind::kChatCompletions, Form::kEventStream, true);
+TEST(ResponseStreamParser, PassesWholeEventsOnAtOnceWhileHiding) {
+  ResponseStreamParser meter(ApiKind::kChatCompletions, Form::kEventStream, true);
   std::vector<std::string_view> forward;
   const std::string event = kToken + "\n\n";
   meter.Feed(event, forward);
@@ -107,7 +107,7 @@ TEST(AnswerMeter, PassesWholeEventsOnAtOnceWhileHiding) {
   EXPECT_EQ(forward[0], event);
 }
 
-TEST(AnswerMeter, KnowsWhatAFirstTokenIs) {
+TEST(ResponseStreamParser, KnowsWhatAFirstTokenIs) {
   const auto deltas = [](const std::string& delta) {
     const std::string wire = "data: {\"choices\": [{\"delta\": " + delta + "}]}\n\n";
     return Meter(ApiKind::kChatCompletions, Form::kEventStream, false, wire).deltas;
@@ -127,7 +127,7 @@ TEST(AnswerMeter, KnowsWhatAFirstTokenIs) {
   EXPECT_EQ(deltas(R"({"refusal": "no"})"), 1u);
 }
 
-TEST(AnswerMeter, FindsDeltasThatMove) {
+TEST(ResponseStreamParser, FindsDeltasThatMove) {
   const auto event = [](const std::string& before, const std::string& content) {
     return "data: {" + before + "\"choices\":[{\"delta\":{\"content\":\"" + content + "\"}}]}\n\n";
   };
@@ -136,7 +136,7 @@ TEST(AnswerMeter, FindsDeltasThatMove) {
   EXPECT_EQ(Meter(ApiKind::kChatCompletions, Form::kEventStream, false, wire).deltas, 4u);
 }
 
-TEST(AnswerMeter, ReadsTextCompletions) {
+TEST(ResponseStreamParser, ReadsTextCompletions) {
   const std::string wire =
       "data: {\"choices\":[{\"index\":0,\"text\":\"\",\"logprobs\":null}]}\n\n"
       "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"logprobs\":null}]}\n\n"
@@ -150,7 +150,7 @@ TEST(AnswerMeter, ReadsTextCompletions) {
   }
 }
 
-TEST(AnswerMeter, ReadsResponses) {
+TEST(ResponseStreamParser, ReadsResponses) {
   const std::string wire =
       "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null,"
       "\"error\":null}}\n\n"
@@ -168,7 +168,7 @@ TEST(AnswerMeter, ReadsResponses) {
                   .error);
 }
 
-TEST(AnswerMeter, NoticesErrorsInTheStream) {
+TEST(ResponseStreamParser, NoticesErrorsInTheStream) {
   const auto error = [](const std::string& data) {
     return Meter(ApiKind::kChatCompletions, Form::kEventStream, false, data + "\n\n").error;
   };
@@ -180,7 +180,7 @@ TEST(AnswerMeter, NoticesErrorsInTheStream) {
   EXPECT_FALSE(error(kToken));
 }
 
-TEST(AnswerMeter, HidesNothingButTheUsageChunk) {
+TEST(ResponseStreamParser, HidesNothingButTheUsageChunk) {
   // Usage that comes with a piece of the answer stays.
   const std::string with_content =
       R"(data: {"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":5}})"
@@ -200,14 +200,14 @@ TEST(AnswerMeter, HidesNothingButTheUsageChunk) {
   }
 }
 
-TEST(AnswerMeter, HidesAUsageChunkThatEndsWithTheStream) {
+TEST(ResponseStreamParser, HidesAUsageChunkThatEndsWithTheStream) {
   const Seen seen = Meter(ApiKind::kChatCompletions, Form::kEventStream, true,
                           kToken + "\n\n" + kUsageChunk + "\n", 10);
   EXPECT_EQ(seen.forwarded, kToken + "\n\n");
   EXPECT_EQ(seen.usage, kUsage);
 }
 
-TEST(AnswerMeter, JoinsDataOfSeveralLines) {
+TEST(ResponseStreamParser, JoinsDataOfSeveralLines) {
   const std::string wire =
       "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":11,\ndata: "
       "\"completion_tokens\":2}}\n\n";
@@ -216,7 +216,7 @@ TEST(AnswerMeter, JoinsDataOfSeveralLines) {
   EXPECT_EQ(seen.forwarded, "");
 }
 
-TEST(AnswerMeter, OverlongEventsPassUnread) {
+TEST(ResponseStreamParser, OverlongEventsPassUnread) {
   const std::string huge = "data: {\"x\":\"" + std::string(3'000'000, 'x') + "\"}\n\n";
   const std::string wire = kToken + "\n\n" + huge + kUsageChunk + "\n\n" + kDone + "\n\n";
   for (const std::size_t step : {1'000ul, 65'536ul, 1'048'577ul, 2'999'999ul, wire.size()}) {
@@ -227,9 +227,10 @@ TEST(AnswerMeter, OverlongEventsPassUnread) {
   }
 }
 
-TEST(AnswerMeter, OverlongEventsEndWhereverTheyAreCut) {
+TEST(ResponseStreamParser, OverlongEventsEndWhereverTheyAreCut) {
   for (const std::string end : {"\n\n", "\r\n\r\n"}) {
-    const std::string filler = "data: " + std::string(AnswerMeter::kMaxEventBytes + 10, 'x');
+    const std::string filler =
+        "data: " + std::string(ResponseStreamParser::kMaxEventBytes + 10, 'x');
     const std::string tail = end + kUsageChunk + end + kDone + end;
     for (std::size_t split = 0; split < 8; ++split) {
       std::size_t call = 0;
@@ -245,7 +246,7 @@ TEST(AnswerMeter, OverlongEventsEndWhereverTheyAreCut) {
   }
 }
 
-TEST(AnswerMeter, ReadsAWholeJsonAnswerWhereverItIsCut) {
+TEST(ResponseStreamParser, ReadsAWholeJsonAnswerWhereverItIsCut) {
   const std::string wire =
       R"({"id":"c","choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":99}"}}], "usage" )"
       R"(: {"prompt_tokens":11,"completion_tokens": 2,"prompt_tokens_details":{"cached_tokens":8}},)"
@@ -274,7 +275,7 @@ TEST(FindUsage, TakesTheLastAndIgnoresWhatIsNone) {
 
 // Whatever comes and however it is cut: the meter forwards all but whole usage chunks, sees the
 // same as in one piece, and ends.
-TEST(AnswerMeter, RandomStreamsCutAtRandom) {
+TEST(ResponseStreamParser, RandomStreamsCutAtRandom) {
   Rng rng(17);
   const std::string parts[] = {kRole,
                                kToken,
@@ -316,4 +317,4 @@ TEST(AnswerMeter, RandomStreamsCutAtRandom) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::openai

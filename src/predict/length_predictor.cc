@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace headrace {
+namespace headrace::predict {
 namespace {
 
 // Assumed when nothing at all is known: the middle of what chat models answer, and never "1 token",
@@ -125,4 +125,4 @@ LengthEstimate LengthPredictor::Predict(Seconds now, Tokens prompt_tokens,
   return estimate;
 }
 
-}  // namespace headrace
+}  // namespace headrace::predict

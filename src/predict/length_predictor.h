@@ -12,7 +12,7 @@
 #include "base/random.h"
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::predict {
 
 // Where an estimate came from, best evidence first.
 enum class LengthSource {
@@ -97,4 +97,4 @@ class LengthPredictor {
   std::deque<Step> steps_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::predict

@@ -5,7 +5,7 @@
 #include "predict/length_predictor.h"
 #include "predict/prompt_estimator.h"
 
-namespace headrace {
+namespace headrace::predict {
 namespace {
 
 using Summary = LengthOptions::Summary;
@@ -120,4 +120,4 @@ TEST(PromptEstimator, FollowsAChangeOfText) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::predict

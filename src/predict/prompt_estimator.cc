@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-namespace headrace {
+namespace headrace::predict {
 namespace {
 
 constexpr double kForget = 0.999;  // Weight kept per later sample.
@@ -49,4 +49,4 @@ void PromptEstimator::Fit() {
   per_request_ = 0;
 }
 
-}  // namespace headrace
+}  // namespace headrace::predict

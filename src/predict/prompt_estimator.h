@@ -5,7 +5,7 @@
 
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::predict {
 
 // tokens ≈ per_request + per_byte · bytes, by least squares over the finished requests' `usage`,
 // old ones weighing less and less (the last ~1,000 count). The constant holds what the chat
@@ -35,4 +35,4 @@ class PromptEstimator {
   double sum_xy_ = 0;
 };
 
-}  // namespace headrace
+}  // namespace headrace::predict

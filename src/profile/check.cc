@@ -5,9 +5,9 @@
 #include <string>
 #include <utility>
 
-#include "profile/text.h"
+#include "base/text.h"
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 using Severity = ProfileFault::Severity;
@@ -238,7 +238,7 @@ void Checker::CheckConsistency() {
 }
 
 void Checker::CheckSlo() {
-  const Slo& slo = profile_.slo;
+  const slo::Slo& slo = profile_.slo;
   if (!profile_.e2e) {
     Warn(
         "has no `e2e`, so neither load nor ranks can be computed and requests fall back to "
@@ -294,4 +294,4 @@ std::vector<ProfileFault> AllFaults(const ParsedProfile& parsed, std::string_vie
   return faults;
 }
 
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -7,7 +7,7 @@
 
 #include "profile/gpu_profile.h"
 
-namespace headrace {
+namespace headrace::profile {
 
 // Latencies too small to be true where the tput is usable: nothing or microseconds. One warning a
 // matrix. `name` begins every sentence here and below.
@@ -31,4 +31,4 @@ std::vector<ProfileFault> CheckProfile(const GpuProfile& profile, std::string_vi
 std::vector<ProfileFault> AllFaults(const ParsedProfile& parsed, std::string_view name,
                                     std::optional<Seconds> now);
 
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 using Severity = ProfileFault::Severity;
@@ -163,4 +163,4 @@ TEST(AllFaults, SaysNothingTwice) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::profile

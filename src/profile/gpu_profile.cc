@@ -6,11 +6,11 @@
 #include <limits>
 #include <utility>
 
+#include "base/text.h"
 #include "profile/check.h"
 #include "profile/python_json.h"
-#include "profile/text.h"
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 using Json = nlohmann::json;
@@ -37,14 +37,14 @@ constexpr std::array<DetailKey, 11> kDetailKeys = {{
 
 struct SloKey {
   const char* key;
-  std::optional<double> Slo::* member;
+  std::optional<double> slo::Slo::* member;
 };
-constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &Slo::tput},
-                                             {"tt", &Slo::tt},
-                                             {"e2e", &Slo::e2e},
-                                             {"ttft", &Slo::ttft},
-                                             {"tpat", &Slo::tpat},
-                                             {"tpot", &Slo::tpot}}};
+constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &slo::Slo::tput},
+                                             {"tt", &slo::Slo::tt},
+                                             {"e2e", &slo::Slo::e2e},
+                                             {"ttft", &slo::Slo::ttft},
+                                             {"tpat", &slo::Slo::tpat},
+                                             {"tpot", &slo::Slo::tpot}}};
 
 // Nothing but holes.
 bool IsEmpty(const BucketMatrix& matrix) {
@@ -384,4 +384,4 @@ std::string FormatGpuProfile(const GpuProfile& profile) {
   return out;
 }
 
-}  // namespace headrace
+}  // namespace headrace::profile

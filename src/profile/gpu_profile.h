@@ -10,9 +10,9 @@
 
 #include "base/result.h"
 #include "base/units.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::profile {
 
 // One number per (output bucket, input bucket). NaN = a hole: nothing is known about the cell.
 class BucketMatrix {
@@ -111,7 +111,7 @@ struct GpuProfile {
   std::optional<BucketMatrix> e2e;
   std::optional<BucketMatrix> ttft;
   std::optional<BucketMatrix> tpot;
-  Slo slo;  // JSON key `slos`; no latency set when the file has none.
+  slo::Slo slo;  // JSON key `slos`; no latency set when the file has none.
   ProfileDetail detail;
 
   ProfileCell Find(Tokens prompt_tokens, Tokens output_tokens) const {
@@ -148,4 +148,4 @@ Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view na
 // as null, and in `tputs` as 0. Absent matrices are left out.
 std::string FormatGpuProfile(const GpuProfile& profile);
 
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -6,7 +6,7 @@
 #include "base/random.h"
 #include "profile/gpu_profile.h"
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 // As large as the profiles that users have: 12 × 12 buckets with four matrices.
@@ -36,7 +36,7 @@ GpuProfile SampleProfile() {
   return profile;
 }
 
-void BM_Lookup(benchmark::State& state) {
+void BM_Lookup(::benchmark::State& state) {
   const GpuProfile profile = SampleProfile();
   Rng rng(2);
   std::vector<std::pair<Tokens, Tokens>> requests(4096);
@@ -48,20 +48,20 @@ void BM_Lookup(benchmark::State& state) {
   for (auto _ : state) {
     const auto [prompt, output] = requests[next++ % requests.size()];
     const ProfileCell cell = profile.Find(prompt, output);
-    benchmark::DoNotOptimize(profile.tput.at(cell.output, cell.input) *
-                             profile.e2e->at(cell.output, cell.input));
+    ::benchmark::DoNotOptimize(profile.tput.at(cell.output, cell.input) *
+                               profile.e2e->at(cell.output, cell.input));
   }
 }
 BENCHMARK(BM_Lookup);
 
-void BM_Parse1000Profiles(benchmark::State& state) {
+void BM_Parse1000Profiles(::benchmark::State& state) {
   const std::string json = FormatGpuProfile(SampleProfile());
   for (auto _ : state) {
-    for (int i = 0; i < 1000; ++i) benchmark::DoNotOptimize(ParseGpuProfile(json, "bench"));
+    for (int i = 0; i < 1000; ++i) ::benchmark::DoNotOptimize(ParseGpuProfile(json, "bench"));
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * 1000 * json.size()));
 }
-BENCHMARK(BM_Parse1000Profiles)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Parse1000Profiles)->Unit(::benchmark::kMillisecond);
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 using Severity = ProfileFault::Severity;
@@ -56,7 +56,8 @@ TEST(GpuProfile, ReadsEveryKey) {
   EXPECT_EQ(profile.tpot->at(1, 1), 0.03);
   EXPECT_EQ(
       profile.slo,
-      (Slo{.percentile = 99, .ttft = 3, .tpot = 0.04, .tpat = 0.05, .e2e = 5, .tput = 1, .tt = 2}));
+      (slo::Slo{
+          .percentile = 99, .ttft = 3, .tpot = 0.04, .tpat = 0.05, .e2e = 5, .tput = 1, .tt = 2}));
   EXPECT_EQ(profile.detail.e2e_p99->at(1, 2), 6);
   EXPECT_EQ(profile.detail.samples->at(0, 2), 9);
   EXPECT_FALSE(profile.detail.rates);
@@ -147,7 +148,7 @@ TEST(GpuProfile, AnSloOfZeroOrInfinityIsNotSet) {
   const auto [profile, faults] =
       Parse(Json("[[8, 4, 2], [4, 2, 1]]", R"(, "slos": {"e2e": Infinity, "ttft": 0, "tput": 0})"));
   EXPECT_THAT(faults, ::testing::IsEmpty());
-  EXPECT_EQ(profile.slo, Slo{});
+  EXPECT_EQ(profile.slo, slo::Slo{});
 }
 
 TEST(GpuProfile, CostAndCreatedMayBeMissing) {
@@ -305,16 +306,16 @@ TEST(BucketAxis, ExactBordersGoUpAndTheEndsHold) {
 }
 
 TEST(Slo, DescribesItself) {
-  Slo slo;
-  EXPECT_EQ(Describe(slo), "none");
+  slo::Slo slo;
+  EXPECT_EQ(slo::Describe(slo), "none");
   slo.tput = 3;
-  EXPECT_EQ(Describe(slo), "none");
+  EXPECT_EQ(slo::Describe(slo), "none");
   slo.tpat = 0.05;
-  EXPECT_EQ(Describe(slo), "tpat 50 ms");
+  EXPECT_EQ(slo::Describe(slo), "tpat 50 ms");
   slo.ttft = 1;
   slo.e2e = 12.5;
-  EXPECT_EQ(Describe(slo), "ttft 1 s, tpat 50 ms, e2e 12.5 s");
+  EXPECT_EQ(slo::Describe(slo), "ttft 1 s, tpat 50 ms, e2e 12.5 s");
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-namespace headrace {
+namespace headrace::profile {
 namespace {
 
 // No JSON parser at hand takes the three bare words. Each is replaced, outside strings, by a string
@@ -103,4 +103,4 @@ std::optional<double> NumberIn(const nlohmann::json& value) {
   return std::nullopt;
 }
 
-}  // namespace headrace
+}  // namespace headrace::profile

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace headrace {
+namespace headrace::profile {
 
 // `name` (a file, a Redis key) and the line begin the sentence of an error; `first_line` is the
 // line number of the text's first line.
@@ -20,4 +20,4 @@ Result<nlohmann::json> ParsePythonJson(std::string_view text, std::string_view n
 // writers that stick to JSON say the same; nothing for what is no number.
 std::optional<double> NumberIn(const nlohmann::json& value);
 
-}  // namespace headrace
+}  // namespace headrace::profile

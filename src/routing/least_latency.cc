@@ -1,14 +1,14 @@
 #include "routing/policies.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
 // Lowest observed latency, weighted by how many already share the endpoint.
 class LeastLatency final : public Policy {
  public:
-  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
-                                   Seconds, Rng&) override {
-    const EndpointOrder& order = fleet.ByLatency();
+  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
+                                          const fleet::LoadModel&, Seconds, Rng&) override {
+    const fleet::EndpointOrder& order = fleet.ByLatency();
     if (order.empty()) return std::nullopt;
     return order.First();
   }
@@ -18,4 +18,4 @@ class LeastLatency final : public Policy {
 
 std::unique_ptr<Policy> MakeLeastLatency() { return std::make_unique<LeastLatency>(); }
 
-}  // namespace headrace
+}  // namespace headrace::routing

@@ -1,14 +1,14 @@
 #include "routing/policies.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
 // Fewest requests in flight; the least recently used of equals.
 class LeastRequest final : public Policy {
  public:
-  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
-                                   Seconds, Rng&) override {
-    const EndpointOrder& order = fleet.ByInFlight();
+  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
+                                          const fleet::LoadModel&, Seconds, Rng&) override {
+    const fleet::EndpointOrder& order = fleet.ByInFlight();
     if (order.empty()) return std::nullopt;
     return order.First();
   }
@@ -18,4 +18,4 @@ class LeastRequest final : public Policy {
 
 std::unique_ptr<Policy> MakeLeastRequest() { return std::make_unique<LeastRequest>(); }
 
-}  // namespace headrace
+}  // namespace headrace::routing

@@ -5,7 +5,7 @@
 
 #include "routing/policy.h"
 
-namespace headrace {
+namespace headrace::routing {
 
 std::unique_ptr<Policy> MakeSloLeastLoadPulling();  // slo.cc
 std::unique_ptr<Policy> MakeSloLeastLoad();         // slo.cc
@@ -18,4 +18,4 @@ std::unique_ptr<Policy> MakePowerOfTwo();           // power_of_two.cc
 std::unique_ptr<Policy> MakeRoundRobin();           // round_robin.cc
 std::unique_ptr<Policy> MakeRandom();               // random.cc
 
-}  // namespace headrace
+}  // namespace headrace::routing

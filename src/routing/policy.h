@@ -11,12 +11,12 @@
 #include "fleet/fleet.h"
 #include "fleet/load_model.h"
 
-namespace headrace {
+namespace headrace::routing {
 
 // A deployment whose profile can say something about a request.
 struct Candidate {
-  DeploymentId deployment = 0;
-  Load share = 0;  // What the request takes of one of its endpoints; 1 … kCapacity.
+  fleet::DeploymentId deployment = 0;
+  fleet::Load share = 0;  // What the request takes of one of its endpoints; 1 … kCapacity.
   // The request meets its SLO there if it starts by then: arrival + target − expected. Its urgency
   // there, AIBrix's rank, is now − latest_start: above 0 predicts a violation.
   Seconds latest_start = kNever;
@@ -39,9 +39,10 @@ class Policy {
   // The endpoint to send a request to, or nullopt: none takes it now, let it wait. `candidates` are
   // the request's usable deployments, the most relaxed (latest latest_start) first; empty for a
   // policy that needs nothing. Only available endpoints (see Fleet) may be chosen.
-  virtual std::optional<EndpointId> Choose(std::span<const Candidate> candidates,
-                                           const Fleet& fleet, const LoadModel& model, Seconds now,
-                                           Rng& rng) = 0;
+  virtual std::optional<fleet::EndpointId> Choose(std::span<const Candidate> candidates,
+                                                  const fleet::Fleet& fleet,
+                                                  const fleet::LoadModel& model, Seconds now,
+                                                  Rng& rng) = 0;
 };
 
 struct PolicyInfo {
@@ -58,4 +59,4 @@ std::span<const PolicyInfo> Policies();
 // Null when there is no policy of that name.
 const PolicyInfo* FindPolicy(std::string_view name);
 
-}  // namespace headrace
+}  // namespace headrace::routing

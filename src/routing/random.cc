@@ -1,12 +1,12 @@
 #include "routing/policies.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
 class RandomChoice final : public Policy {
  public:
-  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
-                                   Seconds, Rng& rng) override {
+  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
+                                          const fleet::LoadModel&, Seconds, Rng& rng) override {
     const auto available = fleet.available();
     if (available.empty()) return std::nullopt;
     return available[rng.Below(available.size())];
@@ -17,4 +17,4 @@ class RandomChoice final : public Policy {
 
 std::unique_ptr<Policy> MakeRandom() { return std::make_unique<RandomChoice>(); }
 
-}  // namespace headrace
+}  // namespace headrace::routing

@@ -3,7 +3,7 @@
 #include "routing/policies.h"
 #include "routing/policy.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
 constexpr std::array<PolicyInfo, 11> kPolicies{{
@@ -41,4 +41,4 @@ const PolicyInfo* FindPolicy(std::string_view name) {
   return nullptr;
 }
 
-}  // namespace headrace
+}  // namespace headrace::routing

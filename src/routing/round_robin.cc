@@ -1,12 +1,12 @@
 #include "routing/policies.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
 class RoundRobin final : public Policy {
  public:
-  std::optional<EndpointId> Choose(std::span<const Candidate>, const Fleet& fleet, const LoadModel&,
-                                   Seconds, Rng&) override {
+  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
+                                          const fleet::LoadModel&, Seconds, Rng&) override {
     const auto available = fleet.available();
     if (available.empty()) return std::nullopt;
     return available[next_++ % available.size()];
@@ -20,4 +20,4 @@ class RoundRobin final : public Policy {
 
 std::unique_ptr<Policy> MakeRoundRobin() { return std::make_unique<RoundRobin>(); }
 
-}  // namespace headrace
+}  // namespace headrace::routing

@@ -2,18 +2,20 @@
 #include "routing/placement.h"
 #include "routing/policies.h"
 
-namespace headrace {
+namespace headrace::routing {
 namespace {
 
-using Placement = std::optional<EndpointId> (*)(const Candidate&, const Fleet&, const LoadModel&);
+using Placement = std::optional<fleet::EndpointId> (*)(const Candidate&, const fleet::Fleet&,
+                                                       const fleet::LoadModel&);
 
 // Tries deployments from the most relaxed on, as long as a start now would still meet the SLO
 // there; `place` picks the endpoint inside one.
 template <Placement place>
 class SloPolicy final : public Policy {
  public:
-  std::optional<EndpointId> Choose(std::span<const Candidate> candidates, const Fleet& fleet,
-                                   const LoadModel& model, Seconds now, Rng&) override {
+  std::optional<fleet::EndpointId> Choose(std::span<const Candidate> candidates,
+                                          const fleet::Fleet& fleet, const fleet::LoadModel& model,
+                                          Seconds now, Rng&) override {
     for (const Candidate& candidate : candidates) {
       if (now > candidate.latest_start) break;
       if (const auto endpoint = place(candidate, fleet, model)) return endpoint;
@@ -34,4 +36,4 @@ std::unique_ptr<Policy> MakeSloPackLoad() {
   return std::make_unique<SloPolicy<MostLoadedWithRoom>>();
 }
 
-}  // namespace headrace
+}  // namespace headrace::routing

@@ -8,10 +8,10 @@
 #include <map>
 #include <tuple>
 
+#include "base/text.h"
 #include "engine/timed_engine.h"
-#include "profile/text.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 constexpr std::size_t kSample = 20'000;
@@ -36,20 +36,20 @@ Seconds EndOf(const Scenario& scenario, double rate) {
 }
 
 std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
-  WorkloadStream stream(scenario.workload, 1, rate);
+  workload::WorkloadStream stream(scenario.workload, 1, rate);
   std::map<std::tuple<std::uint32_t, int, int>, Kind> kinds;
   const auto group = [](Tokens tokens) {
     return static_cast<int>(std::floor(std::log2(tokens) * kGroupsPerDoubling));
   };
   Tokens context = scenario.fleet.front().engine.max_model_len;
-  for (const SimDeployment& deployment : scenario.fleet) {
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     context = std::min(context, deployment.engine.max_model_len);
   }
   const Seconds end = EndOf(scenario, rate);
   std::size_t count = 0;
   Seconds last = 0;
   while (count < kSample && stream.NextAt() <= end) {
-    const WorkloadRequest request = *stream.Next();
+    const workload::WorkloadRequest request = *stream.Next();
     last = request.at;
     ++count;
     const Tokens output = std::min(request.output_tokens, context - request.prompt_tokens);
@@ -61,7 +61,7 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
     kind.class_index = request.class_index;
     kind.prefilled =
         kind.prompt_tokens -
-        CachedTokens(scenario.workload.classes[request.class_index], kind.prompt_tokens);
+        workload::CachedTokens(scenario.workload.classes[request.class_index], kind.prompt_tokens);
     kind.rate += 1;
   }
   std::vector<Kind> list;
@@ -74,22 +74,23 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
 
 double OfferedInAll(const Scenario& scenario, double rate) {
   double offered = 0;
-  for (const WorkloadClass& spec : scenario.workload.classes) offered += OfferedRate(spec) * rate;
+  for (const workload::WorkloadClass& spec : scenario.workload.classes)
+    offered += workload::OfferedRate(spec) * rate;
   return offered;
 }
 
 // Whether a request meets its SLO on an engine of its own: it takes the time of the smallest of its
 // group and has the budget of the largest, which no member of it exceeds.
-bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const EngineConfig& engine) {
-  const std::optional<Slo>& own = scenario.workload.classes[kind.class_index].slo;
-  const std::optional<Slo>& slo = own ? own : scenario.scheduler.slo;
+bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const engine::EngineConfig& engine) {
+  const std::optional<slo::Slo>& own = scenario.workload.classes[kind.class_index].slo;
+  const std::optional<slo::Slo>& slo = own ? own : scenario.scheduler.slo;
   if (!slo) return true;
   const double widest = std::exp2(1 / kGroupsPerDoubling);
   const auto prompt = static_cast<Tokens>(std::ceil(kind.prompt_tokens * widest));
   const auto output = static_cast<Tokens>(std::ceil(kind.output_tokens * widest));
   const Seconds ttft = engine.step.a + engine.step.b * kind.prefilled;
   const Seconds decode = engine.step.DecodeRun(kind.output_tokens - 1, 1, kind.prompt_tokens);
-  return Attained(*slo, {ttft, ttft + decode, prompt, output});
+  return slo::Attained(*slo, {ttft, ttft + decode, prompt, output});
 }
 
 // Columns: x[kind, deployment], then s[deployment], then one for the scale of all rates. Rows per
@@ -127,7 +128,7 @@ class FluidProgram {
 
   const Scenario& scenario_;
   std::vector<Kind> kinds_;
-  const std::vector<SimDeployment>& fleet_;
+  const std::vector<sim::SimDeployment>& fleet_;
   CoinPackedMatrix matrix_{false, 0, 0};
   std::vector<double> low_;
   std::vector<double> high_;
@@ -135,10 +136,10 @@ class FluidProgram {
 
 void FluidProgram::AddEngineRows() {
   for (std::size_t d = 0; d < fleet_.size(); ++d) {
-    const EngineConfig& engine = fleet_[d].engine;
-    const StepModel& step = engine.step;
+    const engine::EngineConfig& engine = fleet_[d].engine;
+    const engine::StepModel& step = engine.step;
     const double engines = fleet_[d].endpoints;
-    const auto room = static_cast<double>(engine.kv_blocks * kKvBlockTokens);
+    const auto room = static_cast<double>(engine.kv_blocks * engine::kKvBlockTokens);
     CoinPackedVector time;
     CoinPackedVector kv;
     CoinPackedVector batch;
@@ -217,7 +218,7 @@ FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
   const std::vector<Kind> kinds = KindsOf(scenario, rate);
   FluidBound bound;
   if (kinds.empty()) {
-    const Seconds first = WorkloadStream(scenario.workload, 1, rate).NextAt();
+    const Seconds first = workload::WorkloadStream(scenario.workload, 1, rate).NextAt();
     if (first > EndOf(scenario, rate)) bound.capacity = kNever;
     return bound;
   }
@@ -244,4 +245,4 @@ std::string DescribeInstability(const Scenario& scenario, const std::vector<Flui
   return text;
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -7,7 +7,7 @@
 
 #include "scenario/scenario.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 // A linear program over rates x[kind of request, deployment], with true lengths, of the fluid
 // (long-run) limit. Requests are grouped by class and size (an eighth of a power of two either way)
@@ -38,4 +38,4 @@ FluidBound ComputeFluidBound(const Scenario& scenario, double rate);
 // For every rate that the fleet cannot carry a sentence; empty when there is none.
 std::string DescribeInstability(const Scenario& scenario, const std::vector<FluidBound>& bounds);
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <functional>
 
-#include "profile/text.h"
-#include "scenario/plot.h"
+#include "base/text.h"
+#include "render/plot.h"
 #include "scenario/summary.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 constexpr int kCdfPoints = 200;
@@ -38,23 +38,24 @@ std::size_t MainRate(const Scenario& scenario) {
 }
 
 std::optional<double> TpatSlo(const Scenario& scenario) {
-  const std::optional<Slo>& slo = scenario.workload.classes.front().slo;
+  const std::optional<slo::Slo>& slo = scenario.workload.classes.front().slo;
   return slo ? slo->tpat : std::nullopt;
 }
 
 Figure AttainmentFigure(const Study& study) {
   const Scenario& scenario = *study.scenario;
   const auto [low, high] = std::ranges::minmax(scenario.rates);
-  LineChart chart{.title = "Requests that met their SLO",
-                  .x_label = "offered rate, × the scenario's (band: 95 % interval over seeds)",
-                  .y_label = "attainment",
-                  .x_min = low,
-                  .x_max = high > low ? high : low * 1.01,
-                  .percent = true};
+  render::LineChart chart{
+      .title = "Requests that met their SLO",
+      .x_label = "offered rate, × the scenario's (band: 95 % interval over seeds)",
+      .y_label = "attainment",
+      .x_min = low,
+      .x_max = high > low ? high : low * 1.01,
+      .percent = true};
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    Series series{.name = scenario.contenders[c].name,
-                  .colour = c,
-                  .dashed = IsYardstick(scenario.contenders[c])};
+    render::Series series{.name = scenario.contenders[c].name,
+                          .colour = c,
+                          .dashed = IsYardstick(scenario.contenders[c])};
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       const Estimate estimate = AttainmentOf(study, c, r);
       series.points.push_back({scenario.rates[r], estimate.mean});
@@ -63,12 +64,12 @@ Figure AttainmentFigure(const Study& study) {
     }
     chart.series.push_back(std::move(series));
   }
-  Series bound{.name = "upper bound", .colour = scenario.contenders.size(), .dashed = true};
+  render::Series bound{.name = "upper bound", .colour = scenario.contenders.size(), .dashed = true};
   for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
     bound.points.push_back({scenario.rates[r], study.bounds[r].attainment});
   }
   chart.series.push_back(std::move(bound));
-  return {"attainment.svg", RenderSvg(chart)};
+  return {"attainment.svg", render::RenderSvg(chart)};
 }
 
 Histogram TpatOver(const Study& study, std::size_t contender, std::size_t rate) {
@@ -82,18 +83,18 @@ Histogram TpatOver(const Study& study, std::size_t contender, std::size_t rate) 
 Figure CdfFigure(const Study& study, std::size_t rate) {
   const Scenario& scenario = *study.scenario;
   const std::optional<double> slo = TpatSlo(scenario);
-  LineChart chart{.title = "Latency per token" + AtRate(scenario.rates[rate]),
-                  .x_label = "seconds per token of prompt and answer",
-                  .y_label = "share of completed requests",
-                  .percent = true};
+  render::LineChart chart{.title = "Latency per token" + AtRate(scenario.rates[rate]),
+                          .x_label = "seconds per token of prompt and answer",
+                          .y_label = "share of completed requests",
+                          .percent = true};
   // Far tails would squeeze everything else into the left edge.
   chart.x_max = 0.01;
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     const Histogram all = TpatOver(study, c, rate);
     chart.x_max = std::max(chart.x_max, all.Quantile(0.99));
-    Series series{.name = scenario.contenders[c].name,
-                  .colour = c,
-                  .dashed = IsYardstick(scenario.contenders[c])};
+    render::Series series{.name = scenario.contenders[c].name,
+                          .colour = c,
+                          .dashed = IsYardstick(scenario.contenders[c])};
     for (int i = 0; i <= kCdfPoints; ++i) {
       const double share = static_cast<double>(i) / kCdfPoints;
       series.points.push_back({all.Quantile(share), share});
@@ -104,23 +105,23 @@ Figure CdfFigure(const Study& study, std::size_t rate) {
     chart.x_marks = {*slo};
     chart.x_max = std::min(chart.x_max, 4 * *slo);
   }
-  return {"cdf-" + FormatNumber(scenario.rates[rate]) + ".svg", RenderSvg(chart)};
+  return {"cdf-" + FormatNumber(scenario.rates[rate]) + ".svg", render::RenderSvg(chart)};
 }
 
 Figure PlacementFigure(const Study& study, std::size_t rate) {
   const Scenario& scenario = *study.scenario;
-  PartsChart chart{.title = "Where each class went" + AtRate(scenario.rates[rate])};
-  for (const SimDeployment& deployment : scenario.fleet) {
+  render::PartsChart chart{.title = "Where each class went" + AtRate(scenario.rates[rate])};
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     chart.parts.push_back(std::to_string(deployment.endpoints) + "×" + deployment.name);
   }
   for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
     for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-      PartsChart::Row row{.group = scenario.workload.classes[k].name,
-                          .name = scenario.contenders[c].name,
-                          .parts = std::vector<double>(scenario.fleet.size())};
+      render::PartsChart::Row row{.group = scenario.workload.classes[k].name,
+                                  .name = scenario.contenders[c].name,
+                                  .parts = std::vector<double>(scenario.fleet.size())};
       double offered = 0;
       for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
-        const SimulationResult& result = study.At(c, rate, seed).result;
+        const sim::SimulationResult& result = study.At(c, rate, seed).result;
         offered += static_cast<double>(result.statistics.of(k).offered);
         for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
           row.parts[d] += static_cast<double>(result.deployments[d].sent[k]);
@@ -130,11 +131,11 @@ Figure PlacementFigure(const Study& study, std::size_t rate) {
       chart.rows.push_back(std::move(row));
     }
   }
-  return {"placement-" + FormatNumber(scenario.rates[rate]) + ".svg", RenderSvg(chart)};
+  return {"placement-" + FormatNumber(scenario.rates[rate]) + ".svg", render::RenderSvg(chart)};
 }
 
 // A figure over the counted time.
-LineChart TimelineChart(const Scenario& scenario, std::size_t rate, std::string title) {
+render::LineChart TimelineChart(const Scenario& scenario, std::size_t rate, std::string title) {
   return {.title = std::move(title) + AtRate(scenario.rates[rate]),
           .x_label = "seconds since the warm-up",
           .x_min = 0,
@@ -143,23 +144,24 @@ LineChart TimelineChart(const Scenario& scenario, std::size_t rate, std::string 
 
 double StepTime(const Scenario& scenario, std::size_t rate, std::size_t step) {
   return scenario.DurationAt(scenario.rates[rate]) * (static_cast<double>(step) + 0.5) /
-         kTimelineSteps;
+         sim::kTimelineSteps;
 }
 
 Figure AttainmentTimeline(const Study& study, std::size_t rate) {
   const Scenario& scenario = *study.scenario;
-  LineChart chart = TimelineChart(scenario, rate, "Requests that met their SLO, by arrival,");
+  render::LineChart chart =
+      TimelineChart(scenario, rate, "Requests that met their SLO, by arrival,");
   chart.y_label = "attainment";
   chart.percent = true;
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    Series series{.name = scenario.contenders[c].name,
-                  .colour = c,
-                  .dashed = IsYardstick(scenario.contenders[c])};
-    for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+    render::Series series{.name = scenario.contenders[c].name,
+                          .colour = c,
+                          .dashed = IsYardstick(scenario.contenders[c])};
+    for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
       double offered = 0;
       double attained = 0;
       for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
-        const TimelineStep& one = study.At(c, rate, seed).result.timeline[step];
+        const sim::TimelineStep& one = study.At(c, rate, seed).result.timeline[step];
         for (const auto count : one.offered) offered += static_cast<double>(count);
         for (const auto count : one.attained) attained += static_cast<double>(count);
       }
@@ -168,18 +170,18 @@ Figure AttainmentTimeline(const Study& study, std::size_t rate) {
     }
     chart.series.push_back(std::move(series));
   }
-  return {"timeline-attainment.svg", RenderSvg(chart)};
+  return {"timeline-attainment.svg", render::RenderSvg(chart)};
 }
 
 Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender) {
   const Scenario& scenario = *study.scenario;
   const std::string& name = scenario.contenders[contender].name;
-  LineChart chart = TimelineChart(scenario, rate, "Requests in flight under " + name);
+  render::LineChart chart = TimelineChart(scenario, rate, "Requests in flight under " + name);
   chart.y_label = "requests (mean over seeds)";
   const auto add = [&](const std::string& label,
-                       const std::function<double(const TimelineStep&)>& figure) {
-    Series series{.name = label, .colour = chart.series.size()};
-    for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+                       const std::function<double(const sim::TimelineStep&)>& figure) {
+    render::Series series{.name = label, .colour = chart.series.size()};
+    for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
       double sum = 0;
       for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
         sum += figure(study.At(contender, rate, seed).result.timeline[step]);
@@ -192,10 +194,10 @@ Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender)
   };
   for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
     add("per " + scenario.fleet[d].name,
-        [d](const TimelineStep& step) { return step.in_flight[d]; });
+        [d](const sim::TimelineStep& step) { return step.in_flight[d]; });
   }
-  add("waiting", [](const TimelineStep& step) { return step.waiting; });
-  return {"timeline-" + name + ".svg", RenderSvg(chart)};
+  add("waiting", [](const sim::TimelineStep& step) { return step.waiting; });
+  return {"timeline-" + name + ".svg", render::RenderSvg(chart)};
 }
 
 std::string MarkdownTable(const Study& study,
@@ -229,7 +231,7 @@ std::string HtmlTable(const std::string& markdown) {
     const std::string tag = line == 0 ? "th" : "td";
     for (std::size_t cell = 2; cell < row.size();) {
       const std::size_t stop = row.find(" |", cell);
-      html += "<" + tag + ">" + EscapeXml(row.substr(cell, stop - cell)) + "</" + tag + ">";
+      html += "<" + tag + ">" + render::EscapeXml(row.substr(cell, stop - cell)) + "</" + tag + ">";
       cell = stop + 3;
     }
     html += "</tr>\n";
@@ -280,7 +282,7 @@ std::string RenderReport(const Study& study) {
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width\">\n<title>" +
-      EscapeXml(scenario.name) +
+      render::EscapeXml(scenario.name) +
       "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
       "padding:0 1rem;color:#222}table{border-collapse:collapse;margin:1rem 0;font-size:13px}"
       "td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;"
@@ -288,9 +290,10 @@ std::string RenderReport(const Study& study) {
       "{text-align:left}figure{margin:1.5rem 0}svg{max-width:100%;height:auto}"
       ".warn{background:#fff3cd;padding:.6rem 1rem;border-radius:.4rem}"
       ".wide{overflow-x:auto}</style></head><body>\n<h1>" +
-      EscapeXml(scenario.name) + "</h1>\n<p>" + EscapeXml(scenario.about) + "</p>\n";
+      render::EscapeXml(scenario.name) + "</h1>\n<p>" + render::EscapeXml(scenario.about) +
+      "</p>\n";
   const std::string unstable = DescribeInstability(scenario, study.bounds);
-  if (!unstable.empty()) html += "<p class=\"warn\">" + EscapeXml(unstable) + "</p>\n";
+  if (!unstable.empty()) html += "<p class=\"warn\">" + render::EscapeXml(unstable) + "</p>\n";
   html += "<h2>Attainment</h2>\n<p>Requests that met their SLO, in % of those offered: mean over " +
           std::to_string(scenario.seeds) +
           " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished requests "
@@ -300,18 +303,18 @@ std::string RenderReport(const Study& study) {
           "prompt and answer.</p>\n<div class=\"wide\">" +
           HtmlTable(P99TpatMarkdown(study)) + "</div>\n<h2>Figures</h2>\n";
   for (const Figure& figure : RenderFigures(study)) {
-    html += "<figure id=\"" + EscapeXml(figure.file) + "\">" + figure.svg + "</figure>\n";
+    html += "<figure id=\"" + render::EscapeXml(figure.file) + "\">" + figure.svg + "</figure>\n";
   }
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
       html += "<p>" +
-              EscapeXml(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
-                        Describe(scenario, study.SplitOf(c, r))) +
+              render::EscapeXml(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
+                                Describe(scenario, study.SplitOf(c, r))) +
               "</p>\n";
     }
   }
   return html + "</body></html>\n";
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

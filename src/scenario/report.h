@@ -6,7 +6,7 @@
 
 #include "scenario/study.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 struct Figure {
   std::string file;  // attainment.svg
@@ -25,4 +25,4 @@ std::string RenderReport(const Study& study);
 std::string AttainmentMarkdown(const Study& study);
 std::string P99TpatMarkdown(const Study& study);
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -7,14 +7,14 @@
 #include <memory>
 #include <utility>
 
+#include "base/text.h"
+#include "benchmark/measured_profile.h"
 #include "config/config_reader.h"
 #include "engine/gpu_catalog.h"
 #include "profile/gpu_profile.h"
-#include "profile/text.h"
 #include "scenario/scenario_text.h"
-#include "sim/measured_profile.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 constexpr std::string_view kOnlyPrefix = "only-";
@@ -23,11 +23,11 @@ constexpr double kMostSplits = 10'000;
 
 std::vector<std::string> ContenderNames(const Scenario& scenario) {
   std::vector<std::string> names;
-  for (const PolicyInfo& policy : Policies()) names.emplace_back(policy.name);
+  for (const routing::PolicyInfo& policy : routing::Policies()) names.emplace_back(policy.name);
   for (const std::string_view name : {"best-split", "type-split", "clairvoyant"}) {
     names.emplace_back(name);
   }
-  for (const SimDeployment& deployment : scenario.fleet) {
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     names.push_back(std::string(kOnlyPrefix) + deployment.name);
   }
   for (const Contender& variant : scenario.contenders) names.push_back(variant.name);
@@ -38,7 +38,7 @@ std::vector<std::string> ContenderNames(const Scenario& scenario) {
 class Resolver {
  public:
   Resolver(const ScenarioText& text, const YAML::Node& root, const std::string& file_name,
-           const FileReader& read_file, ConfigReader& reader)
+           const FileReader& read_file, config::ConfigReader& reader)
       : text_(text),
         root_(root),
         folder_(std::filesystem::path(file_name).parent_path()),
@@ -67,24 +67,25 @@ class Resolver {
   }
 
  private:
-  LocatedNode Item(const char* list, std::size_t index) const {
+  config::LocatedNode Item(const char* list, std::size_t index) const {
     const YAML::Node item = root_[list][index];
     return {item, item.Mark()};
   }
   void Fault(const char* list, std::size_t index, const char* option, std::string sentence) {
-    reader_.Fault(MarkOf(Item(list, index), option), std::move(sentence));
+    reader_.Fault(config::MarkOf(Item(list, index), option), std::move(sentence));
   }
   std::string PathOf(const std::string& path) const {
     return (folder_ / path).lexically_normal().string();
   }
 
   void AddClass(std::size_t index);
-  bool SetArrivals(std::size_t index, WorkloadClass& spec);
-  bool SetLengths(std::size_t index, WorkloadClass& spec);
+  bool SetArrivals(std::size_t index, workload::WorkloadClass& spec);
+  bool SetLengths(std::size_t index, workload::WorkloadClass& spec);
   void AddDeployment(std::size_t index);
   void AddProfiles();
-  Result<GpuProfile> ProfileOf(std::size_t index, const std::optional<Slo>& slo) const;
-  std::optional<Slo> ProfileSlo() const;
+  Result<profile::GpuProfile> ProfileOf(std::size_t index,
+                                        const std::optional<slo::Slo>& slo) const;
+  std::optional<slo::Slo> ProfileSlo() const;
   void AddDisturbance(std::size_t index);
   void AddContenders();
 
@@ -92,29 +93,29 @@ class Resolver {
   const YAML::Node& root_;
   std::filesystem::path folder_;
   const FileReader& read_file_;
-  ConfigReader& reader_;
+  config::ConfigReader& reader_;
   Scenario scenario_;
-  std::map<std::string, std::shared_ptr<const Trace>> traces_;
+  std::map<std::string, std::shared_ptr<const workload::Trace>> traces_;
 };
 
 void Resolver::AddClass(std::size_t index) {
   const ClassText& text = text_.workload[index];
-  WorkloadClass spec;
+  workload::WorkloadClass spec;
   spec.name = text.name;
   spec.slo = text.slo ? text.slo : text_.slo;
   spec.rate_changes = text.rate_changes;
   spec.cached_prompt = text.cached_prompt;
   if (!SetArrivals(index, spec) || !SetLengths(index, spec)) return;
-  Workload alone;
+  workload::Workload alone;
   alone.classes.push_back(spec);
-  if (auto checked = CheckWorkload(alone); !checked) {
+  if (auto checked = workload::CheckWorkload(alone); !checked) {
     reader_.Fault(Item("workload", index).mark, checked.error().message);
     return;
   }
   scenario_.workload.classes.push_back(std::move(spec));
 }
 
-bool Resolver::SetArrivals(std::size_t index, WorkloadClass& spec) {
+bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
   const ClassText& text = text_.workload[index];
   if (text.arrivals == ClassText::Arrivals::kTrace) {
     if (text.trace.empty()) {
@@ -125,16 +126,16 @@ bool Resolver::SetArrivals(std::size_t index, WorkloadClass& spec) {
     auto& trace = traces_[text.trace];
     if (!trace) {
       auto parsed = read_file_(PathOf(text.trace)).and_then([&](const std::string& content) {
-        return ParseTrace(content, text.trace);
+        return workload::ParseTrace(content, text.trace);
       });
       if (!parsed) {
         Fault("workload", index, "trace", parsed.error().message);
         return false;
       }
-      BeginAtZero({&*parsed, 1});
-      trace = std::make_shared<const Trace>(*std::move(parsed));
+      workload::BeginAtZero({&*parsed, 1});
+      trace = std::make_shared<const workload::Trace>(*std::move(parsed));
     }
-    spec.arrivals = ReplayArrivals{trace, text.speed};
+    spec.arrivals = workload::ReplayArrivals{trace, text.speed};
     return true;
   }
   double rate = text.rate.value_or(0);
@@ -154,14 +155,14 @@ bool Resolver::SetArrivals(std::size_t index, WorkloadClass& spec) {
     return false;
   }
   if (text.arrivals == ClassText::Arrivals::kGamma) {
-    spec.arrivals = GammaArrivals{rate, text.cv};
+    spec.arrivals = workload::GammaArrivals{rate, text.cv};
   } else {
-    spec.arrivals = PoissonArrivals{rate};
+    spec.arrivals = workload::PoissonArrivals{rate};
   }
   return true;
 }
 
-bool Resolver::SetLengths(std::size_t index, WorkloadClass& spec) {
+bool Resolver::SetLengths(std::size_t index, workload::WorkloadClass& spec) {
   const ClassText& text = text_.workload[index];
   if (text.lengths.empty()) {
     if (!text.prompt || !text.output) {
@@ -170,7 +171,7 @@ bool Resolver::SetLengths(std::size_t index, WorkloadClass& spec) {
                 "\" has no lengths; add `lengths: sharegpt`, or both `prompt` and `output`");
       return false;
     }
-    spec.lengths = DistributedLengths{*text.prompt, *text.output};
+    spec.lengths = workload::DistributedLengths{*text.prompt, *text.output};
   } else if (text.prompt || text.output) {
     Fault("workload", index, "lengths",
           "class \"" + text.name +
@@ -178,26 +179,27 @@ bool Resolver::SetLengths(std::size_t index, WorkloadClass& spec) {
               "`output`");
     return false;
   } else if (text.lengths == "sharegpt") {
-    spec.lengths = EmpiricalLengths{ShareGptLengths()};
+    spec.lengths = workload::EmpiricalLengths{workload::ShareGptLengths()};
   } else if (text.lengths == "trace") {
-    spec.lengths = TraceLengths{};
+    spec.lengths = workload::TraceLengths{};
   } else {
     const auto parsed = read_file_(PathOf(text.lengths)).and_then([&](const std::string& content) {
-      return ParseLengthCsv(content, text.lengths);
+      return workload::ParseLengthCsv(content, text.lengths);
     });
     if (!parsed) {
       Fault("workload", index, "lengths", parsed.error().message);
       return false;
     }
-    spec.lengths = EmpiricalLengths{std::make_shared<const std::vector<RequestLength>>(*parsed)};
+    spec.lengths = workload::EmpiricalLengths{
+        std::make_shared<const std::vector<workload::RequestLength>>(*parsed)};
   }
   return true;
 }
 
 void Resolver::AddDeployment(std::size_t index) {
   const FleetText& text = text_.fleet[index];
-  const auto catalog = GpuCatalog::Parse(ShippedGpuCatalog(), "gpus.json");
-  auto engine = catalog.and_then([&](const GpuCatalog& gpus) {
+  const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
+  auto engine = catalog.and_then([&](const engine::GpuCatalog& gpus) {
     return gpus.Engine(text.gpu, text_.model, text_.max_model_len);
   });
   if (!engine) {
@@ -207,19 +209,19 @@ void Resolver::AddDeployment(std::size_t index) {
     return;
   }
   engine->step = engine->step.SlowedBy(text.slowdown);
-  SimDeployment deployment{.name = text.name,
-                           .engine = *engine,
-                           .endpoints = text.endpoints,
-                           .price_per_hour = text.price_per_hour.value_or(
-                               catalog->gpus().find(text.gpu)->second.usd_per_hour.value),
-                           .max_in_flight = text.max_in_flight};
+  sim::SimDeployment deployment{.name = text.name,
+                                .engine = *engine,
+                                .endpoints = text.endpoints,
+                                .price_per_hour = text.price_per_hour.value_or(
+                                    catalog->gpus().find(text.gpu)->second.usd_per_hour.value),
+                                .max_in_flight = text.max_in_flight};
   scenario_.fleet.push_back(std::move(deployment));
 }
 
 // Measuring takes seconds of one core, so the deployments are measured beside each other.
 void Resolver::AddProfiles() {
-  const std::optional<Slo> slo = ProfileSlo();
-  std::vector<std::future<Result<GpuProfile>>> profiles(text_.fleet.size());
+  const std::optional<slo::Slo> slo = ProfileSlo();
+  std::vector<std::future<Result<profile::GpuProfile>>> profiles(text_.fleet.size());
   for (std::size_t i = 0; i < text_.fleet.size(); ++i) {
     if (text_.fleet[i].profile == "none") continue;
     profiles[i] = std::async(std::launch::async, [this, i, &slo] { return ProfileOf(i, slo); });
@@ -227,38 +229,41 @@ void Resolver::AddProfiles() {
   for (std::size_t i = 0; i < text_.fleet.size(); ++i) {
     if (!profiles[i].valid()) continue;
     const FleetText& text = text_.fleet[i];
-    const Result<GpuProfile> profile = profiles[i].get();
+    const Result<profile::GpuProfile> profile = profiles[i].get();
     if (!profile) {
       Fault("fleet", i, "profile", profile.error().message);
       continue;
     }
-    scenario_.fleet[i].profile = std::make_shared<const GpuProfile>(WithProfileError(
-        *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
+    scenario_.fleet[i].profile =
+        std::make_shared<const profile::GpuProfile>(benchmark::WithProfileError(
+            *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
   }
 }
 
-Result<GpuProfile> Resolver::ProfileOf(std::size_t index, const std::optional<Slo>& slo) const {
+Result<profile::GpuProfile> Resolver::ProfileOf(std::size_t index,
+                                                const std::optional<slo::Slo>& slo) const {
   const std::string& profile = text_.fleet[index].profile;
-  const SimDeployment& deployment = scenario_.fleet[index];
+  const sim::SimDeployment& deployment = scenario_.fleet[index];
   if (profile != "measured") {
     return read_file_(PathOf(profile))
-        .and_then([&](const std::string& content) { return ParseGpuProfile(content, profile); })
-        .map([](const ParsedProfile& parsed) { return parsed.profile; });
+        .and_then(
+            [&](const std::string& content) { return profile::ParseGpuProfile(content, profile); })
+        .map([](const profile::ParsedProfile& parsed) { return parsed.profile; });
   }
   if (!slo) {
     return Fail(
         "profiles are measured for an SLO, and the classes' differ or are missing; add `slo: …` to "
         "the scenario");
   }
-  return MeasureProfile(
+  return benchmark::MeasureProfile(
              deployment.engine,
              {.deployment = deployment.name, .cost = deployment.price_per_hour, .slo = *slo})
-      .map([](const GeneratedProfile& generated) { return generated.profile; });
+      .map([](const benchmark::GeneratedProfile& generated) { return generated.profile; });
 }
 
-std::optional<Slo> Resolver::ProfileSlo() const {
+std::optional<slo::Slo> Resolver::ProfileSlo() const {
   if (text_.slo) return text_.slo;
-  for (const WorkloadClass& spec : scenario_.workload.classes) {
+  for (const workload::WorkloadClass& spec : scenario_.workload.classes) {
     if (spec.slo != scenario_.workload.classes.front().slo) return std::nullopt;
   }
   return scenario_.workload.classes.empty() ? std::nullopt : scenario_.workload.classes.front().slo;
@@ -280,26 +285,28 @@ void Resolver::AddDisturbance(std::size_t index) {
   std::vector<std::string_view> names;
   for (const FleetText& deployment : text_.fleet) names.push_back(deployment.name);
   Fault("disturbances", index, "deployment",
-        "the deployment " + Quote(text.deployment) + " " + NotOneOf(text.deployment, names));
+        "the deployment " + config::Quote(text.deployment) + " " +
+            config::NotOneOf(text.deployment, names));
 }
 
 void Resolver::AddContenders() {
   std::vector<Contender> variants;
   for (std::size_t i = 0; i < text_.variants.size(); ++i) {
     const VariantText& text = text_.variants[i];
-    const PolicyInfo* policy = FindPolicy(text.policy);
+    const routing::PolicyInfo* policy = routing::FindPolicy(text.policy);
     if (policy == nullptr) {
       std::vector<std::string_view> names;
-      for (const PolicyInfo& info : Policies()) names.push_back(info.name);
-      Fault("variants", i, "policy",
-            "the policy " + Quote(text.policy) + " " + NotOneOf(text.policy, names));
+      for (const routing::PolicyInfo& info : routing::Policies()) names.push_back(info.name);
+      Fault(
+          "variants", i, "policy",
+          "the policy " + config::Quote(text.policy) + " " + config::NotOneOf(text.policy, names));
       continue;
     }
     using Length = VariantText::Length;
     Contender variant{.name = text.name, .policy = policy, .quantile = text.quantile};
-    if (text.length == Length::kMean) variant.length = LengthOptions::Summary::kMean;
+    if (text.length == Length::kMean) variant.length = predict::LengthOptions::Summary::kMean;
     if (text.length == Length::kSample || text.length == Length::kRedrawn) {
-      variant.length = LengthOptions::Summary::kSample;
+      variant.length = predict::LengthOptions::Summary::kSample;
     }
     variant.exact_lengths = text.length == Length::kExact;
     variant.redraw_lengths = text.length == Length::kRedrawn;
@@ -326,10 +333,10 @@ void Resolver::AddContenders() {
 
 Result<Scenario> LoadScenario(std::string_view text, const std::string& file_name,
                               const FileReader& read_file) {
-  ConfigReader reader(file_name, "the scenario");
+  config::ConfigReader reader(file_name, "the scenario");
   ScenarioText written;
   Scenario scenario;
-  const auto root = ParseYaml(text, reader);
+  const auto root = config::ParseYaml(text, reader);
   if (root) ScenarioSchema().Read(written, {*root, root->Mark()}, reader);
   if (reader.faults() == 0) {
     scenario = Resolver(written, *root, file_name, read_file, reader).Resolve();
@@ -344,7 +351,7 @@ Result<Contender> FindContender(std::string_view name, const Scenario& scenario)
   for (const Contender& variant : scenario.contenders) {
     if (variant.name == name) return variant;
   }
-  if (const PolicyInfo* policy = FindPolicy(name)) {
+  if (const routing::PolicyInfo* policy = routing::FindPolicy(name)) {
     contender.policy = policy;
     return contender;
   }
@@ -369,8 +376,8 @@ Result<Contender> FindContender(std::string_view name, const Scenario& scenario)
     }
   }
   const std::vector<std::string> names = ContenderNames(scenario);
-  return Fail("the policy " + Quote(name) + " " +
-              NotOneOf(name, std::vector<std::string_view>(names.begin(), names.end())));
+  return Fail("the policy " + config::Quote(name) + " " +
+              config::NotOneOf(name, std::vector<std::string_view>(names.begin(), names.end())));
 }
 
 Result<void> CheckContender(const Contender& contender, const Scenario& scenario) {
@@ -379,7 +386,7 @@ Result<void> CheckContender(const Contender& contender, const Scenario& scenario
   const std::size_t classes = scenario.workload.classes.size();
   std::size_t parts = 0;
   double ways = 1;
-  for (const SimDeployment& deployment : scenario.fleet) {
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     parts += types ? 1 : static_cast<std::size_t>(deployment.endpoints);
     if (types) ways *= static_cast<double>(classes);
     // Of n endpoints that are alike to k classes: n + k - 1 over k - 1.
@@ -399,9 +406,9 @@ Result<void> CheckContender(const Contender& contender, const Scenario& scenario
   return {};
 }
 
-SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
-                      std::uint64_t seed) {
-  SimulationSpec spec;
+sim::SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
+                           std::uint64_t seed) {
+  sim::SimulationSpec spec;
   spec.fleet = scenario.fleet;
   spec.workload = &scenario.workload;
   spec.scheduler = scenario.scheduler;
@@ -421,8 +428,9 @@ SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, doub
   spec.deadline_wakeups = contender.deadline_wakeups;
   spec.clairvoyant = contender.kind == Contender::Kind::kClairvoyant;
   if (contender.kind == Contender::Kind::kOnly) spec.only_deployment = contender.deployment;
-  if (spec.scheduler.policy == nullptr) spec.scheduler.policy = FindPolicy("least-request");
+  if (spec.scheduler.policy == nullptr)
+    spec.scheduler.policy = routing::FindPolicy("least-request");
   return spec;
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

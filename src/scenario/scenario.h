@@ -13,7 +13,7 @@
 #include "sim/simulation.h"
 #include "workload/workload.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 // Who routes: the scheduler under some policy, or a yardstick that no router can be.
 struct Contender {
@@ -27,8 +27,8 @@ struct Contender {
   std::string name;
   Kind kind = Kind::kScheduler;
   // Of the scheduler:
-  const PolicyInfo* policy = nullptr;
-  LengthOptions::Summary length = LengthOptions::Summary::kQuantile;
+  const routing::PolicyInfo* policy = nullptr;
+  predict::LengthOptions::Summary length = predict::LengthOptions::Summary::kQuantile;
   double quantile = 0.9;
   bool exact_lengths = false;
   bool redraw_lengths = false;
@@ -41,15 +41,15 @@ struct Scenario {
   std::string name;
   std::string about;
   std::string model;
-  std::vector<SimDeployment> fleet;
-  Workload workload;
-  SchedulerOptions scheduler;  // All but what a contender says.
+  std::vector<sim::SimDeployment> fleet;
+  workload::Workload workload;
+  scheduler::SchedulerOptions scheduler;  // All but what a contender says.
   Seconds warm_up = 60;
   Seconds duration = 600;  // At rate 1.
   // The workload is a recording, to be replayed to its end: at twice the rate in half the time.
   bool replay = false;
   Seconds drain = 300;
-  std::vector<Disturbance> disturbances;
+  std::vector<sim::Disturbance> disturbances;
   Seconds state_lag = 0;
   std::vector<double> rates = {1};  // Factors on every class's rate.
   int seeds = 5;
@@ -76,7 +76,7 @@ Result<Contender> FindContender(std::string_view name, const Scenario& scenario)
 Result<void> CheckContender(const Contender& contender, const Scenario& scenario);
 
 // What one contender does with one rate and seed; `scenario` must outlive it. Not for splits.
-SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
-                      std::uint64_t seed);
+sim::SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
+                           std::uint64_t seed);
 
-}  // namespace headrace
+}  // namespace headrace::scenario

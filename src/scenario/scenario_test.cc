@@ -9,7 +9,7 @@
 #include "scenario/study.h"
 #include "scenario/summary.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 using ::testing::HasSubstr;
@@ -100,7 +100,7 @@ TEST(Scenario, SharesDivideTheRate) {
   EXPECT_THAT(scenario.error().message, HasSubstr("s.yaml:16: class \"chat\" has a share"));
   const auto good = LoadWith("rates: [0.4, 1.2]", "rates: [1]\nrate: 10");
   ASSERT_TRUE(good);
-  EXPECT_EQ(OfferedRate(good->workload.classes[0]), 3);
+  EXPECT_EQ(workload::OfferedRate(good->workload.classes[0]), 3);
 }
 
 TEST(Scenario, FaultsHaveLineAndMend) {
@@ -196,7 +196,7 @@ TEST(Splits, AreAllOfThem) {
 }
 
 // The small scenario with one class, which arrives like this.
-Scenario WithArrivals(Arrivals arrivals) {
+Scenario WithArrivals(workload::Arrivals arrivals) {
   Scenario scenario = Small();
   scenario.workload.classes.resize(1);
   scenario.workload.classes[0].arrivals = std::move(arrivals);
@@ -205,7 +205,8 @@ Scenario WithArrivals(Arrivals arrivals) {
 }
 
 TEST(Bound, OfABurstAtTheVeryBeginningIsOfTheWholeRun) {
-  const Scenario scenario = WithArrivals(ReplayArrivals{std::make_shared<const Trace>(Trace(4))});
+  const Scenario scenario = WithArrivals(
+      workload::ReplayArrivals{std::make_shared<const workload::Trace>(workload::Trace(4))});
   const FluidBound bound = ComputeFluidBound(scenario, 1);
   EXPECT_TRUE(std::isfinite(bound.capacity)) << bound.capacity;
   EXPECT_GT(bound.capacity, 1);
@@ -213,7 +214,7 @@ TEST(Bound, OfABurstAtTheVeryBeginningIsOfTheWholeRun) {
 }
 
 TEST(Bound, NothingThatArrivesIsNeverTooMuch) {
-  const Scenario scenario = WithArrivals(PoissonArrivals{1e-9});
+  const Scenario scenario = WithArrivals(workload::PoissonArrivals{1e-9});
   EXPECT_EQ(DescribeInstability(scenario, {ComputeFluidBound(scenario, 1)}), "");
 }
 
@@ -223,15 +224,18 @@ TEST(Bound, IsTheEnginesBudgetDividedByTheRequest) {
   ASSERT_TRUE(scenario);
   scenario->fleet.erase(scenario->fleet.begin());
   scenario->fleet[0].endpoints = 1;
-  scenario->workload.classes = {{.name = "code",
-                                 .arrivals = PoissonArrivals{10},
-                                 .lengths = DistributedLengths{FixedTokens{4096}, FixedTokens{33}},
-                                 .slo = scenario->scheduler.slo,
-                                 .rate_changes = {}}};
-  const EngineConfig& engine = scenario->fleet[0].engine;
+  scenario->workload.classes = {
+      {.name = "code",
+       .arrivals = workload::PoissonArrivals{10},
+       .lengths =
+           workload::DistributedLengths{workload::FixedTokens{4096}, workload::FixedTokens{33}},
+       .slo = scenario->scheduler.slo,
+       .rate_changes = {}}};
+  const engine::EngineConfig& engine = scenario->fleet[0].engine;
   const double held = 33.0 * 4096 + 0.5 * 33 * 33;
-  const double steps = std::max(held / static_cast<double>(engine.kv_blocks * kKvBlockTokens),
-                                32.0 / engine.max_num_seqs);
+  const double steps =
+      std::max(held / static_cast<double>(engine.kv_blocks * engine::kKvBlockTokens),
+               32.0 / engine.max_num_seqs);
   const double cost =
       engine.step.b * 4096 + engine.step.c * 32 + engine.step.d * held + engine.step.a * steps;
   const FluidBound bound = ComputeFluidBound(*scenario, 1);
@@ -250,4 +254,4 @@ TEST(Estimate, IntervalHoldsTheMean) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::scenario

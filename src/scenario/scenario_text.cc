@@ -4,12 +4,12 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/text.h"
 #include "config/config_schema.h"
 #include "config/option_form.h"
 #include "config/quantity.h"
-#include "profile/text.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 constexpr Seconds kWeek = 7 * 86400;
@@ -23,8 +23,8 @@ std::optional<double> ParseNumber(std::string_view text) {
   return value;
 }
 
-OptionForm<double> NumberForm(double low, double high) {
-  OptionForm<double> form;
+config::OptionForm<double> NumberForm(double low, double high) {
+  config::OptionForm<double> form;
   form.type = "number";
   form.bounds = FormatNumber(low) + " to " + FormatNumber(high);
   form.print = [](const double& value) { return FormatNumber(value); };
@@ -38,7 +38,7 @@ OptionForm<double> NumberForm(double low, double high) {
 }
 
 // "128", "4000 to 4600" or "mean 300 cv 1.2".
-std::optional<TokenDistribution> ParseTokens(std::string_view text) {
+std::optional<workload::TokenDistribution> ParseTokens(std::string_view text) {
   std::istringstream stream{std::string(text)};
   std::vector<std::string> words;
   for (std::string word; stream >> word;) words.push_back(word);
@@ -48,67 +48,69 @@ std::optional<TokenDistribution> ParseTokens(std::string_view text) {
     return static_cast<Tokens>(*value);
   };
   if (words.size() == 1) {
-    if (const auto count = tokens(words[0])) return FixedTokens{*count};
+    if (const auto count = tokens(words[0])) return workload::FixedTokens{*count};
   } else if (words.size() == 3 && words[1] == "to") {
     const auto low = tokens(words[0]);
     const auto high = tokens(words[2]);
-    if (low && high && *low <= *high) return UniformTokens{*low, *high};
+    if (low && high && *low <= *high) return workload::UniformTokens{*low, *high};
   } else if (words.size() == 4 && words[0] == "mean" && words[2] == "cv") {
     const auto mean = ParseNumber(words[1]);
     const auto cv = ParseNumber(words[3]);
     if (mean && cv && *mean >= 1 && *cv >= 0 && *mean <= 1e6 && *cv <= 100) {
-      return LogNormalTokens{.mean = *mean, .cv = *cv};
+      return workload::LogNormalTokens{.mean = *mean, .cv = *cv};
     }
   }
   return std::nullopt;
 }
 
-OptionForm<TokenDistribution> TokensForm() {
-  OptionForm<TokenDistribution> form;
+config::OptionForm<workload::TokenDistribution> TokensForm() {
+  config::OptionForm<workload::TokenDistribution> form;
   form.type = "tokens";
-  form.parse = [](std::string_view text) -> Result<TokenDistribution> {
+  form.parse = [](std::string_view text) -> Result<workload::TokenDistribution> {
     if (const auto tokens = ParseTokens(text)) return *tokens;
     return Fail(
         "is no distribution of tokens; write it like `128`, `4000 to 4600` or `mean 300 cv 1.2`");
   };
-  form.print = [](const TokenDistribution&) { return std::string("128"); };
+  form.print = [](const workload::TokenDistribution&) { return std::string("128"); };
   return form;
 }
 
-OptionForm<bool> YesNoForm() { return ChoiceForm<bool>({{"true", true}, {"false", false}}); }
+config::OptionForm<bool> YesNoForm() {
+  return config::ChoiceForm<bool>({{"true", true}, {"false", false}});
+}
 
 // "0.5 from 5m".
-OptionForm<RateChange> RateChangeForm() {
-  OptionForm<RateChange> form;
+config::OptionForm<workload::RateChange> RateChangeForm() {
+  config::OptionForm<workload::RateChange> form;
   form.type = "rate change";
-  form.parse = [](std::string_view text) -> Result<RateChange> {
+  form.parse = [](std::string_view text) -> Result<workload::RateChange> {
     constexpr std::string_view kFrom = " from ";
     const std::size_t middle = text.find(kFrom);
     if (middle != std::string_view::npos) {
       const auto factor = ParseNumber(text.substr(0, middle));
-      const auto at = ParseDuration(text.substr(middle + kFrom.size()));
-      if (factor && *factor >= 0 && at) return RateChange{*at, *factor};
+      const auto at = config::ParseDuration(text.substr(middle + kFrom.size()));
+      if (factor && *factor >= 0 && at) return workload::RateChange{*at, *factor};
     }
     return Fail("is no change of a rate; write it like `0.5 from 5m`");
   };
-  form.print = [](const RateChange& change) {
-    return FormatNumber(change.factor) + " from " + WriteDuration(change.at);
+  form.print = [](const workload::RateChange& change) {
+    return FormatNumber(change.factor) + " from " + config::WriteDuration(change.at);
   };
   return form;
 }
 
-OptionGroup<ClassText> ClassOptions() {
+config::OptionGroup<ClassText> ClassOptions() {
   using Arrivals = ClassText::Arrivals;
-  return OptionGroup<ClassText>()
-      .Value("name", &ClassText::name, NameForm(),
+  return config::OptionGroup<ClassText>()
+      .Value("name", &ClassText::name, config::NameForm(),
              {.prose = "What the class is called in reports.",
               .example = "chat",
               .required = true,
-              .unique = OptionNote::Unique::kInList})
+              .unique = config::OptionNote::Unique::kInList})
       .Value("arrivals", &ClassText::arrivals,
-             ChoiceForm<Arrivals>({{"poisson", Arrivals::kPoisson},
-                                   {"gamma", Arrivals::kGamma},
-                                   {"trace", Arrivals::kTrace}}),
+             config::ChoiceForm<Arrivals>({{"poisson", Arrivals::kPoisson},
+                                                     {"gamma", Arrivals::kGamma},
+                                                     {"trace", Arrivals::kTrace}}),
              {.prose = "How requests come; they never wait for answers."})
       .Value("rate", &ClassText::rate, NumberForm(1e-6, 1e6),
              {.prose = "Requests per second.", .example = "7"})
@@ -117,13 +119,13 @@ OptionGroup<ClassText> ClassOptions() {
               .example = "0.6"})
       .Value("cv", &ClassText::cv, NumberForm(0.01, 100),
              {.prose = "Of gamma arrivals: standard deviation of the gaps over their mean."})
-      .Value("trace", &ClassText::trace, TextForm("path"),
+      .Value("trace", &ClassText::trace, config::TextForm("path"),
              {.prose = "Of trace arrivals: a trace of Azure's (CSV) or Mooncake's (JSON lines) "
                        "kind; may be gzip.",
               .example = "../data/traces/azure_llm_2023_code.csv.gz"})
       .Value("speed", &ClassText::speed, NumberForm(1e-3, 1e3),
              {.prose = "Of trace arrivals: how many times as fast as recorded."})
-      .Value("lengths", &ClassText::lengths, TextForm("path"),
+      .Value("lengths", &ClassText::lengths, config::TextForm("path"),
              {.prose = "`sharegpt`, `trace`, or a CSV file `prompt_tokens,output_tokens` to draw "
                        "pairs from; else `prompt` and `output` say.",
               .example = "sharegpt"})
@@ -131,31 +133,31 @@ OptionGroup<ClassText> ClassOptions() {
              {.prose = "Tokens of a prompt.", .example = "4000 to 4600"})
       .Value("output", &ClassText::output, TokensForm(),
              {.prose = "Tokens of an answer.", .example = "32 to 64"})
-      .Value("cached_prompt", &ClassText::cached_prompt, ShareForm(0, 0.999),
+      .Value("cached_prompt", &ClassText::cached_prompt, config::ShareForm(0, 0.999),
              {.prose = "Share of each prompt that every engine's prefix cache holds."})
-      .Group("slo", &ClassText::slo, SloOptions(), "The class's own promise.")
+      .Group("slo", &ClassText::slo, config::SloOptions(), "The class's own promise.")
       .Values("rate_changes", &ClassText::rate_changes, RateChangeForm(),
               {.prose = "Factors on the class's rate, each from a time on.",
                .example = "[0.5 from 5m]"});
 }
 
-OptionGroup<FleetText> FleetOptions() {
-  return OptionGroup<FleetText>()
-      .Value("name", &FleetText::name, NameForm(),
+config::OptionGroup<FleetText> FleetOptions() {
+  return config::OptionGroup<FleetText>()
+      .Value("name", &FleetText::name, config::NameForm(),
              {.prose = "What the deployment is called.",
               .example = "l20",
               .required = true,
-              .unique = OptionNote::Unique::kInList})
-      .Value("gpu", &FleetText::gpu, NameForm(),
+              .unique = config::OptionNote::Unique::kInList})
+      .Value("gpu", &FleetText::gpu, config::NameForm(),
              {.prose = "A GPU type of data/gpus.json.", .example = "l20", .required = true})
-      .Value("endpoints", &FleetText::endpoints, IntegerForm(1, 100'000),
+      .Value("endpoints", &FleetText::endpoints, config::IntegerForm(1, 100'000),
              {.prose = "Engines, one GPU each."})
       .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
              {.prose = "Of one GPU; else that of data/gpus.json.", .example = "0.9"})
       .Value("slowdown", &FleetText::slowdown, NumberForm(0.01, 100),
              {.prose = "On the step times of data/gpus.json, to sweep what is only modelled; the "
                        "profile is measured with it."})
-      .Value("profile", &FleetText::profile, TextForm("path"),
+      .Value("profile", &FleetText::profile, config::TextForm("path"),
              {.prose = "`measured` in simulation, `none`, or a profile's file."})
       .Value("profile_error", &FleetText::profile_error, NumberForm(0.01, 100),
              {.prose = "The profile claims rates that many times too high and latencies as much "
@@ -163,29 +165,29 @@ OptionGroup<FleetText> FleetOptions() {
       .Value("profile_rate_error", &FleetText::profile_rate_error, NumberForm(0.01, 100),
              {.prose = "The profile claims rates that many times too high and true latencies, so "
                        "that load is wrong, too."})
-      .Value("max_in_flight", &FleetText::max_in_flight, IntegerForm(1, 1'000'000),
+      .Value("max_in_flight", &FleetText::max_in_flight, config::IntegerForm(1, 1'000'000),
              {.prose = "Most requests that one endpoint gets at a time."});
 }
 
-OptionGroup<VariantText> VariantOptions() {
+config::OptionGroup<VariantText> VariantOptions() {
   using Length = VariantText::Length;
-  return OptionGroup<VariantText>()
-      .Value("name", &VariantText::name, NameForm(),
+  return config::OptionGroup<VariantText>()
+      .Value("name", &VariantText::name, config::NameForm(),
              {.prose = "What the variant is called.",
               .example = "slo-exact",
               .required = true,
-              .unique = OptionNote::Unique::kInList})
-      .Value("policy", &VariantText::policy, NameForm(),
+              .unique = config::OptionNote::Unique::kInList})
+      .Value("policy", &VariantText::policy, config::NameForm(),
              {.prose = "Its policy.", .example = "slo", .required = true})
       .Value("length", &VariantText::length,
-             ChoiceForm<Length>({{"mean", Length::kMean},
-                                 {"quantile", Length::kQuantile},
-                                 {"sample", Length::kSample},
-                                 {"redrawn", Length::kRedrawn},
-                                 {"exact", Length::kExact}}),
+             config::ChoiceForm<Length>({{"mean", Length::kMean},
+                                         {"quantile", Length::kQuantile},
+                                         {"sample", Length::kSample},
+                                         {"redrawn", Length::kRedrawn},
+                                         {"exact", Length::kExact}}),
              {.prose = "How long the scheduler takes an answer to be: the mean or a quantile of "
                        "what it saw, one draw from it, a new draw at every look, or the truth."})
-      .Value("quantile", &VariantText::quantile, ShareForm(0, 1),
+      .Value("quantile", &VariantText::quantile, config::ShareForm(0, 1),
              {.prose = "Of length `quantile`."})
       .Value("per_request_slo", &VariantText::per_request_slo, YesNoForm(),
              {.prose = "Whether each class's own SLO is known, or the scenario's only."})
@@ -193,18 +195,18 @@ OptionGroup<VariantText> VariantOptions() {
              {.prose = "Whether the scheduler is woken when a deadline comes."});
 }
 
-OptionGroup<DisturbanceText> DisturbanceOptions() {
-  using Kind = Disturbance::Kind;
-  return OptionGroup<DisturbanceText>()
-      .Value("at", &DisturbanceText::at, DurationForm(0, kWeek),
+config::OptionGroup<DisturbanceText> DisturbanceOptions() {
+  using Kind = sim::Disturbance::Kind;
+  return config::OptionGroup<DisturbanceText>()
+      .Value("at", &DisturbanceText::at, config::DurationForm(0, kWeek),
              {.prose = "When, from the start.", .example = "5m", .required = true})
       .Value("kind", &DisturbanceText::kind,
-             ChoiceForm<Kind>(
+             config::ChoiceForm<Kind>(
                  {{"slow", Kind::kSpeed}, {"lost", Kind::kLost}, {"returned", Kind::kReturn}}),
              {.prose = "What happens to the endpoint."})
-      .Value("deployment", &DisturbanceText::deployment, NameForm(),
+      .Value("deployment", &DisturbanceText::deployment, config::NameForm(),
              {.prose = "Whose endpoint.", .example = "l20", .required = true})
-      .Value("endpoint", &DisturbanceText::endpoint, IntegerForm(0, 99'999),
+      .Value("endpoint", &DisturbanceText::endpoint, config::IntegerForm(0, 99'999),
              {.prose = "Which of them, from 0."})
       .Value("factor", &DisturbanceText::factor, NumberForm(0.01, 1000),
              {.prose = "Of `slow`: its steps take so many times as long; 1 is its own speed."});
@@ -212,37 +214,38 @@ OptionGroup<DisturbanceText> DisturbanceOptions() {
 
 }  // namespace
 
-OptionGroup<ScenarioText> ScenarioSchema() {
-  return OptionGroup<ScenarioText>()
-      .Value("name", &ScenarioText::name, TextForm("text"),
+config::OptionGroup<ScenarioText> ScenarioSchema() {
+  return config::OptionGroup<ScenarioText>()
+      .Value("name", &ScenarioText::name, config::TextForm("text"),
              {.prose = "The report's title.", .example = "Reference experiment", .required = true})
-      .Value("about", &ScenarioText::about, TextForm("text"),
+      .Value("about", &ScenarioText::about, config::TextForm("text"),
              {.prose = "A sentence below the title.", .example = "Mixed GPUs, mixed requests"})
-      .Value("model", &ScenarioText::model, NameForm(),
+      .Value("model", &ScenarioText::model, config::NameForm(),
              {.prose = "A model of data/gpus.json.", .example = "llama2-7b", .required = true})
-      .Value("max_model_len", &ScenarioText::max_model_len, IntegerForm(0, 10'000'000),
+      .Value("max_model_len", &ScenarioText::max_model_len, config::IntegerForm(0, 10'000'000),
              {.prose = "Most tokens of prompt and answer together; `0`: the model's own."})
-      .Group("slo", &ScenarioText::slo, SloOptions(),
+      .Group("slo", &ScenarioText::slo, config::SloOptions(),
              "Of classes that have none of their own, and of measured profiles.")
       .Value("rate", &ScenarioText::rate, NumberForm(1e-6, 1e6),
              {.prose = "Requests per second of all classes with a `share`.", .example = "11"})
-      .Value("warm_up", &ScenarioText::warm_up, DurationForm(0, kWeek),
+      .Value("warm_up", &ScenarioText::warm_up, config::DurationForm(0, kWeek),
              {.prose = "Time before requests count."})
-      .Value("duration", &ScenarioText::duration, DurationForm(1, kWeek),
+      .Value("duration", &ScenarioText::duration, config::DurationForm(1, kWeek),
              {.prose = "Time in which they count."})
-      .Value("drain", &ScenarioText::drain, DurationForm(0, kWeek),
+      .Value("drain", &ScenarioText::drain, config::DurationForm(0, kWeek),
              {.prose = "Longest time that they have to finish after that."})
-      .Value("queue_timeout", &ScenarioText::queue_timeout, DurationForm(kMillisecond, kWeek),
+      .Value("queue_timeout", &ScenarioText::queue_timeout,
+             config::DurationForm(kMillisecond, kWeek),
              {.prose = "Longest wait in the scheduler's queue."})
-      .Value("queue_length", &ScenarioText::queue_length, CountForm(0, 10'000'000),
+      .Value("queue_length", &ScenarioText::queue_length, config::CountForm(0, 10'000'000),
              {.prose = "Most requests that wait in it."})
-      .Value("state_lag", &ScenarioText::state_lag, DurationForm(0, 3600),
+      .Value("state_lag", &ScenarioText::state_lag, config::DurationForm(0, 3600),
              {.prose = "The scheduler hears of an answer's end so much later."})
       .Values("rates", &ScenarioText::rates, NumberForm(1e-6, 1e6),
               {.prose = "Factors on all rates, a run each.", .example = "[0.5, 1]"})
-      .Value("seeds", &ScenarioText::seeds, IntegerForm(1, 1000),
+      .Value("seeds", &ScenarioText::seeds, config::IntegerForm(1, 1000),
              {.prose = "Runs with different draws."})
-      .Values("policies", &ScenarioText::policies, NameForm(),
+      .Values("policies", &ScenarioText::policies, config::NameForm(),
               {.prose = "Policies and yardsticks (`best-split`, `type-split`, `only-<deployment>`, "
                         "`clairvoyant`) to compare.",
                .example = "[slo, least-request]"})
@@ -262,4 +265,4 @@ OptionGroup<ScenarioText> ScenarioSchema() {
                .example = "- { at: 5m, kind: lost, deployment: l20 }"});
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

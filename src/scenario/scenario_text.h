@@ -8,7 +8,7 @@
 #include "config/option_group.h"
 #include "scenario/scenario.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 struct ClassText {
   enum class Arrivals { kPoisson, kGamma, kTrace };
@@ -20,11 +20,11 @@ struct ClassText {
   std::string trace;
   double speed = 1;
   std::string lengths;
-  std::optional<TokenDistribution> prompt;
-  std::optional<TokenDistribution> output;
+  std::optional<workload::TokenDistribution> prompt;
+  std::optional<workload::TokenDistribution> output;
   double cached_prompt = 0;
-  std::optional<Slo> slo;
-  std::vector<RateChange> rate_changes;
+  std::optional<slo::Slo> slo;
+  std::vector<workload::RateChange> rate_changes;
 };
 
 struct FleetText {
@@ -51,7 +51,7 @@ struct VariantText {
 
 struct DisturbanceText {
   Seconds at = 0;
-  Disturbance::Kind kind = Disturbance::Kind::kSpeed;
+  sim::Disturbance::Kind kind = sim::Disturbance::Kind::kSpeed;
   std::string deployment;
   int endpoint = 0;
   double factor = 1;
@@ -62,7 +62,7 @@ struct ScenarioText {
   std::string about;
   std::string model;
   int max_model_len = 0;
-  std::optional<Slo> slo;
+  std::optional<slo::Slo> slo;
   std::optional<double> rate;
   Seconds warm_up = 60;
   Seconds duration = 600;
@@ -79,6 +79,6 @@ struct ScenarioText {
   std::vector<DisturbanceText> disturbances;
 };
 
-OptionGroup<ScenarioText> ScenarioSchema();
+config::OptionGroup<ScenarioText> ScenarioSchema();
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 bool IsSplit(const Contender& contender) {
@@ -17,7 +17,8 @@ bool IsSplit(const Contender& contender) {
 
 std::vector<int> EndpointsOf(const Scenario& scenario) {
   std::vector<int> endpoints;
-  for (const SimDeployment& deployment : scenario.fleet) endpoints.push_back(deployment.endpoints);
+  for (const sim::SimDeployment& deployment : scenario.fleet)
+    endpoints.push_back(deployment.endpoints);
   return endpoints;
 }
 
@@ -70,11 +71,11 @@ struct PartKey {
   auto operator<=>(const PartKey&) const = default;
 };
 
-SimulationResult RunPart(const Scenario& scenario, const Workload& alone, const PartKey& key,
-                         SimulationObserver* observer = nullptr) {
+sim::SimulationResult RunPart(const Scenario& scenario, const workload::Workload& alone,
+                              const PartKey& key, sim::SimulationObserver* observer = nullptr) {
   Contender contender;
-  contender.policy = FindPolicy("least-request");
-  SimulationSpec spec = SpecOf(scenario, contender, scenario.rates[key.rate], key.seed);
+  contender.policy = routing::FindPolicy("least-request");
+  sim::SimulationSpec spec = SpecOf(scenario, contender, scenario.rates[key.rate], key.seed);
   spec.workload = &alone;
   spec.fleet.clear();
   spec.disturbances.clear();
@@ -83,53 +84,54 @@ SimulationResult RunPart(const Scenario& scenario, const Workload& alone, const 
     spec.fleet.push_back(scenario.fleet[d]);
     spec.fleet.back().endpoints = key.endpoints[d];
   }
-  return Simulate(spec, observer);
+  return sim::Simulate(spec, observer);
 }
 
 // A class with nobody beside it.
-Workload Alone(const WorkloadClass& spec) {
-  Workload workload;
+workload::Workload Alone(const workload::WorkloadClass& spec) {
+  workload::Workload workload;
   workload.classes.push_back(spec);
   return workload;
 }
 
 // The whole run of a split, out of its classes' runs.
-SimulationResult Combine(const Scenario& scenario, const Split& split,
-                         const std::vector<const SimulationResult*>& parts) {
+sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
+                              const std::vector<const sim::SimulationResult*>& parts) {
   const std::size_t classes = parts.size();
-  SimulationResult whole;
+  sim::SimulationResult whole;
   std::vector<std::string> names;
-  for (const WorkloadClass& spec : scenario.workload.classes) names.push_back(spec.name);
-  whole.statistics = RunStatistics(names);
-  for (const SimDeployment& deployment : scenario.fleet) {
+  for (const workload::WorkloadClass& spec : scenario.workload.classes) names.push_back(spec.name);
+  whole.statistics = workload::RunStatistics(names);
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
     whole.deployments.push_back({.name = deployment.name,
                                  .endpoints = deployment.endpoints,
                                  .sent = std::vector<std::uint64_t>(classes)});
   }
-  whole.timeline.resize(kTimelineSteps, {.offered = std::vector<std::uint64_t>(classes),
-                                         .attained = std::vector<std::uint64_t>(classes),
-                                         .in_flight = std::vector<double>(scenario.fleet.size())});
+  whole.timeline.resize(sim::kTimelineSteps,
+                        {.offered = std::vector<std::uint64_t>(classes),
+                         .attained = std::vector<std::uint64_t>(classes),
+                         .in_flight = std::vector<double>(scenario.fleet.size())});
   for (std::size_t c = 0; c < classes; ++c) {
-    const SimulationResult& part = *parts[c];
+    const sim::SimulationResult& part = *parts[c];
     whole.statistics.MergeClass(c, part.statistics.of(0));
     whole.simulated += part.simulated;
     whole.cost += part.cost;
     std::size_t from = 0;  // The part's deployments are those of which it has endpoints.
     for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
       if (split[c][d] == 0) continue;
-      const DeploymentResult& source = part.deployments[from];
+      const sim::DeploymentResult& source = part.deployments[from];
       const double share = static_cast<double>(split[c][d]) / scenario.fleet[d].endpoints;
-      DeploymentResult& target = whole.deployments[d];
+      sim::DeploymentResult& target = whole.deployments[d];
       target.utilization += source.utilization * share;
       target.cost += source.cost;
       target.preemptions += source.preemptions;
       target.sent[c] += source.sent[0];
-      for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+      for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
         whole.timeline[step].in_flight[d] += part.timeline[step].in_flight[from] * share;
       }
       ++from;
     }
-    for (std::size_t step = 0; step < kTimelineSteps; ++step) {
+    for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
       whole.timeline[step].offered[c] = part.timeline[step].offered[0];
       whole.timeline[step].attained[c] = part.timeline[step].attained[0];
       whole.timeline[step].waiting += part.timeline[step].waiting;
@@ -165,15 +167,15 @@ class StudyRunner {
   void Plan();
   void PlanSplits(const Contender& contender);
   void ChooseSplits(std::size_t contender);
-  std::vector<const SimulationResult*> PartsOf(const Split& split, std::size_t rate,
-                                               std::uint64_t seed) const;
+  std::vector<const sim::SimulationResult*> PartsOf(const Split& split, std::size_t rate,
+                                                    std::uint64_t seed) const;
   void Work();
 
   const Scenario& scenario_;
   const StudyProgress& progress_;
   Study study_;
-  std::vector<Workload> alone_;  // By class.
-  std::map<PartKey, SimulationResult> parts_;
+  std::vector<workload::Workload> alone_;  // By class.
+  std::map<PartKey, sim::SimulationResult> parts_;
   std::vector<std::function<void()>> jobs_;
   std::atomic<std::size_t> next_{0};
   std::atomic<std::size_t> done_{0};
@@ -196,11 +198,11 @@ void StudyRunner::Plan() {
     if (IsSplit(scenario_.contenders[study_.runs[i].contender])) continue;
     jobs_.emplace_back([this, i] {
       Run& run = study_.runs[i];
-      run.result = Simulate(SpecOf(scenario_, scenario_.contenders[run.contender],
-                                   scenario_.rates[run.rate], run.seed));
+      run.result = sim::Simulate(SpecOf(scenario_, scenario_.contenders[run.contender],
+                                        scenario_.rates[run.rate], run.seed));
     });
   }
-  for (const WorkloadClass& spec : scenario_.workload.classes) {
+  for (const workload::WorkloadClass& spec : scenario_.workload.classes) {
     alone_.push_back(Alone(spec));
   }
   for (const Contender& contender : scenario_.contenders) {
@@ -225,9 +227,9 @@ void StudyRunner::PlanSplits(const Contender& contender) {
   }
 }
 
-std::vector<const SimulationResult*> StudyRunner::PartsOf(const Split& split, std::size_t rate,
-                                                          std::uint64_t seed) const {
-  std::vector<const SimulationResult*> parts;
+std::vector<const sim::SimulationResult*> StudyRunner::PartsOf(const Split& split, std::size_t rate,
+                                                               std::uint64_t seed) const {
+  std::vector<const sim::SimulationResult*> parts;
   for (std::size_t c = 0; c < split.size(); ++c) {
     parts.push_back(&parts_.at({c, split[c], rate, seed}));
   }
@@ -296,16 +298,16 @@ Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& 
 }
 
 void VisitRequests(const Study& study, const RequestVisitor& visit) {
-  struct Observer : SimulationObserver {
-    void OnEnd(const RequestRecord& record) override { on_end(record); }
-    std::function<void(const RequestRecord&)> on_end;
+  struct Observer : sim::SimulationObserver {
+    void OnEnd(const sim::RequestRecord& record) override { on_end(record); }
+    std::function<void(const sim::RequestRecord&)> on_end;
   } observer;
   const Scenario& scenario = *study.scenario;
   for (const Run& run : study.runs) {
     const Contender& contender = scenario.contenders[run.contender];
     if (!IsSplit(contender)) {
-      observer.on_end = [&](const RequestRecord& record) { visit(run, record); };
-      Simulate(SpecOf(scenario, contender, scenario.rates[run.rate], run.seed), &observer);
+      observer.on_end = [&](const sim::RequestRecord& record) { visit(run, record); };
+      sim::Simulate(SpecOf(scenario, contender, scenario.rates[run.rate], run.seed), &observer);
       continue;
     }
     // The endpoints of a deployment are dealt out to the classes in order.
@@ -316,7 +318,7 @@ void VisitRequests(const Study& study, const RequestVisitor& visit) {
       for (std::uint32_t d = 0; d < split[c].size(); ++d) {
         if (split[c][d] > 0) deployments.push_back(d);
       }
-      observer.on_end = [&](RequestRecord record) {
+      observer.on_end = [&](sim::RequestRecord record) {
         record.class_index = static_cast<std::uint32_t>(c);
         if (record.deployment) {
           record.deployment = deployments[*record.deployment];
@@ -331,4 +333,4 @@ void VisitRequests(const Study& study, const RequestVisitor& visit) {
   }
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -10,13 +10,13 @@
 #include "scenario/scenario.h"
 #include "sim/simulation.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 struct Run {
   std::size_t contender = 0;  // Places in the scenario's lists.
   std::size_t rate = 0;
   std::uint64_t seed = 1;
-  SimulationResult result;
+  sim::SimulationResult result;
 };
 
 // A split of the fleet by class: endpoints[class][deployment].
@@ -46,7 +46,7 @@ Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& 
 
 // Runs everything once more, and hands over each counted request with the run that it belongs to,
 // in order: a study keeps no requests. Of a static split, a class comes after the other.
-using RequestVisitor = std::function<void(const Run& run, const RequestRecord& request)>;
+using RequestVisitor = std::function<void(const Run& run, const sim::RequestRecord& request)>;
 void VisitRequests(const Study& study, const RequestVisitor& visit);
 
 // "chat: 3×l20, code: 1×a10 1×l20"; empty for no split.
@@ -57,4 +57,4 @@ std::string Describe(const Scenario& scenario, const Split& split);
 std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoints,
                              bool whole_types);
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -7,9 +7,9 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "profile/text.h"
+#include "base/text.h"
 
-namespace headrace {
+namespace headrace::scenario {
 namespace {
 
 constexpr int kResamples = 2000;
@@ -22,9 +22,9 @@ std::string Percent(double share) {
   return text;
 }
 
-std::string FormatDeployments(const Scenario& scenario, const SimulationResult& result) {
+std::string FormatDeployments(const Scenario& scenario, const sim::SimulationResult& result) {
   std::string text = "{";
-  for (const DeploymentResult& deployment : result.deployments) {
+  for (const sim::DeploymentResult& deployment : result.deployments) {
     if (text.size() > 1) text += ", ";
     text += Quoted(deployment.name) + ": {\"endpoints\": " + std::to_string(deployment.endpoints) +
             ", \"utilization\": " + FormatJsonNumber(deployment.utilization) +
@@ -66,7 +66,7 @@ Estimate EstimateMean(const std::vector<double>& values) {
 }
 
 Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rate,
-                      const std::function<double(const SimulationResult&)>& figure) {
+                      const std::function<double(const sim::SimulationResult&)>& figure) {
   std::vector<double> values;
   for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
     values.push_back(figure(study.At(contender, rate, seed).result));
@@ -75,13 +75,13 @@ Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rat
 }
 
 Estimate AttainmentOf(const Study& study, std::size_t contender, std::size_t rate) {
-  return EstimateOver(study, contender, rate, [](const SimulationResult& result) {
+  return EstimateOver(study, contender, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().Attainment();
   });
 }
 
 Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate) {
-  return EstimateOver(study, contender, rate, [](const SimulationResult& result) {
+  return EstimateOver(study, contender, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().tpat.Quantile(0.99);
   });
 }
@@ -94,8 +94,8 @@ std::string FormatSummary(const Study& study) {
     text += "{\"policy\": " + Quoted(scenario.contenders[run.contender].name) +
             ", \"rate\": " + FormatJsonNumber(scenario.rates[run.rate]) +
             ", \"seed\": " + std::to_string(run.seed) + ", " +
-            FormatStatisticsMembers(run.result.statistics,
-                                    scenario.DurationAt(scenario.rates[run.rate])) +
+            workload::FormatStatisticsMembers(run.result.statistics,
+                                              scenario.DurationAt(scenario.rates[run.rate])) +
             ", \"cost\": " + FormatJsonNumber(run.result.cost) +
             ", \"deployments\": " + FormatDeployments(scenario, run.result) +
             ", \"bound_attainment\": " + FormatJsonNumber(study.bounds[run.rate].attainment);
@@ -142,7 +142,7 @@ std::string RequestsCsvHeader() {
          "endpoint,queue_s,ttft_s,e2e_s\n";
 }
 
-std::string FormatRequestCsv(const Study& study, const Run& run, const RequestRecord& record) {
+std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record) {
   const Scenario& scenario = *study.scenario;
   std::string text = scenario.contenders[run.contender].name + "," +
                      FormatJsonNumber(scenario.rates[run.rate]) + "," + std::to_string(run.seed) +
@@ -159,4 +159,4 @@ std::string FormatRequestCsv(const Study& study, const Run& run, const RequestRe
   return text + "\n";
 }
 
-}  // namespace headrace
+}  // namespace headrace::scenario

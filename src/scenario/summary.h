@@ -7,7 +7,7 @@
 
 #include "scenario/study.h"
 
-namespace headrace {
+namespace headrace::scenario {
 
 // A mean over seeds with its 95 % confidence interval (percentile bootstrap over seeds, with fixed
 // draws). With one seed the interval is the value itself.
@@ -20,7 +20,7 @@ Estimate EstimateMean(const std::vector<double>& values);
 
 // Over the seeds of one contender at one rate.
 Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rate,
-                      const std::function<double(const SimulationResult&)>& figure);
+                      const std::function<double(const sim::SimulationResult&)>& figure);
 Estimate AttainmentOf(const Study& study, std::size_t contender, std::size_t rate);
 // P99 seconds per token (prompt and answer) of completed requests.
 Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate);
@@ -36,6 +36,6 @@ std::string FormatTable(const Study& study);
 
 // `policy,rate,seed,` and then the record.
 std::string RequestsCsvHeader();
-std::string FormatRequestCsv(const Study& study, const Run& run, const RequestRecord& record);
+std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record);
 
-}  // namespace headrace
+}  // namespace headrace::scenario

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 struct Promise {
   Seconds target = 0;
-  const std::optional<BucketMatrix>* expected = nullptr;  // Null: no latency is promised.
+  const std::optional<profile::BucketMatrix>* expected = nullptr;  // Null: no latency is promised.
 };
 
-Promise FindPromise(const Slo& slo, const GpuProfile& profile, const RequestDemand& demand) {
+Promise FindPromise(const slo::Slo& slo, const profile::GpuProfile& profile,
+                    const RequestDemand& demand) {
   if (slo.tpot) {
     return {*slo.tpot * demand.output_tokens + slo.ttft.value_or(0), &profile.e2e};
   }
@@ -32,16 +33,16 @@ Verdict Unknown(FallbackCause cause) {
 
 }  // namespace
 
-Verdict Assess(const RequestDemand& demand, const Deployment& deployment, DeploymentId id,
-               const LoadModel& model) {
+Verdict Assess(const RequestDemand& demand, const fleet::Deployment& deployment,
+               fleet::DeploymentId id, const fleet::LoadModel& model) {
   if (!deployment.profile) return Unknown(FallbackCause::kNoProfile);
-  const GpuProfile& profile = *deployment.profile;
-  const ProfileCell cell = profile.Find(demand.prompt_tokens, demand.output_tokens);
+  const profile::GpuProfile& profile = *deployment.profile;
+  const profile::ProfileCell cell = profile.Find(demand.prompt_tokens, demand.output_tokens);
 
   Verdict verdict;
   verdict.candidate.deployment = id;
-  if (demand.needs == PolicyNeeds::kSlo) {
-    const Slo& slo = demand.slo != nullptr ? *demand.slo : profile.slo;
+  if (demand.needs == routing::PolicyNeeds::kSlo) {
+    const slo::Slo& slo = demand.slo != nullptr ? *demand.slo : profile.slo;
     const Promise promise = FindPromise(slo, profile, demand);
     if (promise.expected == nullptr) return Unknown(FallbackCause::kNoSlo);
     if (!promise.expected->has_value()) return Unknown(FallbackCause::kMissingMatrix);
@@ -56,21 +57,23 @@ Verdict Assess(const RequestDemand& demand, const Deployment& deployment, Deploy
     verdict.candidate.latest_start = demand.arrived + (certified ? std::max(slack, 0.0) : slack);
   }
 
-  const std::optional<Load> share = model.Share(profile, cell);
+  const std::optional<fleet::Load> share = model.Share(profile, cell);
   if (!share) {
     return Unknown(profile.e2e ? FallbackCause::kHole : FallbackCause::kMissingMatrix);
   }
   verdict.tput = profile.tput.at(cell.output, cell.input);
-  verdict.candidate.share = *share > 0 ? *share : kCapacity;
+  verdict.candidate.share = *share > 0 ? *share : fleet::kCapacity;
   // A policy that minds load alone still has to place what no SLO can be met for.
-  verdict.kind = *share == 0 && demand.needs == PolicyNeeds::kSlo ? Verdict::Kind::kHopeless
-                                                                  : Verdict::Kind::kCandidate;
+  verdict.kind = *share == 0 && demand.needs == routing::PolicyNeeds::kSlo
+                     ? Verdict::Kind::kInfeasible
+                     : Verdict::Kind::kCandidate;
   return verdict;
 }
 
-FallbackCause WhyUnusable(const GpuProfile& profile, PolicyNeeds needs, const Slo* slo) {
-  if (needs == PolicyNeeds::kNothing) return FallbackCause::kNone;
-  if (needs == PolicyNeeds::kSlo) {
+FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNeeds needs,
+                          const slo::Slo* slo) {
+  if (needs == routing::PolicyNeeds::kNothing) return FallbackCause::kNone;
+  if (needs == routing::PolicyNeeds::kSlo) {
     const Promise promise = FindPromise(slo != nullptr ? *slo : profile.slo, profile, {});
     if (promise.expected == nullptr) return FallbackCause::kNoSlo;
     if (!promise.expected->has_value()) return FallbackCause::kMissingMatrix;
@@ -78,4 +81,4 @@ FallbackCause WhyUnusable(const GpuProfile& profile, PolicyNeeds needs, const Sl
   return profile.e2e ? FallbackCause::kNone : FallbackCause::kMissingMatrix;
 }
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -1,6 +1,6 @@
 #include "scheduler/events.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 
 std::string_view ToString(FallbackCause cause) {
   switch (cause) {
@@ -36,4 +36,4 @@ std::string_view ToString(RefusalReason reason) {
   return "no_endpoint";
 }
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

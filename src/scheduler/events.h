@@ -10,10 +10,10 @@
 #include "base/units.h"
 #include "fleet/fleet.h"
 #include "predict/length_predictor.h"
-#include "profile/slo.h"
 #include "routing/policy.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 
 // Names a request while it waits or runs; never given out twice.
 using RequestId = std::uint64_t;
@@ -26,9 +26,9 @@ struct Arrival {
   // The answer's length where it is known beforehand (a replay, an oracle experiment); predicted
   // otherwise.
   std::optional<Tokens> output_tokens;
-  std::optional<Slo> slo;              // The request's own; else the model's, else each profile's.
-  std::size_t bytes = 0;               // What it occupies while it waits.
-  const PolicyInfo* policy = nullptr;  // The request's own; null = the model's.
+  std::optional<slo::Slo> slo;  // The request's own; else the model's, else each profile's.
+  std::size_t bytes = 0;        // What it occupies while it waits.
+  const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the model's.
 };
 
 // How a request that ran has ended.
@@ -71,28 +71,28 @@ struct Decision {
   Seconds retry_after = 0;
 
   // When dispatched:
-  EndpointId endpoint = 0;
+  fleet::EndpointId endpoint = 0;
   std::string_view policy;  // The one that really chose.
   FallbackCause fallback = FallbackCause::kNone;
   // now − latest start on the chosen deployment: ≤ 0, and how much time is left. 0 without an SLO.
   Seconds rank = 0;
 
-  LengthEstimate length;
+  predict::LengthEstimate length;
   Seconds queued = 0;  // From arrival to this decision.
 };
 using Decisions = std::vector<Decision>;
 
 // What a model's operator chooses.
 struct SchedulerOptions {
-  const PolicyInfo* policy = nullptr;  // Required.
-  std::optional<Slo> slo;              // For requests that bring none.
+  const routing::PolicyInfo* policy = nullptr;  // Required.
+  std::optional<slo::Slo> slo;                  // For requests that bring none.
   std::size_t max_queue_length = 10'000;
   std::size_t max_queue_bytes = std::size_t{1} << 30;
   Seconds queue_timeout = 60;
-  LengthOptions length;
+  predict::LengthOptions length;
   // Predicts a waiting request's length anew at every look instead of once: what the reference
   // does, for comparisons only.
   bool redraw_lengths = false;
 };
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 // A start at the deadline itself is still in time; a microsecond later it is not.
@@ -24,13 +24,13 @@ constexpr Seconds kUnattainableRetry = 60;
 
 }  // namespace
 
-Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<LoadModel> model,
+Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::LoadModel> model,
                      std::uint64_t seed)
     : options_(options),
       model_(std::move(model)),
       rng_(seed),
       predictor_(options.length),
-      policies_(Policies().size()) {
+      policies_(routing::Policies().size()) {
   assert(options_.policy != nullptr);
 }
 
@@ -45,11 +45,11 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.state = State::kWaiting;
   record.arrived = now;
   record.prompt_tokens = std::max(arrival.prompt_tokens, Tokens{1});
-  record.length =
-      arrival.output_tokens
-          ? LengthEstimate{std::max(*arrival.output_tokens, Tokens{1}), LengthSource::kObserved}
-          : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens, typical_output_,
-                               rng_);
+  record.length = arrival.output_tokens
+                      ? predict::LengthEstimate{std::max(*arrival.output_tokens, Tokens{1}),
+                                                predict::LengthSource::kObserved}
+                      : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens,
+                                           typical_output_, rng_);
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
   record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
@@ -63,9 +63,10 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
     Settle(record, now, decisions);
     return id;
   }
-  const WaitQueue::Key key = NeedsFallback(record) || record.policy->needs == PolicyNeeds::kNothing
-                                 ? WaitQueue::kUnranked
-                                 : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
+  const WaitQueue::Key key =
+      NeedsFallback(record) || record.policy->needs == routing::PolicyNeeds::kNothing
+          ? WaitQueue::kUnranked
+          : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
   record.key = key;
   // Heads that wait already were tried when capacity was last freed, unless that is still going on:
   // only a new head can be served.
@@ -114,20 +115,21 @@ bool Scheduler::Return(RequestId id, Seconds now, Decisions& decisions) {
   return true;
 }
 
-void Scheduler::UpdateFleet(std::span<const DeploymentSpec> deployments, Seconds now,
+void Scheduler::UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
                             Decisions& decisions) {
   fleet_.Update(deployments);
   BeginEpoch(now, decisions);
 }
 
-bool Scheduler::SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile,
-                           Seconds now, Decisions& decisions) {
+bool Scheduler::SetProfile(const std::string& deployment,
+                           std::shared_ptr<const profile::GpuProfile> profile, Seconds now,
+                           Decisions& decisions) {
   if (!fleet_.SetProfile(deployment, std::move(profile))) return false;
   BeginEpoch(now, decisions);
   return true;
 }
 
-void Scheduler::SetUp(EndpointId endpoint, bool up, Seconds now, Decisions& decisions) {
+void Scheduler::SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decisions& decisions) {
   if (endpoint >= fleet_.endpoints().size()) return;
   const int before = fleet_.deployment_of(endpoint).up;
   fleet_.SetUp(endpoint, up);
@@ -159,14 +161,13 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
   record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
   std::vector<Verdict> verdicts;
   const auto deployments = fleet_.deployments();
-  for (DeploymentId id = 0; id < deployments.size(); ++id) {
+  for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
     verdicts.push_back(Assess(DemandOf(record), deployments[id], id, *model_));
   }
   return verdicts;
 }
 
 // --- Requests
-// -------------------------------------------------------------------------------------
 
 Scheduler::Record* Scheduler::Find(RequestId id, State state) {
   const Slot slot = SlotOf(id);
@@ -221,10 +222,9 @@ std::size_t Scheduler::Dequeue(Slot slot) {
 }
 
 // --- What the profiles say
-// ------------------------------------------------------------------------
 
 RequestDemand Scheduler::DemandOf(const Record& record) const {
-  const Slo* slo = nullptr;
+  const slo::Slo* slo = nullptr;
   if (record.slo) {
     slo = &*record.slo;
   } else if (options_.slo) {
@@ -247,21 +247,21 @@ void Scheduler::Reassess(Record& record) {
   record.unprofiled.clear();
   record.cause = FallbackCause::kNone;
   record.slo_deadline = kNever;
-  if (record.policy->needs == PolicyNeeds::kNothing) return;
+  if (record.policy->needs == routing::PolicyNeeds::kNothing) return;
 
   const RequestDemand demand = DemandOf(record);
   const auto deployments = fleet_.deployments();
-  bool hopeless = false;
+  bool infeasible = false;
   FallbackCause cause = FallbackCause::kNone;
-  for (DeploymentId id = 0; id < deployments.size(); ++id) {
+  for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
     if (deployments[id].up == 0) continue;
     const Verdict verdict = Assess(demand, deployments[id], id, *model_);
     switch (verdict.kind) {
       case Verdict::Kind::kCandidate:
         record.candidates.push_back(verdict.candidate);
         break;
-      case Verdict::Kind::kHopeless:
-        hopeless = true;
+      case Verdict::Kind::kInfeasible:
+        infeasible = true;
         break;
       case Verdict::Kind::kUnknown:
         record.unprofiled.push_back(id);
@@ -270,16 +270,17 @@ void Scheduler::Reassess(Record& record) {
     }
   }
   if (record.candidates.empty()) {
-    if (hopeless) {
+    if (infeasible) {
       record.slo_deadline = -kNever;
     } else {
       record.cause = cause;
     }
     return;
   }
-  std::ranges::sort(record.candidates, [](const Candidate& a, const Candidate& b) {
-    return std::tie(b.latest_start, a.deployment) < std::tie(a.latest_start, b.deployment);
-  });
+  std::ranges::sort(
+      record.candidates, [](const routing::Candidate& a, const routing::Candidate& b) {
+        return std::tie(b.latest_start, a.deployment) < std::tie(a.latest_start, b.deployment);
+      });
   record.slo_deadline = record.candidates.front().latest_start;
 }
 
@@ -290,7 +291,7 @@ void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   // The upper quartile of the first usable profile's output buckets: an answer that is thought too
   // short overloads a GPU, one that is thought too long only waits for one.
   typical_output_ = 0;
-  for (const Deployment& deployment : fleet_.deployments()) {
+  for (const fleet::Deployment& deployment : fleet_.deployments()) {
     if (deployment.retired || !deployment.profile) continue;
     const auto centres = deployment.profile->outputs.centres();
     typical_output_ = centres[centres.size() * 3 / 4];
@@ -319,7 +320,6 @@ void Scheduler::SweepStale() {
 }
 
 // --- Decisions
-// ------------------------------------------------------------------------------------
 
 void Scheduler::Expire(Seconds now, int& left, Decisions& decisions) {
   for (; queue_.next_deadline() < now && left > 0; --left) {
@@ -378,7 +378,7 @@ void Scheduler::ServeHeads(Seconds now, int& left, Decisions& decisions) {
 }
 
 bool Scheduler::TryDispatch(Record& record, Seconds now, Decisions& decisions) {
-  const PolicyInfo& fallback = *FindPolicy(record.policy->fallback);
+  const routing::PolicyInfo& fallback = *routing::FindPolicy(record.policy->fallback);
   if (NeedsFallback(record)) {
     const auto endpoint = PolicyOf(fallback).Choose({}, fleet_, *model_, now, rng_);
     if (!endpoint) return false;
@@ -408,7 +408,7 @@ bool Scheduler::TryDispatch(Record& record, Seconds now, Decisions& decisions) {
 void Scheduler::Settle(Record& record, Seconds now, Decisions& decisions) {
   if (now > record.slo_deadline) {
     if (const auto endpoint = LeastRequestAmong(record.unprofiled)) {
-      Dispatch(record, *endpoint, *FindPolicy("least-request"),
+      Dispatch(record, *endpoint, *routing::FindPolicy("least-request"),
                FallbackCause::kUnprofiledDeployment, now, decisions);
       return;
     }
@@ -421,25 +421,26 @@ void Scheduler::Settle(Record& record, Seconds now, Decisions& decisions) {
   Refuse(record, RefusalReason::kQueueTimeout, now, decisions);
 }
 
-Load Scheduler::ShareAt(const Record& record, EndpointId endpoint) const {
-  const DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
-  for (const Candidate& candidate : record.candidates) {
+fleet::Load Scheduler::ShareAt(const Record& record, fleet::EndpointId endpoint) const {
+  const fleet::DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
+  for (const routing::Candidate& candidate : record.candidates) {
     if (candidate.deployment == deployment) return candidate.share;
   }
   // Sent there by a policy that does not look at profiles: it still takes what the profile says.
   RequestDemand demand = DemandOf(record);
-  demand.needs = PolicyNeeds::kLoad;
+  demand.needs = routing::PolicyNeeds::kLoad;
   const Verdict verdict = Assess(demand, fleet_.deployments()[deployment], deployment, *model_);
   return verdict.kind == Verdict::Kind::kCandidate ? verdict.candidate.share : 0;
 }
 
-bool Scheduler::IsUnprofiled(const Record& record, DeploymentId deployment) {
+bool Scheduler::IsUnprofiled(const Record& record, fleet::DeploymentId deployment) {
   return std::find(record.unprofiled.begin(), record.unprofiled.end(), deployment) !=
          record.unprofiled.end();
 }
 
-void Scheduler::Dispatch(Record& record, EndpointId endpoint, const PolicyInfo& policy,
-                         FallbackCause cause, Seconds now, Decisions& decisions) {
+void Scheduler::Dispatch(Record& record, fleet::EndpointId endpoint,
+                         const routing::PolicyInfo& policy, FallbackCause cause, Seconds now,
+                         Decisions& decisions) {
   record.state = State::kRunning;
   record.endpoint = endpoint;
   record.share = ShareAt(record, endpoint);
@@ -451,7 +452,7 @@ void Scheduler::Dispatch(Record& record, EndpointId endpoint, const PolicyInfo& 
                     .fallback = cause,
                     .length = record.length,
                     .queued = now - record.arrived};
-  for (const Candidate& candidate : record.candidates) {
+  for (const routing::Candidate& candidate : record.candidates) {
     if (candidate.deployment == fleet_.endpoint(endpoint).deployment &&
         candidate.latest_start != kNever) {
       decision.rank = now - candidate.latest_start;
@@ -470,12 +471,12 @@ void Scheduler::Refuse(Record& record, RefusalReason reason, Seconds now, Decisi
   Free(record);
 }
 
-std::optional<EndpointId> Scheduler::LeastRequestAmong(
-    std::span<const DeploymentId> deployments) const {
-  std::optional<EndpointId> best;
+std::optional<fleet::EndpointId> Scheduler::LeastRequestAmong(
+    std::span<const fleet::DeploymentId> deployments) const {
+  std::optional<fleet::EndpointId> best;
   if (deployments.empty()) return best;
-  for (const EndpointId id : fleet_.available()) {
-    const Endpoint& endpoint = fleet_.endpoint(id);
+  for (const fleet::EndpointId id : fleet_.available()) {
+    const fleet::Endpoint& endpoint = fleet_.endpoint(id);
     if (std::ranges::find(deployments, endpoint.deployment) == deployments.end()) continue;
     if (!best || endpoint.in_flight < fleet_.endpoint(*best).in_flight) best = id;
   }
@@ -498,10 +499,10 @@ Seconds Scheduler::RetryAfter(RefusalReason reason) const {
   return std::clamp(std::ceil(drain), kLeastRetry, kMostRetry);
 }
 
-Policy& Scheduler::PolicyOf(const PolicyInfo& info) {
-  auto& policy = policies_[static_cast<std::size_t>(&info - Policies().data())];
+routing::Policy& Scheduler::PolicyOf(const routing::PolicyInfo& info) {
+  auto& policy = policies_[static_cast<std::size_t>(&info - routing::Policies().data())];
   if (!policy) policy = info.make();
   return *policy;
 }
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -17,7 +17,7 @@
 #include "scheduler/events.h"
 #include "scheduler/wait_queue.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 
 // One per model. A state machine without threads, sockets, clock or log: a shell (the gateway, the
 // simulator) tells it what happened and carries out the decisions that it appends. Times are
@@ -32,7 +32,8 @@ namespace headrace {
 // O(sub-queues · deployments), for n requests waiting. Not thread-safe.
 class Scheduler {
  public:
-  Scheduler(const SchedulerOptions& options, std::unique_ptr<LoadModel> model, std::uint64_t seed);
+  Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::LoadModel> model,
+            std::uint64_t seed);
 
   // Each of these may dispatch or refuse requests besides its own, in the order given; what is too
   // much for one event follows with the Tick that NextWakeup() asks for.
@@ -44,11 +45,12 @@ class Scheduler {
   // The endpoint did not take the request: it waits again, before those that came after it, with
   // its first arrival time. False when there is no such running request.
   bool Return(RequestId id, Seconds now, Decisions& decisions);
-  void UpdateFleet(std::span<const DeploymentSpec> deployments, Seconds now, Decisions& decisions);
+  void UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
+                   Decisions& decisions);
   // Null takes the profile away. False when there is no such deployment.
-  bool SetProfile(const std::string& deployment, std::shared_ptr<const GpuProfile> profile,
+  bool SetProfile(const std::string& deployment, std::shared_ptr<const profile::GpuProfile> profile,
                   Seconds now, Decisions& decisions);
-  void SetUp(EndpointId endpoint, bool up, Seconds now, Decisions& decisions);
+  void SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decisions& decisions);
   void Tick(Seconds now, Decisions& decisions);
 
   // The length that is reckoned with for the answer to a request that has just arrived.
@@ -59,9 +61,9 @@ class Scheduler {
   Seconds NextWakeup() const;
 
   const SchedulerOptions& options() const { return options_; }
-  const Fleet& fleet() const { return fleet_; }
+  const fleet::Fleet& fleet() const { return fleet_; }
   const WaitQueue& queue() const { return queue_; }
-  const LengthPredictor& length_predictor() const { return predictor_; }
+  const predict::LengthPredictor& length_predictor() const { return predictor_; }
   std::size_t queue_bytes() const { return queue_bytes_; }
   std::size_t waiting() const { return queue_.size(); }
   std::size_t running() const { return static_cast<std::size_t>(fleet_.in_flight()); }
@@ -78,20 +80,21 @@ class Scheduler {
     State state = State::kFree;
     Seconds arrived = 0;
     Tokens prompt_tokens = 0;
-    LengthEstimate length;
-    std::optional<Slo> slo;
+    predict::LengthEstimate length;
+    std::optional<slo::Slo> slo;
     std::size_t bytes = 0;
-    const PolicyInfo* policy = nullptr;
+    const routing::PolicyInfo* policy = nullptr;
     WaitQueue::Key key = 0;  // Its sub-queue, for as long as it lives: nobody overtakes inside one.
     // What the profiles say about it, as of `epoch`.
     std::uint64_t epoch = 0;
-    std::vector<Candidate> candidates;     // Most relaxed first.
-    std::vector<DeploymentId> unprofiled;  // Those that nothing is known about, for this request.
+    std::vector<routing::Candidate> candidates;  // Most relaxed first.
+    std::vector<fleet::DeploymentId>
+        unprofiled;  // Those that nothing is known about, for this request.
     FallbackCause cause = FallbackCause::kNone;
     Seconds slo_deadline = kNever;
     // While it runs:
-    EndpointId endpoint = 0;
-    Load share = 0;
+    fleet::EndpointId endpoint = 0;
+    fleet::Load share = 0;
   };
 
   static Slot SlotOf(RequestId id) { return static_cast<Slot>(id); }
@@ -109,13 +112,14 @@ class Scheduler {
   bool TryDispatch(Record& record, Seconds now, Decisions& decisions);
   // The request is past its deadline: it goes where nothing is known about its SLO, or is refused.
   void Settle(Record& record, Seconds now, Decisions& decisions);
-  void Dispatch(Record& record, EndpointId endpoint, const PolicyInfo& policy, FallbackCause cause,
-                Seconds now, Decisions& decisions);
+  void Dispatch(Record& record, fleet::EndpointId endpoint, const routing::PolicyInfo& policy,
+                FallbackCause cause, Seconds now, Decisions& decisions);
   void Refuse(Record& record, RefusalReason reason, Seconds now, Decisions& decisions);
   // What the request takes of an endpoint, whoever sends it there; 0 where no profile says.
-  Load ShareAt(const Record& record, EndpointId endpoint) const;
-  static bool IsUnprofiled(const Record& record, DeploymentId deployment);
-  std::optional<EndpointId> LeastRequestAmong(std::span<const DeploymentId> deployments) const;
+  fleet::Load ShareAt(const Record& record, fleet::EndpointId endpoint) const;
+  static bool IsUnprofiled(const Record& record, fleet::DeploymentId deployment);
+  std::optional<fleet::EndpointId> LeastRequestAmong(
+      std::span<const fleet::DeploymentId> deployments) const;
   void Enqueue(Slot slot, bool front);
   std::size_t Dequeue(Slot slot);
 
@@ -133,14 +137,15 @@ class Scheduler {
   void SweepStale();
   bool EndRunning(RequestId id, Seconds now, Record** record);
   Seconds RetryAfter(RefusalReason reason) const;
-  Policy& PolicyOf(const PolicyInfo& info);
+  routing::Policy& PolicyOf(const routing::PolicyInfo& info);
 
   SchedulerOptions options_;
-  std::unique_ptr<LoadModel> model_;
+  std::unique_ptr<fleet::LoadModel> model_;
   Rng rng_;
-  Fleet fleet_;
-  LengthPredictor predictor_;
-  std::vector<std::unique_ptr<Policy>> policies_;  // By place in Policies(), made when first used.
+  fleet::Fleet fleet_;
+  predict::LengthPredictor predictor_;
+  std::vector<std::unique_ptr<routing::Policy>>
+      policies_;  // By place in Policies(), made when first used.
   std::vector<Record> records_;
   std::vector<Slot> free_;
   WaitQueue queue_;
@@ -155,4 +160,4 @@ class Scheduler {
   Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.
 };
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

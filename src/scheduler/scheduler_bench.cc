@@ -7,7 +7,7 @@
 #include "base/histogram.h"
 #include "scheduler/test_fleet.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 // Four GPU types, each endpoint good for about 12 requests of a middling size, and requests of 8
@@ -16,9 +16,9 @@ class Workload {
  public:
   Workload(std::string_view policy, int endpoints, std::size_t waiting)
       : harness_(policy, Options(waiting)) {
-    std::vector<DeploymentSpec> specs;
+    std::vector<fleet::DeploymentSpec> specs;
     for (int type = 0; type < 4; ++type) {
-      DeploymentSpec spec{"gpu" + std::to_string(type), 512, {}};
+      fleet::DeploymentSpec spec{"gpu" + std::to_string(type), 512, {}};
       for (int i = 0; i < endpoints / 4; ++i) {
         spec.endpoints.push_back(spec.name + ":" + std::to_string(i));
       }
@@ -69,12 +69,12 @@ class Workload {
     return options;
   }
 
-  static GpuProfile Profile(const std::string& name, int type) {
-    GpuProfile profile = FlatProfile(name, 0, 0, {});
-    profile.outputs = BucketAxis({4, 8, 16, 32, 64, 128, 256, 512});
-    profile.inputs = BucketAxis({32, 64, 128, 256, 512, 1024, 2048, 4096});
-    profile.tput = BucketMatrix(8, 8, 0);
-    profile.e2e = BucketMatrix(8, 8, 0);
+  static profile::GpuProfile Profile(const std::string& name, int type) {
+    profile::GpuProfile profile = FlatProfile(name, 0, 0, {});
+    profile.outputs = profile::BucketAxis({4, 8, 16, 32, 64, 128, 256, 512});
+    profile.inputs = profile::BucketAxis({32, 64, 128, 256, 512, 1024, 2048, 4096});
+    profile.tput = profile::BucketMatrix(8, 8, 0);
+    profile.e2e = profile::BucketMatrix(8, 8, 0);
     for (std::size_t o = 0; o < 8; ++o) {
       for (std::size_t i = 0; i < 8; ++i) {
         const double seconds = 0.1 + 0.02 * static_cast<double>(o * o + i) / (1 + type);
@@ -111,7 +111,7 @@ class Workload {
 };
 
 // Arguments: endpoints, requests waiting.
-void Turn(benchmark::State& state, std::string_view policy) {
+void Turn(::benchmark::State& state, std::string_view policy) {
   Workload workload(policy, static_cast<int>(state.range(0)),
                     static_cast<std::size_t>(state.range(1)));
   for (int i = 0; i < 20'000; ++i) workload.Turn();
@@ -132,7 +132,7 @@ void Turn(benchmark::State& state, std::string_view policy) {
 
 // A profile changes while requests wait: what the change costs, and the longest that any of the
 // next thousand events takes, while everything that waits is assessed anew. Arguments as for Turn.
-void SwapProfile(benchmark::State& state) {
+void SwapProfile(::benchmark::State& state) {
   Workload workload("slo", static_cast<int>(state.range(0)),
                     static_cast<std::size_t>(state.range(1)));
   for (int i = 0; i < 20'000; ++i) workload.Turn();
@@ -166,13 +166,13 @@ BENCHMARK(SwapProfile)
     ->Iterations(200);
 
 const int kRegistered = [] {
-  for (const PolicyInfo& policy : Policies()) {
-    benchmark::RegisterBenchmark(("Turn/" + std::string(policy.name)).c_str(),
-                                 [name = policy.name](benchmark::State& s) { Turn(s, name); })
+  for (const routing::PolicyInfo& policy : routing::Policies()) {
+    ::benchmark::RegisterBenchmark(("Turn/" + std::string(policy.name)).c_str(),
+                                   [name = policy.name](::benchmark::State& s) { Turn(s, name); })
         ->Args({1'000, 0})
         ->Args({10'000, 0});
   }
-  benchmark::RegisterBenchmark("Turn/slo", [](benchmark::State& s) { Turn(s, "slo"); })
+  ::benchmark::RegisterBenchmark("Turn/slo", [](::benchmark::State& s) { Turn(s, "slo"); })
       ->Args({1'000, 2'000})
       ->Args({10'000, 2'000})
       ->Args({1'000, 100'000});
@@ -180,4 +180,4 @@ const int kRegistered = [] {
 }();
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -7,7 +7,7 @@
 
 #include "scheduler/test_fleet.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 // One random history: arrivals of all sizes and SLOs, ends of every kind, endpoints and profiles
@@ -18,15 +18,16 @@ class History {
       : rng_(seed),
         mixed_policies_(mixed_policies),
         changing_fleet_(changing_fleet),
-        policy_(FindPolicy(policy)) {
+        policy_(routing::FindPolicy(policy)) {
     SchedulerOptions options;
     options.policy = policy_;
     options.max_queue_length = 60;
     options.queue_timeout = 20;
-    scheduler_ = std::make_unique<Scheduler>(options, std::make_unique<LittlesLawLoad>(), seed);
+    scheduler_ =
+        std::make_unique<Scheduler>(options, std::make_unique<fleet::LittlesLawLoad>(), seed);
     Decisions none;
     scheduler_->UpdateFleet(specs_, now_, none);
-    for (const DeploymentSpec& spec : specs_) SetProfile(spec.name, none);
+    for (const fleet::DeploymentSpec& spec : specs_) SetProfile(spec.name, none);
   }
 
   void Run(int steps) {
@@ -51,7 +52,7 @@ class History {
     EXPECT_EQ(scheduler_->waiting(), 0);
     EXPECT_EQ(scheduler_->running(), 0);
     EXPECT_EQ(scheduler_->queue_bytes(), 0);
-    for (const Endpoint& endpoint : scheduler_->fleet().endpoints()) {
+    for (const fleet::Endpoint& endpoint : scheduler_->fleet().endpoints()) {
       EXPECT_EQ(endpoint.load, 0);
       EXPECT_EQ(endpoint.in_flight, 0);
     }
@@ -62,19 +63,20 @@ class History {
 
  private:
   void SetProfile(const std::string& deployment, Decisions& decisions) {
-    GpuProfile profile = FlatProfile(deployment, 0, 0, E2eSlo(12));
-    profile.outputs = BucketAxis({16, 128, 1024});
-    profile.inputs = BucketAxis({64, 1024});
-    profile.tput = BucketMatrix(3, 2, 0);
-    profile.e2e = BucketMatrix(3, 2, 0);
-    profile.ttft = BucketMatrix(3, 2, 0.5);
+    profile::GpuProfile profile = FlatProfile(deployment, 0, 0, E2eSlo(12));
+    profile.outputs = profile::BucketAxis({16, 128, 1024});
+    profile.inputs = profile::BucketAxis({64, 1024});
+    profile.tput = profile::BucketMatrix(3, 2, 0);
+    profile.e2e = profile::BucketMatrix(3, 2, 0);
+    profile.ttft = profile::BucketMatrix(3, 2, 0.5);
     for (std::size_t o = 0; o < 3; ++o) {
       for (std::size_t i = 0; i < 2; ++i) {
         profile.tput.at(o, i) = rng_.Below(6) == 0 ? 0 : 0.2 + 3 * rng_.Uniform();
         profile.e2e->at(o, i) = rng_.Below(12) == 0 ? std::nan("") : 0.5 + 5 * rng_.Uniform();
       }
     }
-    scheduler_->SetProfile(deployment, std::make_shared<GpuProfile>(profile), now_, decisions);
+    scheduler_->SetProfile(deployment, std::make_shared<profile::GpuProfile>(profile), now_,
+                           decisions);
   }
 
   void Step() {
@@ -107,7 +109,7 @@ class History {
     arrival.prompt_tokens = static_cast<Tokens>(1 + rng_.Below(3000));
     if (rng_.Below(2) == 0) arrival.max_tokens = static_cast<Tokens>(1 + rng_.Below(2000));
     if (rng_.Below(3) == 0) {
-      Slo slo;
+      slo::Slo slo;
       switch (rng_.Below(3)) {
         case 0:
           slo.ttft = 8 * rng_.Uniform();
@@ -122,13 +124,14 @@ class History {
       arrival.slo = slo;
     }
     arrival.bytes = rng_.Below(10'000);
-    if (mixed_policies_) arrival.policy = &Policies()[rng_.Below(Policies().size())];
+    if (mixed_policies_)
+      arrival.policy = &routing::Policies()[rng_.Below(routing::Policies().size())];
     const RequestId id = scheduler_->Arrive(arrival, now_, decisions);
     ASSERT_TRUE(names_.insert(id).second) << "an id was given out twice";
     waiting_[id] = arrival.tag;
   }
 
-  RequestId AnyOf(const std::map<RequestId, EndpointId>& requests) {
+  RequestId AnyOf(const std::map<RequestId, fleet::EndpointId>& requests) {
     return std::next(requests.begin(), static_cast<long>(rng_.Below(requests.size())))->first;
   }
 
@@ -184,7 +187,7 @@ class History {
         break;
       }
       default:
-        scheduler_->SetUp(static_cast<EndpointId>(rng_.Below(8)), rng_.Below(3) != 0, now_,
+        scheduler_->SetUp(static_cast<fleet::EndpointId>(rng_.Below(8)), rng_.Below(3) != 0, now_,
                           decisions);
         break;
     }
@@ -202,11 +205,11 @@ class History {
         continue;
       }
       running_[decision.id] = decision.endpoint;
-      const Endpoint& endpoint = scheduler_->fleet().endpoint(decision.endpoint);
+      const fleet::Endpoint& endpoint = scheduler_->fleet().endpoint(decision.endpoint);
       ASSERT_LE(endpoint.in_flight,
                 scheduler_->fleet().deployment_of(decision.endpoint).max_in_flight);
       if (decision.fallback == FallbackCause::kNone &&
-          FindPolicy(decision.policy)->needs == PolicyNeeds::kSlo) {
+          routing::FindPolicy(decision.policy)->needs == routing::PolicyNeeds::kSlo) {
         ASSERT_LE(decision.rank, 0) << "sent where a violation was predicted";
       }
     }
@@ -216,23 +219,23 @@ class History {
 
   void CheckCapacity() {
     if (mixed_policies_ || changing_fleet_ || policy_->name != "slo") return;
-    for (const Endpoint& endpoint : scheduler_->fleet().endpoints()) {
-      ASSERT_LE(endpoint.load, kCapacity);
+    for (const fleet::Endpoint& endpoint : scheduler_->fleet().endpoints()) {
+      ASSERT_LE(endpoint.load, fleet::kCapacity);
     }
   }
 
   Rng rng_;
   bool mixed_policies_;
   bool changing_fleet_;
-  const PolicyInfo* policy_;
+  const routing::PolicyInfo* policy_;
   Seconds now_ = 1;
-  std::vector<DeploymentSpec> specs_{{"a10", 9, {"h:1", "h:2", "h:3"}},
-                                     {"l20", 12, {"h:4", "h:5", "h:6", "h:7"}}};
+  std::vector<fleet::DeploymentSpec> specs_{{"a10", 9, {"h:1", "h:2", "h:3"}},
+                                            {"l20", 12, {"h:4", "h:5", "h:6", "h:7"}}};
   std::unique_ptr<Scheduler> scheduler_;
   std::set<RequestId> names_;
   std::set<RequestId> returned_;
   std::map<RequestId, std::uint64_t> waiting_;
-  std::map<RequestId, EndpointId> running_;
+  std::map<RequestId, fleet::EndpointId> running_;
   std::uint64_t arrived_ = 0;
   std::uint64_t ended_ = 0;
   std::string log_;
@@ -242,7 +245,7 @@ class RandomHistory : public testing::TestWithParam<std::tuple<int, bool, bool>>
 
 TEST_P(RandomHistory, EveryRequestEndsOnceAndLoadReturnsToZero) {
   const auto [seed, mixed, changing] = GetParam();
-  for (const PolicyInfo& policy : Policies()) {
+  for (const routing::PolicyInfo& policy : routing::Policies()) {
     SCOPED_TRACE(policy.name);
     History history(policy.name, static_cast<std::uint64_t>(seed), mixed, changing);
     history.Run(3000);
@@ -310,4 +313,4 @@ TEST(SubQueue, NobodyIsOvertaken) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::scheduler

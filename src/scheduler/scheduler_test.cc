@@ -7,17 +7,16 @@
 
 #include "scheduler/test_fleet.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 using Harness = SchedulerHarness;
 
-GpuProfile Plain(std::string name, double tput = 1, Seconds e2e = 2) {
+profile::GpuProfile Plain(std::string name, double tput = 1, Seconds e2e = 2) {
   return FlatProfile(std::move(name), tput, e2e, E2eSlo(10));
 }
 
 // --- The reference behaviours
-// ---------------------------------------------------------------------
 
 TEST(Reference, NoProfileFallsBackToLeastRequestAndSaysSo) {
   Harness h;
@@ -42,7 +41,7 @@ TEST(Reference, NoSloFallsBack) {
 TEST(Reference, MissingMatrixFallsBack) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}});
-  GpuProfile profile = Plain("a10");
+  profile::GpuProfile profile = Plain("a10");
   profile.e2e.reset();
   h.Profile(profile);
   const auto decision = h.Arrive();
@@ -88,14 +87,14 @@ TEST(Reference, ColdStartRoutesWithALengthThatMakesSense) {
   const auto decision = h.Arrive(arrival);
   ASSERT_TRUE(decision && !decision->refused);
   EXPECT_EQ(decision->length.tokens, 128);
-  EXPECT_EQ(decision->length.source, LengthSource::kProfile);
+  EXPECT_EQ(decision->length.source, predict::LengthSource::kProfile);
 }
 
 TEST(Reference, PackLoadPrefersTheSameEndpointUntilItIsFull) {
   Harness h("slo-pack-load");
   h.Fleet({{"a10", 512, {"h:1", "h:2"}}});
   h.Profile(Plain("a10", 2, 2));  // Four in flight.
-  const EndpointId first = h.Arrive()->endpoint;
+  const fleet::EndpointId first = h.Arrive()->endpoint;
   for (int i = 0; i < 3; ++i) EXPECT_EQ(h.Arrive()->endpoint, first);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(h.Arrive()->endpoint, 1 - first);
   EXPECT_FALSE(h.Arrive()) << "all full: it waits";
@@ -139,20 +138,19 @@ TEST(Reference, FinishedRequestIsLearnedFromOnce) {
 }
 
 // --- Ranks and deadlines
-// --------------------------------------------------------------------------
 
 TEST(Rank, FollowsTheFirstSloThatIsSet) {
-  Deployment deployment;
-  auto profile = std::make_shared<GpuProfile>(FlatProfile("a10", 1, 4, {}));
+  fleet::Deployment deployment;
+  auto profile = std::make_shared<profile::GpuProfile>(FlatProfile("a10", 1, 4, {}));
   deployment.profile = profile;
-  const LittlesLawLoad model;
-  Slo slo;
+  const fleet::LittlesLawLoad model;
+  slo::Slo slo;
   const auto latest = [&] {
     const RequestDemand demand{.arrived = 1000,
                                .prompt_tokens = 300,
                                .output_tokens = 100,
                                .slo = &slo,
-                               .needs = PolicyNeeds::kSlo};
+                               .needs = routing::PolicyNeeds::kSlo};
     const Verdict verdict = Assess(demand, deployment, 0, model);
     EXPECT_EQ(verdict.kind, Verdict::Kind::kCandidate);
     return verdict.candidate.latest_start - 1000;
@@ -214,14 +212,14 @@ TEST(Deadline, TightOwnSloIsRefusedAtOnce) {
 TEST(Deadline, RequestThatIsShorterThanItsBucketIsNotRefusedForRounding) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}});
-  Slo slo;
+  slo::Slo slo;
   slo.tpat = 0.05;
   // The cell's middle, 128 + 128 tokens, may take 12.8 s and takes 11; a request of 90 + 90 tokens
   // may take 9 s, and nothing in the profile says that it would take 11.
   h.Profile(FlatProfile("a10", 1, 11, slo));
   EXPECT_EQ(h.Arrive(90, std::nullopt, 90)->policy, "slo");
   // A promise of its own is another matter: the profile was not made for it.
-  Slo tighter;
+  slo::Slo tighter;
   tighter.tpat = 0.04;
   EXPECT_EQ(h.Arrive(90, tighter, 90)->refused, RefusalReason::kSloUnattainable);
 }
@@ -239,12 +237,11 @@ TEST(Deadline, QueueTimeoutBoundsEveryWait) {
 }
 
 // --- The queue
-// ------------------------------------------------------------------------------------
 
 TEST(Queue, MostUrgentHeadGoesFirst) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}});
-  GpuProfile profile = Plain("a10", 0.5, 2);
+  profile::GpuProfile profile = Plain("a10", 0.5, 2);
   h.Profile(profile);
   h.Arrive();
   const RequestId running = h.last;
@@ -304,10 +301,10 @@ TEST(Queue, BoundedByLengthAndByBytes) {
 TEST(Queue, CancelledHeadLetsTheNextOneThrough) {
   Harness h;
   h.Fleet({{"big", 512, {"h:1"}}});
-  GpuProfile profile = Plain("big");
-  profile.inputs = BucketAxis({128, 8192});
-  profile.tput = BucketMatrix(1, 2, 1);
-  profile.e2e = BucketMatrix(1, 2, 2);
+  profile::GpuProfile profile = Plain("big");
+  profile.inputs = profile::BucketAxis({128, 8192});
+  profile.tput = profile::BucketMatrix(1, 2, 1);
+  profile.e2e = profile::BucketMatrix(1, 2, 2);
   profile.tput.at(0, 1) = 0.5;  // A long prompt takes the whole endpoint, a short one half of it.
   h.Profile(profile);
   h.Arrive();
@@ -340,7 +337,6 @@ TEST(Queue, ReturnedRequestGoesBackToTheFront) {
 }
 
 // --- Mixed fleets and changes
-// ---------------------------------------------------------------------
 
 TEST(Fleet, OneBadProfileDoesNotSwitchOffTheOthers) {
   Harness h;
@@ -387,7 +383,7 @@ TEST(Fleet, ManyWaitingRequestsAreReassessedInSlices) {
   h.Profile(Plain("a10", 0.5, 2));
   h.Arrive();
   for (int i = 0; i < 2000; ++i) h.Arrive(128 + i % 7 * 500);
-  GpuProfile slower = Plain("a10", 0.25, 9);  // Latest start: 1 s after the arrival.
+  profile::GpuProfile slower = Plain("a10", 0.25, 9);  // Latest start: 1 s after the arrival.
   h.Profile(slower);
   int ticks = 0;
   while (h.scheduler.NextWakeup() <= h.now) {
@@ -467,9 +463,9 @@ TEST(Fleet, RequestsOfOtherPoliciesCountToo) {
   h.Profile(Plain("a10", 1, 2));  // Two in flight.
   Arrival arrival;
   arrival.output_tokens = 128;
-  arrival.policy = FindPolicy("least-request");
+  arrival.policy = routing::FindPolicy("least-request");
   EXPECT_EQ(h.Arrive(arrival)->policy, "least-request");
-  EXPECT_EQ(h.TotalLoad(), kCapacity / 2);
+  EXPECT_EQ(h.TotalLoad(), fleet::kCapacity / 2);
   EXPECT_EQ(h.Arrive()->policy, "slo");
   EXPECT_FALSE(h.Arrive());
 }
@@ -481,7 +477,7 @@ TEST(Explain, GivesEachDeploymentsReasons) {
   h.Profile(Plain("l20", 1, 4));
   const auto verdicts = h.scheduler.Explain({}, 128, 0);
   ASSERT_EQ(verdicts.size(), 3);
-  EXPECT_EQ(verdicts[0].kind, Verdict::Kind::kHopeless);
+  EXPECT_EQ(verdicts[0].kind, Verdict::Kind::kInfeasible);
   EXPECT_EQ(verdicts[1].kind, Verdict::Kind::kCandidate);
   EXPECT_EQ(verdicts[1].expected, 4);
   EXPECT_EQ(verdicts[1].target, 10);
@@ -489,4 +485,4 @@ TEST(Explain, GivesEachDeploymentsReasons) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::scheduler

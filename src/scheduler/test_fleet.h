@@ -10,23 +10,24 @@
 
 #include "scheduler/scheduler.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 
 // A profile with one input and one output bucket: every request looks alike.
-inline GpuProfile FlatProfile(std::string deployment, double tput, Seconds e2e, Slo slo) {
-  GpuProfile profile;
+inline profile::GpuProfile FlatProfile(std::string deployment, double tput, Seconds e2e,
+                                       slo::Slo slo) {
+  profile::GpuProfile profile;
   profile.deployment = std::move(deployment);
-  profile.outputs = BucketAxis({128});
-  profile.inputs = BucketAxis({128});
-  profile.tput = BucketMatrix(1, 1, tput);
-  profile.e2e = BucketMatrix(1, 1, e2e);
-  profile.ttft = BucketMatrix(1, 1, e2e / 10);
+  profile.outputs = profile::BucketAxis({128});
+  profile.inputs = profile::BucketAxis({128});
+  profile.tput = profile::BucketMatrix(1, 1, tput);
+  profile.e2e = profile::BucketMatrix(1, 1, e2e);
+  profile.ttft = profile::BucketMatrix(1, 1, e2e / 10);
   profile.slo = slo;
   return profile;
 }
 
-inline Slo E2eSlo(Seconds e2e) {
-  Slo slo;
+inline slo::Slo E2eSlo(Seconds e2e) {
+  slo::Slo slo;
   slo.e2e = e2e;
   return slo;
 }
@@ -35,15 +36,18 @@ inline Slo E2eSlo(Seconds e2e) {
 struct SchedulerHarness {
   explicit SchedulerHarness(std::string_view policy = "slo", SchedulerOptions base = {},
                             std::uint64_t seed = 1)
-      : scheduler((base.policy = FindPolicy(policy), base), std::make_unique<LittlesLawLoad>(),
-                  seed) {}
+      : scheduler((base.policy = routing::FindPolicy(policy), base),
+                  std::make_unique<fleet::LittlesLawLoad>(), seed) {}
 
-  void Fleet(std::vector<DeploymentSpec> specs) { scheduler.UpdateFleet(specs, now, decisions); }
-  void Profile(const GpuProfile& profile) {
-    scheduler.SetProfile(profile.deployment, std::make_shared<GpuProfile>(profile), now, decisions);
+  void Fleet(std::vector<fleet::DeploymentSpec> specs) {
+    scheduler.UpdateFleet(specs, now, decisions);
+  }
+  void Profile(const profile::GpuProfile& profile) {
+    scheduler.SetProfile(profile.deployment, std::make_shared<profile::GpuProfile>(profile), now,
+                         decisions);
   }
   // Arrives, and returns the decision about the request itself, if there was one at once.
-  std::optional<Decision> Arrive(Tokens prompt = 128, std::optional<Slo> slo = std::nullopt,
+  std::optional<Decision> Arrive(Tokens prompt = 128, std::optional<slo::Slo> slo = std::nullopt,
                                  std::optional<Tokens> output = 128) {
     Arrival arrival;
     arrival.prompt_tokens = prompt;
@@ -70,9 +74,9 @@ struct SchedulerHarness {
     scheduler.Tick(now, decisions);
     return decisions;
   }
-  Load TotalLoad() const {
-    Load total = 0;
-    for (const Endpoint& endpoint : scheduler.fleet().endpoints()) total += endpoint.load;
+  fleet::Load TotalLoad() const {
+    fleet::Load total = 0;
+    for (const fleet::Endpoint& endpoint : scheduler.fleet().endpoints()) total += endpoint.load;
     return total;
   }
 
@@ -82,4 +86,4 @@ struct SchedulerHarness {
   Scheduler scheduler;
 };
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <tuple>
 
-namespace headrace {
+namespace headrace::scheduler {
 namespace {
 
 bool Before(const WaitQueue::Head& a, const WaitQueue::Head& b) {
@@ -80,4 +80,4 @@ std::vector<WaitQueue::SubQueue> WaitQueue::SubQueues() const {
   return result;
 }
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

@@ -10,7 +10,7 @@
 #include "base/log2_bucket.h"
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::scheduler {
 
 // A slot of the scheduler's request table.
 using Slot = std::uint32_t;
@@ -95,4 +95,4 @@ class WaitQueue {
   std::size_t size_ = 0;
 };
 
-}  // namespace headrace
+}  // namespace headrace::scheduler

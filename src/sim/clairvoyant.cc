@@ -2,25 +2,25 @@
 
 #include <algorithm>
 
-namespace headrace {
+namespace headrace::sim {
 
 bool Clairvoyant::Misses(const Request& request, Seconds finish) const {
   if (request.slo == nullptr) return false;
-  return !Attained(*request.slo,
-                   {request.first_token.value_or(finish) - request.arrived,
-                    finish - request.arrived, request.prompt_tokens, request.output_tokens});
+  return !slo::Attained(*request.slo,
+                        {request.first_token.value_or(finish) - request.arrived,
+                         finish - request.arrived, request.prompt_tokens, request.output_tokens});
 }
 
-Clairvoyant::Plan Clairvoyant::Foresee(TimedEngine engine) {
+Clairvoyant::Plan Clairvoyant::Foresee(engine::TimedEngine engine) {
   Plan plan;
   first_tokens_.clear();
   for (;;) {
     const Seconds wake = engine.NextWake();
     if (wake == kNever) return plan;
     for (const auto& [at, event] : engine.Advance(wake)) {
-      if (event.kind == EngineModel::Event::Kind::kFirstToken) {
+      if (event.kind == engine::EngineModel::Event::Kind::kFirstToken) {
         first_tokens_.emplace_back(event.tag, at);
-      } else if (event.kind == EngineModel::Event::Kind::kFinished) {
+      } else if (event.kind == engine::EngineModel::Event::Kind::kFinished) {
         Request request = lookup_(event.tag);
         const auto found =
             std::ranges::find(first_tokens_, event.tag, &std::pair<std::uint64_t, Seconds>::first);
@@ -32,7 +32,7 @@ Clairvoyant::Plan Clairvoyant::Foresee(TimedEngine engine) {
   }
 }
 
-std::optional<std::size_t> Clairvoyant::Choose(std::span<const TimedEngine* const> engines,
+std::optional<std::size_t> Clairvoyant::Choose(std::span<const engine::TimedEngine* const> engines,
                                                std::uint64_t tag, Seconds now) {
   const Request request = lookup_(tag);
   std::optional<std::size_t> best;
@@ -41,7 +41,7 @@ std::optional<std::size_t> Clairvoyant::Choose(std::span<const TimedEngine* cons
   for (std::size_t i = 0; i < engines.size(); ++i) {
     if (engines[i] == nullptr) continue;
     if (!plans_[i]) plans_[i] = Foresee(*engines[i]);
-    TimedEngine with = *engines[i];
+    engine::TimedEngine with = *engines[i];
     with.Add(now, tag, request.prompt_tokens, request.output_tokens, request.cached_tokens);
     const Plan plan = Foresee(std::move(with));
     const Plan cost{plan.misses - plans_[i]->misses, plan.finish_times - plans_[i]->finish_times};
@@ -63,4 +63,4 @@ void Clairvoyant::Finished(std::size_t engine, std::uint64_t tag, Seconds now) {
   plans_[engine]->finish_times -= now;
 }
 
-}  // namespace headrace
+}  // namespace headrace::sim

@@ -9,9 +9,9 @@
 
 #include "base/units.h"
 #include "engine/timed_engine.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::sim {
 
 // Sends each request, the moment it comes, where it costs the fewest missed SLOs, its own and those
 // of the requests already there, found by running a copy of each engine to its end; among equal
@@ -26,7 +26,7 @@ class Clairvoyant {
     Tokens prompt_tokens = 1;
     Tokens output_tokens = 1;
     Tokens cached_tokens = 0;
-    const Slo* slo = nullptr;  // Null: it cannot miss.
+    const slo::Slo* slo = nullptr;  // Null: it cannot miss.
   };
   // What is known of the request with this tag, which runs on an engine or is the new one.
   using Lookup = std::function<Request(std::uint64_t tag)>;
@@ -34,8 +34,8 @@ class Clairvoyant {
   Clairvoyant(std::size_t engines, Lookup lookup) : plans_(engines), lookup_(std::move(lookup)) {}
 
   // `engines` by index, null = not available; each must have been advanced to `now`.
-  std::optional<std::size_t> Choose(std::span<const TimedEngine* const> engines, std::uint64_t tag,
-                                    Seconds now);
+  std::optional<std::size_t> Choose(std::span<const engine::TimedEngine* const> engines,
+                                    std::uint64_t tag, Seconds now);
   // A request that Choose had sent to the engine has finished.
   void Finished(std::size_t engine, std::uint64_t tag, Seconds now);
   // Something else happened to the engine: its future is another one.
@@ -48,7 +48,7 @@ class Clairvoyant {
     double finish_times = 0;  // Their sum.
   };
 
-  Plan Foresee(TimedEngine engine);
+  Plan Foresee(engine::TimedEngine engine);
   bool Misses(const Request& request, Seconds finish) const;
 
   std::vector<std::optional<Plan>> plans_;  // Null: to be found out.
@@ -56,4 +56,4 @@ class Clairvoyant {
   std::vector<std::pair<std::uint64_t, Seconds>> first_tokens_;  // Of the future looked at.
 };
 
-}  // namespace headrace
+}  // namespace headrace::sim

@@ -4,12 +4,12 @@
 #include <string>
 #include <utility>
 
-namespace headrace {
+namespace headrace::sim {
 namespace {
 
-std::vector<std::string> NamesOf(const Workload& workload) {
+std::vector<std::string> NamesOf(const workload::Workload& workload) {
   std::vector<std::string> names;
-  for (const WorkloadClass& spec : workload.classes) names.push_back(spec.name);
+  for (const workload::WorkloadClass& spec : workload.classes) names.push_back(spec.name);
   return names;
 }
 
@@ -21,7 +21,7 @@ RunRecord::RunRecord(const SimulationSpec& spec)
       end_(spec.warm_up + spec.duration),
       busy_(spec.fleet.size()) {
   const std::size_t classes = spec.workload->classes.size();
-  result_.statistics = RunStatistics(NamesOf(*spec.workload));
+  result_.statistics = workload::RunStatistics(NamesOf(*spec.workload));
   for (const SimDeployment& deployment : spec.fleet) {
     result_.deployments.push_back({.name = deployment.name,
                                    .endpoints = deployment.endpoints,
@@ -51,10 +51,10 @@ void RunRecord::Sent(std::uint32_t deployment, std::uint32_t class_index) {
 
 void RunRecord::End(RequestRecord& record) {
   --open_;
-  RunStatistics& statistics = result_.statistics;
+  workload::RunStatistics& statistics = result_.statistics;
   switch (record.end) {
     case RequestRecord::End::kCompleted: {
-      const std::optional<Slo>& own = spec_.workload->classes[record.class_index].slo;
+      const std::optional<slo::Slo>& own = spec_.workload->classes[record.class_index].slo;
       record.attained = statistics.Complete(
           record.class_index, {record.ttft, record.e2e, record.prompt_tokens, record.output_tokens},
           record.queued, own ? own : spec_.scheduler.slo);
@@ -85,10 +85,10 @@ Seconds RunRecord::NextSample() const {
   return begin_ + (end_ - begin_) * static_cast<double>(sampled_ + 1) / kTimelineSteps;
 }
 
-void RunRecord::Sample(const Scheduler& scheduler) {
+void RunRecord::Sample(const scheduler::Scheduler& scheduler) {
   TimelineStep& step = result_.timeline[sampled_++];
   step.waiting = static_cast<double>(scheduler.waiting());
-  for (const Endpoint& endpoint : scheduler.fleet().endpoints()) {
+  for (const fleet::Endpoint& endpoint : scheduler.fleet().endpoints()) {
     step.in_flight[endpoint.deployment] +=
         static_cast<double>(endpoint.in_flight) / spec_.fleet[endpoint.deployment].endpoints;
   }
@@ -109,4 +109,4 @@ SimulationResult RunRecord::Finish(const std::vector<std::uint64_t>& preemptions
   return std::move(result_);
 }
 
-}  // namespace headrace
+}  // namespace headrace::sim

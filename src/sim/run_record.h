@@ -6,7 +6,7 @@
 #include "scheduler/scheduler.h"
 #include "sim/simulation.h"
 
-namespace headrace {
+namespace headrace::sim {
 
 // Counts what falls into the counted time, clips engines' busy time to it, and samples the
 // timeline. Not thread-safe.
@@ -32,7 +32,7 @@ class RunRecord {
   void EngineIdles(std::uint32_t deployment) { EngineIdles(deployment, now_); }
 
   Seconds NextSample() const;
-  void Sample(const Scheduler& scheduler);
+  void Sample(const scheduler::Scheduler& scheduler);
 
   SimulationResult Finish(const std::vector<std::uint64_t>& preemptions, std::uint64_t simulated);
 
@@ -56,4 +56,4 @@ class RunRecord {
   SimulationResult result_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::sim

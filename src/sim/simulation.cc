@@ -13,7 +13,7 @@
 #include "sim/clairvoyant.h"
 #include "sim/run_record.h"
 
-namespace headrace {
+namespace headrace::sim {
 namespace {
 
 // Draws of the scheduler must not be those of the workload.
@@ -26,7 +26,8 @@ class Simulator {
       : spec_(spec),
         observer_(observer),
         stream_(*spec.workload, spec.seed, spec.rate_scale),
-        scheduler_(spec.scheduler, std::make_unique<LittlesLawLoad>(), spec.seed ^ kSchedulerSeed),
+        scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLawLoad>(),
+                   spec.seed ^ kSchedulerSeed),
         record_(spec) {
     disturbances_ = spec.disturbances;
     std::ranges::sort(disturbances_, {}, [](const Disturbance& disturbance) {
@@ -45,9 +46,9 @@ class Simulator {
     Seconds queued = 0;
     Seconds dispatched = 0;
     Seconds first_token = 0;
-    RequestId id = 0;
-    EngineModel::Handle handle = 0;
-    EndpointId endpoint = 0;
+    scheduler::RequestId id = 0;
+    engine::EngineModel::Handle handle = 0;
+    fleet::EndpointId endpoint = 0;
     std::uint32_t class_index = 0;
     Tokens prompt_tokens = 0;
     Tokens output_tokens = 0;
@@ -55,7 +56,7 @@ class Simulator {
     bool has_first_token = false;
   };
   struct Endpoint {
-    TimedEngine engine;
+    engine::TimedEngine engine;
     std::uint32_t deployment = 0;
     int index = 0;
     int in_engine = 0;
@@ -63,26 +64,26 @@ class Simulator {
   };
   struct Ended {
     Seconds at = 0;  // When the scheduler hears of it.
-    RequestId id = 0;
-    Completion completion;
+    scheduler::RequestId id = 0;
+    scheduler::Completion completion;
   };
 
   void BuildFleet();
   Clairvoyant::Request LookUp(std::uint64_t tag) const;
   void ArriveAtClairvoyant(std::uint32_t slot, Seconds now);
-  void Send(std::uint32_t slot, EndpointId id, Seconds now);
+  void Send(std::uint32_t slot, fleet::EndpointId id, Seconds now);
   void Arrive(Seconds now);
-  void WakeEngine(EndpointId id, Seconds now);
-  void Deliver(EndpointId id, std::span<const TimedEngine::TimedEvent> events);
-  void Finish(EndpointId id, std::uint32_t slot, Seconds at);
+  void WakeEngine(fleet::EndpointId id, Seconds now);
+  void Deliver(fleet::EndpointId id, std::span<const engine::TimedEngine::TimedEvent> events);
+  void Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at);
   void Disturb(const Disturbance& disturbance, Seconds now);
-  void LoseEndpoint(EndpointId id, Seconds now);
+  void LoseEndpoint(fleet::EndpointId id, Seconds now);
   // Tells the scheduler what has ended and carries out what it decides, until neither is left.
   void Settle(Seconds now);
-  void CarryOut(const Decision& decision, Seconds now);
+  void CarryOut(const scheduler::Decision& decision, Seconds now);
   void End(std::uint32_t slot, RequestRecord::End end, Seconds e2e);
   void LeaveEngine(Endpoint& endpoint, Seconds now);
-  void Reschedule(EndpointId id) { wakes_.Set(id, endpoints_[id].engine.NextWake()); }
+  void Reschedule(fleet::EndpointId id) { wakes_.Set(id, endpoints_[id].engine.NextWake()); }
   // Also without deadline wake-ups, an event that was cut short goes on (0).
   Seconds NextWakeup() const {
     const Seconds next = scheduler_.NextWakeup();
@@ -92,29 +93,29 @@ class Simulator {
 
   const SimulationSpec& spec_;
   SimulationObserver* observer_;
-  WorkloadStream stream_;
-  Scheduler scheduler_;
+  workload::WorkloadStream stream_;
+  scheduler::Scheduler scheduler_;
   RunRecord record_;
   std::vector<Disturbance> disturbances_;
   std::size_t next_disturbance_ = 0;
   std::vector<Endpoint> endpoints_;  // By the scheduler's ids.
-  std::vector<EndpointId> first_;    // By deployment.
+  std::vector<fleet::EndpointId> first_;    // By deployment.
   IndexedHeap<Seconds> wakes_;
   std::vector<Request> requests_;
   std::vector<std::uint32_t> free_slots_;
   std::deque<Ended> ended_;
   std::optional<Clairvoyant> clairvoyant_;
-  std::vector<const TimedEngine*> engines_;  // For it: those that are up.
-  Decisions decisions_;
+  std::vector<const engine::TimedEngine*> engines_;  // For it: those that are up.
+  scheduler::Decisions decisions_;
   Tokens context_ = 0;
   std::uint64_t simulated_ = 0;
 };
 
 void Simulator::BuildFleet() {
-  std::vector<DeploymentSpec> specs;
+  std::vector<fleet::DeploymentSpec> specs;
   context_ = std::numeric_limits<Tokens>::max();
   for (const SimDeployment& deployment : spec_.fleet) {
-    DeploymentSpec& spec = specs.emplace_back();
+    fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
     for (int i = 0; i < deployment.endpoints; ++i) spec.endpoints.push_back(std::to_string(i));
@@ -123,15 +124,15 @@ void Simulator::BuildFleet() {
   scheduler_.UpdateFleet(specs, 0, decisions_);
   // The ids of a fleet that starts empty are given out in order.
   for (std::uint32_t d = 0; d < spec_.fleet.size(); ++d) {
-    first_.push_back(static_cast<EndpointId>(endpoints_.size()));
+    first_.push_back(static_cast<fleet::EndpointId>(endpoints_.size()));
     for (int i = 0; i < spec_.fleet[d].endpoints; ++i) {
-      endpoints_.push_back({TimedEngine(spec_.fleet[d].engine), d, i});
+      endpoints_.push_back({engine::TimedEngine(spec_.fleet[d].engine), d, i});
     }
     if (spec_.fleet[d].profile) {
       scheduler_.SetProfile(specs[d].name, spec_.fleet[d].profile, 0, decisions_);
     }
   }
-  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+  for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
     if (spec_.only_deployment.value_or(endpoints_[id].deployment) == endpoints_[id].deployment) {
       continue;
     }
@@ -201,7 +202,7 @@ std::uint32_t Simulator::NewSlot() {
 }
 
 void Simulator::Arrive(Seconds now) {
-  const WorkloadRequest arrived = *stream_.Next();
+  const workload::WorkloadRequest arrived = *stream_.Next();
   ++simulated_;
   record_.Offer(arrived.class_index, now);
   const std::uint32_t slot = NewSlot();
@@ -221,12 +222,12 @@ void Simulator::Arrive(Seconds now) {
     ArriveAtClairvoyant(slot, now);
     return;
   }
-  Arrival arrival;
+  scheduler::Arrival arrival;
   arrival.tag = slot;
   arrival.prompt_tokens = request.prompt_tokens;
   if (spec_.exact_lengths) arrival.output_tokens = request.output_tokens;
   if (spec_.per_request_slo) arrival.slo = spec_.workload->classes[arrived.class_index].slo;
-  const RequestId id = scheduler_.Arrive(arrival, now, decisions_);
+  const scheduler::RequestId id = scheduler_.Arrive(arrival, now, decisions_);
   requests_[slot].id = id;
   Settle(now);
 }
@@ -237,9 +238,9 @@ Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
                              .prompt_tokens = request.prompt_tokens,
                              .output_tokens = request.output_tokens};
   known.cached_tokens =
-      CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens);
+      workload::CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens);
   if (request.has_first_token) known.first_token = request.first_token;
-  const std::optional<Slo>& own = spec_.workload->classes[request.class_index].slo;
+  const std::optional<slo::Slo>& own = spec_.workload->classes[request.class_index].slo;
   if (own) {
     known.slo = &*own;
   } else if (spec_.scheduler.slo) {
@@ -249,42 +250,43 @@ Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
 }
 
 void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
-  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+  for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
     engines_[id] = endpoints_[id].up ? &endpoints_[id].engine : nullptr;
     if (endpoints_[id].up) Deliver(id, endpoints_[id].engine.Advance(now));
   }
   if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
-    Send(slot, static_cast<EndpointId>(*chosen), now);
+    Send(slot, static_cast<fleet::EndpointId>(*chosen), now);
   } else {
     End(slot, RequestRecord::End::kRejected, 0);
   }
-  for (EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
+  for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
 }
 
-void Simulator::WakeEngine(EndpointId id, Seconds now) {
+void Simulator::WakeEngine(fleet::EndpointId id, Seconds now) {
   Deliver(id, endpoints_[id].engine.Advance(now));
   Reschedule(id);
   Settle(now);
 }
 
-void Simulator::Deliver(EndpointId id, std::span<const TimedEngine::TimedEvent> events) {
+void Simulator::Deliver(fleet::EndpointId id,
+                        std::span<const engine::TimedEngine::TimedEvent> events) {
   for (const auto& [at, event] : events) {
     const auto slot = static_cast<std::uint32_t>(event.tag);
     switch (event.kind) {
-      case EngineModel::Event::Kind::kFirstToken:
+      case engine::EngineModel::Event::Kind::kFirstToken:
         requests_[slot].first_token = at;
         requests_[slot].has_first_token = true;
         break;
-      case EngineModel::Event::Kind::kFinished:
+      case engine::EngineModel::Event::Kind::kFinished:
         Finish(id, slot, at);
         break;
-      case EngineModel::Event::Kind::kPreempted:
+      case engine::EngineModel::Event::Kind::kPreempted:
         break;
     }
   }
 }
 
-void Simulator::Finish(EndpointId id, std::uint32_t slot, Seconds at) {
+void Simulator::Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at) {
   const Request& request = requests_[slot];
   ended_.push_back({at + spec_.state_lag,
                     request.id,
@@ -320,8 +322,8 @@ void Simulator::End(std::uint32_t slot, RequestRecord::End end, Seconds e2e) {
 }
 
 void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
-  const EndpointId id =
-      first_[disturbance.deployment] + static_cast<EndpointId>(disturbance.endpoint);
+  const fleet::EndpointId id =
+      first_[disturbance.deployment] + static_cast<fleet::EndpointId>(disturbance.endpoint);
   switch (disturbance.kind) {
     case Disturbance::Kind::kSpeed:
       endpoints_[id].engine.set_step_model(
@@ -340,7 +342,7 @@ void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
   Settle(now);
 }
 
-void Simulator::LoseEndpoint(EndpointId id, Seconds now) {
+void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
   endpoints_[id].up = false;
   scheduler_.SetUp(id, false, now, decisions_);
   Settle(now);
@@ -364,7 +366,7 @@ void Simulator::LoseEndpoint(EndpointId id, Seconds now) {
 void Simulator::Settle(Seconds now) {
   for (std::size_t i = 0;;) {
     if (i < decisions_.size()) {
-      const Decision decision = decisions_[i++];
+      const scheduler::Decision decision = decisions_[i++];
       CarryOut(decision, now);
     } else if (!ended_.empty() && ended_.front().at <= now) {
       const Ended ended = ended_.front();
@@ -377,14 +379,15 @@ void Simulator::Settle(Seconds now) {
   decisions_.clear();
 }
 
-void Simulator::CarryOut(const Decision& decision, Seconds now) {
+void Simulator::CarryOut(const scheduler::Decision& decision, Seconds now) {
   const auto slot = static_cast<std::uint32_t>(decision.tag);
   Request& request = requests_[slot];
   request.queued = decision.queued;
   if (decision.refused) {
     End(slot,
-        *decision.refused == RefusalReason::kQueueTimeout ? RequestRecord::End::kTimedOut
-                                                          : RequestRecord::End::kRejected,
+        *decision.refused == scheduler::RefusalReason::kQueueTimeout
+            ? RequestRecord::End::kTimedOut
+            : RequestRecord::End::kRejected,
         0);
     return;
   }
@@ -392,7 +395,7 @@ void Simulator::CarryOut(const Decision& decision, Seconds now) {
   Send(slot, decision.endpoint, now);
 }
 
-void Simulator::Send(std::uint32_t slot, EndpointId id, Seconds now) {
+void Simulator::Send(std::uint32_t slot, fleet::EndpointId id, Seconds now) {
   Request& request = requests_[slot];
   request.stage = Stage::kRunning;
   request.dispatched = now;
@@ -403,7 +406,7 @@ void Simulator::Send(std::uint32_t slot, EndpointId id, Seconds now) {
   if (endpoint.in_engine++ == 0) record_.EngineWorks(endpoint.deployment, now);
   request.handle = endpoint.engine.Add(
       now, slot, request.prompt_tokens, request.output_tokens,
-      CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens));
+      workload::CachedTokens(spec_.workload->classes[request.class_index], request.prompt_tokens));
   Reschedule(id);
 }
 
@@ -418,4 +421,4 @@ SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observ
   return Simulator(spec, observer).Run();
 }
 
-}  // namespace headrace
+}  // namespace headrace::sim

@@ -15,16 +15,17 @@
 #include "workload/statistics.h"
 #include "workload/workload.h"
 
-namespace headrace {
+namespace headrace::sim {
 
 // Replicas of one engine on one GPU type.
 struct SimDeployment {
   std::string name;
-  EngineConfig engine;  // Must pass CheckEngineConfig.
+  engine::EngineConfig engine;  // Must pass CheckEngineConfig.
   int endpoints = 1;
-  double price_per_hour = 0;                  // Of one endpoint.
-  std::shared_ptr<const GpuProfile> profile;  // What the scheduler believes; null: nothing.
-  int max_in_flight = 512;                    // The scheduler's limit per endpoint.
+  double price_per_hour = 0;  // Of one endpoint.
+  std::shared_ptr<const profile::GpuProfile>
+      profile;              // What the scheduler believes; null: nothing.
+  int max_in_flight = 512;  // The scheduler's limit per endpoint.
 };
 
 // Something that happens to one endpoint (`endpoint` counts from 0 within its deployment).
@@ -43,8 +44,8 @@ struct Disturbance {
 
 struct SimulationSpec {
   std::vector<SimDeployment> fleet;
-  const Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the run.
-  SchedulerOptions scheduler;
+  const workload::Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the run.
+  scheduler::SchedulerOptions scheduler;
   double rate_scale = 1;
   std::uint64_t seed = 1;
   // Requests that arrive from warm_up to warm_up + duration count. Arrivals go on after that until
@@ -83,7 +84,7 @@ struct TimelineStep {
 inline constexpr std::size_t kTimelineSteps = 60;
 
 struct SimulationResult {
-  RunStatistics statistics{std::vector<std::string>{}};
+  workload::RunStatistics statistics{std::vector<std::string>{}};
   std::vector<DeploymentResult> deployments;
   std::vector<TimelineStep> timeline;
   std::uint64_t simulated = 0;  // Requests, those outside of the counted time included.
@@ -121,4 +122,4 @@ class SimulationObserver {
 // number of requests.
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
 
-}  // namespace headrace
+}  // namespace headrace::sim

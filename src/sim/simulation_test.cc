@@ -5,15 +5,16 @@
 
 #include <map>
 
-#include "sim/measured_profile.h"
+#include "benchmark/measured_profile.h"
 
-namespace headrace {
+namespace headrace::sim {
 namespace {
 
-EngineConfig Engine(double factor = 1) {
-  EngineConfig config;
+engine::EngineConfig Engine(double factor = 1) {
+  engine::EngineConfig config;
   config.step =
-      StepModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(factor);
+      engine::StepModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(
+          factor);
   config.kv_blocks = 3500;
   config.max_model_len = 8192;
   return config;
@@ -22,27 +23,28 @@ EngineConfig Engine(double factor = 1) {
 // Per measurement of a profile: as few as do for a test.
 constexpr int kSamples = 200;
 
-Slo TpatSlo(Seconds tpat) {
-  Slo slo;
+slo::Slo TpatSlo(Seconds tpat) {
+  slo::Slo slo;
   slo.percentile = 99;
   slo.tpat = tpat;
   return slo;
 }
 
-std::shared_ptr<const GpuProfile> Profile(const std::string& name, const EngineConfig& engine) {
-  static std::map<std::string, std::shared_ptr<const GpuProfile>> cache;
+std::shared_ptr<const profile::GpuProfile> Profile(const std::string& name,
+                                                   const engine::EngineConfig& engine) {
+  static std::map<std::string, std::shared_ptr<const profile::GpuProfile>> cache;
   auto& profile = cache[name];
   if (!profile) {
-    const auto generated =
-        MeasureProfile(engine, {.deployment = name, .slo = TpatSlo(0.05)}, {.samples = kSamples});
+    const auto generated = benchmark::MeasureProfile(
+        engine, {.deployment = name, .slo = TpatSlo(0.05)}, {.samples = kSamples});
     EXPECT_TRUE(generated) << generated.error().message;
-    profile = std::make_shared<GpuProfile>(generated->profile);
+    profile = std::make_shared<profile::GpuProfile>(generated->profile);
   }
   return profile;
 }
 
-const Workload& ChatAndCode() {
-  static const Workload workload = FindNamedWorkload("chat-and-code")->make();
+const workload::Workload& ChatAndCode() {
+  static const workload::Workload workload = workload::FindNamedWorkload("chat-and-code")->make();
   return workload;
 }
 
@@ -58,7 +60,7 @@ SimulationSpec Spec(std::string_view policy = "least-request") {
                  .price_per_hour = 1,
                  .profile = Profile("l20", Engine())}};
   spec.workload = &ChatAndCode();
-  spec.scheduler.policy = FindPolicy(policy);
+  spec.scheduler.policy = routing::FindPolicy(policy);
   spec.rate_scale = 0.5;
   spec.warm_up = 30;
   spec.duration = 240;
@@ -66,7 +68,7 @@ SimulationSpec Spec(std::string_view policy = "least-request") {
 }
 
 std::string Shape(const SimulationResult& result) {
-  std::string text = FormatStatisticsMembers(result.statistics, 240);
+  std::string text = workload::FormatStatisticsMembers(result.statistics, 240);
   for (const DeploymentResult& deployment : result.deployments) {
     text += " " + std::to_string(deployment.utilization) + " " + std::to_string(deployment.sent[0]);
   }
@@ -74,7 +76,7 @@ std::string Shape(const SimulationResult& result) {
 }
 
 void ExpectEveryRequestAccountedFor(const SimulationResult& result) {
-  const ClassReport total = result.statistics.Total();
+  const workload::ClassReport total = result.statistics.Total();
   EXPECT_GT(total.offered, 0u);
   EXPECT_EQ(total.offered, total.completed + total.rejected + total.timed_out + total.failed);
   EXPECT_LE(total.attained, total.completed);
@@ -119,13 +121,13 @@ TEST(Simulation, PoliciesSeeTheSameRequests) {
 
 // One engine, one request at a time: the latencies are those of the step model, by hand.
 TEST(Simulation, LatenciesAreThoseOfTheEngine) {
-  Workload workload;
-  workload.classes = {
-      {.name = "one",
-       .arrivals = ReplayArrivals{std::make_shared<Trace>(Trace{{0, {100, 11}}, {50, {100, 11}}})},
-       .lengths = TraceLengths{},
-       .slo = {},
-       .rate_changes = {}}};
+  workload::Workload workload;
+  workload.classes = {{.name = "one",
+                       .arrivals = workload::ReplayArrivals{std::make_shared<workload::Trace>(
+                           workload::Trace{{0, {100, 11}}, {50, {100, 11}}})},
+                       .lengths = workload::TraceLengths{},
+                       .slo = {},
+                       .rate_changes = {}}};
   SimulationSpec spec = Spec();
   spec.workload = &workload;
   spec.rate_scale = 1;
@@ -133,9 +135,9 @@ TEST(Simulation, LatenciesAreThoseOfTheEngine) {
   spec.warm_up = 0;
   spec.duration = 100;
   const SimulationResult result = Simulate(spec);
-  const ClassReport& report = result.statistics.of(0);
+  const workload::ClassReport& report = result.statistics.of(0);
   ASSERT_EQ(report.completed, 2u);
-  const StepModel step = Engine().step;
+  const engine::StepModel step = Engine().step;
   const Seconds prefill = step.Duration(0, 0, 100);
   EXPECT_NEAR(report.ttft.Mean(), prefill, 1e-9);
   EXPECT_NEAR(report.e2e.Mean(), prefill + step.DecodeRun(10, 1, 100), 1e-9);
@@ -143,7 +145,7 @@ TEST(Simulation, LatenciesAreThoseOfTheEngine) {
 }
 
 TEST(Simulation, CachedPromptsAnswerSooner) {
-  Workload workload = ChatAndCode();
+  workload::Workload workload = ChatAndCode();
   SimulationSpec spec = Spec();
   const auto cold = Simulate(spec);
   workload.classes[1].cached_prompt = 0.9;
@@ -171,11 +173,11 @@ TEST(Simulation, KnowingTheFutureBeatsGuessing) {
 }
 
 TEST(Simulation, PromptBeyondTheContextIsRejectedAndAnswerIsCut) {
-  Workload workload;
+  workload::Workload workload;
   workload.classes = {{.name = "long",
-                       .arrivals = ReplayArrivals{std::make_shared<Trace>(
-                           Trace{{0, {9000, 11}}, {1, {8192, 1}}, {2, {8000, 1000}}})},
-                       .lengths = TraceLengths{},
+                       .arrivals = workload::ReplayArrivals{std::make_shared<workload::Trace>(
+                           workload::Trace{{0, {9000, 11}}, {1, {8192, 1}}, {2, {8000, 1000}}})},
+                       .lengths = workload::TraceLengths{},
                        .slo = {},
                        .rate_changes = {}}};
   SimulationSpec spec = Spec();
@@ -257,9 +259,9 @@ TEST(Simulation, LateNewsStillAccountsForEverything) {
 }
 
 TEST(MeasuredProfile, ErrorScalesRatesUpAndLatenciesDown) {
-  const GpuProfile& profile = *Profile("l20", Engine());
-  const GpuProfile wrong = WithProfileError(profile, 1.3, 1 / 1.3);
-  const ProfileCell cell = profile.Find(512, 256);
+  const profile::GpuProfile& profile = *Profile("l20", Engine());
+  const profile::GpuProfile wrong = benchmark::WithProfileError(profile, 1.3, 1 / 1.3);
+  const profile::ProfileCell cell = profile.Find(512, 256);
   EXPECT_DOUBLE_EQ(wrong.tput.at(cell.output, cell.input),
                    1.3 * profile.tput.at(cell.output, cell.input));
   EXPECT_DOUBLE_EQ(wrong.e2e->at(cell.output, cell.input),
@@ -267,11 +269,11 @@ TEST(MeasuredProfile, ErrorScalesRatesUpAndLatenciesDown) {
 }
 
 TEST(MeasuredProfile, SaysWhenNothingMeetsTheSlo) {
-  const auto generated =
-      MeasureProfile(Engine(), {.deployment = "slow", .slo = TpatSlo(1e-5)}, {.samples = kSamples});
+  const auto generated = benchmark::MeasureProfile(
+      Engine(), {.deployment = "slow", .slo = TpatSlo(1e-5)}, {.samples = kSamples});
   ASSERT_FALSE(generated);
   EXPECT_THAT(generated.error().message, ::testing::HasSubstr("\"slow\": no request size meets"));
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::sim

@@ -11,7 +11,7 @@
 #include <initializer_list>
 #include <utility>
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 // Of a pipeline, so that neither side has to hold a thousand large values at once.
@@ -235,4 +235,4 @@ Result<bool> Redis::TakeMessages() {
   return any;
 }
 
-}  // namespace headrace
+}  // namespace headrace::store

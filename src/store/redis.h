@@ -16,7 +16,7 @@
 struct redisContext;
 struct redisReply;
 
-namespace headrace {
+namespace headrace::store {
 
 // Connects when it is first needed, and anew after it was lost. Blocks for as long as the system
 // takes to resolve the host's name, then for at most the timeout to connect, as long again whenever
@@ -82,4 +82,4 @@ class Redis {
   std::unique_ptr<redisContext, Freer> context_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::store

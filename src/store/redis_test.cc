@@ -7,7 +7,7 @@
 #include "net/test_peers.h"
 #include "store/test_redis.h"
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 using testing::ElementsAre;
@@ -65,9 +65,9 @@ TEST(Redis, DoesNotWaitForeverForAnAnswer) {
 
 // Something always comes, but never all of it.
 TEST(Redis, DoesNotWaitForeverForTheRestOfAnAnswer) {
-  RawListener listener;
+  net::RawListener listener;
   std::thread server([&] {
-    RawPeer peer = listener.Accept();
+    net::RawPeer peer = listener.Accept();
     peer.ReadUntil("SELECT");
     peer.Send("+OK\r\n");
     peer.ReadUntil("GET");
@@ -122,4 +122,4 @@ TEST(Redis, HearsOfMessages) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::store

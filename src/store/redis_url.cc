@@ -5,7 +5,7 @@
 
 #include "base/percent.h"
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 constexpr std::string_view kScheme = "redis://";
@@ -90,4 +90,4 @@ Result<RedisUrl> ParseRedisUrl(std::string_view text) {
   return url;
 }
 
-}  // namespace headrace
+}  // namespace headrace::store

@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 
-namespace headrace {
+namespace headrace::store {
 
 // redis://[user:password@]host[:port][/database][?model=NAME]
 struct RedisUrl {
@@ -26,4 +26,4 @@ struct RedisUrl {
 // may hold a password.
 Result<RedisUrl> ParseRedisUrl(std::string_view text);
 
-}  // namespace headrace
+}  // namespace headrace::store

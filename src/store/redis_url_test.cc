@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 using testing::HasSubstr;
@@ -49,4 +49,4 @@ TEST(RedisUrl, NamesTheMendAndNeverThePassword) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::store

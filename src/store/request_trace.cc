@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 constexpr int kVersion = 4;
@@ -41,4 +41,4 @@ std::string RequestTrace::ToJson(std::size_t pending, std::size_t queueing) cons
   return json + "}";
 }
 
-}  // namespace headrace
+}  // namespace headrace::store

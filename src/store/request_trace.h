@@ -18,7 +18,7 @@
 
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::store {
 
 inline constexpr int kRequestTraceInterval = 10;  // Seconds.
 inline constexpr int kRequestTraceExpiry = 600;   // Seconds for which a key is kept.
@@ -38,4 +38,4 @@ class RequestTrace {
   std::map<std::pair<int, int>, std::int64_t> finished_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::store

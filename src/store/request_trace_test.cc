@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace headrace {
+namespace headrace::store {
 namespace {
 
 TEST(RequestTrace, CountsFinishedRequestsByTenthsOfPowersOfTwo) {
@@ -28,4 +28,4 @@ TEST(RequestTrace, KeyNamesTheModelAndTheIntervalsEnd) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::store

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace headrace {
+namespace headrace::store {
 
 // A folder that goes away with its owner.
 class TemporaryFolder {
@@ -29,4 +29,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::store

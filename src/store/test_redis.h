@@ -16,7 +16,7 @@
 
 #include "store/redis.h"
 
-namespace headrace {
+namespace headrace::store {
 
 // Debian's redis-server on a free loopback port, without persistence; stopped with its owner.
 class TestRedis {
@@ -103,4 +103,4 @@ class TestRedis {
   pid_t pid_ = -1;
 };
 
-}  // namespace headrace
+}  // namespace headrace::store

@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 // Bounds that let P50 and P99 be read off to about a factor of 1.6, and the usual SLOs exactly.
@@ -308,4 +308,4 @@ sum by (deployment) (rate(headrace_slo_attained_total[5m]))
   return out;
 }
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

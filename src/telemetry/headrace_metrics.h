@@ -10,7 +10,7 @@
 
 #include "telemetry/metrics.h"
 
-namespace headrace {
+namespace headrace::telemetry {
 
 // How a request ended, as the client saw it.
 enum class Outcome {
@@ -100,4 +100,4 @@ std::span<const MetricInfo* const> HeadraceMetrics();
 // docs/metrics.md.
 std::string MetricsReferenceMarkdown();
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -14,7 +14,7 @@
 #include <string>
 #include <utility>
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 class FunctionSink : public spdlog::sinks::base_sink<std::mutex> {
@@ -169,4 +169,4 @@ bool Log::Writes(LogLevel level) const { return impl_->logger.should_log(LevelOf
 
 void Log::SetLeast(LogLevel least) { impl_->logger.set_level(LevelOf(least)); }
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

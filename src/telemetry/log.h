@@ -9,7 +9,7 @@
 #include <string_view>
 #include <variant>
 
-namespace headrace {
+namespace headrace::telemetry {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
@@ -74,4 +74,4 @@ class Log {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -11,7 +11,7 @@
 
 #include "telemetry/standing_faults.h"
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 using ::testing::ElementsAre;
@@ -170,4 +170,4 @@ TEST_F(StandingFaultsTest, CausesThatAreLongOverAreForgotten) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -13,7 +13,7 @@
 #include <mutex>
 #include <sstream>
 
-namespace headrace {
+namespace headrace::telemetry {
 
 struct SeriesHandle::Series {
   std::pair<std::string, std::map<std::string, std::string>> key;  // Name and labels.
@@ -153,4 +153,4 @@ std::string MetricsRegistry::Text() const {
   return text.str();
 }
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace headrace {
+namespace headrace::telemetry {
 
 enum class MetricType { kCounter, kGauge, kHistogram };
 
@@ -114,4 +114,4 @@ class MetricsRegistry {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -3,7 +3,7 @@
 
 #include "telemetry/headrace_metrics.h"
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 MetricsRegistry& Registry() {
@@ -21,12 +21,12 @@ ModelMetrics& Model() {
   return model;
 }
 
-void BM_CountRequest(benchmark::State& state) {
+void BM_CountRequest(::benchmark::State& state) {
   for (auto _ : state) Model().CountRequest(Outcome::kCompleted, "least-request");
 }
 BENCHMARK(BM_CountRequest)->Threads(1)->Threads(2);
 
-void BM_Observe(benchmark::State& state) {
+void BM_Observe(::benchmark::State& state) {
   double value = 0;
   for (auto _ : state) {
     Model().decision_seconds.Observe(value);
@@ -35,15 +35,15 @@ void BM_Observe(benchmark::State& state) {
 }
 BENCHMARK(BM_Observe)->Threads(1)->Threads(2);
 
-void BM_Text1000Endpoints(benchmark::State& state) {
+void BM_Text1000Endpoints(::benchmark::State& state) {
   MetricsRegistry registry;
   std::vector<EndpointMetrics> endpoints;
   for (int i = 0; i < 1000; ++i) {
     endpoints.emplace_back(registry, "m", "d", "10.0.0.7:" + std::to_string(i));
   }
-  for (auto _ : state) benchmark::DoNotOptimize(registry.Text());
+  for (auto _ : state) ::benchmark::DoNotOptimize(registry.Text());
 }
-BENCHMARK(BM_Text1000Endpoints)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Text1000Endpoints)->Unit(::benchmark::kMillisecond);
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -17,7 +17,7 @@
 
 #include "telemetry/headrace_metrics.h"
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 using ::testing::HasSubstr;
@@ -177,4 +177,4 @@ TEST(HeadraceMetrics, TheCommittedReferenceIsCurrent) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::telemetry

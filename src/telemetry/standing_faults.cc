@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace headrace {
+namespace headrace::telemetry {
 namespace {
 
 // Causes that are over are kept for their interval; when there are more than this, old ones go.
@@ -70,4 +70,4 @@ void StandingFaults::Forget(Seconds now) {
   });
 }
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

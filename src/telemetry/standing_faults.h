@@ -10,7 +10,7 @@
 #include "base/units.h"
 #include "telemetry/log.h"
 
-namespace headrace {
+namespace headrace::telemetry {
 
 // Remembers what was said about each cause (`profile llama2-7b-a10`, `endpoint 10.0.0.7:8000`), so
 // that the log says a standing fault once, says it again when its message changes, and says when it
@@ -52,4 +52,4 @@ class StandingFaults {
   std::map<std::string, Cause, std::less<>> causes_;
 };
 
-}  // namespace headrace
+}  // namespace headrace::telemetry

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <string>
 
-#include "profile/text.h"
-#include "workload/csv.h"
+#include "base/csv.h"
+#include "base/text.h"
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 Tokens Draw(const FixedTokens& fixed, Rng&) { return fixed.tokens; }
@@ -99,4 +99,4 @@ Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::str
   return lengths;
 }
 
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace headrace {
+namespace headrace::workload {
 
 struct RequestLength {
   Tokens prompt_tokens = 1;
@@ -63,4 +63,4 @@ Result<void> CheckRequestLengths(const RequestLengths& source);
 // error.
 Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::string_view name);
 
-}  // namespace headrace
+}  // namespace headrace::workload

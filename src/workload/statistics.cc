@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "profile/text.h"
+#include "base/text.h"
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 std::string Percentiles(const Histogram& histogram) {
@@ -34,8 +34,8 @@ RunStatistics::RunStatistics(const std::vector<std::string>& class_names) {
   for (const std::string& name : class_names) classes_.push_back({.name = name, .report = {}});
 }
 
-bool RunStatistics::Complete(std::size_t class_index, const RequestLatency& latency, Seconds queued,
-                             const std::optional<Slo>& slo) {
+bool RunStatistics::Complete(std::size_t class_index, const slo::RequestLatency& latency,
+                             Seconds queued, const std::optional<slo::Slo>& slo) {
   ClassReport& report = classes_[class_index].report;
   ++report.completed;
   report.ttft.Add(latency.ttft);
@@ -43,7 +43,7 @@ bool RunStatistics::Complete(std::size_t class_index, const RequestLatency& late
   report.tpat.Add(latency.Tpat());
   report.e2e.Add(latency.e2e);
   report.queue.Add(queued);
-  const bool attained = !slo || Attained(*slo, latency);
+  const bool attained = !slo || slo::Attained(*slo, latency);
   report.attained += attained;
   return attained;
 }
@@ -85,4 +85,4 @@ std::string FormatStatisticsMembers(const RunStatistics& statistics, Seconds dur
   return text + "}";
 }
 
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -8,9 +8,9 @@
 
 #include "base/histogram.h"
 #include "base/units.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 
-namespace headrace {
+namespace headrace::workload {
 
 // Latencies are those of completed requests and count from the arrival, the gateway's queue
 // included (profile/slo.h has the formulas). TPOT is of answers of at least two tokens.
@@ -44,8 +44,8 @@ class RunStatistics {
 
   void Offer(std::size_t class_index) { ++classes_[class_index].report.offered; }
   // Without an SLO whatever completes attains. Returns whether the request attained.
-  bool Complete(std::size_t class_index, const RequestLatency& latency, Seconds queued,
-                const std::optional<Slo>& slo);
+  bool Complete(std::size_t class_index, const slo::RequestLatency& latency, Seconds queued,
+                const std::optional<slo::Slo>& slo);
   void Reject(std::size_t class_index) { ++classes_[class_index].report.rejected; }
   void TimeOut(std::size_t class_index) { ++classes_[class_index].report.timed_out; }
   void Fail(std::size_t class_index) { ++classes_[class_index].report.failed; }
@@ -78,4 +78,4 @@ std::string FormatReportMembers(const ClassReport& report, Seconds duration);
 // The same over all classes, followed by "classes": {"chat": {…}, …}.
 std::string FormatStatisticsMembers(const RunStatistics& statistics, Seconds duration);
 
-}  // namespace headrace
+}  // namespace headrace::workload

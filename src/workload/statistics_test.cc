@@ -4,12 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 TEST(Statistics, EveryMissCountsAgainstAttainment) {
   RunStatistics statistics({"chat", "code"});
-  Slo slo;
+  slo::Slo slo;
   slo.ttft = 1;
   for (int i = 0; i < 5; ++i) statistics.Offer(0);
   EXPECT_TRUE(statistics.Complete(0, {0.5, 2, 10, 4}, 0.1, slo));
@@ -50,4 +50,4 @@ TEST(Statistics, JsonHasTheShapeOfTheSummary) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -9,9 +9,9 @@
 #include <tuple>
 #include <utility>
 
-#include "workload/csv.h"
+#include "base/csv.h"
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 // Of Mooncake's lines; more cannot be meant.
@@ -151,4 +151,4 @@ double MeanRate(const Trace& trace) {
   return static_cast<double>(trace.size() - 1) / (trace.back().at - trace.front().at);
 }
 
-}  // namespace headrace
+}  // namespace headrace::workload

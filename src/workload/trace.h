@@ -9,7 +9,7 @@
 #include "base/units.h"
 #include "workload/lengths.h"
 
-namespace headrace {
+namespace headrace::workload {
 
 struct TraceRow {
   Seconds at = 0;  // By the clock of whoever recorded it, until BeginAtZero.
@@ -42,4 +42,4 @@ void BeginAtZero(std::span<Trace> traces);
 // Mean requests per second over the trace's span; 0 for fewer than two rows.
 double MeanRate(const Trace& trace);
 
-}  // namespace headrace
+}  // namespace headrace::workload

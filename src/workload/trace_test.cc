@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 using ::testing::ElementsAre;
@@ -75,4 +75,4 @@ TEST(Trace, FaultsNameFileLineAndMend) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -8,7 +8,7 @@
 
 #include "embedded/lengths.h"
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 // FNV-1a: what makes a class's draws its own.
@@ -62,7 +62,7 @@ std::shared_ptr<const std::vector<RequestLength>> FittingShareGptLengths(Tokens 
 }
 
 Workload ChatAndCode() {
-  Slo slo;
+  slo::Slo slo;
   slo.percentile = 99;
   slo.tpat = 50 * kMillisecond;
   Workload workload;
@@ -212,4 +212,4 @@ std::shared_ptr<const std::vector<RequestLength>> ShareGptLengths() {
   return lengths;
 }
 
-}  // namespace headrace
+}  // namespace headrace::workload

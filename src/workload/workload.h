@@ -13,11 +13,11 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/units.h"
-#include "profile/slo.h"
+#include "slo/slo.h"
 #include "workload/lengths.h"
 #include "workload/trace.h"
 
-namespace headrace {
+namespace headrace::workload {
 
 // Arrivals do not wait for answers (open loop).
 struct PoissonArrivals {
@@ -46,7 +46,7 @@ struct WorkloadClass {
   std::string name;
   Arrivals arrivals;
   RequestLengths lengths;
-  std::optional<Slo> slo;
+  std::optional<slo::Slo> slo;
   std::vector<RateChange> rate_changes;  // Ascending in `at`.
   double cached_prompt = 0;              // Share (< 1) of each prompt that engines have cached.
 };
@@ -122,4 +122,4 @@ const NamedWorkload* FindNamedWorkload(std::string_view name);
 // The lengths of 10,000 ShareGPT turns (data/lengths/sharegpt.csv, part of the program).
 std::shared_ptr<const std::vector<RequestLength>> ShareGptLengths();
 
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace headrace {
+namespace headrace::workload {
 namespace {
 
 using ::testing::HasSubstr;
@@ -171,4 +171,4 @@ TEST(Workload, FaultsNameTheClass) {
 }
 
 }  // namespace
-}  // namespace headrace
+}  // namespace headrace::workload

@@ -1,0 +1,123 @@
+#include "benchmark/benchmark_rows.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+namespace headrace::benchmark {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const std::string kRow =
+    R"({"input_tokens": 128, "output_tokens": 4, "request_rate": 1.0, "seed": 3, "model": "m",)"
+    R"( "samples": 100, "metric": "E2E", "mean": 0.5, "P50": 0.25, "P90": 1.5, "P99": 3.5})";
+
+std::string ErrorOf(std::string_view jsonl) {
+  const auto parsed = ParseBenchmark(jsonl, "b.jsonl");
+  return parsed ? "parsed" : parsed.error().message;
+}
+
+TEST(Benchmark, ReadsARow) {
+  const auto benchmark = ParseBenchmark(kRow, "b.jsonl");
+  ASSERT_TRUE(benchmark);
+  ASSERT_EQ(benchmark->rows.size(), 1U);
+  const BenchmarkRow& row = benchmark->rows[0];
+  EXPECT_EQ(row.input_tokens, 128);
+  EXPECT_EQ(row.output_tokens, 4);
+  EXPECT_EQ(row.request_rate, 1);
+  EXPECT_EQ(row.seed, 3);
+  EXPECT_EQ(row.model, "m");
+  EXPECT_EQ(row.samples, 100);
+  EXPECT_EQ(row.metric, Metric::kE2e);
+  EXPECT_EQ(row.value.At(0), 0.5);
+  EXPECT_EQ(row.value.At(50), 0.25);
+  EXPECT_EQ(row.value.At(90), 1.5);
+  EXPECT_EQ(row.value.At(99), 3.5);
+}
+
+TEST(Benchmark, BlankLinesExtraKeysAndMissingStatisticsAreFine) {
+  const auto benchmark = ParseBenchmark(
+      "\n\r\n  \n"
+      R"({"input_tokens": 8, "output_tokens": 4.0, "request_rate": Infinity, "metric": "TPUT",)"
+      R"( "mean": NaN, "P50": null, "extra": [1]})"
+      "\r\n\n",
+      "b.jsonl");
+  ASSERT_TRUE(benchmark);
+  ASSERT_EQ(benchmark->rows.size(), 1U);
+  EXPECT_TRUE(std::isnan(benchmark->rows[0].value.mean));
+  EXPECT_TRUE(std::isnan(benchmark->rows[0].value.p99));
+  EXPECT_TRUE(std::isinf(benchmark->rows[0].request_rate));
+}
+
+TEST(Benchmark, OfRepeatedRowsTheFirstCountsAndUnknownMetricsAreLeftOut) {
+  std::string again = kRow;
+  again.replace(again.find("0.5"), 3, "9.9");
+  std::string other = kRow;
+  other.replace(other.find("E2E"), 3, "ITL");
+  const auto benchmark = ParseBenchmark(kRow + "\n" + again + "\n" + other + "\n", "b.jsonl");
+  ASSERT_TRUE(benchmark);
+  ASSERT_EQ(benchmark->rows.size(), 1U);
+  EXPECT_EQ(benchmark->rows[0].value.mean, 0.5);
+  EXPECT_EQ(benchmark->repeated_rows, 1U);
+  EXPECT_EQ(benchmark->unknown_metric_rows, 1U);
+}
+
+TEST(Benchmark, ErrorsNameTheLine) {
+  const auto second = [](std::string line) { return "\n" + kRow + "\n" + std::move(line) + "\n"; };
+  const auto with = [](const std::string& from, const std::string& to) {
+    std::string row = kRow;
+    return row.replace(row.find(from), from.size(), to);
+  };
+  const struct {
+    std::string jsonl, says;
+  } cases[] = {
+      {"", "holds no measurement"},
+      {"\n \n", "holds no measurement"},
+      {second("{\"input_tokens\": 128, "), "line 3, column 23: the JSON ends in the middle"},
+      {second("{oops}"), "line 3, column 2: not JSON"},
+      {second("[1]"), "line 3 is not a JSON object"},
+      {second("{}"), "line 3 has no text under `metric`"},
+      {second(with("128", "0")), "line 3: `input_tokens` must be a whole number from 1"},
+      {second(with("128", "\"x\"")), "line 3: `input_tokens` must be a whole number from 1"},
+      {second(with("\"output_tokens\": 4", "\"output_tokens\": 1e300")), "`output_tokens` must be"},
+      {second(with("1.0", "-1")), "line 3: `request_rate` must be a number above 0"},
+      {second(with("1.0", "NaN")), "line 3: `request_rate` must be a number above 0"},
+  };
+  for (const auto& [jsonl, says] : cases) {
+    EXPECT_THAT(ErrorOf(jsonl), AllOf(HasSubstr("b.jsonl: "), HasSubstr(says)));
+  }
+}
+
+TEST(Benchmark, WritesWhatItReads) {
+  BenchmarkRow row;
+  row.input_tokens = 2048;
+  row.output_tokens = 512;
+  row.request_rate = 0.1;
+  row.seed = -7;
+  row.model = "a \"quoted\" name";
+  row.samples = 60;
+  for (const Metric metric :
+       {Metric::kTput, Metric::kTt, Metric::kE2e, Metric::kTtft, Metric::kTpot}) {
+    row.metric = metric;
+    row.value.mean = 0.1 + 0.2;
+    row.value.p50 = 1e-9;
+    const std::string line = FormatBenchmarkRow(row);
+    EXPECT_EQ(line.find('\n'), line.size() - 1);
+    const auto read = ParseBenchmark(line, "b.jsonl");
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(read->rows[0].metric, metric);
+    EXPECT_EQ(read->rows[0].seed, -7);
+    EXPECT_EQ(read->rows[0].model, row.model);
+    EXPECT_EQ(read->rows[0].value.mean, row.value.mean);
+    const bool latency = metric != Metric::kTput && metric != Metric::kTt;
+    EXPECT_EQ(read->rows[0].value.p50 == row.value.p50, latency);
+    EXPECT_TRUE(std::isnan(read->rows[0].value.p99));
+  }
+}
+
+}  // namespace
+}  // namespace headrace::benchmark

@@ -1,0 +1,208 @@
+#include "serving/profile_feed.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include "base/text.h"
+#include "discovery/profile_files.h"
+#include "discovery/redis_profiles.h"
+#include "system/clock.h"
+
+namespace headrace::serving {
+namespace {
+
+// How often a source is asked whether anything is new; most of the time it answers without looking.
+constexpr std::chrono::milliseconds kInterval{1000};
+constexpr Seconds kDay = 86400;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+Seconds UnixNow() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// The name of its profile in the source of profiles.
+const std::string& ProfileNameOf(const config::DeploymentConfig& deployment) {
+  return deployment.profile.empty() ? deployment.name : deployment.profile;
+}
+
+// A name with a slash is a path of its own.
+bool IsPath(const config::DeploymentConfig& deployment) {
+  return deployment.profile.find('/') != std::string::npos;
+}
+
+std::filesystem::path PathOf(const config::Config& config,
+                             const config::DeploymentConfig& deployment) {
+  if (IsPath(deployment)) return deployment.profile;
+  std::string file = ProfileNameOf(deployment);
+  if (!file.ends_with(".json")) file += ".json";
+  return std::filesystem::path(config.profiles.directory) / file;
+}
+
+}  // namespace
+
+ProfileFeed::ProfileFeed(const config::Config& config,
+                         const std::vector<std::unique_ptr<ServedModel>>& models,
+                         ModelObserver& metrics, telemetry::StandingFaults& faults)
+    : max_age_(config.profiles.max_age), metrics_(metrics), faults_(faults) {
+  std::vector<std::filesystem::path> paths;
+  std::vector<std::string> keys;
+  Watch files;
+  Watch redis;
+  for (std::size_t i = 0; i < config.models.size(); ++i) {
+    for (const config::DeploymentConfig& deployment : config.models[i].deployments) {
+      const Reader reader{status_.size(), models[i].get(), nullptr};
+      status_.push_back({models[i]->name, deployment.name, {}});
+      if (config.profiles.source == config::ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
+        keys.push_back(discovery::ProfileKey(models[i]->name, ProfileNameOf(deployment)));
+        redis.readers.push_back(reader);
+      } else {
+        paths.push_back(PathOf(config, deployment));
+        files.readers.push_back(reader);
+      }
+    }
+  }
+  if (!paths.empty()) {
+    files.source = std::make_unique<discovery::ProfileFiles>(std::move(paths));
+    watches_.push_back(std::move(files));
+  }
+  if (!keys.empty()) {
+    redis.source = std::make_unique<discovery::RedisProfiles>(*config.redis, std::move(keys));
+    watches_.push_back(std::move(redis));
+  }
+  for (Watch& watch : watches_) Refresh(watch);
+  for (Watch& watch : watches_) {
+    watch.thread = std::thread([this, &watch] { Run(watch); });
+  }
+}
+
+ProfileFeed::~ProfileFeed() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_all();
+  for (Watch& watch : watches_) watch.thread.join();
+}
+
+std::vector<ProfileStatus> ProfileFeed::Status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+void ProfileFeed::Run(Watch& watch) {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (stop_.wait_for(lock, kInterval, [this] { return stopping_; })) return;
+    }
+    Refresh(watch);
+  }
+}
+
+void ProfileFeed::Refresh(Watch& watch) {
+  if (watch.source->Refresh(system::MonotonicNow())) {
+    for (std::size_t i = 0; i < watch.readers.size(); ++i) {
+      Reader& reader = watch.readers[i];
+      const discovery::ProfileReading& reading = watch.source->readings()[i];
+      if (reader.in_force == reading.profile) continue;
+      reader.in_force = reading.profile;
+      reader.model->router.SetProfile(status_[reader.place].deployment, reader.in_force);
+    }
+  }
+  Report(watch);
+}
+
+void ProfileFeed::Report(const Watch& watch) {
+  const std::string& outage = watch.source->outage();
+  std::string sentence;
+  if (!outage.empty()) {
+    const auto kept = std::ranges::count_if(
+        watch.readers, [](const Reader& reader) { return reader.in_force != nullptr; });
+    sentence = outage + " Of " + std::to_string(watch.readers.size()) + " profiles " +
+               std::to_string(kept) +
+               " were read before and stay in force; deployments without one are routed by the "
+               "fallback.";
+  }
+  Say(telemetry::LogLevel::kError, "the source of profiles", sentence);
+  for (std::size_t i = 0; i < watch.readers.size(); ++i) {
+    discovery::ProfileReading reading = watch.source->readings()[i];
+    if (reading.error.empty()) reading.error = outage;
+    Report(watch.readers[i], reading, outage.empty());
+  }
+}
+
+void ProfileFeed::Report(const Reader& reader, const discovery::ProfileReading& reading,
+                         bool source_answers) {
+  ProfileStatus& status = status_[reader.place];
+  const std::string cause = "profile of " + status.model + "/" + status.deployment;
+  // An outage is said once, not for each of its profiles.
+  if (source_answers) {
+    Say(telemetry::LogLevel::kError, cause,
+        reading.error.empty()
+            ? ""
+            : reading.error + (reading.profile ? " The last good profile stays in force."
+                                               : " Its deployment is routed by the fallback."));
+  }
+  std::vector<std::string> faults;
+  const auto add = [&](telemetry::LogLevel level, const char* kind, const std::string& sentence) {
+    Say(level, cause + ": " + kind, sentence);
+    if (!sentence.empty()) faults.push_back(sentence);
+  };
+  add(telemetry::LogLevel::kError, "use", WhyUnusable(reader.model->router, reading));
+  add(telemetry::LogLevel::kWarning, "age", WhyTooOld(reading));
+
+  std::string first;
+  if (!reading.faults.empty()) first = reading.faults.front().message;
+  const std::size_t more = reading.faults.size() - (first.empty() ? 0 : 1);
+  if (more > 0) first += " And " + std::to_string(more) + " more; /status lists them.";
+  Say(telemetry::LogLevel::kWarning, cause + ": faults", first);
+
+  const Seconds age =
+      reading.profile && reading.profile->created > 0 ? UnixNow() - reading.profile->created : kNan;
+  metrics_.SetProfile(status.model, status.deployment, reading, age, faults.size());
+  const std::lock_guard lock(mutex_);
+  status.reading = reading;
+  status.faults = std::move(faults);
+}
+
+std::string ProfileFeed::WhyTooOld(const discovery::ProfileReading& reading) const {
+  if (!reading.profile || reading.profile->created == 0 || max_age_ == 0) return "";
+  const Seconds age = UnixNow() - reading.profile->created;
+  if (age <= max_age_) return "";
+  return reading.origin + ": the profile is " + FormatNumber(age / kDay) +
+         " days old; measure it again.";
+}
+
+std::string ProfileFeed::WhyUnusable(const ModelRouter& router,
+                                     const discovery::ProfileReading& reading) {
+  if (!reading.profile) return "";
+  switch (router.WhyUnusable(*reading.profile)) {
+    case scheduler::FallbackCause::kNoSlo:
+      return reading.origin +
+             ": neither its `slos` nor the model promise a latency, so its deployment is routed by "
+             "the fallback; add `slo:` to the model, or generate the profile with --tpat, --ttft, "
+             "--tpot or --e2e.";
+    case scheduler::FallbackCause::kMissingMatrix:
+      return reading.origin +
+             ": it lacks the latencies (`e2e`, or `ttft` for a promise of TTFT alone) that the SLO "
+             "and the load are computed from, so its deployment is routed by the fallback; "
+             "generate it again.";
+    default:
+      return "";
+  }
+}
+
+void ProfileFeed::Say(telemetry::LogLevel level, const std::string& cause,
+                      const std::string& sentence) {
+  if (sentence.empty()) {
+    faults_.Clear(cause, cause + ": in order again", system::MonotonicNow());
+  } else {
+    faults_.Raise(level, cause, sentence, system::MonotonicNow());
+  }
+}
+
+}  // namespace headrace::serving

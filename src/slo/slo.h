@@ -1,0 +1,61 @@
+// Service level objectives: what a user was promised.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/units.h"
+
+namespace headrace::slo {
+
+// Any subset may be set. Latencies are per request:
+//   TTFT = first token − arrival at the gateway, gateway queue included
+//   TPOT = (E2E − TTFT) / (output tokens − 1)
+//   TPAT = E2E / (prompt tokens + output tokens)
+//   E2E  = last token − arrival at the gateway
+// `percentile` (0 = the mean, else 50, 90 or 99) says which statistic of a GPU's measurements must
+// meet them; `tput` (req/s) and `tt` (output tokens/s) are promises about a GPU, used only when a
+// profile is generated.
+struct Slo {
+  int percentile = 0;
+  std::optional<Seconds> ttft;
+  std::optional<Seconds> tpot;
+  std::optional<Seconds> tpat;
+  std::optional<Seconds> e2e;
+  std::optional<double> tput;
+  std::optional<double> tt;
+
+  // Whether there is a per-request promise at all.
+  bool HasLatency() const { return ttft || tpot || tpat || e2e; }
+  bool SameLatencies(const Slo& other) const {
+    return ttft == other.ttft && tpot == other.tpot && tpat == other.tpat && e2e == other.e2e;
+  }
+
+  bool operator==(const Slo&) const = default;
+};
+
+// What one finished request experienced.
+struct RequestLatency {
+  Seconds ttft = 0;  // From arrival to the first token.
+  Seconds e2e = 0;   // From arrival to the last token.
+  Tokens prompt_tokens = 0;
+  Tokens output_tokens = 0;
+
+  // 0 for an answer of at most one token, which has no gaps.
+  Seconds Tpot() const { return output_tokens > 1 ? (e2e - ttft) / (output_tokens - 1) : 0; }
+  Seconds Tpat() const {
+    const Tokens all = prompt_tokens + output_tokens;
+    return all > 0 ? e2e / all : e2e;
+  }
+};
+
+// Whether a request that finished with `latency` met every latency promise in `slo`.
+inline bool Attained(const Slo& slo, const RequestLatency& latency) {
+  return !(slo.ttft && latency.ttft > *slo.ttft) && !(slo.tpot && latency.Tpot() > *slo.tpot) &&
+         !(slo.tpat && latency.Tpat() > *slo.tpat) && !(slo.e2e && latency.e2e > *slo.e2e);
+}
+
+// "tpat 50 ms" or "ttft 1 s, tpot 40 ms"; "none" when no latency is promised.
+std::string Describe(const Slo& slo);
+
+}  // namespace headrace::slo

@@ -11,6 +11,10 @@ endif()
 # Designated initialisers that leave a member at its default are how options are written here.
 add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wno-missing-field-initializers
                     -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # What a mutex guards is part of its type (system/mutex.h).
+  add_compile_options(-Wthread-safety)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these falsely at -O2: inside the standard library, and for coroutine frames.
   add_compile_options(-Wno-maybe-uninitialized -Wno-restrict -Wno-array-bounds

@@ -199,7 +199,7 @@ inline std::string FaultOfError(const gateway::HttpAnswer& answer) {
 // Sends requests one after the other over one connection, for as long as it lasts.
 class SoakClient {
  public:
-  explicit SoakClient(const net::SocketAddress& gateway) : gateway_(gateway) {}
+  explicit SoakClient(const system::SocketAddress& gateway) : gateway_(gateway) {}
 
   // What became of it; `fault` says what should not be.
   Seen Perform(const Plan& plan, std::string& fault) {
@@ -277,7 +277,7 @@ class SoakClient {
     return Seen::kFailed;
   }
 
-  net::SocketAddress gateway_;
+  system::SocketAddress gateway_;
   std::optional<net::RawPeer> peer_;
 };
 

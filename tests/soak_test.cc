@@ -49,7 +49,7 @@ class Soak : public testing::Test {
   }
 
   // Starts another engine where one has died.
-  void BringBack(const net::SocketAddress& address) {
+  void BringBack(const system::SocketAddress& address) {
     EXPECT_TRUE(gateway::Eventually([&] {
       emulator::EmulatedEngineOptions options;
       options.model = "llama2-7b";

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "admin/status_json.h"
+#include "base/json_writer.h"
 #include "base/percent.h"
 #include "config/quantity.h"
 #include "openai/error.h"
@@ -31,7 +32,7 @@ net::Task<void> Send(net::HttpExchange& exchange, const Page& page) {
 
 Page Complaint(int status, const std::string& sentence) {
   std::string body = "{\"error\":";
-  openai::AppendJsonString(sentence, body);
+  AppendJsonString(sentence, body);
   return {.status = status, .body = body + "}\n"};
 }
 
@@ -80,9 +81,9 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(
     const std::string& listen, gateway::Gateway& gateway,
     const telemetry::MetricsRegistry& registry) {
-  auto parsed = net::ParseHostPort(listen);
+  auto parsed = system::ParseHostPort(listen);
   if (!parsed) return tl::unexpected(parsed.error());
-  auto address = net::Resolve(*parsed);
+  auto address = system::Resolve(*parsed);
   if (!address) return tl::unexpected(address.error());
   std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry));
   net::HttpServerOptions options;

@@ -23,7 +23,7 @@ class AdminServer {
                                                     const telemetry::MetricsRegistry& registry);
   ~AdminServer();
 
-  const net::SocketAddress& address() const { return server_->address(); }
+  const system::SocketAddress& address() const { return server_->address(); }
 
  private:
   AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry)

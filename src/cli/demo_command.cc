@@ -134,7 +134,7 @@ class Demo {
       for (int i = 0; i < fleet.count; ++i) {
         const auto engine = catalog->Engine(fleet.gpu, kModel, kContext);
         if (!engine) return tl::unexpected(engine.error());
-        auto listen = net::Resolve({"127.0.0.1", 0});
+        auto listen = system::Resolve({"127.0.0.1", 0});
         auto started = emulator::EmulatedEngine::Start(
             {.model = kModel, .engine = *engine, .seed = seed++, .listen = *listen});
         if (!started) return tl::unexpected(started.error());
@@ -147,7 +147,7 @@ class Demo {
     return {};
   }
 
-  load::LoadOptions LoadOptionsFor(const net::SocketAddress& gateway) {
+  load::LoadOptions LoadOptionsFor(const system::SocketAddress& gateway) {
     for (workload::WorkloadClass& spec : workload_.classes) spec.slo = config_.models[0].slo;
     load::LoadOptions options;
     options.target = gateway;

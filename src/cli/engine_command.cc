@@ -36,9 +36,9 @@ Result<std::unique_ptr<emulator::EmulatedEngine>> Start(const Arguments& argumen
   if (!catalog) return tl::unexpected(catalog.error());
   const auto config = catalog->Engine(arguments.gpu, arguments.model, arguments.max_model_len);
   if (!config) return tl::unexpected(config.error());
-  const auto host_port = net::ParseHostPort(arguments.listen);
+  const auto host_port = system::ParseHostPort(arguments.listen);
   if (!host_port) return tl::unexpected(host_port.error());
-  const auto address = net::Resolve(*host_port);
+  const auto address = system::Resolve(*host_port);
   if (!address) return tl::unexpected(address.error());
 
   emulator::EmulatedEngineOptions options;

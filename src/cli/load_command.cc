@@ -59,7 +59,7 @@ Result<workload::Workload> WorkloadOf(const Arguments& arguments) {
 Result<load::LoadOptions> OptionsOf(const Arguments& arguments,
                                     const workload::Workload& workload) {
   load::LoadOptions options;
-  const auto target = ParseTarget(arguments.target).and_then(net::Resolve);
+  const auto target = ParseTarget(arguments.target).and_then(system::Resolve);
   if (!target) return tl::unexpected(target.error());
   const auto duration = config::ParseDuration(arguments.duration);
   if (!duration) return Fail("--duration " + arguments.duration + " " + duration.error().message);

@@ -26,7 +26,7 @@ class LoadCommand : public ::testing::Test {
                                           .engine = *catalog->Engine("l20", "llama2-7b", 4096),
                                           .speed = 100,
                                           .seed = 1,
-                                          .listen = *net::Resolve({"127.0.0.1", 0})});
+                                          .listen = *system::Resolve({"127.0.0.1", 0})});
   }
   ~LoadCommand() override {
     std::filesystem::remove(json_);

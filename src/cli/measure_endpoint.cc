@@ -89,9 +89,9 @@ class Watcher {
 };
 
 measure::EndpointOptions OptionsOf(const MeasureArguments& arguments) {
-  const net::HostPort target = OrStop(ParseTarget(arguments.endpoint));
+  const system::HostPort target = OrStop(ParseTarget(arguments.endpoint));
   measure::EndpointOptions options;
-  options.target = OrStop(net::Resolve(target));
+  options.target = OrStop(system::Resolve(target));
   options.host = target.ToString();
   options.model = arguments.model;
   options.api =

@@ -6,7 +6,7 @@
 
 namespace headrace::cli {
 
-Result<net::HostPort> ParseTarget(std::string_view text) {
+Result<system::HostPort> ParseTarget(std::string_view text) {
   if (text.starts_with("https://")) {
     return Fail("target \"" + std::string(text) +
                 "\": only plain HTTP can be loaded; give http://host:port");
@@ -14,7 +14,7 @@ Result<net::HostPort> ParseTarget(std::string_view text) {
   if (text.starts_with("http://")) text.remove_prefix(7);
   if (text.ends_with('/')) text.remove_suffix(1);
   if (text.ends_with("/v1")) text.remove_suffix(3);
-  return net::ParseHostPort(text);
+  return system::ParseHostPort(text);
 }
 
 void RaiseConnectionLimit() {

@@ -4,12 +4,12 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "net/address.h"
+#include "system/address.h"
 
 namespace headrace::cli {
 
 // `host:port`, with or without `http://` before and a slash or `/v1` behind.
-Result<net::HostPort> ParseTarget(std::string_view text);
+Result<system::HostPort> ParseTarget(std::string_view text);
 
 // As many open connections as the system allows: an open loop may need one for each request of a
 // server that has fallen behind.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/json_writer.h"
 #include "base/random.h"
 
 namespace headrace::emulator {
@@ -11,7 +12,7 @@ namespace {
 
 std::string Quoted(std::string_view text) {
   std::string quoted;
-  openai::AppendJsonString(text, quoted);
+  AppendJsonString(text, quoted);
   return quoted;
 }
 

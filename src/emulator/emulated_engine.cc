@@ -287,7 +287,7 @@ EmulatedEngine::EmulatedEngine(std::unique_ptr<State> state) : state_(std::move(
 
 EmulatedEngine::~EmulatedEngine() { Stop(); }
 
-const net::SocketAddress& EmulatedEngine::address() const { return state_->server->address(); }
+const system::SocketAddress& EmulatedEngine::address() const { return state_->server->address(); }
 
 void EmulatedEngine::Stop() { state_->server->Stop(0); }
 

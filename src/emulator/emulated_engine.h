@@ -7,16 +7,16 @@
 
 #include "base/result.h"
 #include "engine/engine_model.h"
-#include "net/address.h"
+#include "system/address.h"
 
 namespace headrace::emulator {
 
 struct EmulatedEngineOptions {
-  std::string model;            // The name it serves.
-  engine::EngineConfig engine;  // GpuCatalog::Engine makes one.
-  double speed = 1;             // Divides all step times, for tests.
-  std::uint64_t seed = 0;       // Of answer lengths and texts.
-  net::SocketAddress listen;    // Port 0: any free one.
+  std::string model;             // The name it serves.
+  engine::EngineConfig engine;   // GpuCatalog::Engine makes one.
+  double speed = 1;              // Divides all step times, for tests.
+  std::uint64_t seed = 0;        // Of answer lengths and texts.
+  system::SocketAddress listen;  // Port 0: any free one.
 };
 
 // Request header: the number of tokens after which the answer ends by itself.
@@ -32,7 +32,7 @@ class EmulatedEngine {
   // Stop().
   ~EmulatedEngine();
 
-  const net::SocketAddress& address() const;
+  const system::SocketAddress& address() const;
   std::uint16_t port() const { return address().port(); }
 
   // Breaks off what is in progress and closes the port. Not from an I/O thread.

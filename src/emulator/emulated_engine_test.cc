@@ -53,7 +53,7 @@ class EngineTest : public ::testing::Test {
     options_.engine.max_model_len = 2048;
     options_.speed = 200;
     options_.seed = 7;
-    options_.listen = *net::Resolve({"127.0.0.1", 0});
+    options_.listen = *system::Resolve({"127.0.0.1", 0});
     threads_[0].Run([this] {
       client_ = std::make_unique<net::HttpClient>(threads_[0], net::HttpClientOptions{});
     });
@@ -72,7 +72,7 @@ class EngineTest : public ::testing::Test {
     return std::move(*engine);
   }
 
-  net::Task<Reply> CallTask(net::SocketAddress address, std::string method, std::string path,
+  net::Task<Reply> CallTask(system::SocketAddress address, std::string method, std::string path,
                             std::string body, std::string output_tokens) {
     net::HttpCall call(*client_);
     net::RequestHead head(method, path, "engine");
@@ -94,7 +94,7 @@ class EngineTest : public ::testing::Test {
   }
   Reply Call(const std::string& method, const std::string& path, const std::string& body = "",
              const std::string& output_tokens = "") {
-    const net::SocketAddress address = engine().address();
+    const system::SocketAddress address = engine().address();
     return net::RunTask<Reply>(threads_[0], [&]() -> net::Task<Reply> {
       return CallTask(address, method, path, body, output_tokens);
     });
@@ -389,7 +389,7 @@ TEST_F(EngineTest, SeveralEnginesLiveSideBySideAndTheSameSeedSaysTheSame) {
   const auto other = MustStart(options_);
   const std::string body = R"({"model":"llama2-7b","prompt":"x"})";
   const auto text = [&](const EmulatedEngine& engine) {
-    const net::SocketAddress address = engine.address();
+    const system::SocketAddress address = engine.address();
     const Reply reply = net::RunTask<Reply>(threads_[0], [&]() -> net::Task<Reply> {
       return CallTask(address, "POST", "/v1/completions", body, "");
     });
@@ -405,7 +405,7 @@ TEST_F(EngineTest, SeveralEnginesLiveSideBySideAndTheSameSeedSaysTheSame) {
 TEST_F(EngineTest, EveryRequestIsAnsweredOrDropped) {
   options_.speed = 50;
   options_.engine.kv_blocks = 128;  // Little room, so that some are preempted.
-  const net::SocketAddress address = engine().address();
+  const system::SocketAddress address = engine().address();
   std::vector<std::future<bool>> fates;
   fates.reserve(8);
   for (int worker = 0; worker < 8; ++worker) {

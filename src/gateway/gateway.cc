@@ -97,9 +97,9 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
   }
   gateway->proxy_ = std::make_unique<Proxy>(gateway->config_, gateway->models_, gateway->threads_,
                                             std::move(observers));
-  auto listen = net::ParseHostPort(config.listen);
+  auto listen = system::ParseHostPort(config.listen);
   if (!listen) return tl::unexpected(listen.error());
-  auto address = net::Resolve(*listen);
+  auto address = system::Resolve(*listen);
   if (!address) return tl::unexpected(address.error());
   auto server = net::HttpServer::Listen(
       gateway->threads_, *address, ServerOptionsOf(config, gateway->metrics_),

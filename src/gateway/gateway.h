@@ -35,7 +35,7 @@ class Gateway {
   // then their clients are cut off. A second call does nothing.
   void Stop();
 
-  const net::SocketAddress& address() const { return server_->address(); }
+  const system::SocketAddress& address() const { return server_->address(); }
   const config::Config& config() const { return config_; }
   const std::vector<std::unique_ptr<serving::ServedModel>>& models() const { return models_; }
   std::vector<serving::ProfileStatus> Profiles() const { return profiles_->Status(); }

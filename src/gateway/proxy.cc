@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "base/json_writer.h"
 #include "gateway/request_headers.h"
 #include "openai/response.h"
 #include "system/clock.h"
@@ -44,7 +45,7 @@ net::ResponseHead JsonHead(int status, std::string_view request_id) {
 
 std::string ModelJson(std::string_view name) {
   std::string json = R"({"id":)";
-  openai::AppendJsonString(name, json);
+  AppendJsonString(name, json);
   return json + R"(,"object":"model","created":0,"owned_by":"headrace"})";
 }
 

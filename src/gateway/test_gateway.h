@@ -115,14 +115,14 @@ class OneAnswerEngine {
   std::thread thread_;
 };
 
-inline HttpAnswer Post(const net::SocketAddress& address, std::string_view path,
+inline HttpAnswer Post(const system::SocketAddress& address, std::string_view path,
                        std::string_view body, const std::vector<std::string>& headers = {}) {
   net::RawPeer peer(address);
   peer.Send(PostText(path, body, headers));
   return ReadAnswer(peer);
 }
 
-inline HttpAnswer Get(const net::SocketAddress& address, std::string_view path) {
+inline HttpAnswer Get(const system::SocketAddress& address, std::string_view path) {
   net::RawPeer peer(address);
   peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
   return ReadAnswer(peer);
@@ -196,7 +196,7 @@ class TestGateway {
     if (!started) throw std::runtime_error(started.error().message);
     gateway = std::move(*started);
   }
-  const net::SocketAddress& address() const { return gateway->address(); }
+  const system::SocketAddress& address() const { return gateway->address(); }
   HttpAnswer Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
   }

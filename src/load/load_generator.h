@@ -10,15 +10,15 @@
 
 #include "base/histogram.h"
 #include "base/units.h"
-#include "net/address.h"
 #include "net/io_threads.h"
+#include "system/address.h"
 #include "workload/statistics.h"
 #include "workload/workload.h"
 
 namespace headrace::load {
 
 struct LoadOptions {
-  net::SocketAddress target;
+  system::SocketAddress target;
   std::string host;   // For the Host header; the target's address if empty.
   std::string model;  // The name in the requests.
   const workload::Workload* workload =

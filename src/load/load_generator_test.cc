@@ -30,7 +30,7 @@ workload::WorkloadClass Class(const std::string& name, double rate, Tokens promp
 
 class LoadTest : public ::testing::Test {
  protected:
-  LoadOptions Options(const net::SocketAddress& target) {
+  LoadOptions Options(const system::SocketAddress& target) {
     LoadOptions options;
     options.target = target;
     options.model = "m";

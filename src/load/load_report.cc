@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/json_writer.h"
 #include "base/text.h"
 #include "openai/error.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 std::string Quoted(std::string_view text) {
   std::string json;
-  openai::AppendJsonString(text, json);
+  AppendJsonString(text, json);
   return json;
 }
 

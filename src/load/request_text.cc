@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "base/json_writer.h"
 #include "openai/error.h"
 
 namespace headrace::load {
@@ -23,7 +24,7 @@ std::string ChatRequestJson(std::string_view model, Tokens prompt_tokens, std::u
   std::string json;
   json.reserve(bytes + model.size() + kWords.size() + 200);
   json += R"({"model":)";
-  openai::AppendJsonString(model, json);
+  AppendJsonString(model, json);
   json += R"(,"messages":[{"role":"user","content":")";
   const std::size_t end = json.size() + bytes;
   json += std::to_string(number) + " ";

@@ -8,14 +8,14 @@
 
 #include "base/result.h"
 #include "benchmark/grid_search.h"
-#include "net/address.h"
 #include "net/io_threads.h"
 #include "openai/request.h"
+#include "system/address.h"
 
 namespace headrace::measure {
 
 struct EndpointOptions {
-  net::SocketAddress target;
+  system::SocketAddress target;
   std::string host;  // For the Host header.
   std::string model;
   openai::ApiKind api = openai::ApiKind::kCompletions;  // Or kChatCompletions.

@@ -21,7 +21,7 @@ class EndpointBenchmarkTest : public ::testing::Test {
     engine_options_.engine.kv_blocks = 600;
     engine_options_.engine.max_num_seqs = 8;
     engine_options_.engine.max_model_len = 1024;
-    engine_options_.listen = *net::Resolve({"127.0.0.1", 0});
+    engine_options_.listen = *system::Resolve({"127.0.0.1", 0});
     auto engine = emulator::EmulatedEngine::Start(engine_options_);
     EXPECT_TRUE(engine);
     engine_ = std::move(*engine);

@@ -47,9 +47,9 @@ struct HttpCall::Impl {
   explicit Impl(HttpClient::Impl& the_client) : client(the_client) {}
   ~Impl() { client.ReturnBuffer(std::move(buffer)); }
 
-  Task<CallError> Start(const SocketAddress& endpoint, const RequestHead& head,
+  Task<CallError> Start(const system::SocketAddress& endpoint, const RequestHead& head,
                         std::span<const std::string_view> body, Seconds deadline);
-  Task<CallError> Connect(const SocketAddress& endpoint, Seconds deadline);
+  Task<CallError> Connect(const system::SocketAddress& endpoint, Seconds deadline);
   Task<CallError> Send(const RequestHead& head, std::span<const std::string_view> body,
                        Seconds deadline);
   Task<CallError> ReadHead(const RequestHead& head, Seconds deadline);
@@ -99,7 +99,8 @@ void HttpCall::Impl::Finish() {
 
 // --- The request
 
-Task<CallError> HttpCall::Impl::Start(const SocketAddress& endpoint, const RequestHead& head,
+Task<CallError> HttpCall::Impl::Start(const system::SocketAddress& endpoint,
+                                      const RequestHead& head,
                                       std::span<const std::string_view> body, Seconds deadline) {
   if (failed != CallError::kNone) co_return failed;
   buffer = client.TakeBuffer();
@@ -122,7 +123,7 @@ Task<CallError> HttpCall::Impl::Start(const SocketAddress& endpoint, const Reque
   }
 }
 
-Task<CallError> HttpCall::Impl::Connect(const SocketAddress& endpoint, Seconds deadline) {
+Task<CallError> HttpCall::Impl::Connect(const system::SocketAddress& endpoint, Seconds deadline) {
   const int descriptor = StartConnecting(endpoint);
   if (descriptor < 0) co_return CallError::kConnectFailed;
   connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
@@ -305,7 +306,7 @@ HttpCall::Piece HttpCall::Impl::Decode() {
 HttpCall::HttpCall(HttpClient& client) : impl_(std::make_unique<Impl>(client.impl())) {}
 HttpCall::~HttpCall() = default;
 
-Task<CallError> HttpCall::Start(const SocketAddress& endpoint, const RequestHead& head,
+Task<CallError> HttpCall::Start(const system::SocketAddress& endpoint, const RequestHead& head,
                                 std::span<const std::string_view> body, Seconds head_deadline) {
   return impl_->Start(endpoint, head, body, head_deadline);
 }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/units.h"
-#include "net/address.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
+#include "system/address.h"
 
 namespace headrace::net {
 
@@ -46,7 +46,7 @@ class HttpClient {
   IoThread& thread() const;
   std::size_t idle_connections() const;
   // Closes the idle connections to an endpoint that has gone, or all.
-  void CloseIdle(const SocketAddress& endpoint);
+  void CloseIdle(const system::SocketAddress& endpoint);
   void CloseIdle();
 
   struct Impl;
@@ -70,7 +70,7 @@ class HttpCall {
   // and reads the answer's head, until `head_deadline` (MonotonicNow). A reused connection that
   // dies before any byte of an answer is replaced by a fresh one, once (retried()). Head and pieces
   // must stay until the call has finished. Once per object.
-  Task<CallError> Start(const SocketAddress& endpoint, const RequestHead& head,
+  Task<CallError> Start(const system::SocketAddress& endpoint, const RequestHead& head,
                         std::span<const std::string_view> body, Seconds head_deadline);
 
   // --- The answer, after Start gave kNone.

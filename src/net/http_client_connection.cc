@@ -12,8 +12,8 @@ constexpr std::size_t kMaxSpareBuffers = 64;
 
 }  // namespace
 
-HttpClientConnection::HttpClientConnection(HttpClient::Impl& client, const SocketAddress& endpoint,
-                                           int descriptor)
+HttpClientConnection::HttpClientConnection(HttpClient::Impl& client,
+                                           const system::SocketAddress& endpoint, int descriptor)
     : client_(client),
       endpoint_(endpoint),
       sleep_(client.thread),
@@ -78,7 +78,8 @@ void HttpClientConnection::LeavePool() {
   client_.Drop(*this);
 }
 
-std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(const SocketAddress& endpoint) {
+std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(
+    const system::SocketAddress& endpoint) {
   const auto found = pools.find(endpoint);
   if (found == pools.end() || found->second.empty()) return nullptr;
   std::shared_ptr<HttpClientConnection> connection = found->second.back();
@@ -129,7 +130,7 @@ std::size_t HttpClient::idle_connections() const {
   return count;
 }
 
-void HttpClient::CloseIdle(const SocketAddress& endpoint) { impl_->pools.erase(endpoint); }
+void HttpClient::CloseIdle(const system::SocketAddress& endpoint) { impl_->pools.erase(endpoint); }
 
 void HttpClient::CloseIdle() { impl_->pools.clear(); }
 

@@ -19,9 +19,10 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
  public:
   enum class Wake { kReady, kTimeout, kInterrupted };
 
-  HttpClientConnection(HttpClient::Impl& client, const SocketAddress& endpoint, int descriptor);
+  HttpClientConnection(HttpClient::Impl& client, const system::SocketAddress& endpoint,
+                       int descriptor);
 
-  const SocketAddress& endpoint() const { return endpoint_; }
+  const system::SocketAddress& endpoint() const { return endpoint_; }
   Socket& socket() { return socket_; }
 
   // Sleeps until the socket is worth a read (a write, either), or the deadline has passed.
@@ -41,7 +42,7 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
   void OnDeadline();
 
   HttpClient::Impl& client_;
-  SocketAddress endpoint_;
+  system::SocketAddress endpoint_;
   Suspension sleep_;
   Deadline deadline_;
   Socket socket_;
@@ -56,21 +57,21 @@ struct HttpClient::Impl {
   Impl(IoThread& the_thread, HttpClientOptions the_options)
       : thread(the_thread), options(the_options) {}
 
-  std::shared_ptr<HttpClientConnection> TakeIdle(const SocketAddress& endpoint);
+  std::shared_ptr<HttpClientConnection> TakeIdle(const system::SocketAddress& endpoint);
   void Return(std::shared_ptr<HttpClientConnection> connection);
   void Drop(HttpClientConnection& idle_connection);
   std::unique_ptr<char[]> TakeBuffer();
   void ReturnBuffer(std::unique_ptr<char[]> buffer);
 
   struct Hash {
-    std::size_t operator()(const SocketAddress& address) const { return address.Hash(); }
+    std::size_t operator()(const system::SocketAddress& address) const { return address.Hash(); }
   };
   using Pool =
       std::vector<std::shared_ptr<HttpClientConnection>>;  // The last one in is used first.
 
   IoThread& thread;
   HttpClientOptions options;
-  std::unordered_map<SocketAddress, Pool, Hash> pools;
+  std::unordered_map<system::SocketAddress, Pool, Hash> pools;
   std::vector<std::unique_ptr<char[]>> buffers;  // Spare ones.
 };
 

@@ -39,7 +39,7 @@ class ClientTest : public ::testing::Test {
     threads_[0].Run([&] { client_ = std::make_unique<HttpClient>(threads_[0], options); });
   }
 
-  Task<Outcome> CallTask(SocketAddress endpoint, std::string method, std::string body,
+  Task<Outcome> CallTask(system::SocketAddress endpoint, std::string method, std::string body,
                          Seconds head_limit, Seconds read_limit) {
     HttpCall call(*client_);
     const RequestHead head(method, "/path", "host");
@@ -61,16 +61,16 @@ class ClientTest : public ::testing::Test {
       EXPECT_FALSE(piece.data.empty());
     }
   }
-  Outcome Call(const SocketAddress& endpoint, const std::string& body = "",
+  Outcome Call(const system::SocketAddress& endpoint, const std::string& body = "",
                Seconds head_limit = kLong, Seconds read_limit = kLong,
                const std::string& method = "POST") {
     return RunTask<Outcome>(threads_[0], [&]() -> Task<Outcome> {
       return CallTask(endpoint, method, body, head_limit, read_limit);
     });
   }
-  std::future<Outcome> CallAside(const SocketAddress& endpoint, const std::string& body = "",
-                                 Seconds head_limit = kLong, Seconds read_limit = kLong,
-                                 const std::string& method = "POST") {
+  std::future<Outcome> CallAside(const system::SocketAddress& endpoint,
+                                 const std::string& body = "", Seconds head_limit = kLong,
+                                 Seconds read_limit = kLong, const std::string& method = "POST") {
     return std::async(std::launch::async,
                       [=, this] { return Call(endpoint, body, head_limit, read_limit, method); });
   }
@@ -290,7 +290,7 @@ TEST_F(ClientTest, TellsFailuresApart) {
   EXPECT_EQ(ask("", 0.05), CallError::kHeadTimeout);
   EXPECT_EQ(ask("HTTP/1.1 200 OK\r\n", 0.05), CallError::kHeadTimeout);
   EXPECT_EQ(ask(chunked + "5\r\nhello\r\n", 0.05), CallError::kBodyTimeout);
-  const SocketAddress address = listener.address();
+  const system::SocketAddress address = listener.address();
   listener.Close();
   EXPECT_EQ(Call(address).error, CallError::kConnectFailed);
 }
@@ -309,7 +309,7 @@ TEST_F(ClientTest, GivesUpConnectingInTime) {
   options.connect_timeout = 0.05;
   MakeClient(options);
   std::vector<std::future<Outcome>> calls;
-  for (int i = 0; i < 4; ++i) calls.push_back(CallAside(SocketAddress(any), "", 0.3));
+  for (int i = 0; i < 4; ++i) calls.push_back(CallAside(system::SocketAddress(any), "", 0.3));
   bool refused = false;
   for (auto& call : calls) refused = call.get().error == CallError::kConnectTimeout || refused;
   EXPECT_TRUE(refused);

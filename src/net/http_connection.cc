@@ -50,7 +50,7 @@ void GiveBack(std::string& buffer) {
 }  // namespace
 
 HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
-                               const SocketAddress& peer)
+                               const system::SocketAddress& peer)
     : shared_(shared),
       thread_(thread),
       peer_(peer),
@@ -454,7 +454,7 @@ std::string_view HttpExchange::Header(std::string_view name) const {
 const std::vector<HeaderField>& HttpExchange::headers() const { return connection_.head_.fields; }
 std::string& HttpExchange::body() { return connection_.body_; }
 Seconds HttpExchange::arrived() const { return connection_.arrived_; }
-const SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
+const system::SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
 IoThread& HttpExchange::thread() const { return connection_.thread_; }
 bool HttpExchange::client_gone() const { return connection_.gone_; }
 bool HttpExchange::started() const { return connection_.started_; }

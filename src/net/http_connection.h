@@ -31,7 +31,7 @@ struct HttpServerShared {
 class HttpConnection final : private SocketListener {
  public:
   HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
-                 const SocketAddress& peer);
+                 const system::SocketAddress& peer);
 
   // Serves requests until the connection is over.
   Task<void> Run();
@@ -71,7 +71,7 @@ class HttpConnection final : private SocketListener {
 
   HttpServerShared& shared_;
   IoThread& thread_;
-  SocketAddress peer_;
+  system::SocketAddress peer_;
   Suspension reading_;
   Suspension writing_;
   Deadline read_deadline_;

@@ -71,7 +71,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   void Accept() {
     // Bounded, so that a rush of newcomers doesn't starve the connections of this thread.
     for (int i = 0; i < 64; ++i) {
-      SocketAddress peer;
+      system::SocketAddress peer;
       const int descriptor = AcceptFrom(acceptor.native_handle(), peer);
       if (descriptor >= 0) {
         Deal(descriptor, peer);
@@ -85,7 +85,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
     Await();
   }
 
-  void Deal(int descriptor, const SocketAddress& peer) {
+  void Deal(int descriptor, const system::SocketAddress& peer) {
     {
       const std::lock_guard lock(mutex);
       if (live < options.max_connections) {
@@ -106,7 +106,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   }
 
   static Task<void> Serve(std::shared_ptr<Ticket> ticket, IoThread& thread, int descriptor,
-                          SocketAddress peer) {
+                          system::SocketAddress peer) {
     State& state = *ticket->state;
     HttpConnection connection(state, thread, descriptor, peer);
     auto& connections = state.shares[ticket->index].connections;
@@ -149,7 +149,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   }
 
   IoThreads& threads;
-  SocketAddress address;
+  system::SocketAddress address;
   std::vector<Share> shares;
   boost::asio::basic_socket_acceptor<tcp, boost::asio::io_context::executor_type> acceptor;
   std::optional<Deadline> pause;  // Until descriptors may be free again.
@@ -159,10 +159,10 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
-                                                       const SocketAddress& address,
+                                                       const system::SocketAddress& address,
                                                        HttpServerOptions options,
                                                        HttpHandler handler) {
-  SocketAddress bound;
+  system::SocketAddress bound;
   const Result<int> listener = ListenOn(address, bound);
   if (!listener) return tl::unexpected(listener.error());
   auto state = std::make_shared<State>(threads, *listener);
@@ -177,7 +177,7 @@ HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) 
 
 HttpServer::~HttpServer() { Stop(0); }
 
-const SocketAddress& HttpServer::address() const { return state_->address; }
+const system::SocketAddress& HttpServer::address() const { return state_->address; }
 
 int HttpServer::connections() const {
   const std::lock_guard lock(state_->mutex);

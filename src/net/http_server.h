@@ -12,9 +12,9 @@
 
 #include "base/result.h"
 #include "base/units.h"
-#include "net/address.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
+#include "system/address.h"
 
 namespace headrace::net {
 
@@ -40,7 +40,7 @@ class HttpExchange {
   std::string& body();
   // When the first byte of the request arrived (MonotonicNow).
   Seconds arrived() const;
-  const SocketAddress& peer() const;
+  const system::SocketAddress& peer() const;
   IoThread& thread() const;
 
   // --- The client. From the moment the handler runs, the socket is watched.
@@ -103,13 +103,13 @@ class HttpServer {
  public:
   // Listens at `address` (port 0: any free one) and deals the connections out over `threads`.
   static Result<std::unique_ptr<HttpServer>> Listen(IoThreads& threads,
-                                                    const SocketAddress& address,
+                                                    const system::SocketAddress& address,
                                                     HttpServerOptions options, HttpHandler handler);
   // Stop(0).
   ~HttpServer();
 
   // The address with the port really listened on.
-  const SocketAddress& address() const;
+  const system::SocketAddress& address() const;
   std::uint16_t port() const { return address().port(); }
   int connections() const;
 

@@ -545,7 +545,7 @@ TEST_F(ServerTest, StopLetsRequestsInFlightFinish) {
   RawPeer busy = Connect();
   busy.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   ASSERT_TRUE(begun.Await());
-  const SocketAddress address = server_->address();
+  const system::SocketAddress address = server_->address();
   std::thread stopper([&] { EXPECT_TRUE(server_->Stop(kLong)); });
   EXPECT_EQ(idle.ReadAll(), "");
   EXPECT_FALSE(RawPeer(address).connected());

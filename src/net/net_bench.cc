@@ -85,8 +85,8 @@ class Chain {
     engine_->Stop(0);
   }
 
-  const SocketAddress& engine() const { return engine_->address(); }
-  const SocketAddress& relay() const { return relay_->address(); }
+  const system::SocketAddress& engine() const { return engine_->address(); }
+  const system::SocketAddress& relay() const { return relay_->address(); }
 
   double RelaySeconds() {
     timespec time;
@@ -95,7 +95,7 @@ class Chain {
   }
 
   // `count` requests, `width` at a time.
-  void Run(const SocketAddress& address, const std::string& target, const std::string& body,
+  void Run(const system::SocketAddress& address, const std::string& target, const std::string& body,
            int count, int width) {
     std::promise<void> all;
     int left = count;
@@ -176,7 +176,7 @@ class Chain {
 void RunChain(::benchmark::State& state, Chain& chain, bool through_relay,
               const std::string& target, const std::string& body, int batch, int width,
               int items_per_call) {
-  const SocketAddress& address = through_relay ? chain.relay() : chain.engine();
+  const system::SocketAddress& address = through_relay ? chain.relay() : chain.engine();
   chain.Run(address, target, body, width, width);  // Connections are made.
   const double all = ProcessSeconds();
   const double relay = chain.RelaySeconds();

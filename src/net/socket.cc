@@ -19,15 +19,15 @@ void SetNoDelay(int descriptor) {
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-SocketAddress FromKernel(const sockaddr_storage& storage) {
+system::SocketAddress FromKernel(const sockaddr_storage& storage) {
   if (storage.ss_family == AF_INET6) {
     sockaddr_in6 v6;
     std::memcpy(&v6, &storage, sizeof(v6));
-    return SocketAddress(v6);
+    return system::SocketAddress(v6);
   }
   sockaddr_in v4;
   std::memcpy(&v4, &storage, sizeof(v4));
-  return SocketAddress(v4);
+  return system::SocketAddress(v4);
 }
 
 }  // namespace
@@ -123,7 +123,7 @@ void Socket::Reset() {
 
 bool Socket::is_open() const { return state_->socket.is_open(); }
 
-int StartConnecting(const SocketAddress& address) {
+int StartConnecting(const system::SocketAddress& address) {
   const int descriptor =
       ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (descriptor < 0) return -1;
@@ -135,7 +135,7 @@ int StartConnecting(const SocketAddress& address) {
   return descriptor;
 }
 
-Result<int> ListenOn(const SocketAddress& address, SocketAddress& bound) {
+Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress& bound) {
   const auto fail = [&](int descriptor, const char* mend) {
     std::string message =
         "can't listen on " + address.ToString() + " (" + std::strerror(errno) + "); " + mend;
@@ -157,7 +157,7 @@ Result<int> ListenOn(const SocketAddress& address, SocketAddress& bound) {
   return descriptor;
 }
 
-int AcceptFrom(int listener, SocketAddress& peer) {
+int AcceptFrom(int listener, system::SocketAddress& peer) {
   sockaddr_storage storage = {};
   socklen_t size = sizeof(storage);
   const int descriptor = ::accept4(listener, reinterpret_cast<sockaddr*>(&storage), &size,

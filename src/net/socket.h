@@ -8,8 +8,8 @@
 #include <span>
 
 #include "base/result.h"
-#include "net/address.h"
 #include "net/io_threads.h"
+#include "system/address.h"
 
 namespace headrace::net {
 
@@ -64,10 +64,10 @@ class Socket {
 };
 
 // A new non-blocking socket with TCP_NODELAY on its way to `address`; the descriptor, or −1.
-int StartConnecting(const SocketAddress& address);
+int StartConnecting(const system::SocketAddress& address);
 // A listening socket; `bound` gets the address with the real port.
-Result<int> ListenOn(const SocketAddress& address, SocketAddress& bound);
+Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress& bound);
 // An accepted non-blocking connection with TCP_NODELAY; −1 with errno.
-int AcceptFrom(int listener, SocketAddress& peer);
+int AcceptFrom(int listener, system::SocketAddress& peer);
 
 }  // namespace headrace::net

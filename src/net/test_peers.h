@@ -15,9 +15,9 @@
 #include <string_view>
 #include <utility>
 
-#include "net/address.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
+#include "system/address.h"
 
 namespace headrace::net {
 
@@ -35,7 +35,7 @@ T RunTask(IoThread& thread, std::function<Task<T>()> body) {
 class RawPeer {
  public:
   explicit RawPeer(int descriptor) : descriptor_(descriptor) {}
-  explicit RawPeer(const SocketAddress& address, int receive_buffer = 0)
+  explicit RawPeer(const system::SocketAddress& address, int receive_buffer = 0)
       : descriptor_(::socket(address.family(), SOCK_STREAM, 0)) {
     if (receive_buffer > 0) {
       setsockopt(descriptor_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
@@ -127,13 +127,13 @@ class RawListener {
     ::listen(descriptor_, 16);
     socklen_t size = sizeof(any);
     ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&any), &size);
-    address_ = SocketAddress(any);
+    address_ = system::SocketAddress(any);
   }
   ~RawListener() { Close(); }
   RawListener(const RawListener&) = delete;
   RawListener& operator=(const RawListener&) = delete;
 
-  const SocketAddress& address() const { return address_; }
+  const system::SocketAddress& address() const { return address_; }
   RawPeer Accept() { return RawPeer(::accept(descriptor_, nullptr, nullptr)); }
   void Close() {
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
@@ -141,9 +141,9 @@ class RawListener {
 
  private:
   int descriptor_;
-  SocketAddress address_;
+  system::SocketAddress address_;
 };
 
-inline SocketAddress AnyLoopbackPort() { return *Resolve({"127.0.0.1", 0}); }
+inline system::SocketAddress AnyLoopbackPort() { return *system::Resolve({"127.0.0.1", 0}); }
 
 }  // namespace headrace::net

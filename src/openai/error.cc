@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/json_writer.h"
+
 namespace headrace::openai {
 namespace {
 
@@ -16,27 +18,6 @@ void AppendField(std::string_view name, std::string_view value, bool empty_is_nu
 }
 
 }  // namespace
-
-void AppendJsonString(std::string_view text, std::string& out) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (byte < 0x20) {
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
 
 std::string ApiError::ToJson() const {
   std::string json = "{\"error\":{\"message\":";

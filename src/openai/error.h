@@ -24,7 +24,4 @@ ApiError MakeApiError(int status, std::string message, std::string param = {});
 // 404 as OpenAI words it, with code "model_not_found".
 ApiError ModelNotFound(std::string_view model);
 
-// Appends `text` as a JSON string with its quotes.
-void AppendJsonString(std::string_view text, std::string& out);
-
 }  // namespace headrace::openai

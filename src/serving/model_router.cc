@@ -188,12 +188,12 @@ slo::Slo ModelRouter::SloFor(const scheduler::Arrival& arrival,
 }
 
 Result<void> ModelRouter::UpdateFleet(const std::vector<fleet::DeploymentSpec>& deployments) {
-  std::vector<std::pair<std::string, net::SocketAddress>> resolved;
+  std::vector<std::pair<std::string, system::SocketAddress>> resolved;
   for (const fleet::DeploymentSpec& deployment : deployments) {
     for (const std::string& address : deployment.endpoints) {
-      auto host_port = net::ParseHostPort(address);
+      auto host_port = system::ParseHostPort(address);
       if (!host_port) return tl::unexpected(host_port.error());
-      auto socket = net::Resolve(*host_port);
+      auto socket = system::Resolve(*host_port);
       if (!socket) return tl::unexpected(socket.error());
       resolved.emplace_back(address, *socket);
     }

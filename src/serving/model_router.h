@@ -9,10 +9,10 @@
 
 #include "base/units.h"
 #include "fleet/fleet.h"
-#include "net/address.h"
 #include "net/io_threads.h"
 #include "net/one_shot.h"
 #include "scheduler/scheduler.h"
+#include "system/address.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/standing_faults.h"
 
@@ -22,7 +22,7 @@ namespace headrace::serving {
 struct EndpointInfo {
   fleet::EndpointId id = 0;
   std::string address;  // As configured.
-  net::SocketAddress socket;
+  system::SocketAddress socket;
   std::string deployment;
 };
 

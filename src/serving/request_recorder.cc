@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/json_writer.h"
 #include "openai/error.h"
 #include "system/clock.h"
 
@@ -24,7 +25,7 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
   std::string line = text;
   if (!request.deployment.empty()) {
     line += ", \"deployment\": ";
-    openai::AppendJsonString(request.deployment, line);
+    AppendJsonString(request.deployment, line);
   }
   if (request.outcome == telemetry::Outcome::kCompleted) {
     std::snprintf(text, sizeof text, ", \"ttft_ms\": %.3f, \"e2e_ms\": %.3f", latency.ttft * 1e3,

@@ -1,4 +1,4 @@
-// The clock that every deadline of this room is read on.
+// The two clocks. The pure rooms take times as arguments instead.
 #pragma once
 
 #include <chrono>
@@ -7,10 +7,14 @@
 
 namespace headrace::system {
 
-// Seconds on the machine's monotonic clock. Deadlines below are points on this clock; kNever waits
-// for ever.
+// Seconds on the machine's monotonic clock, for deadlines and durations.
 inline Seconds MonotonicNow() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Seconds since 1970-01-01T00:00:00Z, for what people and other programs read. It may jump.
+inline Seconds UnixNow() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace headrace::system

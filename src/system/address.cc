@@ -1,4 +1,4 @@
-#include "net/address.h"
+#include "system/address.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace headrace::net {
+namespace headrace::system {
 
 std::string HostPort::ToString() const {
   const bool v6 = host.find(':') != std::string::npos;
@@ -116,4 +116,4 @@ Result<SocketAddress> Resolve(const HostPort& address) {
   return result;
 }
 
-}  // namespace headrace::net
+}  // namespace headrace::system

@@ -1,8 +1,8 @@
-#include "net/address.h"
+#include "system/address.h"
 
 #include <gmock/gmock.h>
 
-namespace headrace::net {
+namespace headrace::system {
 namespace {
 
 using ::testing::HasSubstr;
@@ -56,4 +56,4 @@ TEST(SocketAddress, EqualAddressesHashAlike) {
 }
 
 }  // namespace
-}  // namespace headrace::net
+}  // namespace headrace::system

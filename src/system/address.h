@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace headrace::net {
+namespace headrace::system {
 
 // `host:port` as a person writes it; the host may be a name, an IPv4 or an IPv6 address.
 struct HostPort {
@@ -55,4 +55,4 @@ class SocketAddress {
 // Numeric addresses never block.
 Result<SocketAddress> Resolve(const HostPort& address);
 
-}  // namespace headrace::net
+}  // namespace headrace::system

@@ -1,0 +1,69 @@
+#include "base/json_writer.h"
+
+#include "base/text.h"
+
+namespace headrace {
+
+void AppendJsonString(std::string_view text, std::string& out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20) {
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+JsonWriter& JsonWriter::Key(std::string_view name) {
+  Separate();
+  AppendJsonString(name, text_);
+  text_ += spaced_ ? ": " : ":";
+  after_key_ = true;
+  return *this;
+}
+
+JsonWriter& JsonWriter::Value(std::string_view text) {
+  Separate();
+  AppendJsonString(text, text_);
+  return *this;
+}
+
+JsonWriter& JsonWriter::Value(double value) { return Raw(FormatJsonNumber(value)); }
+
+JsonWriter& JsonWriter::Raw(std::string_view json) {
+  Separate();
+  text_ += json;
+  return *this;
+}
+
+JsonWriter& JsonWriter::Begin(char bracket) {
+  Separate();
+  text_ += bracket;
+  empty_.push_back(true);
+  return *this;
+}
+
+JsonWriter& JsonWriter::End(char bracket) {
+  text_ += bracket;
+  empty_.pop_back();
+  return *this;
+}
+
+void JsonWriter::Separate() {
+  if (std::exchange(after_key_, false) || empty_.empty()) return;
+  if (!empty_.back()) text_ += spaced_ ? ", " : ",";
+  empty_.back() = false;
+}
+
+}  // namespace headrace

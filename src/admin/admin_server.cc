@@ -1,7 +1,6 @@
 #include "admin/admin_server.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "admin/status_json.h"
@@ -14,13 +13,14 @@
 namespace headrace::admin {
 namespace {
 
+constexpr std::string_view kJsonType = "application/json";
 constexpr Seconds kDrain = 1;
 constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
 constexpr Seconds kLongestRecording = 86400;
 
 struct Page {
   int status = 200;
-  std::string_view content_type = "application/json";
+  std::string_view content_type = kJsonType;
   std::string body;
 };
 
@@ -78,6 +78,15 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
 
 }  // namespace
 
+AdminServer::AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry)
+    : gateway_(gateway),
+      registry_(registry),
+      router_(Routes(),
+              [this](net::HttpExchange& exchange, net::ResponseHead head, std::string message) {
+                return RespondRouteError(exchange, std::move(head), std::move(message));
+              }),
+      threads_(1) {}
+
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(
     const std::string& listen, gateway::Gateway& gateway,
     const telemetry::MetricsRegistry& registry) {
@@ -91,7 +100,7 @@ Result<std::unique_ptr<AdminServer>> AdminServer::Start(
   options.max_body_bytes = 4096;
   auto server = net::HttpServer::Listen(
       admin->threads_, *address, options,
-      [self = admin.get()](net::HttpExchange& exchange) { return self->Handle(exchange); });
+      [self = admin.get()](net::HttpExchange& exchange) { return self->router_.Handle(exchange); });
   if (!server) return tl::unexpected(server.error());
   admin->server_ = std::move(*server);
   return admin;
@@ -101,30 +110,38 @@ AdminServer::~AdminServer() {
   if (server_) server_->Stop(kDrain);
 }
 
-net::Task<void> AdminServer::Handle(net::HttpExchange& exchange) {
-  Page page;
-  const std::string_view path = exchange.path();
-  if (path == "/metrics") {
-    gateway_.RefreshMetrics();
-    page = {200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
-  } else if (path == "/status") {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    page.body = StatusJson(gateway_, std::chrono::duration<double>(now).count());
-  } else if (path == "/debug/record") {
-    co_await Record(exchange);
-    co_return;
-  } else if (path == "/healthz") {
-    page.body = "{\"status\":\"ok\"}\n";
-  } else if (path == "/readyz") {
-    const bool ready = gateway_.Ready();
-    page.status = ready ? 200 : 503;
-    page.body = ready ? "{\"status\":\"ok\"}\n" : "{\"status\":\"no endpoint is up\"}\n";
-  } else {
-    page.status = 404;
-    page.body =
-        "{\"pages\":[\"/metrics\",\"/status\",\"/healthz\",\"/readyz\",\"/debug/record\"]}\n";
-  }
-  co_await Send(exchange, page);
+std::vector<net::Route> AdminServer::Routes() {
+  const auto page = [](auto make) {
+    return [make](net::HttpExchange& exchange) -> net::Task<void> {
+      const Page made = make();
+      co_await Send(exchange, made);
+    };
+  };
+  return {
+      {"GET", "/metrics", page([this] {
+         gateway_.RefreshMetrics();
+         return Page{200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
+       })},
+      {"GET", "/status",
+       page([this] { return Page{.body = StatusJson(gateway_, system::UnixNow())}; })},
+      {"GET", "/healthz", page([] { return Page{.body = "{\"status\":\"ok\"}\n"}; })},
+      {"GET", "/readyz", page([this] {
+         return gateway_.Ready()
+                    ? Page{.body = "{\"status\":\"ok\"}\n"}
+                    : Page{.status = 503, .body = "{\"status\":\"no endpoint is up\"}\n"};
+       })},
+      {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
+  };
+}
+
+net::Task<void> AdminServer::RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
+                                               std::string message) {
+  JsonWriter json;
+  json.BeginObject().Member("error", message).Key("pages").BeginArray();
+  for (const net::Route& route : router_.routes()) json.Value(route.path);
+  const std::string body = json.EndArray().EndObject().Take() + "\n";
+  head.Add("content-type", kJsonType);
+  co_await exchange.Respond(head, body);
 }
 
 net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {

@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "gateway/gateway.h"
 #include "net/http_server.h"
+#include "net/router.h"
 #include "telemetry/metrics.h"
 
 namespace headrace::admin {
@@ -26,13 +28,15 @@ class AdminServer {
   const system::SocketAddress& address() const { return server_->address(); }
 
  private:
-  AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry)
-      : gateway_(gateway), registry_(registry), threads_(1) {}
-  net::Task<void> Handle(net::HttpExchange& exchange);
+  AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry);
+  std::vector<net::Route> Routes();
+  net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
+                                    std::string message);
   net::Task<void> Record(net::HttpExchange& exchange);
 
   gateway::Gateway& gateway_;
   const telemetry::MetricsRegistry& registry_;
+  net::Router router_;
   net::IoThreads threads_;
   std::unique_ptr<net::HttpServer> server_;
 };

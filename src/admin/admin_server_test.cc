@@ -28,7 +28,9 @@ class AdminServerTest : public testing::Test {
     ASSERT_TRUE(started) << started.error().message;
     admin_ = std::move(*started);
   }
-  gateway::HttpAnswer Page(const std::string& path) { return gateway::Get(admin_->address(), path); }
+  gateway::HttpAnswer Page(const std::string& path) {
+    return gateway::Get(admin_->address(), path);
+  }
   // A recording whose head has come: it is under way.
   net::RawPeer Record(const std::string& query) {
     net::RawPeer peer(admin_->address());
@@ -82,12 +84,23 @@ TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
               HasSubstr("keys that are there: aibrix:profile_llama2-7b_\xEF\xBF\xBD."));
 }
 
+TEST_F(AdminServerTest, PagesAreReadOnly) {
+  Start();
+  net::RawPeer peer(admin_->address());
+  peer.Send("POST /status HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+  const std::string response = peer.ReadAll();
+  EXPECT_THAT(response, HasSubstr("HTTP/1.1 405 "));
+  EXPECT_THAT(response, HasSubstr("allow: GET, HEAD\r\n"));
+  EXPECT_THAT(response, HasSubstr(R"({"error":"Use GET for /status.")"));
+}
+
 TEST_F(AdminServerTest, RecordsWhatArrivesMeanwhileAsItEnds) {
   Start();
   t_.Chat(gateway::ChatBody(5, false));
   net::RawPeer recording = Record("duration=700ms&model=llama2-7b");
   for (const int tokens : {7, 30}) {
-    t_.Chat(gateway::ChatBody(tokens, false), {"x-headrace-output-tokens: " + std::to_string(tokens)});
+    t_.Chat(gateway::ChatBody(tokens, false),
+            {"x-headrace-output-tokens: " + std::to_string(tokens)});
   }
   // Refused: no GPU type can do that.
   EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false), {"x-slo-e2e-ms: 1"}).status, 429);

@@ -15,6 +15,7 @@
 #include "emulator/request.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
+#include "net/router.h"
 #include "openai/error.h"
 
 namespace headrace::emulator {
@@ -40,6 +41,13 @@ net::Task<void> Refuse(net::HttpExchange& exchange, const openai::ApiError& erro
   co_await Answer(exchange, error.status, kJsonType, body);
 }
 
+net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
+                                  std::string message) {
+  head.Add("content-type", kJsonType);
+  const std::string body = openai::MakeApiError(head.status(), std::move(message)).ToJson();
+  co_await exchange.Respond(head, body);
+}
+
 std::string Hex(std::uint64_t value) {
   char text[17] = {};
   const auto end = std::to_chars(text, text + 16, value, 16).ptr;
@@ -55,9 +63,11 @@ struct EmulatedEngine::State {
         metrics(given.model, given.engine),
         loop(given.engine, given.speed, metrics),
         rng(given.seed),
-        started(UnixNow()) {}
+        started(UnixNow()),
+        router(Routes(), RespondRouteError) {}
 
-  net::Task<void> Handle(net::HttpExchange& exchange);
+  std::vector<net::Route> Routes();
+  net::Task<void> Tokenize(net::HttpExchange& exchange) const;
   net::Task<void> Generate(net::HttpExchange& exchange, openai::ApiKind kind);
   template <typename Writer>
   net::Task<void> Stream(net::HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
@@ -74,7 +84,7 @@ struct EmulatedEngine::State {
   EngineLoop loop;
   Rng rng;
   std::int64_t started;
-  std::uint64_t requests = 0;
+  net::Router router;
   // Declared behind the loop: the thread ends before what runs on it goes.
   net::IoThreads threads{1};
   std::unique_ptr<net::HttpServer> server;
@@ -109,39 +119,41 @@ std::optional<openai::ApiError> EmulatedEngine::State::CheckContext(
                   "the length of the prompt or of the completion");
 }
 
-net::Task<void> EmulatedEngine::State::Handle(net::HttpExchange& exchange) {
-  const std::string_view path = exchange.path();
-  const std::string_view method = exchange.method();
-  const bool reading = method == "GET" || method == "HEAD";
-  const auto kind = openai::ApiKindOf(path);
-  const bool readable = path == "/health" || path == "/metrics" || path == "/v1/models";
-  if (!readable && !kind && path != "/tokenize") {
-    const openai::ApiError error =
-        openai::MakeApiError(404, "there is nothing at " + std::string(path) + " on this engine");
-    co_await Refuse(exchange, error);
-  } else if (readable ? !reading : method != "POST") {
-    const openai::ApiError error = openai::MakeApiError(
-        405, std::string(path) + (readable ? " is read with GET" : " is called with POST"));
-    co_await Refuse(exchange, error);
-  } else if (path == "/health") {
-    co_await Answer(exchange, 200, "text/plain", "");
-  } else if (path == "/metrics") {
+std::vector<net::Route> EmulatedEngine::State::Routes() {
+  const auto generate = [this](openai::ApiKind kind) {
+    return [this, kind](net::HttpExchange& exchange) { return Generate(exchange, kind); };
+  };
+  const auto health = [](net::HttpExchange& exchange) {
+    return Answer(exchange, 200, "text/plain", "");
+  };
+  const auto show_metrics = [this](net::HttpExchange& exchange) -> net::Task<void> {
     const std::string text = metrics.Text(loop.model());
     co_await Answer(exchange, 200, "text/plain; version=0.0.4", text);
-  } else if (path == "/v1/models") {
-    const std::string models = ModelsJson(options.model, options.engine.max_model_len, started);
-    co_await Answer(exchange, 200, kJsonType, models);
-  } else if (kind) {
-    co_await Generate(exchange, *kind);
-  } else {
-    const auto tokens = ReadTokenizeRequest(exchange.body());
-    if (!tokens) {
-      co_await Refuse(exchange, tokens.error());
-      co_return;
-    }
-    const std::string json = TokenizeJson(*tokens, options.engine.max_model_len);
+  };
+  const auto models = [this](net::HttpExchange& exchange) -> net::Task<void> {
+    const std::string json = ModelsJson(options.model, options.engine.max_model_len, started);
     co_await Answer(exchange, 200, kJsonType, json);
+  };
+  return {
+      {"POST", "/v1/chat/completions", generate(openai::ApiKind::kChatCompletions)},
+      {"POST", "/v1/completions", generate(openai::ApiKind::kCompletions)},
+      {"POST", "/v1/responses", generate(openai::ApiKind::kResponses)},
+      {"POST", "/v1/embeddings", generate(openai::ApiKind::kEmbeddings)},
+      {"POST", "/tokenize", [this](net::HttpExchange& exchange) { return Tokenize(exchange); }},
+      {"GET", "/v1/models", models},
+      {"GET", "/health", health},
+      {"GET", "/metrics", show_metrics},
+  };
+}
+
+net::Task<void> EmulatedEngine::State::Tokenize(net::HttpExchange& exchange) const {
+  const auto tokens = ReadTokenizeRequest(exchange.body());
+  if (!tokens) {
+    co_await Refuse(exchange, tokens.error());
+    co_return;
   }
+  const std::string json = TokenizeJson(*tokens, options.engine.max_model_len);
+  co_await Answer(exchange, 200, kJsonType, json);
 }
 
 net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, openai::ApiKind kind) {
@@ -275,9 +287,10 @@ Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
   http.error_body = [](int status, std::string_view reason) {
     return openai::MakeApiError(status, std::string(reason)).ToJson();
   };
-  auto server = net::HttpServer::Listen(
-      state->threads, options.listen, std::move(http),
-      [state = state.get()](net::HttpExchange& exchange) { return state->Handle(exchange); });
+  auto server = net::HttpServer::Listen(state->threads, options.listen, std::move(http),
+                                        [state = state.get()](net::HttpExchange& exchange) {
+                                          return state->router.Handle(exchange);
+                                        });
   if (!server) return tl::unexpected(server.error());
   state->server = std::move(*server);
   return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(state)));

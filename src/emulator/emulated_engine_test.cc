@@ -232,7 +232,9 @@ TEST_F(EngineTest, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(reply.status, 404);
   EXPECT_EQ(reply.json()["error"]["code"], "model_not_found");
   EXPECT_EQ(Call("POST", "/v1/chat/completions", "{").status, 400);
-  EXPECT_EQ(Call("GET", "/v1/chat/completions").status, 405);
+  reply = Call("GET", "/v1/chat/completions");
+  EXPECT_EQ(reply.status, 405);
+  EXPECT_EQ(reply.json()["error"]["message"], "Use POST for /v1/chat/completions.");
   EXPECT_EQ(Call("POST", "/health", "{}").status, 405);
   EXPECT_EQ(Call("GET", "/nothing").status, 404);
   EXPECT_EQ(Chat({}, "many").status, 400);

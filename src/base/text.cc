@@ -2,7 +2,9 @@
 
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 
 namespace headrace {
@@ -10,18 +12,44 @@ namespace headrace {
 std::string FormatNumber(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  std::array<char, 64> buffer{};
   const double size = std::abs(value);
   const char* format = size >= 999.5 && size < 1e15 ? "%.0f" : "%.3g";
+  std::array<char, 64> buffer{};
   const int length = std::snprintf(buffer.data(), buffer.size(), format, value);
   return {buffer.data(), static_cast<std::size_t>(length)};
 }
+
+std::string FormatFixed(double value, int decimals) {
+  if (!std::isfinite(value)) return FormatNumber(value);
+  // The largest double has 309 digits before the point.
+  std::array<char, 400> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                 std::chars_format::fixed, decimals)
+                       .ptr;
+  return {buffer.data(), end};
+}
+
+std::string FormatPercent(double share) { return FormatFixed(100 * share, 1); }
 
 std::string FormatDuration(Seconds value) {
   const double size = std::abs(value);
   if (!std::isfinite(value) || size == 0 || size >= 0.9995) return FormatNumber(value) + " s";
   if (size >= 0.9995e-3) return FormatNumber(value * 1e3) + " ms";
   return FormatNumber(value * 1e6) + " µs";
+}
+
+std::string FormatDate(Seconds unix_time) {
+  if (!(unix_time > 0 && unix_time < 253402300800.0)) return "unknown";
+  const std::chrono::sys_seconds time{std::chrono::seconds{static_cast<std::int64_t>(unix_time)}};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss clock{time - day};
+  std::array<char, 64> buffer{};
+  const int length = std::snprintf(
+      buffer.data(), buffer.size(), "%04d-%02u-%02u %02d:%02d UTC", static_cast<int>(date.year()),
+      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()));
+  return {buffer.data(), static_cast<std::size_t>(length)};
 }
 
 std::string FormatJsonNumber(double value) {

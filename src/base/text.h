@@ -11,8 +11,17 @@ namespace headrace {
 // "NaN" and "inf" for what is not finite.
 std::string FormatNumber(double value);
 
+// With this many decimals: "62.50". For columns whose digits should line up.
+std::string FormatFixed(double value, int decimals);
+
+// A share in percent with one decimal and without the sign: 0.975 is "97.5".
+std::string FormatPercent(double share);
+
 // With the unit that fits: "1.5 s", "50 ms", "17.5 µs", "0 s"; the sign is kept.
 std::string FormatDuration(Seconds value);
+
+// "2025-06-02 18:21 UTC"; "unknown" for 0 and for what is not a date before the year 10000.
+std::string FormatDate(Seconds unix_time);
 
 // The shortest decimal that reads back as the same double, in JSON's syntax; `null` for a value
 // that is not finite, which JSON cannot write.

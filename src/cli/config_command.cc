@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/files.h"
 #include "routing/policy.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 namespace {
@@ -36,7 +36,7 @@ void Check(const std::string& path) {
 }  // namespace
 
 Result<config::Config> LoadConfigFile(const std::string& path) {
-  const Result<std::string> text = ReadFile(path);
+  const Result<std::string> text = system::ReadFile(path);
   if (!text) return tl::unexpected<Error>(text.error());
   std::vector<std::string_view> policies;
   for (const routing::PolicyInfo& policy : routing::Policies()) policies.push_back(policy.name);

@@ -12,14 +12,14 @@
 #include <vector>
 
 #include "admin/admin_server.h"
-#include "cli/load_table.h"
-#include "cli/termination.h"
 #include "embedded/demo_profiles.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 #include "gateway/gateway.h"
 #include "load/load_generator.h"
+#include "load/load_table.h"
 #include "routing/policy.h"
+#include "system/termination.h"
 #include "telemetry/log.h"
 
 namespace headrace::cli {
@@ -80,7 +80,7 @@ class Demo {
         workload_(workload::FindNamedWorkload("chat-and-code")->make()) {}
 
   Result<void> Run() {
-    Termination termination;
+    system::Termination termination;
     if (auto started = StartEngines(); !started) return started;
     auto gateway = gateway::Gateway::Start(config_, log_, registry_);
     if (!gateway) return tl::unexpected(gateway.error());
@@ -187,8 +187,9 @@ class Demo {
   void Show(const load::LoadSnapshot& snapshot, bool draining) {
     if (Live()) {
       std::printf("\x1b[H\x1b[J%s\n%s\n%s%.0f s%s. Ctrl-C drains and prints the report.\n",
-                  header_.c_str(), LoadTable(ClassNames(), snapshot).c_str(),
-                  FailureLines(snapshot).c_str(), snapshot.elapsed, draining ? ", draining" : "");
+                  header_.c_str(), load::LoadTable(ClassNames(), snapshot).c_str(),
+                  load::FailureLines(snapshot).c_str(), snapshot.elapsed,
+                  draining ? ", draining" : "");
       std::fflush(stdout);
       return;
     }
@@ -213,8 +214,8 @@ class Demo {
         "ones "
         "are misses).\n",
         arguments_.policy.c_str(), static_cast<unsigned long long>(arguments_.seed), final.elapsed,
-        LoadTable(ClassNames(), final).c_str(), FailureLines(final).c_str(), 100 * all.Attainment(),
-        static_cast<unsigned long long>(all.offered));
+        load::LoadTable(ClassNames(), final).c_str(), load::FailureLines(final).c_str(),
+        100 * all.Attainment(), static_cast<unsigned long long>(all.offered));
   }
 
   Arguments arguments_;

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "cli/files.h"
-#include "cli/termination.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
+#include "system/files.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
@@ -27,7 +27,7 @@ Result<std::unique_ptr<emulator::EmulatedEngine>> Start(const Arguments& argumen
   std::string text(engine::ShippedGpuCatalog());
   std::string origin = "data/gpus.json";
   if (!arguments.gpus_file.empty()) {
-    auto file = ReadFile(arguments.gpus_file);
+    auto file = system::ReadFile(arguments.gpus_file);
     if (!file) return tl::unexpected(file.error());
     text = std::move(*file);
     origin = arguments.gpus_file;
@@ -51,7 +51,7 @@ Result<std::unique_ptr<emulator::EmulatedEngine>> Start(const Arguments& argumen
 }
 
 int Serve(const Arguments& arguments) {
-  Termination termination;
+  system::Termination termination;
   const auto engine = Start(arguments);
   if (!engine) {
     std::cerr << "headrace engine: " << engine.error().message << '\n';

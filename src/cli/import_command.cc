@@ -1,7 +1,6 @@
 #include "cli/import_command.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,9 +9,10 @@
 
 #include "benchmark/import.h"
 #include "cli/console.h"
-#include "cli/files.h"
-#include "cli/stored_profiles.h"
+#include "discovery/stored_profiles.h"
 #include "measure/benchmark_file.h"
+#include "system/clock.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 namespace {
@@ -26,11 +26,11 @@ struct AiConfiguratorArguments {
 void Import(const AiConfiguratorArguments& arguments) {
   std::vector<benchmark::BenchmarkRow> rows;
   for (const std::string& file : arguments.files) {
-    const std::string text = OrStop(ReadFile(file));
+    const std::string text = OrStop(system::ReadFile(file));
     const auto added = OrStop(benchmark::ImportAiConfigurator(text, file, arguments.parallel));
     rows.insert(rows.end(), added.begin(), added.end());
   }
-  OrStop(WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
+  OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
   Print(stderr, "These are predictions without percentiles: generate with --percentile 0.\n");
 }
 
@@ -49,13 +49,13 @@ void Import(const MelangeArguments& arguments) {
       Stop("--inputs and --outputs must ascend, as the rows and columns do.");
     }
   }
-  const std::string text = OrStop(ReadFile(arguments.file));
+  const std::string text = OrStop(system::ReadFile(arguments.file));
   profile::GpuProfile profile = OrStop(benchmark::ImportMelange(
       text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));
   if (!arguments.deployment.empty()) profile.deployment = arguments.deployment;
-  profile.created =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  OrStop(WriteProfile(profile::FormatGpuProfile(profile), profile.deployment, arguments.output));
+  profile.created = system::UnixNow();
+  OrStop(discovery::WriteProfile(profile::FormatGpuProfile(profile), profile.deployment,
+                                 arguments.output));
   Print(stderr,
         "The table has no latencies: requests cannot be ranked by SLO with this profile.\n");
 }

@@ -11,14 +11,14 @@
 #include <string>
 #include <vector>
 
-#include "cli/files.h"
-#include "cli/load_table.h"
 #include "cli/target.h"
-#include "cli/termination.h"
 #include "config/quantity.h"
 #include "load/class_spec.h"
 #include "load/load_generator.h"
 #include "load/load_report.h"
+#include "load/load_table.h"
+#include "system/files.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
@@ -45,7 +45,7 @@ struct Arguments {
 
 Result<workload::Workload> WorkloadOf(const Arguments& arguments) {
   if (arguments.workload.empty()) {
-    return load::ParseClasses(arguments.classes, arguments.rate, ReadFile);
+    return load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile);
   }
   std::string names;
   for (const workload::NamedWorkload& named : workload::NamedWorkloads()) {
@@ -134,7 +134,7 @@ Result<void> Load(const Arguments& arguments) {
     rows << load::LoadResultCsvHeader();
   }
   RaiseConnectionLimit();
-  Termination termination;
+  system::Termination termination;
   net::IoThreads threads(1);
   load::LoadSnapshot final;
   {
@@ -158,7 +158,8 @@ Result<void> Load(const Arguments& arguments) {
   }
   std::vector<std::string> names;
   for (const workload::WorkloadClass& spec : workload->classes) names.push_back(spec.name);
-  std::fprintf(stderr, "%s%s", LoadTable(names, final).c_str(), FailureLines(final).c_str());
+  std::fprintf(stderr, "%s%s", load::LoadTable(names, final).c_str(),
+               load::FailureLines(final).c_str());
   if (load::ClientOverloaded(final)) {
     std::fprintf(stderr,
                  "The client could not keep up: 1 %% of the requests were sent more than %.0f ms "
@@ -166,7 +167,7 @@ Result<void> Load(const Arguments& arguments) {
                  final.send_lag.Quantile(0.99) * 1e3);
   }
   if (arguments.output.empty()) return {};
-  return WriteFile(arguments.output, load::LoadReportJson(*options, final));
+  return system::WriteFile(arguments.output, load::LoadReportJson(*options, final));
 }
 
 }  // namespace

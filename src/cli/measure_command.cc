@@ -6,10 +6,10 @@
 
 #include "benchmark/measured_profile.h"
 #include "cli/console.h"
-#include "cli/files.h"
 #include "cli/profile_options.h"
 #include "engine/gpu_catalog.h"
 #include "measure/benchmark_file.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 namespace {
@@ -69,7 +69,7 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
   std::string text(engine::ShippedGpuCatalog());
   std::string origin = "data/gpus.json";
   if (!arguments.gpus_file.empty()) {
-    text = OrStop(ReadFile(arguments.gpus_file));
+    text = OrStop(system::ReadFile(arguments.gpus_file));
     origin = arguments.gpus_file;
   }
   const engine::GpuCatalog catalog = OrStop(engine::GpuCatalog::Parse(text, origin));
@@ -82,7 +82,7 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
       {.samples = arguments.samples, .seed = arguments.seed, .model = arguments.model}));
   const auto measurements = std::ranges::count(benchmark.rows, benchmark::Metric::kTput,
                                                &benchmark::BenchmarkRow::metric);
-  OrStop(WriteFile(arguments.output, measure::FormatBenchmark(std::move(benchmark.rows))));
+  OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(benchmark.rows))));
   Print(stderr, std::to_string(measurements) + " measurements of " + arguments.model +
                     " on an emulated " + arguments.gpu + ".\n");
 }

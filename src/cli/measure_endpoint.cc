@@ -11,10 +11,10 @@
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
 #include "cli/target.h"
-#include "cli/termination.h"
 #include "measure/benchmark_file.h"
 #include "measure/endpoint_benchmark.h"
 #include "system/clock.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
@@ -62,7 +62,7 @@ std::string Outcome(const benchmark::GridPoint& point, const measure::EndpointMe
 // measurement that runs has come.
 class Watcher {
  public:
-  Watcher(Termination& termination, measure::EndpointBenchmark& benchmark)
+  Watcher(system::Termination& termination, measure::EndpointBenchmark& benchmark)
       : thread_([this, &termination, &benchmark] {
           while (!done_ && !stopped_) {
             if (termination.Wait(0.5)) {
@@ -114,7 +114,7 @@ measure::EndpointOptions OptionsOf(const MeasureArguments& arguments) {
 void MeasureEndpoint(const MeasureArguments& arguments) {
   const measure::EndpointOptions options = OptionsOf(arguments);
   RaiseConnectionLimit();
-  Termination termination;
+  system::Termination termination;
   net::IoThreads threads(1);
   measure::EndpointBenchmark benchmark(threads[0], options);
   Tokens context = OrStop(benchmark.ContextLength());

@@ -3,7 +3,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -15,22 +14,21 @@
 #include "benchmark/benchmark_rows.h"
 #include "benchmark/generate.h"
 #include "cli/console.h"
-#include "cli/files.h"
 #include "cli/import_command.h"
 #include "cli/measure_command.h"
 #include "cli/profile_options.h"
-#include "cli/stored_profiles.h"
 #include "cli/transfer_command.h"
+#include "discovery/stored_profiles.h"
 #include "profile/check.h"
 #include "profile/gpu_profile.h"
 #include "render/profile_view.h"
+#include "system/clock.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 namespace {
 
-Seconds Now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+Seconds Now() { return system::UnixNow(); }
 
 std::string FaultLine(const profile::ProfileFault& fault) {
   const bool error = fault.severity == profile::ProfileFault::Severity::kError;
@@ -74,7 +72,7 @@ void Report(const benchmark::Benchmark& benchmark, const benchmark::GeneratedPro
 }
 
 void Generate(GenerateArguments& arguments) {
-  const std::string text = OrStop(ReadFile(arguments.benchmark));
+  const std::string text = OrStop(system::ReadFile(arguments.benchmark));
   const benchmark::Benchmark benchmark =
       OrStop(benchmark::ParseBenchmark(text, arguments.benchmark));
   arguments.options.created = arguments.created.value_or(Now());
@@ -86,8 +84,9 @@ void Generate(GenerateArguments& arguments) {
         "No profile was written, because no request could be routed by it; loosen the SLO or "
         "measure lower request rates.");
   }
-  const std::string written = OrStop(WriteProfile(profile::FormatGpuProfile(generated.profile),
-                                                  arguments.options.deployment, arguments.target));
+  const std::string written =
+      OrStop(discovery::WriteProfile(profile::FormatGpuProfile(generated.profile),
+                                     arguments.options.deployment, arguments.target));
   for (const profile::ProfileFault& fault :
        profile::CheckProfile(generated.profile, written, Now())) {
     Print(stderr, FaultLine(fault));
@@ -140,7 +139,7 @@ void Show(const ShowArguments& arguments) {
     if (arguments.html.empty()) {
       Print(stdout, render::RenderText(views, StyleOf(arguments.color)));
     } else {
-      OrStop(WriteFile(arguments.html, render::RenderHtml(views)));
+      OrStop(system::WriteFile(arguments.html, render::RenderHtml(views)));
     }
   }
   if (refused > 0) throw CLI::RuntimeError(1);

@@ -7,10 +7,10 @@
 #include <string>
 
 #include "benchmark/benchmark_rows.h"
-#include "cli/files.h"
 #include "profile/gpu_profile.h"
-#include "store/test_folder.h"
 #include "store/test_redis.h"
+#include "system/files.h"
+#include "system/temporary_folder.h"
 
 namespace headrace::cli {
 namespace {
@@ -50,7 +50,7 @@ class ProfileCommand : public ::testing::Test {
     return outcome;
   }
 
-  store::TemporaryFolder folder_;
+  system::TemporaryFolder folder_;
 };
 
 std::string Generate(const std::string& rest) {
@@ -64,9 +64,9 @@ TEST_F(ProfileCommand, GeneratesIntoADirectoryFromGzip) {
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.err, HasSubstr("34 of 40 cells meet the SLO"));
   EXPECT_THAT(outcome.err, HasSubstr("output 512, input 128 tokens: 0, because the best E2E P99"));
-  const auto parsed = profile::ParseGpuProfile(*ReadFile(Path("ns_a100.json")), "written");
+  const auto parsed = profile::ParseGpuProfile(*system::ReadFile(Path("ns_a100.json")), "written");
   ASSERT_TRUE(parsed);
-  const auto expected = profile::ParseGpuProfile(*ReadFile(kProfile), kProfile);
+  const auto expected = profile::ParseGpuProfile(*system::ReadFile(kProfile), kProfile);
   EXPECT_EQ(parsed->profile.tput, expected->profile.tput);
   EXPECT_EQ(parsed->profile.e2e, expected->profile.e2e);
   EXPECT_EQ(parsed->profile.deployment, "ns/a100");
@@ -99,19 +99,19 @@ TEST_F(ProfileCommand, WritesToRedisWhatItWritesToAFile) {
   const Outcome generated = Run(Generate("--e2e 5 --created 12.5 -o " + url));
   EXPECT_EQ(generated.status, 0) << generated.err;
   store::Redis redis(*store::ParseRedisUrl(url));
-  EXPECT_EQ(redis.Get(key)->at(0).text, *ReadFile(Path("a.json")));
+  EXPECT_EQ(redis.Get(key)->at(0).text, *system::ReadFile(Path("a.json")));
 
   ASSERT_TRUE(redis.Delete(key[0]));
   const Outcome pushed = Run("profile push " + Path("a.json") + " --to " + url);
   EXPECT_THAT(pushed.err, HasSubstr("Wrote " + key[0] + " in redis://127.0.0.1"));
-  EXPECT_EQ(redis.Get(key)->at(0).text, *ReadFile(Path("a.json")));
+  EXPECT_EQ(redis.Get(key)->at(0).text, *system::ReadFile(Path("a.json")));
 
   ASSERT_TRUE(redis.Set("aibrix:profile_llama_broken", "{"));
   fs::create_directory(Path("pulled"));
   const Outcome pulled = Run("profile pull " + url + " " + Path("pulled"));
   EXPECT_EQ(pulled.status, 1);
   EXPECT_THAT(pulled.err, HasSubstr("refused  aibrix:profile_llama_broken in redis://127.0.0.1"));
-  EXPECT_EQ(*ReadFile(Path("pulled/ns_a100.json")), *ReadFile(Path("a.json")));
+  EXPECT_EQ(*system::ReadFile(Path("pulled/ns_a100.json")), *system::ReadFile(Path("a.json")));
 
   const Outcome nameless = Run("profile push " + Path("a.json") + " --to " + server.Url());
   EXPECT_EQ(nameless.status, 1);
@@ -153,12 +153,12 @@ TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
 
 TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
   const store::TestRedis server;
-  Put("good.json", *ReadFile(kProfile));
+  Put("good.json", *system::ReadFile(kProfile));
   Put("zbad.json", "{");
   const Outcome pushed = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
   EXPECT_EQ(pushed.status, 1);
   EXPECT_THAT(pushed.err, HasSubstr("zbad.json: line 1"));
-  Put("zbad.json", *ReadFile(kProfile));
+  Put("zbad.json", *system::ReadFile(kProfile));
   const Outcome namesakes = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
   EXPECT_EQ(namesakes.status, 1);
   EXPECT_THAT(namesakes.err, HasSubstr("push those of one model at a time"));
@@ -196,7 +196,7 @@ TEST_F(ProfileCommand, RefusesImpossibleArguments) {
 }
 
 TEST_F(ProfileCommand, ChecksEveryProfileOfADirectory) {
-  Put("a.json", *ReadFile(kProfile));
+  Put("a.json", *system::ReadFile(kProfile));
   Put("b.json", "{\"gpu\": \"b\",");
   Put("c.json", R"({"gpu": "c", "cost": 1, "created": 1, "tputs": [[1, NaN]],
                     "indexes": [[1], [1, 2]]})");
@@ -218,13 +218,13 @@ TEST_F(ProfileCommand, ShowsTablesAndWritesAPage) {
   EXPECT_THAT(Run(std::string("profile show --color always ") + kProfile).out, HasSubstr("\x1b["));
   const Outcome page = Run(std::string("profile show ") + kProfile + " --html " + Path("p.html"));
   EXPECT_EQ(page.status, 0);
-  EXPECT_THAT(*ReadFile(Path("p.html")), HasSubstr("</html>"));
+  EXPECT_THAT(*system::ReadFile(Path("p.html")), HasSubstr("</html>"));
 }
 
 // The requests behind a benchmark.
 std::int64_t Requests(const std::string& path) {
   std::int64_t requests = 0;
-  const auto benchmark = benchmark::ParseBenchmark(*ReadFile(path), path);
+  const auto benchmark = benchmark::ParseBenchmark(*system::ReadFile(path), path);
   for (const benchmark::BenchmarkRow& row : benchmark->rows) {
     if (row.metric == benchmark::Metric::kTput) requests += row.samples;
   }
@@ -247,8 +247,8 @@ TEST_F(ProfileCommand, MeasuresTheProfileOfTheFullGridWithAQuarterOfItsRequests)
   }
   EXPECT_LE(4 * Requests(Path("searched.jsonl")), Requests(Path("full.jsonl")));
   const auto searched =
-      profile::ParseGpuProfile(*ReadFile(Path("searched.json")), "searched")->profile;
-  const auto full = profile::ParseGpuProfile(*ReadFile(Path("full.json")), "full")->profile;
+      profile::ParseGpuProfile(*system::ReadFile(Path("searched.json")), "searched")->profile;
+  const auto full = profile::ParseGpuProfile(*system::ReadFile(Path("full.json")), "full")->profile;
   for (std::size_t output = 0; output < 3; ++output) {
     for (std::size_t input = 0; input < 3; ++input) {
       const double tput = full.tput.at(output, input);

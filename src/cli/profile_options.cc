@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "cli/console.h"
+#include "discovery/stored_profiles.h"
+#include "profile/check.h"
 
 namespace headrace::cli {
 
@@ -37,6 +39,23 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   };
   add_throughput("--tput", slo.tput, "Least requests finished per second");
   add_throughput("--tt", slo.tt, "Least output tokens per second");
+}
+
+std::vector<render::ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
+                                              std::FILE* errors, std::size_t& refused) {
+  std::vector<render::ProfileView> views;
+  for (const discovery::StoredProfile& stored : OrStop(discovery::ReadProfiles(places))) {
+    if (!stored.parsed) {
+      ++refused;
+      Print(errors, "refused  " + stored.parsed.error().message + "\n");
+      continue;
+    }
+    views.push_back({.profile = stored.parsed->profile,
+                     .origin = stored.origin,
+                     .faults = profile::AllFaults(*stored.parsed, stored.origin, now),
+                     .model = stored.model});
+  }
+  return views;
 }
 
 }  // namespace headrace::cli

@@ -5,8 +5,8 @@
 
 #include "admin/admin_server.h"
 #include "cli/config_command.h"
-#include "cli/termination.h"
 #include "gateway/gateway.h"
+#include "system/termination.h"
 #include "telemetry/log.h"
 
 namespace headrace::cli {
@@ -30,7 +30,7 @@ Result<void> Serve(const std::string& file) {
   const auto config = LoadConfigFile(file);
   if (!config) return tl::unexpected(config.error());
 
-  Termination termination;
+  system::Termination termination;
   const telemetry::Log log(LevelOf(config->log.level),
                            config->log.format == config::LogConfig::Format::kJson
                                ? telemetry::LogFormat::kJson

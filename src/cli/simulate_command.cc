@@ -15,12 +15,13 @@
 
 #include "base/text.h"
 #include "cli/console.h"
-#include "cli/files.h"
 #include "profile/gpu_profile.h"
+#include "render/table.h"
 #include "scenario/report.h"
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 #include "scenario/summary.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 namespace {
@@ -83,7 +84,7 @@ void Replay(const std::string& directory, scenario::Scenario& scenario) {
   std::vector<workload::Trace> traces;
   std::vector<std::string> names;
   for (const auto& file : files) {
-    const std::string text = OrStop(ReadFile(file));
+    const std::string text = OrStop(system::ReadFile(file));
     if (text.find_first_not_of(" \r\n") == std::string::npos) {
       Print(stderr, file.string() + ": nothing came while it was recorded; left out\n");
       continue;
@@ -118,9 +119,9 @@ void Replay(const std::string& directory, scenario::Scenario& scenario) {
 
 scenario::Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
   progress.Say("Reading the scenario and measuring its profiles …");
-  auto loaded = ReadFile(arguments.scenario).and_then([&](const std::string& text) {
+  auto loaded = system::ReadFile(arguments.scenario).and_then([&](const std::string& text) {
     return scenario::LoadScenario(text, arguments.scenario,
-                                  [](const std::string& path) { return ReadFile(path); });
+                                  [](const std::string& path) { return system::ReadFile(path); });
   });
   progress.Say("");
   scenario::Scenario scenario = OrStop(std::move(loaded));
@@ -141,7 +142,7 @@ scenario::Scenario Load(const Arguments& arguments, const ProgressLine& progress
 }
 
 void WriteRequests(const scenario::Study& study, const std::string& path) {
-  OutputFile file = OrStop(OutputFile::Open(path));
+  system::OutputFile file = OrStop(system::OutputFile::Open(path));
   file.Write(scenario::RequestsCsvHeader());
   scenario::VisitRequests(study, [&](const scenario::Run& run, const sim::RequestRecord& request) {
     file.Write(scenario::FormatRequestCsv(study, run, request));
@@ -172,19 +173,21 @@ void Compare(const Arguments& arguments) {
   const scenario::Study study = scenario::RunStudy(
       scenario, threads,
       [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); });
-  std::fputs(scenario::FormatTable(study).c_str(), stdout);
+  Print(stdout, "Requests that met their SLO, in %: mean and 95 % interval over " +
+                    std::to_string(scenario.seeds) + " seeds · % of the upper bound\n\n" +
+                    render::RenderText(scenario::AttainmentTable(study)));
   if (arguments.out.empty()) return;
 
-  OrStop(WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
-  OrStop(WriteFile(arguments.out + "/report.html", scenario::RenderReport(study)));
+  OrStop(system::WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
+  OrStop(system::WriteFile(arguments.out + "/report.html", scenario::RenderReport(study)));
   for (const scenario::Figure& figure : scenario::RenderFigures(study)) {
-    OrStop(WriteFile(arguments.out + "/" + figure.file, figure.svg));
+    OrStop(system::WriteFile(arguments.out + "/" + figure.file, figure.svg));
   }
   // What the scheduler believed, measured or given.
   for (const sim::SimDeployment& deployment : scenario.fleet) {
     if (!deployment.profile) continue;
-    OrStop(WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
-                     profile::FormatGpuProfile(*deployment.profile)));
+    OrStop(system::WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
+                             profile::FormatGpuProfile(*deployment.profile)));
   }
   if (arguments.requests) WriteRequests(study, arguments.out + "/requests.csv");
 }

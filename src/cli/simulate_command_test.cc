@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "cli/files.h"
-#include "store/test_folder.h"
+#include "system/files.h"
+#include "system/temporary_folder.h"
 
 namespace headrace::cli {
 namespace {
@@ -53,10 +53,10 @@ seeds: 2
     return testing::internal::GetCapturedStderr();
   }
   nlohmann::json Summary() const {
-    return nlohmann::json::parse(*ReadFile(Path("out/summary.json")));
+    return nlohmann::json::parse(*system::ReadFile(Path("out/summary.json")));
   }
 
-  store::TemporaryFolder folder_;
+  system::TemporaryFolder folder_;
   int status_ = 0;
 };
 
@@ -74,7 +74,7 @@ TEST_F(SimulateCommand, ReplaysWhatAGatewayRecorded) {
   ASSERT_EQ(summary.size(), 1U);
   EXPECT_EQ(summary[0]["offered"], 3);
   EXPECT_EQ(summary[0]["completed"], 3);
-  const std::string requests = *ReadFile(Path("out/requests.csv"));
+  const std::string requests = *system::ReadFile(Path("out/requests.csv"));
   EXPECT_THAT(requests, HasSubstr(",chat,9.995,200,60,completed,"));
   EXPECT_THAT(requests, HasSubstr(",chat,19.995,100,50,completed,"));
   EXPECT_THAT(requests, HasSubstr(",code,0,900,8,completed,"));
@@ -132,7 +132,7 @@ TEST_F(SimulateCommand, LooksWhereItsResultsGoBeforeItRuns) {
 
 TEST_F(SimulateCommand, RequestsOfAStaticSplitAreWrittenToo) {
   EXPECT_EQ(Run("--policy best-split,least-request --requests --seeds 2"), "");
-  const std::string requests = *ReadFile(Path("out/requests.csv"));
+  const std::string requests = *system::ReadFile(Path("out/requests.csv"));
   std::map<std::string, std::int64_t> lines;
   std::istringstream stream(requests);
   for (std::string line; std::getline(stream, line);) ++lines[line.substr(0, line.find(','))];

@@ -1,6 +1,5 @@
 #include "cli/transfer_command.h"
 
-#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
@@ -8,8 +7,10 @@
 #include <vector>
 
 #include "cli/console.h"
-#include "cli/stored_profiles.h"
+#include "cli/profile_options.h"
+#include "discovery/stored_profiles.h"
 #include "render/profile_view.h"
+#include "system/clock.h"
 
 namespace headrace::cli {
 namespace {
@@ -25,17 +26,17 @@ CLI::Validator IsRedisUrl() {
 }
 
 void List(const std::vector<std::string>& places) {
-  const Seconds now =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const Seconds now = system::UnixNow();
   std::size_t refused = 0;
   Print(stdout, render::RenderList(ViewProfiles(places, now, stderr, refused), now));
   if (refused > 0) throw CLI::RuntimeError(1);
 }
 
 // Two profiles of one deployment would become one.
-void StopAtNamesakes(const std::vector<StoredProfile>& profiles, const std::string& mend) {
+void StopAtNamesakes(const std::vector<discovery::StoredProfile>& profiles,
+                     const std::string& mend) {
   std::set<std::string> names;
-  for (const StoredProfile& stored : profiles) {
+  for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed || names.insert(stored.parsed->profile.deployment).second) continue;
     Stop("Several profiles are of " + stored.parsed->profile.deployment + "; " + mend +
          ". Nothing was written.");
@@ -43,34 +44,34 @@ void StopAtNamesakes(const std::vector<StoredProfile>& profiles, const std::stri
 }
 
 void Push(const std::vector<std::string>& places, const std::string& target) {
-  const std::vector<StoredProfile> profiles = OrStop(ReadProfiles(places));
-  for (const StoredProfile& stored : profiles) {
+  const std::vector<discovery::StoredProfile> profiles = OrStop(discovery::ReadProfiles(places));
+  for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed) Stop(stored.parsed.error().message + " Nothing was written.");
   }
   StopAtNamesakes(profiles, "push those of one model at a time");
-  for (const StoredProfile& stored : profiles) {
+  for (const discovery::StoredProfile& stored : profiles) {
     const profile::GpuProfile& profile = stored.parsed->profile;
-    Print(stderr,
-          "Wrote " +
-              OrStop(WriteProfile(profile::FormatGpuProfile(profile), profile.deployment, target)) +
-              ".\n");
+    Print(stderr, "Wrote " +
+                      OrStop(discovery::WriteProfile(profile::FormatGpuProfile(profile),
+                                                     profile.deployment, target)) +
+                      ".\n");
   }
 }
 
 void Pull(const std::string& url, const std::string& directory) {
-  const std::vector<StoredProfile> profiles = OrStop(ReadProfiles({url}));
+  const std::vector<discovery::StoredProfile> profiles = OrStop(discovery::ReadProfiles({url}));
   StopAtNamesakes(profiles, "add ?model=NAME to the URL");
   bool refused = false;
-  for (const StoredProfile& stored : profiles) {
+  for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed) {
       refused = true;
       Print(stderr, "refused  " + stored.parsed.error().message + "\n");
       continue;
     }
-    Print(stderr,
-          "Wrote " +
-              OrStop(WriteProfile(stored.text, stored.parsed->profile.deployment, directory)) +
-              ".\n");
+    Print(stderr, "Wrote " +
+                      OrStop(discovery::WriteProfile(stored.text, stored.parsed->profile.deployment,
+                                                     directory)) +
+                      ".\n");
   }
   if (refused) throw CLI::RuntimeError(1);
 }

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <sstream>
 #include <utility>
 #include <vector>
 
 #include "base/text.h"
+#include "render/table.h"
 #include "scenario/report.h"
 #include "scenario/summary.h"
 
@@ -41,12 +41,6 @@ std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_
   return std::nullopt;
 }
 
-std::string Percent(double share) {
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", 100 * share);
-  return text.data();
-}
-
 std::string Milliseconds(double seconds) { return FormatNumber(1e3 * seconds); }
 
 std::string About(const scenario::Scenario& scenario, const scenario::Study& study) {
@@ -60,88 +54,86 @@ std::string About(const scenario::Scenario& scenario, const scenario::Study& stu
   return text + "\n";
 }
 
-std::string PublishedTable(const scenario::Study& reference, const scenario::Study& equal) {
+// A column per rate after the first ones.
+void AddRates(const scenario::Scenario& scenario, const std::string& prefix, render::Table& table) {
+  for (const double rate : scenario.rates) table.columns.push_back({prefix + FormatNumber(rate)});
+}
+
+render::Table PublishedTable(const scenario::Study& reference, const scenario::Study& equal) {
   const scenario::Scenario& scenario = *reference.scenario;
-  std::string text = "| P99 seconds per token | published |";
-  std::string rule = "|---|---|";
-  for (const double rate : scenario.rates) {
-    text += " rate × " + FormatNumber(rate) + " |";
-    rule += "---|";
-  }
-  text += "\n" + rule + "\n";
+  render::Table table{{{"P99 seconds per token"}, {"published"}}, {}};
+  AddRates(scenario, "rate × ", table);
   for (const Published& row : kPublished) {
     const scenario::Study& study = row.equal ? equal : reference;
     const auto contender = Find(*study.scenario, row.contender);
     if (!contender) continue;
-    text += "| " + std::string(row.label) + " | " + row.seconds + " |";
+    std::vector<std::string>& cells = table.rows.emplace_back();
+    cells = {row.label, row.seconds};
     for (const double rate : scenario.rates) {
       const auto& rates = study.scenario->rates;
       const auto found = std::ranges::find(rates, rate);
-      if (found == rates.end()) {
-        text += " – |";
-        continue;
-      }
       const auto at = static_cast<std::size_t>(found - rates.begin());
-      text += " " + FormatNumber(scenario::P99TpatOf(study, *contender, at).mean) + " |";
+      cells.push_back(found == rates.end()
+                          ? "–"
+                          : FormatNumber(scenario::P99TpatOf(study, *contender, at).mean));
     }
-    text += "\n";
   }
-  return text;
+  return table;
 }
 
-std::string SplitsTable(const scenario::Study& study) {
+render::Table SplitsTable(const scenario::Study& study) {
   const scenario::Scenario& scenario = *study.scenario;
-  std::string text = "| | rate × | split |\n|---|---|---|\n";
+  render::Table table{{{""}, {"rate ×"}, {"split"}}, {}};
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
-      text += "| " + scenario.contenders[c].name + " | " + FormatNumber(scenario.rates[r]) + " | " +
-              Describe(scenario, study.SplitOf(c, r)) + " |\n";
+      table.rows.push_back({scenario.contenders[c].name, FormatNumber(scenario.rates[r]),
+                            Describe(scenario, study.SplitOf(c, r))});
     }
   }
-  return text;
+  return table;
 }
 
 // How each class's requests ended at one rate, in % of those offered, over all seeds.
-std::string EndsTable(const scenario::Study& study, std::size_t rate) {
+render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
   const scenario::Scenario& scenario = *study.scenario;
-  std::string text = "| rate × " + FormatNumber(scenario.rates[rate]) +
-                     ", % of the offered | class | in time | late | refused | unfinished |\n"
-                     "|---|---|---|---|---|---|\n";
+  render::Table table{{{"rate × " + FormatNumber(scenario.rates[rate]) + ", % of the offered"},
+                       {"class"},
+                       {"in time"},
+                       {"late"},
+                       {"refused"},
+                       {"unfinished"}},
+                      {}};
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
       const auto share = [&](auto count) {
-        return " | " +
-               Percent(
-                   scenario::EstimateOver(study, c, rate, [&](const sim::SimulationResult& result) {
-                     const workload::ClassReport& report = result.statistics.of(k);
-                     return static_cast<double>(count(report)) /
-                            static_cast<double>(std::max<std::uint64_t>(report.offered, 1));
-                   }).mean);
+        return FormatPercent(
+            scenario::EstimateOver(study, c, rate, [&](const sim::SimulationResult& result) {
+              const workload::ClassReport& report = result.statistics.of(k);
+              return static_cast<double>(count(report)) /
+                     static_cast<double>(std::max<std::uint64_t>(report.offered, 1));
+            }).mean);
       };
-      text += "| " + scenario.contenders[c].name + " | " + scenario.workload.classes[k].name +
-              share([](const workload::ClassReport& r) { return r.attained; }) +
-              share([](const workload::ClassReport& r) { return r.completed - r.attained; }) +
-              share([](const workload::ClassReport& r) { return r.rejected; }) +
-              share([](const workload::ClassReport& r) { return r.timed_out + r.failed; }) + " |\n";
+      table.rows.push_back(
+          {scenario.contenders[c].name, scenario.workload.classes[k].name,
+           share([](const workload::ClassReport& r) { return r.attained; }),
+           share([](const workload::ClassReport& r) { return r.completed - r.attained; }),
+           share([](const workload::ClassReport& r) { return r.rejected; }),
+           share([](const workload::ClassReport& r) { return r.timed_out + r.failed; })});
     }
   }
-  return text;
+  return table;
 }
 
-// Each contender against the one above it: the mean over seeds of the difference, with its
-// interval, since every seed gives both the same requests.
-std::string LadderTable(const scenario::Study& study) {
+// Each policy against the one above it: the mean over seeds of the difference, with its interval.
+// The differences are paired, since every seed gives both policies the same requests.
+render::Table LadderTable(const scenario::Study& study) {
   const scenario::Scenario& scenario = *study.scenario;
-  std::string text = "| points against the row above, rate × |";
-  std::string rule = "|---|";
-  for (const double rate : scenario.rates) {
-    text += " " + FormatNumber(rate) + " |";
-    rule += "---|";
-  }
-  text += "\n" + rule + "\n";
+  render::Table table{{{"points against the row above, rate ×"}}, {}};
+  AddRates(scenario, "", table);
   for (std::size_t c = 1; c < scenario.contenders.size(); ++c) {
-    text += "| " + scenario.contenders[c].name + " |";
+    std::vector<std::string>& cells = table.rows.emplace_back();
+    cells.push_back(scenario.contenders[c].name);
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       std::vector<double> gains;
       for (std::size_t seed = 0; seed < static_cast<std::size_t>(scenario.seeds); ++seed) {
@@ -149,12 +141,11 @@ std::string LadderTable(const scenario::Study& study) {
                         study.At(c - 1, r, seed).result.statistics.Total().Attainment());
       }
       const scenario::Estimate gain = scenario::EstimateMean(gains);
-      text += std::string(" ") + (gain.mean >= 0 ? "+" : "") + Percent(gain.mean) + " [" +
-              Percent(gain.low) + " to " + Percent(gain.high) + "] |";
+      cells.push_back((gain.mean >= 0 ? "+" : "") + FormatPercent(gain.mean) + " [" +
+                      FormatPercent(gain.low) + " to " + FormatPercent(gain.high) + "]");
     }
-    text += "\n";
   }
-  return text;
+  return table;
 }
 
 // Whether `figure(a) < figure(b)`, by the paired differences over seeds: with interval, not by the
@@ -211,23 +202,27 @@ Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
 }
 
 Result<std::string> Evaluation::ScenarioTable(std::istringstream& names) {
-  std::string text = "| scenario | what | the fleet carries at most |\n|---|---|---|\n";
+  render::Table table{{{"scenario"}, {"what"}, {"the fleet carries at most"}}, {}};
   for (std::string name; names >> name;) {
-    const auto entry = Run(name);
-    if (!entry) return tl::unexpected(entry.error());
-    const double capacity =
-        (*entry)->scenario.rates.back() * (*entry)->study.bounds.back().capacity;
-    text += "| " + name + " | " + (*entry)->scenario.about + " | rate × " + FormatNumber(capacity) +
-            " |\n";
+    HEADRACE_ASSIGN(const Entry* entry, Run(name));
+    const double capacity = entry->scenario.rates.back() * entry->study.bounds.back().capacity;
+    table.rows.push_back({name, entry->scenario.about, "rate × " + FormatNumber(capacity)});
   }
-  return text;
+  return render::RenderMarkdown(table);
 }
 
 std::string Evaluation::OrderTable() const {
-  std::string text =
-      "| scenario | rate × | P99 ms per token: slo | slo-pack-load | least-request | published "
-      "order | attainment %: slo | slo-pack-load | least-request | same order |\n"
-      "|---|---|---|---|---|---|---|---|---|---|\n";
+  render::Table table{{{"scenario"},
+                       {"rate ×"},
+                       {"P99 ms per token: slo"},
+                       {"slo-pack-load"},
+                       {"least-request"},
+                       {"published order"},
+                       {"attainment %: slo"},
+                       {"slo-pack-load"},
+                       {"least-request"},
+                       {"same order"}},
+                      {}};
   for (const std::string& name : names_) {
     const Entry& entry = *entries_.at(name);
     const auto slo = Find(entry.scenario, "slo");
@@ -253,14 +248,13 @@ std::string Evaluation::OrderTable() const {
       const std::string_view by_attainment =
           Verdict(IsBelow(entry.study, *pack, *slo, r, met, met),
                   IsBelow(entry.study, *least, *pack, r, met, met));
-      text += "| " + name + " | " + FormatNumber(entry.scenario.rates[r]) + " | " +
-              Milliseconds(slo_p99) + " | " + Milliseconds(pack_p99) + " | " +
-              Milliseconds(least_p99) + " | " + std::string(by_p99) + " | " + Percent(slo_met) +
-              " | " + Percent(pack_met) + " | " + Percent(least_met) + " | " +
-              std::string(by_attainment) + " |\n";
+      table.rows.push_back({name, FormatNumber(entry.scenario.rates[r]), Milliseconds(slo_p99),
+                            Milliseconds(pack_p99), Milliseconds(least_p99), std::string(by_p99),
+                            FormatPercent(slo_met), FormatPercent(pack_met),
+                            FormatPercent(least_met), std::string(by_attainment)});
     }
   }
-  return text;
+  return render::RenderMarkdown(table);
 }
 
 Result<std::string> Evaluation::Directive(const std::string& line, const std::string& figure_folder,
@@ -276,10 +270,10 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (!entry) return tl::unexpected(entry.error());
   const scenario::Study& study = (*entry)->study;
   if (kind == "about") return About((*entry)->scenario, study);
-  if (kind == "attainment") return scenario::AttainmentMarkdown(study);
-  if (kind == "p99") return scenario::P99TpatMarkdown(study);
-  if (kind == "splits") return SplitsTable(study);
-  if (kind == "ladder") return LadderTable(study);
+  if (kind == "attainment") return render::RenderMarkdown(scenario::AttainmentTable(study));
+  if (kind == "p99") return render::RenderMarkdown(scenario::P99TpatTable(study));
+  if (kind == "splits") return render::RenderMarkdown(SplitsTable(study));
+  if (kind == "ladder") return render::RenderMarkdown(LadderTable(study));
   if (kind == "ends") {
     double rate = 0;
     words >> rate;
@@ -289,14 +283,15 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
       return Fail("scenario \"" + name + "\" has no rate " + FormatNumber(rate) +
                   "; choose one of its rates");
     }
-    return EndsTable(study, static_cast<std::size_t>(found - rates.begin()));
+    return render::RenderMarkdown(
+        EndsTable(study, static_cast<std::size_t>(found - rates.begin())));
   }
   if (kind == "published") {
     std::string equal;
     words >> equal;
     const auto other = Run(equal);
     if (!other) return tl::unexpected(other.error());
-    return PublishedTable(study, (*other)->study);
+    return render::RenderMarkdown(PublishedTable(study, (*other)->study));
   }
   if (kind == "figure") {
     std::string file;

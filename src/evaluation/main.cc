@@ -6,8 +6,8 @@
 #include <string>
 #include <thread>
 
-#include "cli/files.h"
 #include "evaluation/evaluation.h"
+#include "system/files.h"
 
 namespace {
 
@@ -29,12 +29,12 @@ int main(int argc, char** argv) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
   headrace::evaluation::Evaluation evaluation(
-      "scenarios", [](const std::string& path) { return headrace::cli::ReadFile(path); },
+      "scenarios", [](const std::string& path) { return headrace::system::ReadFile(path); },
       std::max(std::thread::hardware_concurrency(), 1u),
       [&seconds](const std::string& scenario) {
         std::fprintf(stderr, "%5.0f s  %s\n", seconds(), scenario.c_str());
       });
-  const auto page = headrace::cli::ReadFile(source).and_then(
+  const auto page = headrace::system::ReadFile(source).and_then(
       [&](const std::string& text) { return evaluation.Fill(text, source, kFigures); });
   if (!page) return Fault(page.error().message);
 
@@ -43,11 +43,11 @@ int main(int argc, char** argv) {
   fs::remove_all(folder, error);
   fs::create_directories(folder, error);
   for (const auto& [file, svg] : page->figures) {
-    if (auto written = headrace::cli::WriteFile((folder / file).string(), svg); !written) {
+    if (auto written = headrace::system::WriteFile((folder / file).string(), svg); !written) {
       return Fault(written.error().message);
     }
   }
-  if (auto written = headrace::cli::WriteFile(target, page->markdown); !written) {
+  if (auto written = headrace::system::WriteFile(target, page->markdown); !written) {
     return Fault(written.error().message);
   }
   std::fprintf(stderr, "%5.0f s  done: %s\n", seconds(), target.c_str());

@@ -17,7 +17,7 @@
 #include "engine/gpu_catalog.h"
 #include "gateway/gateway.h"
 #include "net/test_peers.h"
-#include "store/test_folder.h"
+#include "system/temporary_folder.h"
 
 namespace headrace::gateway {
 
@@ -235,7 +235,7 @@ class TestGateway {
   }
   bool Said(std::string_view text) const { return !LinesWith(text).empty(); }
 
-  store::TemporaryFolder folder;
+  system::TemporaryFolder folder;
   config::Config config;
   mutable std::mutex said_mutex;
   std::string said;  // Guarded by said_mutex.

@@ -1,10 +1,7 @@
 #include "render/heat_map.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <utility>
 
@@ -38,7 +35,7 @@ profile::BucketMatrix MakeMatrix(const profile::GpuProfile& profile, Value value
   return matrix;
 }
 
-// Fills the scale; false when no profile has a single number for this panel.
+// Sets the scale. False when no profile has a number for this panel.
 bool Finish(Panel& panel) {
   bool any = false;
   double least = std::numeric_limits<double>::infinity();
@@ -110,9 +107,8 @@ std::string Panel::Label(double value) const {
   if (kind != Kind::kHeadroom) return FormatNumber(value * scale);
   const double percent = std::round(value * 100);
   if (percent < -999) return "<-999 %";
-  std::array<char, 16> buffer{};
-  const int length = std::snprintf(buffer.data(), buffer.size(), "%+.0f %%", percent);
-  return {buffer.data(), static_cast<std::size_t>(length)};
+  // Adding 0 turns -0 into 0.
+  return (percent < 0 ? "" : "+") + FormatFixed(percent + 0.0, 0) + " %";
 }
 
 std::vector<Panel> MakePanels(std::span<const ProfileView> views) {
@@ -122,14 +118,14 @@ std::vector<Panel> MakePanels(std::span<const ProfileView> views) {
   };
   Panel throughput;
   throughput.title = "Throughput within the SLO, req/s";
-  throughput.note = "The highest request rate at which one GPU keeps the SLO; 0 = it cannot.";
+  throughput.note = "The highest request rate at which one GPU meets the SLO; 0 = none.";
   for (const ProfileView& view : views) throughput.values.emplace_back(view.profile.tput);
   add(throughput);
 
   if (views.size() > 1) {
     Panel per_cost;
     per_cost.title = "Throughput per unit of cost, req/s";
-    per_cost.note = "What the money buys: the same, divided by the GPU's price.";
+    per_cost.note = "The throughput above divided by the GPU's price.";
     for (const ProfileView& view : views) {
       const profile::GpuProfile& profile = view.profile;
       if (!(profile.cost > 0)) {
@@ -151,30 +147,13 @@ std::vector<Panel> MakePanels(std::span<const ProfileView> views) {
   Panel headroom;
   headroom.kind = Panel::Kind::kHeadroom;
   headroom.title = "Headroom to the SLO, % of the target";
-  headroom.note =
-      "How much of the promised time is left at that rate; below 0 the promise is broken.";
+  headroom.note = "How much of the target time is left at that rate; below 0 the SLO is missed.";
   for (const ProfileView& view : views) {
     headroom.values.emplace_back(MakeMatrix(
         view.profile, [&](profile::ProfileCell cell) { return Headroom(view.profile, cell); }));
   }
   add(std::move(headroom));
   return panels;
-}
-
-std::string FormatDate(Seconds unix_time) {
-  // Beyond the year 9999 it is no date but a unit gone wrong.
-  if (!(unix_time > 0 && unix_time < 253402300800.0)) return "unknown";
-  using std::chrono::floor;
-  const std::chrono::sys_seconds time{std::chrono::seconds{static_cast<std::int64_t>(unix_time)}};
-  const auto day = floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date{day};
-  const std::chrono::hh_mm_ss clock{time - day};
-  std::array<char, 40> buffer{};
-  const int length = std::snprintf(
-      buffer.data(), buffer.size(), "%04d-%02u-%02u %02d:%02d UTC", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()));
-  return {buffer.data(), static_cast<std::size_t>(length)};
 }
 
 std::string DescribeWithPercentile(const slo::Slo& slo) {

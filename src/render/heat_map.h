@@ -1,4 +1,4 @@
-// What the terminal and the web page both draw: values per cell on a shared scale. Internal.
+// What the terminal and the web page both draw: one value per cell, on a shared scale. Internal.
 #pragma once
 
 #include <optional>
@@ -14,10 +14,10 @@ namespace headrace::render {
 struct Shade {
   enum class Kind {
     kUnknown,  // A hole.
-    kNone,     // Nothing can be served.
-    kScale,    // `strength` 0 … 1 from the least to the most of the panel.
+    kNone,     // No request can be served.
+    kScale,    // `strength` 0 … 1 from the panel's lowest to its highest value.
     kGood,     // Headroom above 0: `strength` 0 … 1.
-    kBad,      // Headroom below 0: likewise.
+    kBad,      // Headroom below 0: `strength` 0 … 1.
   };
   Kind kind = Kind::kUnknown;
   double strength = 0;
@@ -31,21 +31,18 @@ struct Panel {
   std::string note;            // What it means, in one sentence.
   double scale = 1;            // From the profile's unit to the title's.
   double least = 0, most = 0;  // Of all positive values; equal when there are none.
-  std::vector<std::optional<profile::BucketMatrix>>
-      values;  // One per profile; absent = not in the profile.
+  // One per profile; nullopt if the profile does not hold it.
+  std::vector<std::optional<profile::BucketMatrix>> values;
 
   Shade ShadeOf(double value) const;
   // At most seven characters: "62.5", "—" for a hole, "+40 %" for headroom.
   std::string Label(double value) const;
 };
 
-// Those that at least one profile has something for.
+// The panels for which at least one profile has a value.
 std::vector<Panel> MakePanels(std::span<const ProfileView> views);
 
-// "2025-06-02 18:21 UTC"; "unknown" for 0.
-std::string FormatDate(Seconds unix_time);
-
-// "e2e 5 s (P99)", "none".
+// "e2e 5 s (P99)"; "none" if no latency target is set.
 std::string DescribeWithPercentile(const slo::Slo& slo);
 
 }  // namespace headrace::render

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "base/text.h"
+#include "render/escape.h"
 
 namespace headrace::render {
 namespace {
@@ -17,24 +17,21 @@ constexpr std::array<std::string_view, 12> kPalette{"#0072b2", "#d55e00", "#009e
 constexpr std::string_view kFont =
     "font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#222\"";
 
-std::string Fixed(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f", value);
-  return text.data();
-}
+// A coordinate.
+std::string Fixed(double value) { return FormatFixed(value, 1); }
 
 std::string_view ColourOf(std::size_t place) { return kPalette[place % kPalette.size()]; }
 
 std::string Text(double x, double y, std::string_view anchor, std::string_view content,
                  std::string_view more = "") {
   return "<text x=\"" + Fixed(x) + "\" y=\"" + Fixed(y) + "\" text-anchor=\"" +
-         std::string(anchor) + "\"" + std::string(more) + ">" + EscapeXml(content) + "</text>\n";
+         std::string(anchor) + "\"" + std::string(more) + ">" + Escape(content) + "</text>\n";
 }
 
 std::string Open(double width, double height, const std::string& title) {
   return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + Fixed(width) + " " +
          Fixed(height) + "\" width=\"" + Fixed(width) + "\" height=\"" + Fixed(height) +
-         "\" role=\"img\" " + std::string(kFont) + ">\n<title>" + EscapeXml(title) +
+         "\" role=\"img\" " + std::string(kFont) + ">\n<title>" + Escape(title) +
          "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n" +
          Text(12, 22, "start", title, " font-size=\"15\" font-weight=\"600\"");
 }
@@ -196,29 +193,6 @@ std::string RenderSvg(const PartsChart& chart) {
     y += kRow;
   }
   return svg + "</svg>\n";
-}
-
-std::string EscapeXml(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
 }
 
 }  // namespace headrace::render

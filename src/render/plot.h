@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace headrace::render {
@@ -18,7 +17,7 @@ struct Series {
   // Lower and upper edge of a band around the line, by point; empty = none.
   std::vector<PlotPoint> low;
   std::vector<PlotPoint> high;
-  std::size_t colour = 0;  // A place in the palette, which repeats.
+  std::size_t colour = 0;  // An index of the palette, which repeats.
   bool dashed = false;
 };
 
@@ -35,10 +34,10 @@ struct LineChart {
   std::vector<Series> series;
 };
 
-// Lines are cut at the chart's edges. The legend stands to the right, in the order of the series.
+// Lines are clipped at the chart's edges. The legend is on the right, in the order of the series.
 std::string RenderSvg(const LineChart& chart);
 
-// A bar per row, cut into parts of a whole; what is missing to 1 is left blank.
+// One bar per row, divided into parts of a whole; the rest up to 1 stays blank.
 struct PartsChart {
   struct Row {
     std::string group;  // Written where it changes.
@@ -50,8 +49,5 @@ struct PartsChart {
   std::vector<Row> rows;
 };
 std::string RenderSvg(const PartsChart& chart);
-
-// For text between tags and in attributes.
-std::string EscapeXml(std::string_view text);
 
 }  // namespace headrace::render

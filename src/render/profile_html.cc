@@ -4,30 +4,26 @@
 #include <utility>
 
 #include "base/text.h"
+#include "render/escape.h"
 #include "render/heat_map.h"
+#include "render/page.h"
 #include "render/profile_view.h"
+#include "render/table.h"
 
 namespace headrace::render {
 namespace {
 
-// Colours live in custom properties, so that dark and light differ in one place. A cell carries its
-// strength (`--t`) and the browser mixes; browsers without color-mix keep the SVG's own `fill`.
+// Each cell carries its strength (`--t`) and the browser mixes the colours; browsers without
+// color-mix keep the SVG's own `fill`.
 constexpr std::string_view kStyle = R"(
-:root{color-scheme:light dark;--page:#fbfbfa;--ink:#1c2430;--soft:#667080;--line:#dfe3e8;--card:#fff;
---tput-lo:#e8f3f1;--tput-hi:#0f766e;--lat-lo:#fdf0e3;--lat-hi:#c2410c;--good:#15803d;--bad:#be123c;
+:root{--tput-lo:#e8f3f1;--tput-hi:#0f766e;--lat-lo:#fdf0e3;--lat-hi:#c2410c;--good:#15803d;--bad:#be123c;
 --mid:#f4f4f2;--none:#eceef1;--on-mid:#1c2430;--on-hi:#fff;--error:#be123c;--warning:#a16207}
-@media(prefers-color-scheme:dark){:root{--page:#11151b;--ink:#e7ebf0;--soft:#94a0b0;--line:#2a323d;
---card:#171d25;--tput-lo:#16302f;--tput-hi:#5eead4;--lat-lo:#33241a;--lat-hi:#fdba74;--good:#4ade80;
---bad:#fb7185;--mid:#222a34;--none:#20262f;--on-mid:#10151c;--on-hi:#10151c;--error:#fb7185;--warning:#facc15}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1900px;padding:2.2rem 1.6rem 4rem;background:var(--page);color:var(--ink);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
-h1{font-size:1.5rem;font-weight:650;margin:0 0 1.2rem;letter-spacing:-.01em}
-h2{font-size:1.08rem;font-weight:650;margin:2.4rem 0 0}
+@media(prefers-color-scheme:dark){:root{--tput-lo:#16302f;--tput-hi:#5eead4;--lat-lo:#33241a;--lat-hi:#fdba74;
+--good:#4ade80;--bad:#fb7185;--mid:#222a34;--none:#20262f;--on-mid:#10151c;--on-hi:#10151c;--error:#fb7185;
+--warning:#facc15}}
+body{max-width:1900px}
 p.note{margin:.1rem 0 .9rem;color:var(--soft)}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.35rem 1.4rem .35rem 0;border-bottom:1px solid var(--line)}
-th{font-weight:500;color:var(--soft)}td.origin{color:var(--soft);overflow-wrap:anywhere}
+td:first-child{font-weight:700}td:last-child{color:var(--soft);overflow-wrap:anywhere}
 .maps{display:flex;flex-wrap:wrap;gap:1.1rem}
 figure{margin:0;padding:1rem 1.1rem .8rem;background:var(--card);border:1px solid var(--line);
 border-radius:10px;max-width:100%;overflow-x:auto}
@@ -57,33 +53,10 @@ constexpr int kCellWidth = 54;
 constexpr int kCellHeight = 34;
 constexpr int kLeft = 78;  // Axis title and row labels.
 constexpr int kTop = 44;   // Axis title and column labels.
-// From these strengths on a cell's text changes its tone: pale grounds (dark theme: dark ones) bear
-// it as it is, strong ones inverted; what lies between needs dark text in either theme.
+// From these strengths on, a cell's text changes its colour: normal on a weak background, dark in
+// either theme on a middle one, inverted on a strong one.
 constexpr double kMiddle = 0.5;
 constexpr double kStrong = 0.72;
-
-std::string Escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 // The class of a cell and the colour it has where CSS cannot mix.
 struct Paint {
@@ -115,7 +88,7 @@ std::string Text(double x, double y, std::string_view classes, std::string_view 
          "</text>";
 }
 
-// All that the profile knows of a cell, for the pointer that rests on it.
+// Everything the profile knows about a cell.
 std::string Tooltip(const Panel& panel, const profile::GpuProfile& profile,
                     profile::ProfileCell cell, double value) {
   std::string text = "output " + std::to_string(profile.outputs.centres()[cell.output]) +
@@ -190,20 +163,18 @@ std::string Legend(const Panel& panel) {
 }
 
 std::string Summary(std::span<const ProfileView> views) {
-  std::string out =
-      "<table><thead><tr><th>Deployment</th><th>SLO</th><th>Cost</th><th>Created</th>"
-      "<th>Buckets</th><th>Findings</th><th>From</th></tr></thead><tbody>";
+  Table table{{{"Deployment"}, {"SLO"}, {"Cost"}, {"Created"}, {"Buckets"}, {"Findings"}, {"From"}},
+              {}};
   for (const ProfileView& view : views) {
     const profile::GpuProfile& profile = view.profile;
-    out += "<tr><td><b>" + Escape(profile.deployment) + "</b></td><td>" +
-           Escape(DescribeWithPercentile(profile.slo)) + "</td><td>" + FormatNumber(profile.cost) +
-           "</td><td>" + FormatDate(profile.created) + "</td><td>" +
-           std::to_string(profile.outputs.size()) + " output × " +
-           std::to_string(profile.inputs.size()) + " input</td><td>" +
-           (view.faults.empty() ? "none" : std::to_string(view.faults.size())) +
-           "</td><td class=\"origin\">" + Escape(view.origin) + "</td></tr>";
+    table.rows.push_back({profile.deployment, DescribeWithPercentile(profile.slo),
+                          FormatNumber(profile.cost), FormatDate(profile.created),
+                          std::to_string(profile.outputs.size()) + " output × " +
+                              std::to_string(profile.inputs.size()) + " input",
+                          view.faults.empty() ? "none" : std::to_string(view.faults.size()),
+                          view.origin});
   }
-  return out + "</tbody></table>";
+  return RenderHtml(table);
 }
 
 std::string Findings(std::span<const ProfileView> views) {
@@ -222,26 +193,21 @@ std::string Findings(std::span<const ProfileView> views) {
 }  // namespace
 
 std::string RenderHtml(std::span<const ProfileView> views) {
-  std::string out =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-      "<title>GPU profiles</title><style>";
-  out += kStyle;
-  out += "</style></head>\n<body><h1>GPU profiles</h1>\n" + Summary(views) + "\n";
+  std::string body = Summary(views);
   for (const Panel& panel : MakePanels(views)) {
-    out += "<section><h2>" + Escape(panel.title) + "</h2><p class=\"note\">" + Escape(panel.note) +
-           "</p>" + Legend(panel) + "<div class=\"maps\">\n";
+    body += "<section><h2>" + Escape(panel.title) + "</h2><p class=\"note\">" + Escape(panel.note) +
+            "</p>" + Legend(panel) + "<div class=\"maps\">\n";
     for (std::size_t index = 0; index < views.size(); ++index) {
       const profile::GpuProfile& profile = views[index].profile;
-      out += "<figure><figcaption>" + Escape(profile.deployment) + "</figcaption>";
+      body += "<figure><figcaption>" + Escape(profile.deployment) + "</figcaption>";
       const std::optional<profile::BucketMatrix>& values = panel.values[index];
-      out +=
+      body +=
           values ? HeatMap(panel, profile, *values) : "<p class=\"absent\">not in this profile</p>";
-      out += "</figure>\n";
+      body += "</figure>\n";
     }
-    out += "</div></section>\n";
+    body += "</div></section>\n";
   }
-  return out + Findings(views) + "</body></html>\n";
+  return RenderPage("GPU profiles", kStyle, body + Findings(views));
 }
 
 }  // namespace headrace::render

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "render/heat_map.h"
 #include "render/profile_view.h"
+#include "render/table.h"
 
 namespace headrace::render {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 constexpr std::size_t kCellWidth = 8;
 constexpr std::string_view kGap = "   ";
 
-// Indexes of the 256-colour palette, from little to much; the text on them is black or white.
+// Indexes of the 256-colour palette, from low to high; the text on them is black or white.
 constexpr std::array<int, 8> kThroughputRamp = {23, 29, 30, 36, 72, 79, 115, 158};
 constexpr std::array<int, 8> kLatencyRamp = {230, 223, 216, 209, 173, 167, 131, 88};
 constexpr std::array<int, 4> kGoodRamp = {194, 157, 113, 71};
@@ -41,7 +42,7 @@ int Background(const Panel& panel, const Shade& shade) {
   return 236;
 }
 
-// By the palette's 6×6×6 cube: 16 + 36·red + 6·green + blue, levels of 0, 95, 135, 175, 215, 255.
+// From the palette's 6×6×6 cube: 16 + 36·red + 6·green + blue, levels 0, 95, 135, 175, 215, 255.
 bool NeedsWhiteText(int background) {
   if (background >= 232) return background < 244;  // Greys.
   const auto level = [](int step) { return step == 0 ? 0 : 55 + 40 * step; };
@@ -51,20 +52,9 @@ bool NeedsWhiteText(int background) {
   return luminance < 125;
 }
 
-// UTF-8 code points, which is columns for all that is printed here.
-std::size_t Columns(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string PadLeft(const std::string& text, std::size_t width) {
-  const std::size_t columns = Columns(text);
-  return columns < width ? std::string(width - columns, ' ') + text : text;
-}
-
-std::string PadRight(const std::string& text, std::size_t width) {
-  const std::size_t columns = Columns(text);
-  return columns < width ? text + std::string(width - columns, ' ') : text;
+// Labels have at most seven columns (Panel::Label).
+std::string PadCell(const std::string& label) {
+  return Pad(label + " ", kCellWidth, Align::kRight);
 }
 
 class TextRenderer {
@@ -96,25 +86,24 @@ class TextRenderer {
             "  " + Dim(view.origin) + "\n";
   }
 
-  // The lines of one table, all equally wide.
+  // The lines of one table, all of the same width.
   std::vector<std::string> Table(const Panel& panel, std::size_t index) const {
     const profile::GpuProfile& profile = views_[index].profile;
     const std::optional<profile::BucketMatrix>& values = panel.values[index];
     const std::size_t width = TableWidth(index);
     std::vector<std::string> lines;
-    if (views_.size() > 1) lines.push_back(PadRight(profile.deployment, width));
+    if (views_.size() > 1) lines.push_back(Pad(profile.deployment, width, Align::kLeft));
     if (!values) {
-      lines.push_back(PadRight("  not in this profile", width));
+      lines.push_back(Pad("  not in this profile", width, Align::kLeft));
       return lines;
     }
-    std::string head = PadLeft("out \\ in ", kCellWidth);
+    std::string head = PadCell("out \\ in");
     for (const Tokens input : profile.inputs.centres()) {
-      head += PadLeft(std::to_string(input) + " ", kCellWidth);
+      head += PadCell(std::to_string(input));
     }
     lines.push_back(Dim(head));
     for (std::size_t output = 0; output < values->outputs(); ++output) {
-      std::string line =
-          Dim(PadLeft(std::to_string(profile.outputs.centres()[output]) + " ", kCellWidth));
+      std::string line = Dim(PadCell(std::to_string(profile.outputs.centres()[output])));
       for (std::size_t input = 0; input < values->inputs(); ++input) {
         line += Cell(panel, values->at(output, input));
       }
@@ -124,7 +113,7 @@ class TextRenderer {
   }
 
   std::string Cell(const Panel& panel, double value) const {
-    std::string text = PadLeft(panel.Label(value) + " ", kCellWidth);
+    std::string text = PadCell(panel.Label(value));
     if (!style_.color) return text;
     const int background = Background(panel, panel.ShadeOf(value));
     return "\x1b[48;5;" + std::to_string(background) + ";38;5;" +
@@ -133,10 +122,10 @@ class TextRenderer {
 
   std::size_t TableWidth(std::size_t index) const {
     const profile::GpuProfile& profile = views_[index].profile;
-    return std::max((profile.inputs.size() + 1) * kCellWidth, Columns(profile.deployment));
+    return std::max((profile.inputs.size() + 1) * kCellWidth, DisplayWidth(profile.deployment));
   }
 
-  // Prints as many tables side by side as fit, from `first`; returns the next one.
+  // Prints as many tables side by side as fit, from `first` on; returns the index after them.
   std::size_t Tables(const Panel& panel, std::size_t first) {
     std::vector<std::vector<std::string>> tables;
     std::size_t used = 0;
@@ -192,28 +181,23 @@ std::string UsableCells(const profile::BucketMatrix& tput) {
 }  // namespace
 
 std::string RenderList(std::span<const ProfileView> views, Seconds now) {
-  using Row = std::array<std::string, 8>;
-  std::vector<Row> rows{{"MODEL", "DEPLOYMENT", "COST", "AGE", "SLO", "CELLS", "FAULTS", "FROM"}};
-  for (const ProfileView& view : views) {
-    const profile::GpuProfile& profile = view.profile;
-    rows.push_back({view.model.empty() ? "-" : view.model, profile.deployment,
-                    FormatNumber(profile.cost), AgeText(profile.created, now),
-                    DescribeWithPercentile(profile.slo), UsableCells(profile.tput),
-                    std::to_string(view.faults.size()), view.origin});
-  }
-  std::array<std::size_t, 8> widths{};
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
-  }
   const bool models =
       std::ranges::any_of(views, [](const auto& view) { return !view.model.empty(); });
-  std::string text;
-  for (const Row& row : rows) {
-    for (std::size_t i = models ? 0 : 1; i + 1 < row.size(); ++i)
-      text += PadRight(row[i], widths[i] + 2);
-    text += row.back() + "\n";
+  Table table;
+  if (models) table.columns.push_back({"MODEL"});
+  for (const char* title : {"DEPLOYMENT", "COST", "AGE", "SLO", "CELLS", "FAULTS", "FROM"}) {
+    table.columns.push_back({title});
   }
-  return text;
+  for (const ProfileView& view : views) {
+    const profile::GpuProfile& profile = view.profile;
+    std::vector<std::string>& row = table.rows.emplace_back();
+    if (models) row.push_back(view.model.empty() ? "-" : view.model);
+    row.insert(row.end(),
+               {profile.deployment, FormatNumber(profile.cost), AgeText(profile.created, now),
+                DescribeWithPercentile(profile.slo), UsableCells(profile.tput),
+                std::to_string(view.faults.size()), view.origin});
+  }
+  return RenderText(table);
 }
 
 std::string RenderText(std::span<const ProfileView> views, const TextStyle& style) {

@@ -70,7 +70,7 @@ TEST(RenderText, ShowsEveryCellAndItsUnit) {
             R"(a10  cost 1  SLO e2e 4 s (mean)  created 2025-06-02 18:21 UTC  profiles/a10.json
 
 Throughput within the SLO, req/s
-The highest request rate at which one GPU keeps the SLO; 0 = it cannot.
+The highest request rate at which one GPU meets the SLO; 0 = none.
 out \ in     128     512    2048
      16    62.5       4       4
     256       4       4       0
@@ -82,7 +82,7 @@ out \ in     128     512    2048
     256       2       2       —
 
 Headroom to the SLO, % of the target
-How much of the promised time is left at that rate; below 0 the promise is broken.
+How much of the target time is left at that rate; below 0 the SLO is missed.
 out \ in     128     512    2048
      16   +50 %   +50 %   +50 %
     256   +50 %   +50 %       —

@@ -2,23 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 
 #include "base/text.h"
+#include "render/escape.h"
+#include "render/page.h"
 #include "render/plot.h"
+#include "render/table.h"
 #include "scenario/summary.h"
 
 namespace headrace::scenario {
 namespace {
 
 constexpr int kCdfPoints = 200;
-
-std::string Percent(double share) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.1f", 100 * share);
-  return text;
-}
 
 bool IsYardstick(const Contender& contender) {
   return contender.kind != Contender::Kind::kScheduler;
@@ -200,43 +196,20 @@ Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender)
   return {"timeline-" + name + ".svg", render::RenderSvg(chart)};
 }
 
-std::string MarkdownTable(const Study& study,
-                          const std::function<std::string(std::size_t, std::size_t)>& cell) {
-  const Scenario& scenario = *study.scenario;
-  std::string text = "| rate × |";
-  std::string rule = "|---|";
-  for (const double rate : scenario.rates) {
-    text += " " + FormatNumber(rate) + " |";
-    rule += "---|";
-  }
-  text += "\n" + rule + "\n";
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    text += "| " + scenario.contenders[c].name + " |";
-    for (std::size_t r = 0; r < scenario.rates.size(); ++r) text += " " + cell(c, r) + " |";
-    text += "\n";
-  }
-  return text;
-}
+constexpr std::string_view kStyle = R"(
+body{max-width:60rem}
+table{margin:1rem 0;font-size:13px}
+th,td{white-space:nowrap}
+figure{margin:1.5rem 0}
+svg{max-width:100%;height:auto}
+.warning{background:#fff3cd;color:#222;padding:.6rem 1rem;border-radius:.4rem}
+.wide{overflow-x:auto}
+)";
 
-// The Markdown tables above, as HTML: their cells hold no markup.
-std::string HtmlTable(const std::string& markdown) {
-  std::string html = "<table>\n";
-  std::size_t line = 0;
-  for (std::size_t begin = 0; begin < markdown.size(); ++line) {
-    const std::size_t end = markdown.find('\n', begin);
-    std::string row = markdown.substr(begin, end - begin);
-    begin = end + 1;
-    if (line == 1) continue;
-    html += "<tr>";
-    const std::string tag = line == 0 ? "th" : "td";
-    for (std::size_t cell = 2; cell < row.size();) {
-      const std::size_t stop = row.find(" |", cell);
-      html += "<" + tag + ">" + render::EscapeXml(row.substr(cell, stop - cell)) + "</" + tag + ">";
-      cell = stop + 3;
-    }
-    html += "</tr>\n";
-  }
-  return html + "</table>\n";
+std::string Paragraph(const std::string& text) { return "<p>" + render::Escape(text) + "</p>\n"; }
+
+std::string WideTable(const render::Table& table) {
+  return "<div class=\"wide\">" + render::RenderHtml(table) + "</div>\n";
 }
 
 }  // namespace
@@ -257,64 +230,32 @@ std::vector<Figure> RenderFigures(const Study& study) {
   return figures;
 }
 
-std::string AttainmentMarkdown(const Study& study) {
-  std::string text = MarkdownTable(study, [&](std::size_t c, std::size_t r) {
-    const Estimate estimate = AttainmentOf(study, c, r);
-    const double bound = study.bounds[r].attainment;
-    return Percent(estimate.mean) + " [" + Percent(estimate.low) + "–" + Percent(estimate.high) +
-           "] · " + FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0);
-  });
-  text += "| upper bound |";
-  for (const FluidBound& bound : study.bounds) text += " " + Percent(bound.attainment) + " |";
-  return text + "\n";
-}
-
-std::string P99TpatMarkdown(const Study& study) {
-  return MarkdownTable(study, [&](std::size_t c, std::size_t r) {
-    const Estimate estimate = P99TpatOf(study, c, r);
-    return FormatNumber(1e3 * estimate.mean) + " [" + FormatNumber(1e3 * estimate.low) + "–" +
-           FormatNumber(1e3 * estimate.high) + "]";
-  });
-}
-
 std::string RenderReport(const Study& study) {
   const Scenario& scenario = *study.scenario;
-  std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>" +
-      render::EscapeXml(scenario.name) +
-      "</title>\n<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-      "padding:0 1rem;color:#222}table{border-collapse:collapse;margin:1rem 0;font-size:13px}"
-      "td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;"
-      "font-variant-numeric:tabular-nums;white-space:nowrap}td:first-child,th:first-child"
-      "{text-align:left}figure{margin:1.5rem 0}svg{max-width:100%;height:auto}"
-      ".warn{background:#fff3cd;padding:.6rem 1rem;border-radius:.4rem}"
-      ".wide{overflow-x:auto}</style></head><body>\n<h1>" +
-      render::EscapeXml(scenario.name) + "</h1>\n<p>" + render::EscapeXml(scenario.about) +
-      "</p>\n";
+  std::string body = Paragraph(scenario.about);
   const std::string unstable = DescribeInstability(scenario, study.bounds);
-  if (!unstable.empty()) html += "<p class=\"warn\">" + render::EscapeXml(unstable) + "</p>\n";
-  html += "<h2>Attainment</h2>\n<p>Requests that met their SLO, in % of those offered: mean over " +
-          std::to_string(scenario.seeds) +
-          " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished requests "
-          "are misses.</p>\n<div class=\"wide\">" +
-          HtmlTable(AttainmentMarkdown(study)) +
-          "</div>\n<h2>P99 latency per token</h2>\n<p>Of completed requests, in ms per token of "
-          "prompt and answer.</p>\n<div class=\"wide\">" +
-          HtmlTable(P99TpatMarkdown(study)) + "</div>\n<h2>Figures</h2>\n";
+  if (!unstable.empty()) {
+    body += "<p class=\"warning\">" + render::Escape(unstable) + "</p>\n";
+  }
+  body += "<h2>Attainment</h2>\n" +
+          Paragraph("Requests that met their SLO, in % of those offered: mean over " +
+                    std::to_string(scenario.seeds) +
+                    " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished "
+                    "requests are misses.") +
+          WideTable(AttainmentTable(study)) + "<h2>P99 latency per token</h2>\n" +
+          Paragraph("Of completed requests, in ms per token of prompt and response.") +
+          WideTable(P99TpatTable(study)) + "<h2>Figures</h2>\n";
   for (const Figure& figure : RenderFigures(study)) {
-    html += "<figure id=\"" + render::EscapeXml(figure.file) + "\">" + figure.svg + "</figure>\n";
+    body += "<figure id=\"" + render::Escape(figure.file) + "\">" + figure.svg + "</figure>\n";
   }
   for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
-      html += "<p>" +
-              render::EscapeXml(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
-                                Describe(scenario, study.SplitOf(c, r))) +
-              "</p>\n";
+      body += Paragraph(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
+                        Describe(scenario, study.SplitOf(c, r)));
     }
   }
-  return html + "</body></html>\n";
+  return render::RenderPage(scenario.name, kStyle, body);
 }
 
 }  // namespace headrace::scenario

@@ -21,8 +21,4 @@ std::vector<Figure> RenderFigures(const Study& study);
 // One self-contained page with the figures and the tables of attainment and P99.
 std::string RenderReport(const Study& study);
 
-// The two tables as Markdown, a row per contender and a column per rate.
-std::string AttainmentMarkdown(const Study& study);
-std::string P99TpatMarkdown(const Study& study);
-
 }  // namespace headrace::scenario

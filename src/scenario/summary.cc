@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -15,12 +14,6 @@ namespace {
 constexpr int kResamples = 2000;
 
 std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
-
-std::string Percent(double share) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.1f", 100 * share);
-  return text;
-}
 
 std::string FormatDeployments(const Scenario& scenario, const sim::SimulationResult& result) {
   std::string text = "{";
@@ -39,12 +32,24 @@ std::string FormatDeployments(const Scenario& scenario, const sim::SimulationRes
   return text + "}";
 }
 
-// Pads with spaces to `width` columns; an UTF-8 continuation byte takes none.
-std::string Pad(const std::string& text, std::size_t width, bool left) {
-  const auto columns = static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
-  const std::string spaces(columns < width ? width - columns : 0, ' ');
-  return left ? text + spaces : spaces + text;
+std::string Interval(const Estimate& estimate, const std::function<std::string(double)>& format) {
+  return format(estimate.mean) + " [" + format(estimate.low) + "–" + format(estimate.high) + "]";
+}
+
+// A row per policy and a column per rate.
+render::Table PolicyTable(const Study& study,
+                          const std::function<std::string(std::size_t, std::size_t)>& cell) {
+  const Scenario& scenario = *study.scenario;
+  render::Table table{{{"rate ×"}}, {}};
+  for (const double rate : scenario.rates) {
+    table.columns.push_back({FormatNumber(rate), render::Align::kRight});
+  }
+  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    std::vector<std::string>& row = table.rows.emplace_back();
+    row.push_back(scenario.contenders[c].name);
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) row.push_back(cell(c, r));
+  }
+  return table;
 }
 
 }  // namespace
@@ -106,35 +111,24 @@ std::string FormatSummary(const Study& study) {
   return text + "\n]\n";
 }
 
-std::string FormatTable(const Study& study) {
-  const Scenario& scenario = *study.scenario;
-  std::size_t width = std::string("upper bound").size();
-  for (const Contender& contender : scenario.contenders) {
-    width = std::max(width, contender.name.size());
-  }
-  constexpr std::size_t kColumn = 22;
-  std::string text = "attainment in %, mean and 95 % interval over " +
-                     std::to_string(scenario.seeds) + " seeds; in parentheses % of the bound\n";
-  text += Pad("rate ×", width, true);
-  for (const double rate : scenario.rates) text += Pad(FormatNumber(rate), kColumn, false);
-  text += "\n";
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    text += Pad(scenario.contenders[c].name, width, true);
-    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
-      const Estimate estimate = AttainmentOf(study, c, r);
-      const double bound = study.bounds[r].attainment;
-      text += Pad(Percent(estimate.mean) + " [" + Percent(estimate.low) + "–" +
-                      Percent(estimate.high) + "] (" +
-                      FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0) + ")",
-                  kColumn, false);
-    }
-    text += "\n";
-  }
-  text += Pad("upper bound", width, true);
-  for (const FluidBound& bound : study.bounds) {
-    text += Pad(Percent(bound.attainment), kColumn, false);
-  }
-  return text + "\n";
+render::Table AttainmentTable(const Study& study) {
+  render::Table table = PolicyTable(study, [&](std::size_t c, std::size_t r) {
+    const Estimate estimate = AttainmentOf(study, c, r);
+    const double bound = study.bounds[r].attainment;
+    return Interval(estimate, FormatPercent) + " · " +
+           FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0);
+  });
+  std::vector<std::string>& last = table.rows.emplace_back();
+  last.emplace_back("upper bound");
+  for (const FluidBound& bound : study.bounds) last.push_back(FormatPercent(bound.attainment));
+  return table;
+}
+
+render::Table P99TpatTable(const Study& study) {
+  return PolicyTable(study, [&](std::size_t c, std::size_t r) {
+    return Interval(P99TpatOf(study, c, r),
+                    [](double seconds) { return FormatNumber(1e3 * seconds); });
+  });
 }
 
 std::string RequestsCsvHeader() {

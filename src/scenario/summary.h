@@ -1,10 +1,11 @@
-// A study in numbers: summary.json, requests.csv and the table on the terminal.
+// A study in numbers: summary.json, requests.csv and the tables.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "render/table.h"
 #include "scenario/study.h"
 
 namespace headrace::scenario {
@@ -31,8 +32,11 @@ Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate);
 //    "sent": {"chat": …}}}, "bound_attainment": …}
 std::string FormatSummary(const Study& study);
 
-// Attainment by contender and rate, as a text table; below it the bounds.
-std::string FormatTable(const Study& study);
+// A row per policy and a column per rate: attainment in % as "97.5 [96.9–98.1] · 98", which is
+// mean, 95 % interval and % of the upper bound. The last row is the upper bound.
+render::Table AttainmentTable(const Study& study);
+// P99 latency in ms per token (prompt and response): "31.2 [30.8–31.7]".
+render::Table P99TpatTable(const Study& study);
 
 // `policy,rate,seed,` and then the record.
 std::string RequestsCsvHeader();

@@ -1,12 +1,12 @@
-#include "cli/files.h"
+#include "system/files.h"
 
 #include <gmock/gmock.h>
 
 #include <filesystem>
 
-#include "store/test_folder.h"
+#include "system/temporary_folder.h"
 
-namespace headrace::cli {
+namespace headrace::system {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,10 +20,10 @@ class OutputFileTest : public testing::Test {
         std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()));
   }
 
-  store::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
-TEST_F(OutputFileTest, IsThereOnceItIsComplete) {
+TEST_F(OutputFileTest, ReplacesItsTargetOnlyWhenItIsComplete) {
   ASSERT_TRUE(WriteFile(Path("a"), "old"));
   {
     auto file = OutputFile::Open(Path("a"));
@@ -31,13 +31,13 @@ TEST_F(OutputFileTest, IsThereOnceItIsComplete) {
     file->Write("half");
   }
   EXPECT_EQ(*ReadFile(Path("a")), "old");
-  EXPECT_EQ(Count(), 1) << "and nothing is left behind";
+  EXPECT_EQ(Count(), 1) << "the temporary file is removed";
   ASSERT_TRUE(WriteFile(Path("a"), "new"));
   EXPECT_EQ(*ReadFile(Path("a")), "new");
   EXPECT_EQ(Count(), 1);
 }
 
-TEST_F(OutputFileTest, LeavesPipesDevicesAndLinksWhatTheyAre) {
+TEST_F(OutputFileTest, WritesThroughDevicesAndLinks) {
   ASSERT_TRUE(WriteFile("/dev/null", "text"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   ASSERT_TRUE(WriteFile(Path("real"), "old"));
@@ -54,11 +54,25 @@ TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
   ASSERT_TRUE(file) << file.error().message;
   fs::create_directory(Path("a"));  // Meanwhile.
   EXPECT_THAT(file->Finish().error().message, HasSubstr("a: cannot be written (Is a directory)"));
-  EXPECT_EQ(Count(), 1) << "nothing is left behind";
+  EXPECT_EQ(Count(), 1) << "the temporary file is removed";
   EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message, HasSubstr("No such file"));
   EXPECT_THAT(WriteFile(folder_.path().string(), "text").error().message,
               HasSubstr("Is a directory"));
 }
 
+TEST_F(OutputFileTest, ListsAndMakesDirectories) {
+  const std::string folder = Path("new/folder");
+  ASSERT_TRUE(PrepareDirectory(folder));
+  for (const char* name : {"b.json", "a.json", "c.txt"}) {
+    ASSERT_TRUE(WriteFile(folder + "/" + name, "text"));
+  }
+  EXPECT_THAT(*ListFiles(folder, ".json"),
+              testing::ElementsAre(folder + "/a.json", folder + "/b.json"));
+  EXPECT_THAT(ListFiles(Path("none"), ".json").error().message,
+              HasSubstr("none: cannot be listed (No such file"));
+  EXPECT_THAT(PrepareDirectory(folder + "/c.txt").error().message,
+              HasSubstr("c.txt: is not a directory that can be written to"));
+}
+
 }  // namespace
-}  // namespace headrace::cli
+}  // namespace headrace::system

@@ -1,4 +1,4 @@
-#include "cli/files.h"
+#include "system/files.h"
 
 #include <unistd.h>
 #include <zlib.h>
@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <system_error>
 
-namespace headrace::cli {
+namespace headrace::system {
 namespace {
 
 namespace fs = std::filesystem;
@@ -26,7 +26,7 @@ tl::unexpected<Error> CannotWrite(const std::string& path) {
 
 Result<std::string> ReadFile(const std::string& path) {
   errno = 0;
-  // gzread hands plain files through as they are.
+  // gzread reads plain files unchanged.
   gzFile file = path == "-" ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path.c_str(), "rb");
   if (!file) return Fail(path + ": cannot be opened (" + LastSystemError() + ").");
   std::string text;
@@ -37,7 +37,7 @@ Result<std::string> ReadFile(const std::string& path) {
   int status = Z_OK;
   std::string reason = gzerror(file, &status);
   if (status == Z_ERRNO) reason = LastSystemError();
-  // A truncated gzip file reads without an error but does not close without one.
+  // For a truncated gzip file only gzclose reports an error.
   const int closed = gzclose(file);
   if (count < 0) return Fail(path + ": cannot be read (" + reason + ").");
   if (closed == Z_BUF_ERROR) return Fail(path + ": the gzip file is truncated; copy it again.");
@@ -75,7 +75,7 @@ void OutputFile::Write(std::string_view text) {
 
 Result<void> OutputFile::Finish() {
   if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) return CannotWrite(path_);
-  // Some file systems tell only now that they were full.
+  // Some file systems report only now that they were full.
   const bool closed = file_.get() == stdout || std::fclose(file_.release()) == 0;
   if (closed && temporary_.empty()) return {};
   if (closed && std::rename(temporary_.c_str(), target_.c_str()) == 0) return {};
@@ -85,24 +85,29 @@ Result<void> OutputFile::Finish() {
 }
 
 Result<void> WriteFile(const std::string& path, std::string_view text) {
-  auto output = OutputFile::Open(path);
-  if (!output) return tl::unexpected(output.error());
-  output->Write(text);
-  return output->Finish();
+  HEADRACE_ASSIGN(OutputFile output, OutputFile::Open(path));
+  output.Write(text);
+  return output.Finish();
 }
 
-Result<std::vector<std::string>> ListJsonFiles(const std::string& path) {
+Result<std::vector<std::string>> ListFiles(const std::string& directory,
+                                           std::string_view extension) {
   std::error_code error;
-  if (!fs::is_directory(path, error)) return std::vector<std::string>{path};
   std::vector<std::string> files;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (entry->path().extension() == ".json") files.push_back(entry->path().string());
+    if (entry->path().extension() == extension) files.push_back(entry->path().string());
   }
-  if (error) return Fail(path + ": cannot be listed (" + error.message() + ").");
-  if (files.empty()) return Fail(path + ": holds no *.json; name another directory.");
+  if (error) return Fail(directory + ": cannot be listed (" + error.message() + ").");
   std::ranges::sort(files);
   return files;
 }
 
-}  // namespace headrace::cli
+Result<void> PrepareDirectory(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (fs::is_directory(directory) && access(directory.c_str(), W_OK) == 0) return {};
+  return Fail(directory + ": is not a directory that can be written to; name another one.");
+}
+
+}  // namespace headrace::system

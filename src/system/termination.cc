@@ -1,10 +1,10 @@
-#include "cli/termination.h"
+#include "system/termination.h"
 
 #include <cerrno>
 #include <csignal>
 #include <ctime>
 
-namespace headrace::cli {
+namespace headrace::system {
 namespace {
 
 sigset_t Signals() {
@@ -22,21 +22,21 @@ Termination::Termination() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-bool Termination::Wait(std::optional<Seconds> patience) {
+bool Termination::Wait(std::optional<Seconds> timeout) {
   const sigset_t signals = Signals();
   for (;;) {
     int signal = 0;
-    if (patience) {
+    if (timeout) {
       timespec time{};
-      time.tv_sec = static_cast<time_t>(*patience);
-      time.tv_nsec = static_cast<long>((*patience - static_cast<double>(time.tv_sec)) * 1e9);
+      time.tv_sec = static_cast<time_t>(*timeout);
+      time.tv_nsec = static_cast<long>((*timeout - static_cast<double>(time.tv_sec)) * 1e9);
       signal = sigtimedwait(&signals, nullptr, &time);
     } else {
       signal = sigwaitinfo(&signals, nullptr);
     }
     if (signal < 0 && errno == EINTR) continue;
     if (signal < 0) return false;
-    // From now on the default holds: whoever asks twice does not want to wait.
+    // From now on the default applies: a second signal ends the program.
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
@@ -44,4 +44,4 @@ bool Termination::Wait(std::optional<Seconds> patience) {
   }
 }
 
-}  // namespace headrace::cli
+}  // namespace headrace::system

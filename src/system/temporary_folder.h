@@ -1,4 +1,4 @@
-// For tests: a place for files.
+// A folder for the files of a test or a demonstration.
 #pragma once
 
 #include <cstdlib>
@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-namespace headrace::store {
+namespace headrace::system {
 
-// A folder that goes away with its owner.
+// A new folder that its destructor removes with everything in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -29,4 +29,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace headrace::store
+}  // namespace headrace::system

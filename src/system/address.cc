@@ -85,7 +85,7 @@ std::size_t SocketAddress::Hash() const {
   return (std::uint64_t{address_.v4.sin_addr.s_addr} << 16 | port()) * 0x9E3779B97F4A7C15;
 }
 
-Result<SocketAddress> Resolve(const HostPort& address) {
+Result<std::vector<SocketAddress>> ResolveAll(const HostPort& address) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -95,25 +95,32 @@ Result<SocketAddress> Resolve(const HostPort& address) {
     return Fail("host \"" + address.host + "\" can't be resolved (" + gai_strerror(error) +
                 "); check the name, or give the IP address");
   }
-  Result<SocketAddress> result =
-      Fail("host \"" + address.host + "\" has neither an IPv4 nor an IPv6 address; give another");
-  // IPv4 first: "localhost" is what most engines listen on, as 127.0.0.1.
+  std::vector<SocketAddress> addresses;
   for (const int family : {AF_INET, AF_INET6}) {
-    for (const addrinfo* a = found; a != nullptr && !result; a = a->ai_next) {
+    for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
       if (a->ai_family != family) continue;
       if (family == AF_INET) {
         sockaddr_in v4;
         std::memcpy(&v4, a->ai_addr, sizeof(v4));
-        result = SocketAddress(v4);
+        addresses.emplace_back(v4);
       } else {
         sockaddr_in6 v6;
         std::memcpy(&v6, a->ai_addr, sizeof(v6));
-        result = SocketAddress(v6);
+        addresses.emplace_back(v6);
       }
     }
   }
   freeaddrinfo(found);
-  return result;
+  if (addresses.empty()) {
+    return Fail("host \"" + address.host +
+                "\" has neither an IPv4 nor an IPv6 address; give another");
+  }
+  return addresses;
+}
+
+Result<SocketAddress> Resolve(const HostPort& address) {
+  HEADRACE_ASSIGN(const auto addresses, ResolveAll(address));
+  return addresses.front();
 }
 
 }  // namespace headrace::system

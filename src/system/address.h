@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -51,8 +52,12 @@ class SocketAddress {
   } address_;
 };
 
-// Looks a name up with the system's resolver. Blocks: for start-up and background threads only.
+// Every address of a name, from the system's resolver: at least one, IPv4 before IPv6 ("localhost"
+// is what most engines listen on, as 127.0.0.1). Blocks: for start-up and background threads only.
 // Numeric addresses never block.
+Result<std::vector<SocketAddress>> ResolveAll(const HostPort& address);
+
+// The first of them.
 Result<SocketAddress> Resolve(const HostPort& address);
 
 }  // namespace headrace::system

@@ -48,6 +48,14 @@ TEST(Resolve, NumericAndNamedAddresses) {
   EXPECT_THAT(none.error().message, HasSubstr("no-such-host.invalid"));
 }
 
+TEST(ResolveAll, ListsIpv4First) {
+  const auto local = ResolveAll({"localhost", 81});
+  ASSERT_TRUE(local) << local.error().message;
+  EXPECT_EQ(local->front().ToString(), "127.0.0.1:81");
+  for (std::size_t i = 1; i < local->size(); ++i) EXPECT_EQ((*local)[i].ToString(), "[::1]:81");
+  EXPECT_FALSE(ResolveAll({"no-such-host.invalid", 80}));
+}
+
 TEST(SocketAddress, EqualAddressesHashAlike) {
   EXPECT_EQ(*Resolve({"127.0.0.1", 80}), *Resolve({"127.0.0.1", 80}));
   EXPECT_EQ(Resolve({"::1", 80})->Hash(), Resolve({"::1", 80})->Hash());

@@ -1,0 +1,63 @@
+// Which endpoints the deployments of a pool have while we run.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "system/address.h"
+
+namespace headrace::discovery {
+
+struct DiscoveredEndpoint {
+  // `host:port` as it was written, or as the place lists it: what logs, metrics and /status show.
+  std::string address;
+  system::SocketAddress resolved;
+  bool operator==(const DiscoveredEndpoint&) const = default;
+};
+
+struct DiscoveredDeployment {
+  std::string name;
+  int max_in_flight = 0;  // Requests at one endpoint.
+  std::vector<DiscoveredEndpoint> endpoints;
+  bool operator==(const DiscoveredDeployment&) const = default;
+};
+
+// All deployments of one pool at one time.
+using EndpointSnapshot = std::vector<DiscoveredDeployment>;
+
+// A place that knows the endpoints of a pool: the configuration, DNS, Kubernetes. Not thread-safe.
+//
+// - A snapshot is whole: it replaces the one before, and the consumer computes the difference. It
+//   never changes once it was handed out.
+// - Names identify: a deployment is the same as before when its name is, an endpoint when its
+//   deployment and its address are. No name and no address is in a snapshot twice.
+// - What stays keeps its order relative to the rest that stays, so that a place that lists the same
+//   endpoints in another order changes nothing.
+// - An endpoint that is missing from a new snapshot gets no further requests; those in flight go on
+//   to their end. A deployment may have no endpoints.
+// - A look that fails removes nothing: the last good answer stays, and `outage()` says why it may
+//   be old. An endpoint is missing only when the place says that it is gone.
+class EndpointSource {
+ public:
+  virtual ~EndpointSource() = default;
+
+  // Looks again when it is due; true when the snapshot or the outage has changed. `now` is any
+  // monotonic clock's. May wait for the place to respond, with a bound.
+  virtual bool Refresh(Seconds now) = 0;
+  // Never null; without endpoints before the first Refresh.
+  const std::shared_ptr<const EndpointSnapshot>& snapshot() const { return snapshot_; }
+  // Why the snapshot may be incomplete or old, one sentence; empty when the last look succeeded.
+  const std::string& outage() const { return outage_; }
+
+ protected:
+  // True when either differs from what was in force.
+  bool Publish(EndpointSnapshot snapshot, std::string outage);
+
+ private:
+  std::shared_ptr<const EndpointSnapshot> snapshot_ = std::make_shared<const EndpointSnapshot>();
+  std::string outage_;
+};
+
+}  // namespace headrace::discovery

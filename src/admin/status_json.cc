@@ -13,7 +13,6 @@ Json SloJson(const slo::Slo& slo) {
   if (slo.tpot) json["tpot_s"] = *slo.tpot;
   if (slo.tpat) json["tpat_s"] = *slo.tpat;
   if (slo.e2e) json["e2e_s"] = *slo.e2e;
-  if (!json.empty()) json["percentile"] = slo.percentile;
   return json;
 }
 
@@ -29,6 +28,7 @@ Json ProfileJson(const serving::ProfileStatus& status, Seconds unix_now) {
     if (reading.profile->created > 0) json["age_s"] = unix_now - reading.profile->created;
     json["cost"] = reading.profile->cost;
     json["slo"] = SloJson(reading.profile->slo);
+    if (!json["slo"].empty()) json["slo"]["percentile"] = reading.profile->slo.percentile;
   }
   if (!reading.error.empty()) json["error"] = reading.error;
   json["faults"] = status.faults;

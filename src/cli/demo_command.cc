@@ -126,7 +126,6 @@ class Demo {
     model.policy = arguments_.policy;
     model.slo.emplace();
     model.slo->tpat = kTpatGoal;
-    model.slo->percentile = 99;
     std::uint64_t seed = arguments_.seed;
     for (const GpuCount& fleet : kFleet) {
       config::DeploymentConfig deployment;

@@ -47,7 +47,8 @@ std::string ConfigReader::PathOf(std::string_view name) const {
 }
 
 std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
-    const LocatedNode& node, std::span<const std::string_view> names) {
+    const LocatedNode& node, std::span<const std::string_view> names,
+    std::span<const FormerName> former) {
   std::vector<Child> children;
   if (node.yaml.IsNull()) return children;
   if (!node.yaml.IsMap()) {
@@ -56,24 +57,31 @@ std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
                          std::string(names.front()) + ": …` in it");
     return std::nullopt;
   }
-  std::map<std::string, int> first_line;
-  for (const auto& option : node.yaml) {
-    const YAML::Node& key = option.first;
+  std::map<std::size_t, int> first_line;  // By option.
+  for (const auto& item : node.yaml) {
+    const YAML::Node& key = item.first;
     const std::string name = key.IsScalar() ? key.Scalar() : "";
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end()) {
-      Fault(key.Mark(), "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
-      continue;
+    auto option = static_cast<std::size_t>(std::ranges::find(names, name) - names.begin());
+    if (option == names.size()) {
+      const auto found = std::ranges::find(former, name, &FormerName::name);
+      if (found == former.end()) {
+        Fault(key.Mark(), "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
+        continue;
+      }
+      if (!found->option) {
+        Fault(key.Mark(), PathOf(name) + " " + found->why);
+        continue;
+      }
+      option = *found->option;
     }
-    const auto [seen, fresh] = first_line.emplace(name, LineOf(key.Mark()));
+    const auto [seen, fresh] = first_line.emplace(option, LineOf(key.Mark()));
     if (!fresh) {
       Fault(key.Mark(), PathOf(name) + " is given twice, first on line " +
                             std::to_string(seen->second) + "; remove one of the two");
       continue;
     }
-    const YAML::Node& value = option.second;
-    children.push_back({static_cast<std::size_t>(found - names.begin()),
-                        {value, value.IsNull() ? key.Mark() : value.Mark()}});
+    const YAML::Node& value = item.second;
+    children.push_back({option, {value, value.IsNull() ? key.Mark() : value.Mark()}});
   }
   return children;
 }
@@ -81,14 +89,14 @@ std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
 std::optional<std::vector<LocatedNode>> ConfigReader::Items(const LocatedNode& node,
                                                             std::string_view name,
                                                             std::string_view example) {
-  const std::string mend = "; write at least one item like `" + std::string(example) + "`";
+  const std::string fix = "; write at least one item, like `" + std::string(example) + "`";
   if (!node.yaml.IsSequence() && !node.yaml.IsNull()) {
     Fault(node.mark,
-          PathOf(name) + " has to be a list and is " + std::string(KindOf(node.yaml)) + mend);
+          PathOf(name) + " has to be a list and is " + std::string(KindOf(node.yaml)) + fix);
     return std::nullopt;
   }
   if (node.yaml.size() == 0) {
-    Fault(node.mark, PathOf(name) + " is empty" + mend);
+    Fault(node.mark, PathOf(name) + " is empty" + fix);
     return std::nullopt;
   }
   std::vector<LocatedNode> items;

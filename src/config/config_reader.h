@@ -20,6 +20,13 @@ struct LocatedNode {
   YAML::Mark mark;
 };
 
+// A name that an option had once, or the name of an option that is gone.
+struct FormerName {
+  std::string name;
+  std::optional<std::size_t> option = std::nullopt;  // Its place among the names; nullopt if gone.
+  std::string why = {};  // Of one that is gone: the rest of a sentence about it, with the fix.
+};
+
 // Lives for the reading of one text; the option groups (option_group.h) drive it. It knows where in
 // the tree of options they are, so that a sentence can name the option in full.
 class ConfigReader {
@@ -62,8 +69,9 @@ class ConfigReader {
   // each). Nullopt, with a fault, when the node is no group. A group without anything in it is as
   // good as none.
   std::optional<std::vector<Child>> Children(const LocatedNode& node,
-                                             std::span<const std::string_view> names);
-  // Nullopt, with a fault, when the node is no list or has no items. `example` is one item.
+                                             std::span<const std::string_view> names,
+                                             std::span<const FormerName> former);
+  // Nullopt, with a fault, when the node is no list or has no items. `example` is what to write.
   std::optional<std::vector<LocatedNode>> Items(const LocatedNode& node, std::string_view name,
                                                 std::string_view example);
   // Nullopt, with a fault, when the node is no single value.

@@ -17,17 +17,22 @@ constexpr std::string_view kIntroduction =
 # Configuration
 
 `headrace serve --config FILE` reads one YAML file. `headrace config check FILE` reads it the same
-way and says every fault it finds, with its line and the mend, without starting anything.
+way and prints every fault with its line and the fix. It starts nothing.
 
-Every option but those marked *required* may be left out. An option that is not listed here is an
-error. A running gateway takes over changed profiles by itself and everything else when it is started
-again. What is written how:
+Every option may be left out, except those marked *required*. An option that is not listed here is an
+error.
+
+A running gateway reads changed profiles by itself. The column *change* says what a change of the
+option needs: a running gateway can take over those marked *live*; those marked *restart* need a new
+process. There is no command that reloads the file yet, so restart the gateway for both.
+
+How values are written:
 
 | type | example | |
 |---|---|---|
-| duration | `50ms`, `2s`, `10m` | a number and one of `us`, `ms`, `s`, `m`, `h`, `d`; only `0` needs no unit |
+| duration | `50ms`, `2s`, `1h30m` | a number and one of `us`, `ms`, `s`, `m`, `h`, `d`, or several such parts; only `0` needs no unit |
 | size | `64KiB`, `32MiB`, `1GiB` | a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`; without a unit, bytes |
-| share | `0.9`, `90%` | both are the same |
+| share | `0.9`, `90%` | both mean the same |
 | address | `127.0.0.1:8080`, `engine-3:8000`, `"[::1]:8080"` | host and port; `":8080"` to listen on all addresses |
 | path | `profiles` | relative to the configuration file's folder |
 
@@ -61,8 +66,8 @@ void WriteComment(const std::string& prose, const std::string& indent, std::stri
   if (!line.empty()) out += indent + "# " + line + "\n";
 }
 
-// The example: each option with its prose above it. `bullet` stands before the first option, in
-// place of the last two columns of the indent.
+// The example: each option with its prose above it. With `bullet`, a "- " before the first option
+// replaces the last two columns of the indent.
 void WriteExample(const std::vector<OptionDoc>& docs, const std::string& indent, bool bullet,
                   std::string& out) {
   for (const OptionDoc& doc : docs) {
@@ -89,19 +94,26 @@ std::string DefaultOf(const OptionDoc& doc) {
   return doc.fallback.empty() ? "–" : "`" + doc.fallback + "`";
 }
 
-// One table for the values of a group, then a heading and a table for each group inside it.
+// What a change of the option needs; of a list of groups, an item that is added or removed.
+std::string ChangeOf(const OptionDoc& doc) {
+  if (doc.kind == OptionDoc::Kind::kGroup) return "–";
+  return doc.live ? "live" : "restart";
+}
+
+// One table for the options of a group, then a heading and a table for each group inside it.
 void WriteTables(const std::vector<OptionDoc>& docs, const std::string& path, std::string& out) {
-  out += "| option | type | default | meaning |\n|---|---|---|---|\n";
+  out += "| option | type | default | change | meaning |\n|---|---|---|---|---|\n";
   for (const OptionDoc& doc : docs) {
     if (!doc.children.empty()) {
       const bool list = doc.kind == OptionDoc::Kind::kGroups;
       out += "| `" + doc.name + "` | " + (list ? "list of groups" : "group") + " | " +
-             (doc.required ? "*required*" : "–") + " | " + Escape(doc.prose) + " See below. |\n";
+             (doc.required ? "*required*" : "–") + " | " + ChangeOf(doc) + " | " +
+             Escape(doc.prose) + " See below. |\n";
       continue;
     }
     out += "| `" + doc.name + "` | " + doc.type +
            (doc.bounds.empty() ? "" : ": " + Escape(doc.bounds)) + " | " + DefaultOf(doc) + " | " +
-           Escape(doc.prose) + " |\n";
+           ChangeOf(doc) + " | " + Escape(doc.prose) + " |\n";
   }
   for (const OptionDoc& doc : docs) {
     if (doc.children.empty()) continue;

@@ -1,5 +1,5 @@
-// Every option stands here once; what it holds when it is left out stands in config.h. A new option
-// is a member there and a Value() here.
+// Every option is declared here once; its default is in config.h. A new option is a member there
+// and a Value() here.
 #include "config/config_schema.h"
 
 #include <string>
@@ -27,60 +27,64 @@ OptionGroup<LogConfig> LogOptions() {
                                 {"info", Level::kInfo},
                                 {"warning", Level::kWarning},
                                 {"error", Level::kError}}),
-             {.prose = "The least severe messages to write."})
+             {.prose = "The least severe messages to write.", .live = true})
       .Value("format", &LogConfig::format,
              ChoiceForm<Format>({{"text", Format::kText}, {"json", Format::kJson}}),
              {.prose = "`text` for people, `key=value` after the sentence; `json` for collectors, "
-                       "one object a line."});
+                       "one object per line."});
 }
 
 OptionGroup<LimitsConfig> LimitsOptions() {
   return OptionGroup<LimitsConfig>()
       .Value("body", &LimitsConfig::body, SizeForm(kKiB, 4 * kGiB),
-             {.prose = "Largest body of a request; a larger one is answered with 413."})
+             {.prose = "Largest body of a request; a larger one gets status 413."})
       .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * kMiB),
-             {.prose = "Largest head (first line and headers) of a request, answered with 431 when "
-                       "larger, and of an engine's answer, taken as its failure."})
-      .Value(
-          "connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
-          {.prose = "Client connections open at a time; more are answered with 503 and closed."});
+             {.prose = "Largest head (first line and headers). A request with a larger one gets "
+                       "status 431; an engine's response with a larger one counts as failed."})
+      .Value("connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
+             {.prose = "Client connections open at a time; more get status 503 and are closed."});
 }
 
 OptionGroup<TimeoutsConfig> TimeoutsOptions() {
   return OptionGroup<TimeoutsConfig>()
       .Value("connect", &TimeoutsConfig::connect, DurationForm(kMillisecond, kMinute),
-             {.prose = "For a connection to an engine. When it runs out, nothing was sent yet and "
-                       "the request goes to another endpoint."})
+             {.prose = "To connect to an engine. When it expires, nothing has been sent yet and the "
+                       "request goes to another endpoint."})
       .Value("request", &TimeoutsConfig::request, DurationForm(kMillisecond, kDay),
-             {.prose = "From a request's arrival to its answer's last byte, the time in the queue "
-                       "included. When it runs out, the engine's work is ended and the client gets "
-                       "504, or a broken stream when the answer had begun."})
+             {.prose = "From a request's arrival to the last byte of its response, including the "
+                       "time in the queue. When it expires, the engine's work is cancelled and the "
+                       "client gets status 504, or a broken stream if the response had begun."})
       .Value("first_byte", &TimeoutsConfig::first_byte, DurationForm(kMillisecond, kDay),
-             {.prose = "From sending a request to the head of the engine's answer. An answer that "
-                       "is not streamed has none before it is complete."})
+             {.prose = "From sending a request to the head of the engine's response. A response "
+                       "that is not streamed has no head before it is complete."})
       .Value("idle", &TimeoutsConfig::idle, DurationForm(kMillisecond, kDay),
-             {.prose = "Between two pieces of an engine's answer, which is then broken off."})
+             {.prose = "Between two pieces of an engine's response. When it expires, the response "
+                       "is ended as broken."})
       .Value("client_idle", &TimeoutsConfig::client_idle, DurationForm(1, kDay),
-             {.prose = "Between two requests of a client's connection, which is then closed."})
+             {.prose = "Between two requests of a client's connection. When it expires, the "
+                       "connection is closed."})
       .Value("client_stall", &TimeoutsConfig::client_stall, DurationForm(1, kDay),
-             {.prose = "Between two pieces of a client's request, or for a client that takes no "
-                       "byte of its answer; it then counts as gone."})
+             {.prose = "Between two pieces of a client's request, or while a client reads no byte "
+                       "of its response. When it expires, the client counts as gone."})
       .Value("drain", &TimeoutsConfig::drain, DurationForm(0, kDay),
-             {.prose = "How long requests in flight may go on once the gateway was told to stop; "
-                       "new ones are refused meanwhile."});
+             {.prose = "How long requests in flight may continue after the gateway was told to "
+                       "stop. New requests are refused in that time."});
 }
 
 OptionGroup<HealthConfig> HealthOptions() {
   return OptionGroup<HealthConfig>()
       .Value("path", &HealthConfig::path, UrlPathForm(),
-             {.prose = "What is asked of an endpoint; any status from 200 to 299 is healthy."})
+             {.prose = "The path that each endpoint is asked for; any status from 200 to 299 means "
+                       "healthy.",
+              .live = true})
       .Value("interval", &HealthConfig::interval, DurationForm(100 * kMillisecond, kHour),
-             {.prose = "How often each endpoint is asked."})
+             {.prose = "How often each endpoint is asked.", .live = true})
       .Value("timeout", &HealthConfig::timeout, DurationForm(kMillisecond, kHour),
-             {.prose = "How long an answer may take; at most `interval`."})
+             {.prose = "How long a response may take; at most `interval`.", .live = true})
       .Value("failures", &HealthConfig::failures, IntegerForm(1, 100),
              {.prose = "Failures in a row until the endpoint counts as down. One success brings it "
-                       "back."})
+                       "back.",
+              .live = true})
       .Rule([](const HealthConfig& health, const LocatedNode& node, ConfigReader& reader) {
         if (health.timeout <= health.interval) return;
         reader.Fault(MarkOf(node, "timeout"),
@@ -96,9 +100,8 @@ OptionForm<store::RedisUrl> RedisForm() {
   form.parse = [](std::string_view text) {
     return store::ParseRedisUrl(text).and_then(
         [](const store::RedisUrl& url) -> Result<store::RedisUrl> {
-          if (!url.model.empty())
-            return Fail("names a model; leave ?model=… away, models have theirs");
-          return url;
+          if (url.model.empty()) return url;
+          return Fail("names a model; remove ?model=…, the models are under `models`");
         });
   };
   form.print = [](const store::RedisUrl& url) { return url.Name(); };
@@ -110,8 +113,9 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
   return OptionGroup<ProfilesConfig>()
       .Value("source", &ProfilesConfig::source,
              ChoiceForm<Source>({{"directory", Source::kDirectory}, {"redis", Source::kRedis}}),
-             {.prose = "Where they are kept: one JSON file each in a `directory`, or in `redis` "
-                       "under AIBrix's keys. Changes are taken over while the gateway runs."})
+             {.prose = "Where profiles are kept: one JSON file each in a `directory`, or in "
+                       "`redis` under AIBrix's keys. A running gateway reads changed profiles by "
+                       "itself."})
       .Value("directory", &ProfilesConfig::directory, TextForm("path"),
              {.prose = "The directory, relative to this file's folder."})
       .Value("max_age", &ProfilesConfig::max_age, DurationForm(0, 3650 * kDay),
@@ -120,22 +124,24 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
       .Rule([](const ProfilesConfig& profiles, const LocatedNode& node, ConfigReader& reader) {
         if (profiles.source != Source::kRedis) return;
         if (!std::as_const(node.yaml)["directory"].IsDefined()) return;
-        reader.Fault(MarkOf(node, "directory"),
-                     reader.PathOf("directory") +
-                         " is not looked at with source: redis; leave one of the two out");
+        reader.Fault(
+            MarkOf(node, "directory"),
+            reader.PathOf("directory") + " is not used with source: redis; remove one of the two");
       });
 }
 
 OptionGroup<QueueConfig> QueueOptions() {
   return OptionGroup<QueueConfig>()
-      .Value(
-          "max_length", &QueueConfig::max_length, CountForm(0, 10'000'000),
-          {.prose = "Requests that wait at a time; more are answered with 429. `0`: none waits, a "
-                    "request that cannot start at once is refused."})
+      .Value("max_length", &QueueConfig::max_length, CountForm(0, 10'000'000),
+             {.prose = "Most requests that wait at a time; more get status 429. `0`: no request "
+                       "waits; one that cannot start at once is refused.",
+              .live = true})
       .Value("max_bytes", &QueueConfig::max_bytes, SizeForm(kKiB, 1024 * kGiB),
-             {.prose = "Of the waiting requests' bodies together; more are answered with 429."})
+             {.prose = "Most bytes of the waiting requests' bodies together; more get status 429.",
+              .live = true})
       .Value("timeout", &QueueConfig::timeout, DurationForm(kMillisecond, kDay),
-             {.prose = "Longest wait, whatever the SLO allows; then 429."});
+             {.prose = "Longest wait, even if the SLO allows a longer one; then status 429.",
+              .live = true});
 }
 
 OptionGroup<LengthConfig> LengthOptions() {
@@ -145,76 +151,88 @@ OptionGroup<LengthConfig> LengthOptions() {
              ChoiceForm<Estimate>({{"mean", Estimate::kMean},
                                    {"sample", Estimate::kSample},
                                    {"quantile", Estimate::kQuantile}}),
-             {.prose = "How the lengths of earlier answers to prompts of the same size become one "
-                       "number: a `quantile`, their `mean`, or a random `sample`. Made once for "
-                       "each request and kept. Those in flight are longer than those that arrive, "
-                       "which is why a mean sends an endpoint more than it can carry."})
-      .Value("quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
-             {.prose = "The quantile for `estimate: quantile`; higher is more careful."})
-      .Value("window", &LengthConfig::window, DurationForm(10, 30 * kDay),
-             {.prose = "How far back finished requests are remembered, in steps of 10 s."})
+             {.prose = "How the lengths of earlier responses to prompts of the same size become "
+                       "one number: a `quantile`, their `mean`, or a random `sample`. It is "
+                       "computed once for each request. Requests in flight are longer than those "
+                       "that arrive, so a mean sends an endpoint more than it can carry.",
+              .live = true})
+      .Value(
+          "quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
+          {.prose = "The quantile for `estimate: quantile`; higher is more careful.", .live = true})
+      .Value(
+          "window", &LengthConfig::window, DurationForm(10, 30 * kDay),
+          {.prose = "How long finished requests are remembered, in steps of 10 s.", .live = true})
       .Value("prior", &LengthConfig::prior, IntegerForm(0, 1 << 24),
-             {.prose = "Tokens to expect while too few requests have finished. `0`: none; the "
-                       "upper quartile of the profile's output buckets is taken, or the request's "
-                       "`max_tokens` when that is less."});
+             {.prose = "Tokens to expect while too few requests have finished. `0`: take the "
+                       "upper quartile of the profile's output buckets, or the request's "
+                       "`max_tokens` if that is less.",
+              .live = true});
 }
 
 OptionGroup<DeploymentConfig> DeploymentOptions() {
   return OptionGroup<DeploymentConfig>()
       .Value("name", &DeploymentConfig::name, NameForm(),
-             {.prose = "Its name in answers, metrics and the status page, and by default its "
+             {.prose = "Its name in responses, metrics and the status page, and by default its "
                        "profile's.",
               .example = "llama2-7b-a10",
               .required = true,
+              .live = true,
               .unique = OptionNote::Unique::kInList})
       .Value(
           "profile", &DeploymentConfig::profile, TextForm("name or path"),
           {.prose = "Its GPU profile: the name of one in the source of profiles (`NAME.json`, or "
-                    "the key `aibrix:profile_MODEL_NAME`), or, when it holds a slash, the path of "
-                    "a file relative to this file's folder. By default the profile of the "
-                    "deployment's own name.",
+                    "the key `aibrix:profile_MODEL_NAME`), or, if it contains a slash, the path of "
+                    "a file relative to this file's folder. By default the profile with the "
+                    "deployment's name.",
            .example = "llama2-7b-a10"})
       .Value("max_in_flight", &DeploymentConfig::max_in_flight, IntegerForm(1, 1'000'000),
-             {.prose = "Most requests in flight at one endpoint, whatever its load."})
+             {.prose = "Most requests in flight at one endpoint, even if its load allows more.",
+              .live = true})
       .Values("endpoints", &DeploymentConfig::endpoints, EndpointForm(),
               {.prose = "`host:port` of each engine; the connection is plain HTTP/1.1. An engine "
                         "belongs to one deployment.",
                .example = "[127.0.0.1:9001, 127.0.0.1:9002]",
                .required = true,
+               .live = true,
                .unique = OptionNote::Unique::kInFile});
 }
 
 OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies) {
   return OptionGroup<ModelConfig>()
       .Value("name", &ModelConfig::name, NameForm(),
-             {.prose = "What requests name in `model`; passed on to the engines as it is.",
+             {.prose = "The name that requests give in `model`; engines get it unchanged.",
               .example = "llama2-7b",
               .required = true,
               .unique = OptionNote::Unique::kInList})
       .Value("policy", &ModelConfig::policy, OneOfForm("policy", policies),
              {.prose = "The routing policy for requests that name none in the `routing-strategy` "
-                       "header."})
-      .Group(
-          "slo", &ModelConfig::slo, SloOptions(),
-          "What is promised to requests that bring no SLO in their headers. Any of the latencies "
-          "may be set; without the group, each profile's own SLO holds.")
+                       "header.",
+              .live = true})
+      .Group("slo", &ModelConfig::slo,
+             SloOptions().Removed(
+                 "percentile",
+                 "has no effect on routing; remove it: the percentile belongs to the profile "
+                 "(`headrace profile generate --percentile`)"),
+             "The latency targets of requests that have none in their headers. Any of them may be "
+             "set; without the group, the SLO of each profile applies.")
       .Group("queue", &ModelConfig::queue, QueueOptions(),
              "Where requests wait for an engine that can still meet their SLO.")
       .Group("length", &ModelConfig::length, LengthOptions(),
-             "How long an answer is expected to be, which decides what a request costs an engine.")
+             "How long a response is expected to be, which decides what a request costs an engine.")
       .Groups("deployments", &ModelConfig::deployments, DeploymentOptions(),
-              {.prose = "Replicas of the model on one GPU type each.",
-               .example = "- { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
-               .required = true});
+              {.prose = "Replicas of the model, one deployment per GPU type.",
+               .example = "{ name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
+               .required = true,
+               .live = true});
 }
 
-// Redis is used where it is given, and given where it is used.
+// Redis is given if it is used, and used if it is given.
 void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& reader) {
   const bool profiles = config.profiles.source == ProfilesConfig::Source::kRedis;
   if (config.redis && !profiles && !config.request_trace) {
     reader.Fault(MarkOf(node, "redis"),
                  "redis is given but not used; set `profiles: { source: redis }` or "
-                 "`request_trace: true`, or leave it out");
+                 "`request_trace: true`, or remove it");
   }
   if (config.redis) return;
   for (const auto& [used, option, text] :
@@ -232,24 +250,25 @@ void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& rea
 OptionGroup<slo::Slo> SloOptions() {
   return OptionGroup<slo::Slo>()
       .Value("ttft", &slo::Slo::ttft, DurationForm(kMillisecond, kHour),
-             {.prose = "Time to first token, from the arrival at the gateway.", .example = "1s"})
+             {.prose = "Time to first token, from the arrival at the gateway.",
+              .example = "1s",
+              .live = true})
       .Value("tpot", &slo::Slo::tpot, DurationForm(10e-6, kMinute),
-             {.prose = "Time per output token after the first.", .example = "40ms"})
+             {.prose = "Time per output token after the first.", .example = "40ms", .live = true})
       .Value("tpat", &slo::Slo::tpat, DurationForm(10e-6, kMinute),
-             {.prose = "Time per token over prompt and answer: the whole time divided by the "
+             {.prose = "Time per token of prompt and response: the whole time divided by the "
                        "number of all tokens.",
-              .example = "50ms"})
+              .example = "50ms",
+              .live = true})
       .Value("e2e", &slo::Slo::e2e, DurationForm(kMillisecond, kDay),
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
-              .example = "30s"})
-      .Value("percentile", &slo::Slo::percentile,
-             ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
-             {.prose = "Which share of the requests is meant; `0` is the mean.", .example = "99"})
+              .example = "30s",
+              .live = true})
       .Rule([](const slo::Slo& slo, const LocatedNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
         reader.Fault(node.mark, reader.path() +
-                                    " promises nothing; set at least one of ttft, tpot, tpat and "
-                                    "e2e, or leave it out");
+                                    " has no target; set at least one of ttft, tpot, tpat and "
+                                    "e2e, or remove it");
       });
 }
 
@@ -259,29 +278,31 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
              {.prose = "Where clients connect. `:8080` listens on all addresses; port 0 picks a "
                        "free one."})
       .Value("admin", &Config::admin, ListenForm(),
-             {.prose = "Where `/metrics`, `/status` and the probes are served. Keep it from the "
+             {.prose = "Where `/metrics`, `/status` and the probes are served. Do not make it "
                        "public."})
       .Value("threads", &Config::threads, IntegerForm(0, 1024),
              {.prose = "Threads that serve connections; `0`: one per core."})
       .Group("log", &Config::log, LogOptions(), "What is written to standard error.")
-      .Group("limits", &Config::limits, LimitsOptions(), "What a client may ask for.")
-      .Group("timeouts", &Config::timeouts, TimeoutsOptions(), "How long things may take.")
+      .Group("limits", &Config::limits, LimitsOptions(),
+             "The largest requests and the most connections.")
+      .Group("timeouts", &Config::timeouts, TimeoutsOptions(),
+             "How long each step of a request may take.")
       .Group("health", &Config::health, HealthOptions(),
-             "How endpoints are found to be up or down.")
+             "How the gateway finds out whether an endpoint is up.")
       .Value("redis", &Config::redis, RedisForm(),
              {.prose = "The Redis that is shared with AIBrix: `redis://[user:password@]host[:port]"
-                       "[/database]`, user and password percent-encoded. There is no TLS.",
+                       "[/database]`, user and password percent-encoded. TLS is not supported.",
               .example = "redis://redis-1:6379/0",
               .secret = true})
       .Group("profiles", &Config::profiles, ProfilesOptions(),
-             "What each GPU type can do, measured.")
+             "GPU profiles: what each GPU type can do, as measured.")
       .Value("request_trace", &Config::request_trace, BooleanForm(),
              {.prose = "Every ten seconds, tell AIBrix's GPU optimizer through Redis how many "
-                       "requests of which lengths there were (its request trace, version 4).",
+                       "requests of which lengths arrived (its request trace, version 4).",
               .example = "true"})
       .Groups("models", &Config::models, ModelOptions(policies),
               {.prose = "The models that are served.",
-               .example = "- { name: llama2-7b, deployments: [{ name: a10, endpoints: "
+               .example = "{ name: llama2-7b, deployments: [{ name: a10, endpoints: "
                           "[127.0.0.1:9001] }] }",
                .required = true})
       .Rule([](const Config& config, const LocatedNode& node, ConfigReader& reader) {
@@ -298,8 +319,8 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                        "models[" + std::to_string(i) + "].queue.max_bytes (" +
                            WriteSize(config.models[i].queue.max_bytes) +
                            ") is less than limits.body (" + WriteSize(config.limits.body) +
-                           "), so that a request could be too large to ever wait; raise it or "
-                           "lower limits.body");
+                           "), so a request could be too large to ever wait; raise it or lower "
+                           "limits.body");
         }
       });
 }

@@ -13,7 +13,7 @@ namespace headrace::config {
 // The root of the tree. `policies` are the names that a model's policy may have.
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies);
 
-// What is promised, wherever an SLO can be written.
+// The latency targets of an SLO, for every place where one can be written.
 OptionGroup<slo::Slo> SloOptions();
 
 }  // namespace headrace::config

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "config/config_schema.h"
+#include "config/test_options.h"
 
 namespace headrace::config {
 namespace {
@@ -51,7 +53,7 @@ profiles: { directory: profiles }
 models:
   - name: llama2-7b
     policy: least-request
-    slo: { tpat: 50ms, percentile: 99 }
+    slo: { tpat: 50ms }
     deployments:
       - { name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }
       - { name: llama2-7b-l20, endpoints: [127.0.0.1:9002, 127.0.0.1:9003] }
@@ -67,7 +69,6 @@ models:
   EXPECT_EQ(model.policy, "least-request");
   ASSERT_TRUE(model.slo);
   EXPECT_EQ(model.slo->tpat, 0.05);
-  EXPECT_EQ(model.slo->percentile, 99);
   EXPECT_FALSE(model.slo->ttft);
   ASSERT_EQ(model.deployments.size(), 2U);
   EXPECT_EQ(model.deployments[1].profile, "llama2-7b-l20");
@@ -171,7 +172,7 @@ models:
           HasSubstr("h.yaml:10: models[0].policy is \"least-requst\", which is not known; did you "
                     "mean least-request?"),
           HasSubstr("h.yaml:11: models[0].slo.ttft is \"1 hour\", which is not a duration"),
-          HasSubstr("h.yaml:12: models[0].deployments is empty; write at least one item like"),
+          HasSubstr("h.yaml:12: models[0].deployments is empty; write at least one item, like"),
           HasSubstr("h.yaml:13: the option \"models[1].nam\" is not known; did you mean name?"),
           HasSubstr("h.yaml:13: models[1] has no \"name\"; add it, like `name: llama2-7b`"),
           HasSubstr("h.yaml:15: models[1].deployments[0].endpoints is \"http://x:1\", which is a "
@@ -247,10 +248,10 @@ TEST(Config, OptionsHaveToAgree) {
   EXPECT_THAT(FaultsOf(WithModels("listen: a:0\nadmin: a:0\n")), IsEmpty());
   EXPECT_THAT(FaultsOf(R"(models:
   - name: m
-    slo: { percentile: 99 }
+    slo: {}
     deployments: [{ name: d, endpoints: [e:1] }]
 )"),
-              ElementsAre(HasSubstr("h.yaml:3: models[0].slo promises nothing; set at least one")));
+              ElementsAre(HasSubstr("h.yaml:3: models[0].slo has no target; set at least one")));
   EXPECT_THAT(FaultsOf(R"(models:
   - name: m
     queue: { max_bytes: 1MiB }
@@ -279,9 +280,9 @@ TEST(Config, RedisIsGivenWhereItIsUsedAndUsedWhereItIsGiven) {
                           HasSubstr("h.yaml:5: request_trace needs Redis")));
   EXPECT_THAT(
       FaultsOf(WithModels("redis: redis://r\nprofiles: { source: redis, directory: profiles }")),
-      ElementsAre(HasSubstr("profiles.directory is not looked at with source: redis")));
+      ElementsAre(HasSubstr("profiles.directory is not used with source: redis")));
   EXPECT_THAT(FaultsOf(WithModels("redis: redis://r?model=m\nrequest_trace: true")),
-              ElementsAre(HasSubstr("leave ?model=… away")));
+              ElementsAre(HasSubstr("remove ?model=…")));
   EXPECT_THAT(FaultsOf(WithModels("request_trace: maybe")),
               ElementsAre(HasSubstr("choose one of true or false")));
 }
@@ -290,6 +291,24 @@ TEST(Config, FaultsDoNotRepeatAPassword) {
   const auto faults = FaultsOf(WithModels("redis: redis://:secret@host:port\nrequest_trace: true"));
   EXPECT_THAT(faults, ElementsAre(HasSubstr("redis is no Redis URL: the port is not a number")));
   EXPECT_THAT(faults[0], Not(HasSubstr("secret")));
+}
+
+TEST(Config, APercentileOfAModelsSloIsRefusedWithTheReason) {
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    slo: { e2e: 5s, percentile: 99 }
+    deployments: [{ name: d, endpoints: [e:1] }]
+)"),
+              ElementsAre("h.yaml:3: models[0].slo.percentile has no effect on routing; remove it: "
+                          "the percentile belongs to the profile (`headrace profile generate "
+                          "--percentile`)"));
+}
+
+TEST(Config, WhatAnErrorSuggestsForAMissingOptionIsAccepted) {
+  ExpectSuggestionsCanBePasted(ConfigSchema(kPolicies));
+  EXPECT_THAT(FaultsOf("models:\n  - name: m\n"),
+              ElementsAre(HasSubstr("add it, like `deployments: [{ name: llama2-7b-a10, endpoints: "
+                                    "[127.0.0.1:9001] }]`")));
 }
 
 TEST(Config, ChecksAddresses) {

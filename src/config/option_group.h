@@ -1,5 +1,5 @@
-// Declares options, once each: from a group's declaration come its reader and its part of the
-// reference.
+// Declares options, once each: from a group's declaration come its reader, the comparison of two of
+// its values, and its part of the reference.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/config_reader.h"
+#include "config/difference.h"
 #include "config/option_form.h"
 
 namespace headrace::config {
@@ -21,8 +22,11 @@ struct OptionDoc {
   enum class Kind { kValue, kValues, kGroup, kGroups };
   Kind kind = Kind::kValue;
   std::string name;
+  std::string former_name;
   std::string prose;
   bool required = false;
+  bool live = false;
+  bool key = false;  // Its value identifies an item of the list that it is in.
   // Of a value:
   std::string type;
   std::string bounds;
@@ -34,12 +38,16 @@ struct OptionDoc {
 
 // What is said about an option besides its name, member and form.
 struct OptionNote {
-  std::string prose;         // Markdown; full sentences.
-  std::string example = {};  // Needed where there is no default.
+  std::string prose;  // Markdown; full sentences.
+  // As in the file, after `name: `; of a list of groups, one item. Needed where there is no
+  // default.
+  std::string example = {};
   bool required = false;
+  bool live = false;  // May change while the gateway runs.
   enum class Unique { kNo, kInList, kInFile };
   Unique unique = Unique::kNo;
-  bool secret = false;  // Faults do not repeat what was written.
+  bool secret = false;           // Faults do not repeat what was written.
+  std::string former_name = {};  // Still read.
 };
 
 template <typename T>
@@ -67,6 +75,10 @@ class OptionGroup {
         value.*member = std::move(read);
       }
     };
+    entry.compare = CompareMembers(member, doc);
+    if constexpr (std::is_same_v<Member, V>) {
+      if (doc.key) key_ = [member, form](const T& value) { return form.print(value.*member); };
+    }
     Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
@@ -81,7 +93,7 @@ class OptionGroup {
     Entry entry;
     entry.read = [member, form, note, doc](T& value, const LocatedNode& node,
                                            ConfigReader& reader) {
-      const auto items = reader.Items(node, doc.name, doc.name + ": " + doc.example);
+      const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
       if (!items) return;
       for (const LocatedNode& item : *items) {
         if (auto read = ReadScalar(form, note, doc, item, reader)) {
@@ -89,6 +101,7 @@ class OptionGroup {
         }
       }
     };
+    entry.compare = CompareMembers(member, doc);
     Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
@@ -108,6 +121,15 @@ class OptionGroup {
         group.Read((value.*member).emplace(), node, reader);
       }
     };
+    entry.compare = [member, group, name](const T& before, const T& after, const std::string& path,
+                                          std::vector<OptionChange>& changes) {
+      if constexpr (std::is_same_v<Member, G>) {
+        group.Compare(before.*member, after.*member, path + name + ".", changes);
+      } else {
+        group.Compare((before.*member).value_or(G{}), (after.*member).value_or(G{}),
+                      path + name + ".", changes);
+      }
+    };
     Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
@@ -120,7 +142,7 @@ class OptionGroup {
     doc.children = group.Docs();
     Entry entry;
     entry.read = [member, group, doc](T& value, const LocatedNode& node, ConfigReader& reader) {
-      const auto items = reader.Items(node, doc.name, doc.example);
+      const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
       if (!items) return;
       for (const LocatedNode& item : *items) {
         const ConfigReader::Inside inside(
@@ -128,11 +150,21 @@ class OptionGroup {
         group.Read((value.*member).emplace_back(), item, reader);
       }
     };
+    entry.compare = [member, group, doc](const T& before, const T& after, const std::string& path,
+                                         std::vector<OptionChange>& changes) {
+      group.CompareLists(before.*member, after.*member, path + doc.name, doc.live, changes);
+    };
     Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
 
-  // Something that several options have to agree on; looked at only when each is right by itself.
+  // An option that is no longer read; `why` is the rest of a sentence about it, with the fix.
+  OptionGroup&& Removed(const std::string& name, std::string why) && {
+    former_.push_back({.name = name, .why = std::move(why)});
+    return std::move(*this);
+  }
+
+  // What several options have to agree on; checked only when each of them is valid by itself.
   OptionGroup&& Rule(std::function<void(const T&, const LocatedNode&, ConfigReader&)> rule) && {
     rules_.push_back(std::move(rule));
     return std::move(*this);
@@ -142,7 +174,7 @@ class OptionGroup {
     const std::size_t faults_before = reader.faults();
     std::vector<std::string_view> names;
     for (const OptionDoc& doc : docs_) names.push_back(doc.name);
-    const auto children = reader.Children(node, names);
+    const auto children = reader.Children(node, names, former_);
     if (!children) return;
     std::vector<bool> given(docs_.size(), false);
     for (const ConfigReader::Child& child : *children) {
@@ -152,10 +184,42 @@ class OptionGroup {
     for (std::size_t i = 0; i < docs_.size(); ++i) {
       if (!docs_[i].required || given[i]) continue;
       reader.Fault(node.mark, reader.group() + " has no \"" + docs_[i].name + "\"; add it, like `" +
-                                  docs_[i].name + ": " + docs_[i].example + "`");
+                                  SuggestionOf(docs_[i]) + "`");
     }
     if (reader.faults() != faults_before) return;
     for (const auto& rule : rules_) rule(value, node, reader);
+  }
+
+  // What differs, in the order of the options. `path` stands before their names.
+  void Compare(const T& before, const T& after, const std::string& path,
+               std::vector<OptionChange>& changes) const {
+    for (const Entry& entry : entries_) entry.compare(before, after, path, changes);
+  }
+
+  // The items of two lists of such groups, matched by their key; their order means nothing.
+  void CompareLists(const std::vector<T>& before, const std::vector<T>& after,
+                    const std::string& path, bool live, std::vector<OptionChange>& changes) const {
+    using Kind = OptionChange::Kind;
+    const auto find = [this](const std::vector<T>& items, const std::string& key) -> const T* {
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        if (KeyOf(items, i) == key) return &items[i];
+      }
+      return nullptr;
+    };
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const std::string key = KeyOf(before, i);
+      const std::string item = path + "[" + key + "]";
+      if (const T* same = find(after, key)) {
+        Compare(before[i], *same, item + ".", changes);
+      } else {
+        changes.push_back({.path = item, .kind = Kind::kRemoved, .live = live});
+      }
+    }
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      const std::string key = KeyOf(after, i);
+      if (find(before, key) != nullptr) continue;
+      changes.push_back({.path = path + "[" + key + "]", .kind = Kind::kAdded, .live = live});
+    }
   }
 
   const std::vector<OptionDoc>& Docs() const { return docs_; }
@@ -163,7 +227,29 @@ class OptionGroup {
  private:
   struct Entry {
     std::function<void(T&, const LocatedNode&, ConfigReader&)> read;
+    std::function<void(const T&, const T&, const std::string&, std::vector<OptionChange>&)> compare;
   };
+
+  template <typename Member>
+  static auto CompareMembers(Member T::* member, const OptionDoc& doc) {
+    return [member, name = doc.name, live = doc.live](const T& before, const T& after,
+                                                      const std::string& path,
+                                                      std::vector<OptionChange>& changes) {
+      if (before.*member == after.*member) return;
+      changes.push_back({.path = path + name, .live = live});
+    };
+  }
+
+  // The place of an item whose group has no key.
+  std::string KeyOf(const std::vector<T>& items, std::size_t index) const {
+    return key_ ? key_(items[index]) : std::to_string(index);
+  }
+
+  // What to write in the file where the option is missing or of the wrong kind.
+  static std::string SuggestionOf(const OptionDoc& doc) {
+    const bool list = doc.kind == OptionDoc::Kind::kGroups;
+    return doc.name + ": " + (list ? "[" + doc.example + "]" : doc.example);
+  }
 
   static OptionDoc DocOf(OptionDoc::Kind kind, const std::string& name, const OptionNote& note) {
     OptionDoc doc;
@@ -171,6 +257,9 @@ class OptionGroup {
     doc.name = name;
     doc.prose = note.prose;
     doc.required = note.required;
+    doc.live = note.live;
+    doc.key = note.unique == OptionNote::Unique::kInList;
+    doc.former_name = note.former_name;
     doc.example = note.example;
     return doc;
   }
@@ -179,7 +268,7 @@ class OptionGroup {
   static std::optional<V> ReadScalar(const OptionForm<V>& form, const OptionNote& note,
                                      const OptionDoc& doc, const LocatedNode& node,
                                      ConfigReader& reader) {
-    const auto text = reader.Scalar(node, doc.name, doc.name + ": " + doc.example);
+    const auto text = reader.Scalar(node, doc.name, SuggestionOf(doc));
     if (!text) return std::nullopt;
     Result<V> value = form.parse(*text);
     if (!value) {
@@ -199,12 +288,15 @@ class OptionGroup {
   }
 
   void Add(OptionDoc doc, Entry entry) {
+    if (!doc.former_name.empty()) former_.push_back({doc.former_name, docs_.size(), ""});
     docs_.push_back(std::move(doc));
     entries_.push_back(std::move(entry));
   }
 
   std::vector<OptionDoc> docs_;
   std::vector<Entry> entries_;  // By place in docs_.
+  std::vector<FormerName> former_;
+  std::function<std::string(const T&)> key_;  // Empty when no option is the key.
   std::vector<std::function<void(const T&, const LocatedNode&, ConfigReader&)>> rules_;
 };
 

@@ -109,8 +109,8 @@ config::OptionGroup<ClassText> ClassOptions() {
               .unique = config::OptionNote::Unique::kInList})
       .Value("arrivals", &ClassText::arrivals,
              config::ChoiceForm<Arrivals>({{"poisson", Arrivals::kPoisson},
-                                                     {"gamma", Arrivals::kGamma},
-                                                     {"trace", Arrivals::kTrace}}),
+                                           {"gamma", Arrivals::kGamma},
+                                           {"trace", Arrivals::kTrace}}),
              {.prose = "How requests come; they never wait for answers."})
       .Value("rate", &ClassText::rate, NumberForm(1e-6, 1e6),
              {.prose = "Requests per second.", .example = "7"})
@@ -135,7 +135,12 @@ config::OptionGroup<ClassText> ClassOptions() {
              {.prose = "Tokens of an answer.", .example = "32 to 64"})
       .Value("cached_prompt", &ClassText::cached_prompt, config::ShareForm(0, 0.999),
              {.prose = "Share of each prompt that every engine's prefix cache holds."})
-      .Group("slo", &ClassText::slo, config::SloOptions(), "The class's own promise.")
+      .Group("slo", &ClassText::slo,
+             config::SloOptions().Removed(
+                 "percentile",
+                 "has no effect on the requests of a class; remove it: the percentile belongs to "
+                 "the scenario's `slo`, with which profiles are measured"),
+             "The class's own latency targets.")
       .Values("rate_changes", &ClassText::rate_changes, RateChangeForm(),
               {.prose = "Factors on the class's rate, each from a time on.",
                .example = "[0.5 from 5m]"});
@@ -224,8 +229,13 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
              {.prose = "A model of data/gpus.json.", .example = "llama2-7b", .required = true})
       .Value("max_model_len", &ScenarioText::max_model_len, config::IntegerForm(0, 10'000'000),
              {.prose = "Most tokens of prompt and answer together; `0`: the model's own."})
-      .Group("slo", &ScenarioText::slo, config::SloOptions(),
-             "Of classes that have none of their own, and of measured profiles.")
+      .Group("slo", &ScenarioText::slo,
+             config::SloOptions().Value(
+                 "percentile", &slo::Slo::percentile,
+                 config::ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
+                 {.prose = "Which statistic of the measurements must meet the targets when a "
+                           "profile is measured; `0`: the mean."}),
+             "The latency targets of classes that have none, and of measured profiles.")
       .Value("rate", &ScenarioText::rate, NumberForm(1e-6, 1e6),
              {.prose = "Requests per second of all classes with a `share`.", .example = "11"})
       .Value("warm_up", &ScenarioText::warm_up, config::DurationForm(0, kWeek),
@@ -251,18 +261,18 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
                .example = "[slo, least-request]"})
       .Groups("fleet", &ScenarioText::fleet, FleetOptions(),
               {.prose = "GPU types and their number.",
-               .example = "- { name: l20, gpu: l20, endpoints: 4 }",
+               .example = "{ name: l20, gpu: l20, endpoints: 4 }",
                .required = true})
       .Groups("workload", &ScenarioText::workload, ClassOptions(),
               {.prose = "Classes of requests.",
-               .example = "- { name: chat, rate: 7, lengths: sharegpt }",
+               .example = "{ name: chat, rate: 7, lengths: sharegpt }",
                .required = true})
       .Groups("variants", &ScenarioText::variants, VariantOptions(),
               {.prose = "More to compare: a policy that knows more or less.",
-               .example = "- { name: slo-exact, policy: slo, length: exact }"})
+               .example = "{ name: slo-exact, policy: slo, length: exact }"})
       .Groups("disturbances", &ScenarioText::disturbances, DisturbanceOptions(),
               {.prose = "What happens to endpoints.",
-               .example = "- { at: 5m, kind: lost, deployment: l20 }"});
+               .example = "{ at: 5m, kind: lost, deployment: l20 }"});
 }
 
 }  // namespace headrace::scenario

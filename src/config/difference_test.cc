@@ -1,0 +1,150 @@
+#include "config/difference.h"
+
+#include <gmock/gmock.h>
+
+#include <array>
+#include <map>
+
+#include "config/config.h"
+#include "config/config_schema.h"
+#include "config/test_options.h"
+
+namespace headrace::config {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr std::array<std::string_view, 3> kPolicies = {"slo", "least-request", "random"};
+
+Result<Config> Load(const std::string& text) { return LoadConfig(text, "h.yaml", kPolicies); }
+
+// "changed models[m].policy, live"
+std::vector<std::string> Changes(const Config& before, const Config& after) {
+  std::vector<std::string> texts;
+  for (const OptionChange& change : Difference(before, after)) {
+    const char* kind = change.kind == OptionChange::Kind::kAdded     ? "added "
+                       : change.kind == OptionChange::Kind::kRemoved ? "removed "
+                                                                     : "changed ";
+    texts.push_back(kind + change.path + (change.live ? ", live" : ", restart"));
+  }
+  return texts;
+}
+
+// Values that an option of the type may have, as texts.
+std::vector<std::string> ValuesOf(const OptionDoc& doc) {
+  static const std::map<std::string, std::string> kOthers = {
+      {"name", "another"},      {"name or path", "another"},
+      {"path", "another"},      {"URL path", "/another"},
+      {"address", "another:1"}, {"list: address", "[another:1, another:2]"},
+      {"policy", "random"},     {"Redis URL", "redis://another:6379/1"},
+  };
+  if (const auto other = kOthers.find(doc.type); other != kOthers.end()) return {other->second};
+  const std::string separator = doc.bounds.find(" to ") != std::string::npos ? " to " : ", ";
+  std::vector<std::string> values;
+  for (std::size_t at = 0; at < doc.bounds.size();) {
+    const std::size_t end = std::min(doc.bounds.find(separator, at), doc.bounds.size());
+    values.push_back(doc.bounds.substr(at, end - at));
+    at = end + separator.size();
+  }
+  return values;
+}
+
+// As in the file; items by the names that they have in the example.
+std::string GroupPath(const OptionPlace& place) {
+  std::string path;
+  for (const OptionDoc& group : place.groups) {
+    path += path.empty() ? group.name : "." + group.name;
+    if (group.kind != OptionDoc::Kind::kGroups) continue;
+    for (const OptionDoc& child : group.children) {
+      if (child.key) path += "[" + child.example + "]";
+    }
+  }
+  return path;
+}
+
+std::vector<std::string> ExpectedChanges(const OptionPlace& place, const std::string& value) {
+  const std::string group = GroupPath(place);
+  if (!place.doc.key) {
+    return {"changed " + group + (group.empty() ? "" : ".") + place.doc.name +
+            (place.doc.live ? ", live" : ", restart")};
+  }
+  const std::string list = group.substr(0, group.rfind('['));
+  const std::string live = place.groups.back().live ? ", live" : ", restart";
+  return {"removed " + group + live, "added " + list + "[" + value + "]" + live};
+}
+
+TEST(Difference, AChangeOfAnyOneOptionIsThatOption) {
+  const std::vector<OptionDoc> docs = ConfigSchema(kPolicies).Docs();
+  // Two examples, because profiles have either a directory or a Redis.
+  const std::array examples = {ExampleOf(docs), ExampleOf(docs)};
+  YAML::Node profiles = examples[1]["profiles"];
+  profiles["source"] = "redis";
+  profiles.remove("directory");
+  for (const OptionPlace& place : PlacesOf(docs)) {
+    if (!place.doc.children.empty()) continue;
+    bool covered = false;
+    for (const YAML::Node& example : examples) {
+      const auto before = Load(YAML::Dump(example));
+      ASSERT_TRUE(before) << before.error().message;
+      for (const std::string& value : ValuesOf(place.doc)) {
+        const YAML::Node changed = YAML::Clone(example);
+        GroupOf(place, changed)[place.doc.name] = YAML::Load(value);
+        const auto after = Load(YAML::Dump(changed));
+        if (covered || !after || *after == *before) continue;
+        covered = true;
+        EXPECT_EQ(Changes(*before, *after), ExpectedChanges(place, value));
+        EXPECT_EQ(Changes(*after, *before).size(), Changes(*before, *after).size());
+        EXPECT_THAT(Changes(*after, *after), IsEmpty());
+      }
+    }
+    EXPECT_TRUE(covered) << GroupPath(place) << " " << place.doc.name << ": no other valid value";
+  }
+}
+
+constexpr std::string_view kTwoModels = R"(
+models:
+  - name: m
+    deployments:
+      - { name: a10, endpoints: [a:1] }
+      - { name: l20, endpoints: [b:1, b:2] }
+  - name: n
+    deployments: [{ name: a10, endpoints: [c:1] }]
+)";
+
+TEST(Difference, ItemsAreMatchedByTheirNames) {
+  const auto before = Load(std::string(kTwoModels));
+  ASSERT_TRUE(before) << before.error().message;
+  Config after = *before;
+  std::swap(after.models[0], after.models[1]);
+  EXPECT_THAT(Changes(*before, after), IsEmpty()) << "the order means nothing";
+
+  ModelConfig& m = after.models[1];
+  m.deployments.erase(m.deployments.begin());
+  m.deployments[0].endpoints.emplace_back("b:3");
+  m.deployments.push_back({.name = "h100", .endpoints = {"d:1"}});
+  after.models[0].queue.max_length = 3;
+  EXPECT_THAT(Changes(*before, after), ElementsAre("removed models[m].deployments[a10], live",
+                                                   "changed models[m].deployments[l20].endpoints, "
+                                                   "live",
+                                                   "added models[m].deployments[h100], live",
+                                                   "changed models[n].queue.max_length, live"));
+  after.models[1].name = "other";
+  after.listen = "a:1";
+  EXPECT_THAT(
+      Changes(*before, after),
+      ElementsAre("changed listen, restart", "removed models[m], restart",
+                  "changed models[n].queue.max_length, live", "added models[other], restart"));
+}
+
+TEST(Difference, AGroupThatIsLeftOutDiffersInItsOptions) {
+  const auto before = Load(std::string(kTwoModels));
+  ASSERT_TRUE(before) << before.error().message;
+  Config after = *before;
+  after.models[0].slo = slo::Slo{.ttft = 1, .e2e = 9};
+  EXPECT_THAT(Changes(*before, after),
+              ElementsAre("changed models[m].slo.ttft, live", "changed models[m].slo.e2e, live"));
+}
+
+}  // namespace
+}  // namespace headrace::config

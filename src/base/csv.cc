@@ -1,8 +1,19 @@
 #include "base/csv.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace headrace {
+namespace {
+
+constexpr std::string_view kBlank = " \t\r";
+
+std::string_view Trimmed(std::string_view cell) {
+  const std::size_t begin = std::min(cell.find_first_not_of(kBlank), cell.size());
+  return cell.substr(begin, cell.find_last_not_of(kBlank) + 1 - begin);
+}
+
+}  // namespace
 
 CsvReader::CsvReader(std::string_view text, std::string_view name) : rest_(text), name_(name) {
   if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
@@ -10,21 +21,51 @@ CsvReader::CsvReader(std::string_view text, std::string_view name) : rest_(text)
 
 bool CsvReader::NextRow() {
   while (!rest_.empty()) {
-    ++line_;
-    const std::size_t end = rest_.find('\n');
-    std::string_view row = rest_.substr(0, end);
-    rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
-    if (row.ends_with('\r')) row.remove_suffix(1);
-    if (row.empty()) continue;
+    line_ = next_line_;
     cells_.clear();
-    for (;;) {
-      const std::size_t comma = row.find(',');
-      cells_.push_back(row.substr(0, comma));
-      if (comma == std::string_view::npos) return true;
-      row.remove_prefix(comma + 1);
+    unquoted_.clear();
+    for (bool more = true; more;) {
+      cells_.push_back(NextCell());
+      more = rest_.starts_with(',');
+      if (!rest_.empty()) rest_.remove_prefix(1);
     }
+    ++next_line_;
+    if (cells_.size() > 1 || !cells_.front().empty()) return true;
   }
   return false;
+}
+
+std::string_view CsvReader::NextCell() {
+  const std::size_t begin = rest_.find_first_not_of(kBlank);
+  if (begin != std::string_view::npos && rest_[begin] == '"') {
+    rest_.remove_prefix(begin + 1);
+    return NextQuotedCell();
+  }
+  const std::string_view cell = rest_.substr(0, rest_.find_first_of(",\n"));
+  rest_.remove_prefix(cell.size());
+  return Trimmed(cell);
+}
+
+// `rest_` begins behind the opening quote.
+std::string_view CsvReader::NextQuotedCell() {
+  std::size_t end = rest_.find('"');
+  bool doubled = false;
+  while (end != std::string_view::npos && rest_.substr(end + 1).starts_with('"')) {
+    doubled = true;
+    end = rest_.find('"', end + 2);
+  }
+  std::string_view cell = rest_.substr(0, end);
+  rest_.remove_prefix(cell.size());
+  next_line_ += static_cast<std::size_t>(std::ranges::count(cell, '\n'));
+  // Nothing but blanks may follow the closing quote.
+  rest_.remove_prefix(std::min(rest_.find_first_of(",\n"), rest_.size()));
+  if (!doubled) return cell;
+  std::string text;
+  for (std::size_t i = 0; i < cell.size(); ++i) {
+    text += cell[i];
+    if (cell[i] == '"') ++i;
+  }
+  return unquoted_.emplace_front(std::move(text));
 }
 
 Result<void> CsvReader::ReadHeader(std::initializer_list<std::string_view> columns) {
@@ -49,13 +90,13 @@ Result<std::string_view> CsvReader::At(std::size_t column) const {
 }
 
 Result<Tokens> CsvReader::TokensAt(std::size_t column) const {
-  const auto cell = At(column);
-  if (!cell) return tl::unexpected(cell.error());
+  HEADRACE_ASSIGN(const std::string_view cell, At(column));
   Tokens tokens = 0;
-  const char* end = cell->data() + cell->size();
-  const auto [stop, fault] = std::from_chars(cell->data(), end, tokens);
+  const char* end = cell.data() + cell.size();
+  const auto [stop, fault] = std::from_chars(cell.data(), end, tokens);
   if (fault != std::errc{} || stop != end || tokens < 0) {
-    return FailHere("\"" + std::string(*cell) + "\" is no number of tokens; write a whole number");
+    return FailHere("\"" + std::string(cell) +
+                    "\" is not a number of tokens; write a whole number");
   }
   return tokens;
 }

@@ -1,7 +1,9 @@
-// Lines of comma-separated numbers, as traces and length files have them: no quotes, no escapes.
+// The one way to read comma-separated values (RFC 4180).
 #pragma once
 
+#include <forward_list>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +13,10 @@
 
 namespace headrace {
 
-// Walks over a text's lines; every error begins with `name:line`. Blank lines are skipped, CRLF and
-// a byte order mark are understood. The text must outlive the reader.
+// Reads a text row by row; every error begins with `name:line`. A cell may be in double quotes:
+// then it may hold commas, line breaks, and quotes written twice. A quote that is never closed
+// reaches to the end of the text. Blanks around a cell and blank lines are skipped; CRLF and a byte
+// order mark are understood. The text must outlive the reader.
 class CsvReader {
  public:
   CsvReader(std::string_view text, std::string_view name);
@@ -22,7 +26,9 @@ class CsvReader {
   // False at the end of the text.
   bool NextRow();
 
-  // A cell of the row; an error when the row is too short.
+  // The row's cells; valid until the next row.
+  std::span<const std::string_view> cells() const { return cells_; }
+  // A cell of the row; an error if the row is too short.
   Result<std::string_view> At(std::size_t column) const;
   // A whole number of tokens, 0 or more.
   Result<Tokens> TokensAt(std::size_t column) const;
@@ -30,10 +36,16 @@ class CsvReader {
   tl::unexpected<Error> FailHere(const std::string& what) const;
 
  private:
+  // Takes the next cell off the text, up to the comma or line break behind it.
+  std::string_view NextCell();
+  std::string_view NextQuotedCell();
+
   std::string_view rest_;
   std::string_view name_;
-  std::size_t line_ = 0;
+  std::size_t line_ = 0;       // Of the row.
+  std::size_t next_line_ = 1;  // Of `rest_`.
   std::vector<std::string_view> cells_;
+  std::forward_list<std::string> unquoted_;  // The row's cells that had quotes written twice.
 };
 
 }  // namespace headrace

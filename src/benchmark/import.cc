@@ -1,37 +1,22 @@
 #include "benchmark/import.h"
 
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <initializer_list>
 #include <map>
-#include <optional>
 #include <set>
+#include <utility>
 
+#include "base/csv.h"
 #include "profile/python_json.h"
 
 namespace headrace::benchmark {
 namespace {
 
-constexpr std::string_view kBlank = " \t\r";
-
-std::vector<std::string> Cells(std::string_view line) {
-  std::vector<std::string> cells;
-  for (;;) {
-    const std::size_t end = std::min(line.find(','), line.size());
-    const std::string_view cell = line.substr(0, end);
-    const std::size_t begin = std::min(cell.find_first_not_of(kBlank), cell.size());
-    cells.emplace_back(cell.substr(begin, cell.find_last_not_of(kBlank) + 1 - begin));
-    if (end == line.size()) return cells;
-    line.remove_prefix(end + 1);
-  }
-}
-
-std::optional<double> Number(const std::string& text) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0' || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
+constexpr std::array<std::string_view, 6> kColumns = {"isl",  "osl", "seq/s", "request_latency",
+                                                      "ttft", "tpot"};
 
 std::string Join(const std::set<std::string>& names) {
   std::string text;
@@ -39,95 +24,95 @@ std::string Join(const std::set<std::string>& names) {
   return text;
 }
 
-// One line of the table, by column.
-class Line {
+// AIConfigurator's table: its columns by name, and the row that the reader is at.
+class Table {
  public:
-  Line(const std::map<std::string, std::size_t>& columns, std::vector<std::string> cells,
-       std::string place)
-      : columns_(columns), cells_(std::move(cells)), place_(std::move(place)) {}
+  Table(std::string_view csv, std::string_view name) : reader_(csv, name), name_(name) {}
 
-  std::string Text(const std::string& column) const {
+  Result<void> ReadHeader() {
+    if (!reader_.NextRow()) return Fail(name_ + " has no line of results.");
+    for (std::size_t i = 0; i < reader_.cells().size(); ++i) {
+      columns_[std::string(reader_.cells()[i])] = i;
+    }
+    if (columns_.contains("(p)parallel")) {
+      return Fail(name_ + " describes a disaggregated deployment; import an aggregated one.");
+    }
+    for (const std::string_view column : kColumns) {
+      if (columns_.contains(column)) continue;
+      return Fail(name_ + ": there is no column `" + std::string(column) +
+                  "`; AIConfigurator's pareto.csv and best_config_topn.csv have it.");
+    }
+    return {};
+  }
+  bool NextRow() { return reader_.NextRow(); }
+
+  // "" if the row does not have it.
+  std::string Text(std::string_view column) const {
     const auto found = columns_.find(column);
-    return found == columns_.end() || found->second >= cells_.size() ? "" : cells_[found->second];
+    if (found == columns_.end() || found->second >= reader_.cells().size()) return "";
+    return std::string(reader_.cells()[found->second]);
   }
-  Result<double> Positive(const std::string& column) const {
-    const auto number = Number(Text(column));
-    if (number && *number > 0) return *number;
-    return Fail(place_ + ": `" + column + "` must be a number above 0; correct it.");
-  }
-  // The rows of this line, without its model.
+
+  // The benchmark rows of the row.
   Result<std::vector<BenchmarkRow>> Rows() const {
-    std::map<std::string, double> values;
-    for (const char* column : {"isl", "osl", "seq/s", "request_latency", "ttft", "tpot"}) {
-      const auto value = Positive(column);
-      if (!value) return tl::unexpected(value.error());
-      values[column] = *value;
+    std::array<double, kColumns.size()> values{};
+    for (std::size_t i = 0; i < kColumns.size(); ++i) {
+      HEADRACE_ASSIGN(values[i], Positive(kColumns[i]));
     }
-    if (values["isl"] > 1e9 || values["osl"] > 1e9) {
-      return Fail(place_ + ": `isl` and `osl` must be numbers of tokens; correct them.");
+    const auto [input, output, rate, e2e_ms, ttft_ms, tpot_ms] = values;
+    if (input > 1e9 || output > 1e9) {
+      return reader_.FailHere("`isl` and `osl` must be numbers of tokens; correct them.");
     }
+    BenchmarkRow row;
+    row.input_tokens = static_cast<Tokens>(input);
+    row.output_tokens = static_cast<Tokens>(output);
+    row.request_rate = rate;
+    row.model = Text("model");
     std::vector<BenchmarkRow> rows;
-    const auto add = [&](Metric metric, double mean) {
-      BenchmarkRow row;
-      row.input_tokens = static_cast<Tokens>(values["isl"]);
-      row.output_tokens = static_cast<Tokens>(values["osl"]);
-      row.request_rate = values["seq/s"];
-      row.model = Text("model");
+    for (const auto& [metric, mean] :
+         std::initializer_list<std::pair<Metric, double>>{{Metric::kTput, rate},
+                                                          {Metric::kTt, rate * output},
+                                                          {Metric::kE2e, e2e_ms / 1000},
+                                                          {Metric::kTtft, ttft_ms / 1000},
+                                                          {Metric::kTpot, tpot_ms / 1000}}) {
       row.metric = metric;
       row.value.mean = mean;
       rows.push_back(row);
-    };
-    add(Metric::kTput, values["seq/s"]);
-    add(Metric::kTt, values["seq/s"] * values["osl"]);
-    add(Metric::kE2e, values["request_latency"] / 1000);
-    add(Metric::kTtft, values["ttft"] / 1000);
-    add(Metric::kTpot, values["tpot"] / 1000);
+    }
     return rows;
   }
 
  private:
-  const std::map<std::string, std::size_t>& columns_;
-  std::vector<std::string> cells_;
-  std::string place_;
+  Result<double> Positive(std::string_view column) const {
+    const std::string text = Text(column);
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (!text.empty() && *end == '\0' && value > 0 && std::isfinite(value)) return value;
+    return reader_.FailHere("`" + std::string(column) + "` must be a number above 0; correct it.");
+  }
+
+  CsvReader reader_;
+  std::string name_;
+  std::map<std::string, std::size_t, std::less<>> columns_;
 };
 
 }  // namespace
 
 Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std::string_view name,
                                                        std::string_view parallel) {
-  const std::string file(name);
-  std::map<std::string, std::size_t> columns;
+  Table table(csv, name);
+  HEADRACE_TRY(table.ReadHeader());
   std::set<std::string> configurations;
   std::vector<BenchmarkRow> rows;
-  std::size_t number = 0;
-  while (!csv.empty()) {
-    const std::size_t end = std::min(csv.find('\n'), csv.size());
-    const std::string_view text = csv.substr(0, end);
-    csv.remove_prefix(std::min(end + 1, csv.size()));
-    ++number;
-    if (text.find_first_not_of(kBlank) == text.npos) continue;
-    std::vector<std::string> cells = Cells(text);
-    if (columns.empty()) {
-      for (std::size_t i = 0; i < cells.size(); ++i) columns[cells[i]] = i;
-      if (columns.contains("(p)parallel")) {
-        return Fail(file + " describes a disaggregated deployment; import an aggregated one.");
-      }
-      for (const char* column : {"isl", "osl", "seq/s", "request_latency", "ttft", "tpot"}) {
-        if (columns.contains(column)) continue;
-        return Fail(file + ": there is no column `" + column +
-                    "`; AIConfigurator's pareto.csv and best_config_topn.csv have it.");
-      }
-      continue;
-    }
-    const Line line(columns, std::move(cells), file + ": line " + std::to_string(number));
-    const std::string configuration = line.Text("parallel");
+  while (table.NextRow()) {
+    const std::string configuration = table.Text("parallel");
     configurations.insert(configuration);
     if (!parallel.empty() && configuration != parallel) continue;
-    auto added = line.Rows();
-    if (!added) return tl::unexpected(added.error());
-    rows.insert(rows.end(), added->begin(), added->end());
+    HEADRACE_ASSIGN(const auto added, table.Rows());
+    rows.insert(rows.end(), added.begin(), added.end());
   }
-  if (configurations.empty()) return Fail(file + " holds no line of results.");
+  const std::string file(name);
+  if (configurations.empty()) return Fail(file + " has no line of results.");
   if (rows.empty() || (parallel.empty() && configurations.size() > 1)) {
     return Fail(file + " describes the configurations " + Join(configurations) +
                 "; choose one with --parallel.");
@@ -139,10 +124,9 @@ Result<profile::GpuProfile> ImportMelange(std::string_view json, std::string_vie
                                           std::string_view gpu, const std::vector<Tokens>& inputs,
                                           const std::vector<Tokens>& outputs) {
   const std::string file(name);
-  const auto parsed = profile::ParsePythonJson(json, name, 1);
-  if (!parsed) return tl::unexpected(parsed.error());
-  const auto info = parsed->is_object() ? parsed->find("gpu_info") : parsed->end();
-  if (!parsed->is_object() || info == parsed->end() || !info->is_object()) {
+  HEADRACE_ASSIGN(const auto parsed, profile::ParsePythonJson(json, name, 1));
+  const auto info = parsed.is_object() ? parsed.find("gpu_info") : parsed.end();
+  if (!parsed.is_object() || info == parsed.end() || !info->is_object()) {
     return Fail(file + " has no object `gpu_info`; it is not Mélange's input.");
   }
   const auto entry = info->find(std::string(gpu));

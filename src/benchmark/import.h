@@ -12,25 +12,25 @@
 namespace headrace::benchmark {
 
 // The table of NVIDIA AIConfigurator (`pareto.csv`, `best_config_topn.csv` of an aggregated
-// deployment): a line per configuration and concurrency, with the columns isl, osl, seq/s,
+// deployment): one line per configuration and concurrency, with the columns isl, osl, seq/s,
 // request_latency, ttft, tpot (milliseconds) and parallel ("tp2pp1dp1"), in any order among others.
 // Source: ColumnsAgg in src/aiconfigurator/sdk/common.py of github.com/ai-dynamo/aiconfigurator.
 //
-// Every line becomes one request rate, its seq/s, with means and no percentiles, for these are
+// Every line becomes one request rate, its seq/s, with means and no percentiles, because these are
 // predictions of a steady state. A profile describes one configuration: `parallel` chooses it, and
-// may be empty when the table has only one. Errors name the line, or the configurations to choose
-// from; a table of a disaggregated deployment is refused.
+// may be empty if the table has only one. Errors name the line, or the configurations to choose
+// from. A table of a disaggregated deployment is an error.
 Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std::string_view name,
                                                        std::string_view parallel);
 
 // One GPU of Mélange's input, {"gpu_info": {"A100-80GB": {"cost": 3.67, "tputs": [[…], …]}, …}},
-// where a row is an input length and a column an output length. The lengths stand nowhere in the
-// file: `inputs` and `outputs` are the bucket centres it was profiled with. Source: README.md and
-// melange/config/example.json of github.com/tyler-griggs/melange-release.
+// where a row is an input length and a column an output length. The file does not contain the
+// lengths: `inputs` and `outputs` are the bucket centres it was profiled with. Source: README.md
+// and melange/config/example.json of github.com/tyler-griggs/melange-release.
 //
 // The table has no latencies and no SLO, so the profile prices GPUs but cannot rank requests; the
-// router falls back for it and says so. Errors name the GPUs that there are, and a table that does
-// not have a row per input and a column per output.
+// router uses its fallback for it, and reports that. Errors: a GPU that the file does not have,
+// with those that it has; a table without one row per input and one column per output.
 Result<profile::GpuProfile> ImportMelange(std::string_view json, std::string_view name,
                                           std::string_view gpu, const std::vector<Tokens>& inputs,
                                           const std::vector<Tokens>& outputs);

@@ -40,6 +40,15 @@ TEST(ImportAiConfigurator, MakesABenchmarkThatAProfileIsMadeOf) {
   EXPECT_DOUBLE_EQ(profile.tpot->at(0, 0), 0.0115);
 }
 
+TEST(ImportAiConfigurator, ReadsQuotedCells) {
+  const auto rows = ImportAiConfigurator(
+      "isl,osl,seq/s,request_latency,ttft,tpot,parallel,model\n"
+      "512,128,8,1000,57,11.5,tp1pp1dp1,\"m, \"\"instruct\"\"\"\n",
+      "f.csv", "");
+  ASSERT_TRUE(rows) << rows.error().message;
+  EXPECT_EQ(rows->front().model, "m, \"instruct\"");
+}
+
 TEST(ImportAiConfigurator, AProfileIsOfOneConfiguration) {
   const std::string csv = kHeader + Row("8", "1000", "8") + Row("8", "700", "11", "tp2pp1dp1");
   EXPECT_THAT(ImportAiConfigurator(csv, "f.csv", "").error().message,
@@ -57,7 +66,7 @@ TEST(ImportAiConfigurator, NamesWhatIsWrong) {
   EXPECT_THAT(ImportAiConfigurator("isl,(p)parallel\n", "f.csv", "").error().message,
               HasSubstr("disaggregated"));
   EXPECT_THAT(ImportAiConfigurator(kHeader + Row("8", "x", "8"), "f.csv", "").error().message,
-              HasSubstr("f.csv: line 2: `request_latency`"));
+              HasSubstr("f.csv:2: `request_latency`"));
 }
 
 constexpr const char* kMelange =

@@ -76,8 +76,7 @@ Result<void> CheckRequestLengths(const RequestLengths& source) {
   const auto* distributed = std::get_if<DistributedLengths>(&source);
   if (distributed == nullptr) return {};
   for (const auto* side : {&distributed->prompt, &distributed->output}) {
-    auto checked = std::visit([](const auto& kind) { return Check(kind); }, *side);
-    if (!checked) return checked;
+    HEADRACE_TRY(std::visit([](const auto& kind) { return Check(kind); }, *side));
   }
   return {};
 }
@@ -85,15 +84,11 @@ Result<void> CheckRequestLengths(const RequestLengths& source) {
 Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::string_view name) {
   CsvReader reader(csv, name);
   std::vector<RequestLength> lengths;
-  if (auto header = reader.ReadHeader({"prompt_tokens", "output_tokens"}); !header) {
-    return tl::unexpected(header.error());
-  }
+  HEADRACE_TRY(reader.ReadHeader({"prompt_tokens", "output_tokens"}));
   while (reader.NextRow()) {
-    const auto prompt = reader.TokensAt(0);
-    if (!prompt) return tl::unexpected(prompt.error());
-    const auto output = reader.TokensAt(1);
-    if (!output) return tl::unexpected(output.error());
-    lengths.push_back({std::max(*prompt, Tokens{1}), std::max(*output, Tokens{1})});
+    HEADRACE_ASSIGN(const Tokens prompt, reader.TokensAt(0));
+    HEADRACE_ASSIGN(const Tokens output, reader.TokensAt(1));
+    lengths.push_back({std::max(prompt, Tokens{1}), std::max(output, Tokens{1})});
   }
   if (lengths.empty()) return Fail(std::string(name) + ": there are no rows below the header");
   return lengths;

@@ -14,12 +14,11 @@
 namespace headrace::workload {
 namespace {
 
-// Of Mooncake's lines; more cannot be meant.
-constexpr double kMostTimestamp = 1e15;
-constexpr double kMostTokens = 1e9;
-constexpr std::string_view kAzureHeader = "TIMESTAMP";
+// Of Mooncake's lines; larger numbers are an error.
+constexpr double kMaxTimestamp = 1e15;
+constexpr double kMaxTokens = 1e9;
 
-// Reads the digits at `from`; nullopt when there is anything else.
+// Reads the digits at `from`; nullopt if there is anything else.
 std::optional<int> Digits(std::string_view text, std::size_t from, std::size_t count) {
   int value = 0;
   if (from + count > text.size()) return std::nullopt;
@@ -29,8 +28,8 @@ std::optional<int> Digits(std::string_view text, std::size_t from, std::size_t c
   return value;
 }
 
-// "2023-11-16 18:17:03.9799600", perhaps with a time zone behind it (which is the same in all rows
-// and only differences matter), as seconds since 1970.
+// "2023-11-16 18:17:03.9799600", as seconds since 1970. A time zone may follow; it is ignored,
+// because it is the same in all rows and only differences matter.
 std::optional<Seconds> ParseTimestamp(std::string_view text) {
   const auto year = Digits(text, 0, 4);
   const auto month = Digits(text, 5, 2);
@@ -58,7 +57,7 @@ std::optional<Seconds> ParseTimestamp(std::string_view text) {
 
 Result<Trace> Finish(Trace trace, std::string_view name) {
   if (trace.empty()) {
-    return Fail(std::string(name) + ": there are no requests in it; name another trace");
+    return Fail(std::string(name) + ": it has no requests; name another trace");
   }
   std::ranges::sort(trace, {}, [](const TraceRow& row) {
     return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
@@ -74,23 +73,18 @@ Result<Trace> Finish(Trace trace, std::string_view name) {
 
 Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name) {
   CsvReader reader(csv, name);
-  if (auto header = reader.ReadHeader({kAzureHeader, "ContextTokens", "GeneratedTokens"});
-      !header) {
-    return tl::unexpected(header.error());
-  }
+  HEADRACE_TRY(reader.ReadHeader({"TIMESTAMP", "ContextTokens", "GeneratedTokens"}));
   Trace trace;
   while (reader.NextRow()) {
-    const auto at = reader.At(0).and_then([&](std::string_view cell) -> Result<Seconds> {
-      if (const auto time = ParseTimestamp(cell)) return *time;
+    HEADRACE_ASSIGN(const std::string_view cell, reader.At(0));
+    const std::optional<Seconds> at = ParseTimestamp(cell);
+    if (!at) {
       return reader.FailHere("\"" + std::string(cell) +
-                             "\" is no time; write it as 2023-11-16 18:17:03.98");
-    });
-    if (!at) return tl::unexpected(at.error());
-    const auto prompt = reader.TokensAt(1);
-    if (!prompt) return tl::unexpected(prompt.error());
-    const auto output = reader.TokensAt(2);
-    if (!output) return tl::unexpected(output.error());
-    trace.push_back({*at, {*prompt, *output}});
+                             "\" is not a time; write it as 2023-11-16 18:17:03.98");
+    }
+    HEADRACE_ASSIGN(const Tokens prompt, reader.TokensAt(1));
+    HEADRACE_ASSIGN(const Tokens output, reader.TokensAt(2));
+    trace.push_back({*at, {prompt, output}});
   }
   return Finish(std::move(trace), name);
 }
@@ -109,16 +103,16 @@ Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) 
     if (row.is_discarded() && end == std::string_view::npos && !trace.empty()) break;
     if (!row.is_object()) {
       return Fail(where() +
-                  "the line is no JSON object; write it like {\"timestamp\": 12.5, "
+                  "the line is not a JSON object; write it like {\"timestamp\": 12.5, "
                   "\"input_length\": 800, \"output_length\": 90}");
     }
     std::array<double, 3> numbers{};
     constexpr std::array<const char*, 3> kKeys{"timestamp", "input_length", "output_length"};
     for (std::size_t i = 0; i < kKeys.size(); ++i) {
       const auto found = row.find(kKeys[i]);
-      const double most = i == 0 ? kMostTimestamp : kMostTokens;
+      const double max = i == 0 ? kMaxTimestamp : kMaxTokens;
       if (found == row.end() || !found->is_number() || found->get<double>() < 0 ||
-          found->get<double>() > most) {
+          found->get<double>() > max) {
         return Fail(where() + "\"" + kKeys[i] + "\" must be a number from 0 to " +
                     (i == 0 ? "1e15 (ms)" : "1e9 (tokens)"));
       }

@@ -51,7 +51,7 @@ TEST(Trace, ALineThatWasCutOffAtTheEndIsNoFault) {
   ASSERT_TRUE(trace) << trace.error().message;
   EXPECT_EQ(trace->size(), 1);
   EXPECT_THAT(FaultOf(ParseTrace(line.substr(0, 30) + "\n" + line, "m.jsonl")),
-              HasSubstr("m.jsonl:1: the line is no JSON object; write"));
+              HasSubstr("m.jsonl:1: the line is not a JSON object; write"));
 }
 
 TEST(Trace, FaultsNameFileLineAndMend) {
@@ -61,17 +61,17 @@ TEST(Trace, FaultsNameFileLineAndMend) {
   const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
   EXPECT_THAT(FaultOf(ParseTrace(head, "t.csv")), HasSubstr("no requests"));
   EXPECT_THAT(FaultOf(ParseTrace(head + "yesterday,1,2\n", "t.csv")),
-              HasSubstr("t.csv:2: \"yesterday\" is no time"));
+              HasSubstr("t.csv:2: \"yesterday\" is not a time"));
   EXPECT_THAT(FaultOf(ParseTrace(head + "2023-13-16 18:17:03,1,2\n", "t.csv")),
-              HasSubstr("is no time"));
+              HasSubstr("is not a time"));
   EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,1\n", "t.csv")),
               HasSubstr("t.csv:2: the row has 2 cells"));
   EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,-1,2\n", "t.csv")),
-              HasSubstr("\"-1\" is no number of tokens"));
+              HasSubstr("\"-1\" is not a number of tokens"));
   EXPECT_THAT(FaultOf(ParseTrace("{}", "m.jsonl")), HasSubstr("m.jsonl:1: \"timestamp\""));
-  EXPECT_THAT(FaultOf(ParseTrace("{\"timestamp\"", "m.jsonl")), HasSubstr("no JSON object"));
+  EXPECT_THAT(FaultOf(ParseTrace("{\"timestamp\"", "m.jsonl")), HasSubstr("not a JSON object"));
   EXPECT_THAT(FaultOf(ParseLengthCsv("prompt_tokens,output_tokens\n1,x\n", "l.csv")),
-              HasSubstr("l.csv:2: \"x\" is no number"));
+              HasSubstr("l.csv:2: \"x\" is not a number"));
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+#include "base/csv.h"
+
+#include <gmock/gmock.h>
+
+namespace headrace {
+namespace {
+
+using ::testing::ElementsAre;
+
+std::vector<std::string> Row(const CsvReader& reader) {
+  return {reader.cells().begin(), reader.cells().end()};
+}
+
+TEST(Csv, ReadsPlainRows) {
+  CsvReader reader(
+      "\xEF\xBB\xBF"
+      "a,b\r\n\r\n 1 ,2,\n \n3",
+      "f.csv");
+  ASSERT_TRUE(reader.ReadHeader({"a", "b"}));
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("1", "2", ""));
+  EXPECT_EQ(*reader.TokensAt(0), 1);
+  EXPECT_EQ(reader.TokensAt(2).error().message,
+            "f.csv:3: \"\" is not a number of tokens; write a whole number");
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("3"));
+  EXPECT_EQ(reader.At(1).error().message, "f.csv:5: the row has 1 cells; at least 2 are needed");
+  EXPECT_FALSE(reader.NextRow());
+}
+
+TEST(Csv, QuotedCellsHoldCommasQuotesAndLineBreaks) {
+  CsvReader reader("\"a, b\",\"say \"\"hi\"\"\", \"x\" ,\"two\nlines\"\n\"\",5\r\nlast", "f.csv");
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("a, b", "say \"hi\"", "x", "two\nlines"));
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("", "5"));
+  // Lines are those of the file.
+  EXPECT_EQ(reader.FailHere("wrong").value().message, "f.csv:3: wrong");
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("last"));
+  EXPECT_FALSE(reader.NextRow());
+}
+
+TEST(Csv, AQuoteThatIsNeverClosedEndsWithTheText) {
+  CsvReader reader("1,\"2,3\n4", "f.csv");
+  ASSERT_TRUE(reader.NextRow());
+  EXPECT_THAT(Row(reader), ElementsAre("1", "2,3\n4"));
+  EXPECT_FALSE(reader.NextRow());
+}
+
+}  // namespace
+}  // namespace headrace

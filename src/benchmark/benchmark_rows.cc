@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
 #include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
 
-#include "base/text.h"
+#include "base/json_writer.h"
 #include "profile/python_json.h"
 
 namespace headrace::benchmark {
@@ -24,7 +27,7 @@ class RowReader {
  public:
   RowReader(const Json& object, std::string place) : object_(object), place_(std::move(place)) {}
 
-  // Nothing for a row whose metric is unknown.
+  // nullopt for a row whose metric is unknown.
   Result<std::optional<BenchmarkRow>> Read() const {
     if (!object_.is_object()) return Fail(place_ + " is not a JSON object; correct it.");
     BenchmarkRow row;
@@ -36,12 +39,8 @@ class RowReader {
     if (known == kMetricNames.end()) return std::nullopt;
     row.metric = static_cast<Metric>(known - kMetricNames.begin());
 
-    const auto input = Count("input_tokens");
-    if (!input) return tl::unexpected(input.error());
-    const auto output = Count("output_tokens");
-    if (!output) return tl::unexpected(output.error());
-    row.input_tokens = *input;
-    row.output_tokens = *output;
+    HEADRACE_ASSIGN(row.input_tokens, Count("input_tokens"));
+    HEADRACE_ASSIGN(row.output_tokens, Count("output_tokens"));
     row.request_rate = Number("request_rate");
     if (!(row.request_rate > 0)) {
       return Fail(place_ + ": `request_rate` must be a number above 0; correct it.");
@@ -83,29 +82,24 @@ class RowReader {
   std::string place_;
 };
 
-void AppendStatistic(std::string& out, const char* key, double value) {
-  // Python's reader, which this file is for, takes no null here, but NaN.
-  const std::string number = std::isfinite(value) ? FormatJsonNumber(value) : "NaN";
-  out.append(", \"").append(key).append("\": ").append(number);
+// Python's reader, which this file is for, does not take null here, but NaN and Infinity.
+void WriteNumber(std::string_view key, double value, std::string_view not_finite,
+                 JsonWriter& json) {
+  json.Key(key);
+  std::isfinite(value) ? json.Value(value) : json.Raw(not_finite);
+}
+
+double Rounded(double value) {
+  if (!std::isfinite(value)) return value;
+  char text[40];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return std::strtod(text, nullptr);
 }
 
 }  // namespace
 
 std::string_view MetricName(Metric metric) {
   return kMetricNames[static_cast<std::size_t>(metric)];
-}
-
-double Statistics::At(int percentile) const {
-  switch (percentile) {
-    case 50:
-      return p50;
-    case 90:
-      return p90;
-    case 99:
-      return p99;
-    default:
-      return mean;
-  }
 }
 
 Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) {
@@ -118,21 +112,18 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     jsonl.remove_prefix(std::min(end + 1, jsonl.size()));
     ++number;
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    const Result<Json> object = profile::ParsePythonJson(line, name, number);
-    if (!object) return tl::unexpected(object.error());
-    auto row = RowReader(*object, std::string(name) + ": line " + std::to_string(number)).Read();
-    if (!row) return tl::unexpected(row.error());
-    std::optional<BenchmarkRow>& found = *row;
-    if (!found) {
+    HEADRACE_ASSIGN(const Json object, profile::ParsePythonJson(line, name, number));
+    HEADRACE_ASSIGN(
+        std::optional<BenchmarkRow> row,
+        RowReader(object, std::string(name) + ": line " + std::to_string(number)).Read());
+    if (!row) {
       ++benchmark.unknown_metric_rows;
       continue;
     }
-    BenchmarkRow& measured = *found;
-    const bool is_new = seen.emplace(measured.input_tokens, measured.output_tokens,
-                                     measured.request_rate, measured.metric)
-                            .second;
+    const bool is_new =
+        seen.emplace(row->input_tokens, row->output_tokens, row->request_rate, row->metric).second;
     if (is_new) {
-      benchmark.rows.push_back(std::move(measured));
+      benchmark.rows.push_back(*std::move(row));
     } else {
       ++benchmark.repeated_rows;
     }
@@ -146,22 +137,69 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
 }
 
 std::string FormatBenchmarkRow(const BenchmarkRow& row) {
-  std::string out = "{\"input_tokens\": " + std::to_string(row.input_tokens) +
-                    ", \"output_tokens\": " + std::to_string(row.output_tokens) +
-                    ", \"request_rate\": ";
-  out += std::isfinite(row.request_rate) ? FormatJsonNumber(row.request_rate) : "Infinity";
-  out += ", \"seed\": " + std::to_string(row.seed);
-  out += ", \"model\": " + Json(row.model).dump(-1, ' ', false, Json::error_handler_t::replace);
-  out += ", \"samples\": " + std::to_string(row.samples);
-  out.append(", \"metric\": \"").append(MetricName(row.metric)).append("\"");
-  AppendStatistic(out, "mean", row.value.mean);
+  JsonWriter json(JsonWriter::Layout::kSpaced);
+  json.BeginObject()
+      .Member("input_tokens", row.input_tokens)
+      .Member("output_tokens", row.output_tokens);
+  WriteNumber("request_rate", row.request_rate, "Infinity", json);
+  json.Member("seed", row.seed)
+      .Member("model", row.model)
+      .Member("samples", row.samples)
+      .Member("metric", MetricName(row.metric));
+  WriteNumber("mean", row.value.mean, "NaN", json);
   if (row.metric != Metric::kTput && row.metric != Metric::kTt) {
-    AppendStatistic(out, "P50", row.value.p50);
-    AppendStatistic(out, "P90", row.value.p90);
-    AppendStatistic(out, "P99", row.value.p99);
+    WriteNumber("P50", row.value.p50, "NaN", json);
+    WriteNumber("P90", row.value.p90, "NaN", json);
+    WriteNumber("P99", row.value.p99, "NaN", json);
   }
-  out += "}\n";
-  return out;
+  return json.EndObject().Take() + "\n";
+}
+
+std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,
+                                 const std::string& model) {
+  const GridPoint& point = measured.point;
+  std::vector<BenchmarkRow> rows;
+  const auto add = [&](Metric metric, const Statistics& value) {
+    if (std::isnan(value.mean)) return;
+    const Statistics rounded{Rounded(value.mean), Rounded(value.p50), Rounded(value.p90),
+                             Rounded(value.p99)};
+    rows.push_back(
+        {point.input, point.output, point.rate, seed, model, measured.samples, metric, rounded});
+  };
+  add(Metric::kTput, {.mean = measured.tput});
+  add(Metric::kTt, {.mean = measured.tt});
+  add(Metric::kE2e, measured.e2e);
+  add(Metric::kTtft, measured.ttft);
+  if (measured.sustained) add(Metric::kTpot, measured.tpot);
+  return rows;
+}
+
+Measurement MeasurementOf(std::span<const BenchmarkRow> rows) {
+  Measurement measured;
+  measured.sustained = false;
+  for (const BenchmarkRow& row : rows) {
+    measured.point = {row.input_tokens, row.output_tokens, row.request_rate};
+    measured.samples = row.samples;
+    switch (row.metric) {
+      case Metric::kTput:
+        measured.tput = row.value.mean;
+        break;
+      case Metric::kTt:
+        measured.tt = row.value.mean;
+        break;
+      case Metric::kE2e:
+        measured.e2e = row.value;
+        break;
+      case Metric::kTtft:
+        measured.ttft = row.value;
+        break;
+      case Metric::kTpot:
+        measured.tpot = row.value;
+        measured.sustained = true;
+        break;
+    }
+  }
+  return measured;
 }
 
 }  // namespace headrace::benchmark

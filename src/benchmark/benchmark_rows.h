@@ -1,17 +1,18 @@
-// The measurements that a profile is made from: AIBrix's benchmark JSONL.
+// The benchmark file that a profile is made from: AIBrix's JSON lines.
 //
 //   {"input_tokens": 128, "output_tokens": 4, "request_rate": 1.0, "seed": 0, "model": "llama2-7b",
 //    "samples": 100, "metric": "E2E", "mean": 0.57, "P50": 0.08, "P90": 1.55, "P99": 3.88}
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
+#include "benchmark/measurement.h"
 
 namespace headrace::benchmark {
 
@@ -27,17 +28,6 @@ inline constexpr std::size_t kMetrics = 5;
 // "TPUT", "TT", "E2E", "TTFT", "TPOT".
 std::string_view MetricName(Metric metric);
 
-// NaN = not measured. TPUT and TT have a mean only.
-struct Statistics {
-  double mean = std::numeric_limits<double>::quiet_NaN();
-  double p50 = std::numeric_limits<double>::quiet_NaN();
-  double p90 = std::numeric_limits<double>::quiet_NaN();
-  double p99 = std::numeric_limits<double>::quiet_NaN();
-
-  // `percentile` is 0 (the mean), 50, 90 or 99.
-  double At(int percentile) const;
-};
-
 // One line.
 struct BenchmarkRow {
   Tokens input_tokens = 0;
@@ -47,21 +37,31 @@ struct BenchmarkRow {
   std::string model;
   std::int64_t samples = 0;  // Requests measured.
   Metric metric = Metric::kTput;
-  Statistics value;
+  Statistics value;  // Of TPUT and TT only the mean.
 };
 
 struct Benchmark {
   std::vector<BenchmarkRow> rows;       // In file order, without repetitions.
   std::size_t repeated_rows = 0;        // Left out: the first of its kind counts.
-  std::size_t unknown_metric_rows = 0;  // Left out: a metric that no profile is made of.
+  std::size_t unknown_metric_rows = 0;  // Left out: no profile needs the metric.
 };
 
 // Reads the lines. Blank lines and unknown keys are ignored; `seed`, `model`, `samples` and every
 // statistic may be missing, NaN or null. Errors name `name` and the line: not JSON, a missing or
-// impossible `input_tokens`, `output_tokens`, `request_rate` or `metric`, no rows at all.
+// impossible `input_tokens`, `output_tokens`, `request_rate` or `metric`, no rows.
 Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name);
 
 // One line of the file, newline included.
 std::string FormatBenchmarkRow(const BenchmarkRow& row);
+
+// The rows of one measurement, by metric. A rate that is not sustained has no TPOT row: both
+// GenerateProfile and AIBrix's generator drop a rate that lacks one of the metrics, whatever the
+// SLO. Its E2E and TTFT stay, because AIBrix's generator fails on a cell without any. Numbers are
+// rounded to six significant digits.
+std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,
+                                 const std::string& model);
+
+// The measurement that rows of one point were made of, as far as they tell.
+Measurement MeasurementOf(std::span<const BenchmarkRow> rows);
 
 }  // namespace headrace::benchmark

@@ -119,5 +119,28 @@ TEST(Benchmark, WritesWhatItReads) {
   }
 }
 
+TEST(MeasurementOf, ReadsBackWhatRowsOfWrote) {
+  Measurement measured{.point = {.input = 16, .output = 4, .rate = 2}};
+  measured.tput = 1.9;
+  measured.tt = 7.6;
+  measured.e2e = {1, 1.5, 2, 3};
+  measured.ttft = {0.5, 0.6, 0.7, 0.8};
+  measured.tpot = {0.1, 0.2, 0.3, 0.4};
+  measured.samples = 60;
+  for (const bool sustained : {true, false}) {
+    measured.sustained = sustained;
+    const Measurement read = MeasurementOf(RowsOf(measured, 7, "m"));
+    EXPECT_EQ(read.point, measured.point);
+    EXPECT_EQ(read.tput, 1.9);
+    EXPECT_EQ(read.tt, 7.6);
+    EXPECT_EQ(read.e2e.p50, 1.5);
+    EXPECT_EQ(read.ttft.p99, 0.8);
+    EXPECT_EQ(read.samples, 60);
+    EXPECT_EQ(read.sustained, sustained);
+    // A rate that is not sustained has no TPOT row.
+    EXPECT_EQ(std::isnan(read.tpot.mean), !sustained);
+  }
+}
+
 }  // namespace
 }  // namespace headrace::benchmark

@@ -10,10 +10,9 @@
 namespace headrace::benchmark {
 namespace {
 
-double Rounded(double value, int digits) {
-  if (!std::isfinite(value)) return value;
+double RoundedToFourDigits(double value) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.*g", digits, value);
+  std::snprintf(text, sizeof text, "%.4g", value);
   return std::strtod(text, nullptr);
 }
 
@@ -23,15 +22,15 @@ struct CellOutcome {
   bool sustained_none = false;  // The lowest rate was already too much for the engine.
 };
 
-class Walk {
+class GridSearch {
  public:
-  Walk(const GridPlan& plan, const MeasureRate& measure)
+  GridSearch(const GridPlan& plan, const MeasurePoint& measure)
       : plan_(plan), measure_(measure), outcomes_(plan.inputs.size() * plan.outputs.size()) {}
 
   Result<void> Run() {
     for (std::size_t output = 0; output < plan_.outputs.size(); ++output) {
       for (std::size_t input = 0; input < plan_.inputs.size(); ++input) {
-        if (auto done = Visit(output, input); !done) return done;
+        HEADRACE_TRY(Visit(output, input));
         ++cells_done_;
       }
     }
@@ -51,9 +50,7 @@ class Walk {
     output_ = plan_.outputs[output];
     if (plan_.fits && !plan_.fits(input_, output_)) return {};
     if (plan_.full) {
-      for (int rate = 0; rate <= Top(); ++rate) {
-        if (auto measured = Try(rate); !measured) return tl::unexpected(measured.error());
-      }
+      for (int rate = 0; rate <= Top(); ++rate) HEADRACE_TRY(Try(rate));
       return {};
     }
     const Outcome left = input > 0 ? At(output, input - 1) : std::nullopt;
@@ -65,10 +62,8 @@ class Walk {
     }
     // Too high a guess costs a short measurement, too low a one a long one.
     const bool first = !left && !above;
-    auto found =
-        first ? Search(Top() * 3 / 4, Top() / 16 + 1) : Search(Guess(left, above, corner), 1);
-    if (!found) return tl::unexpected(found.error());
-    At(output, input) = *found;
+    HEADRACE_ASSIGN(At(output, input), first ? Search(Top() * 3 / 4, Top() / 16 + 1)
+                                             : Search(Guess(left, above, corner), 1));
     return {};
   }
 
@@ -95,21 +90,20 @@ class Walk {
     bool sustained_none = false;
     int next = guess;
     while (lost - kept > 1) {
-      const auto measured = Try(next);
-      if (!measured) return tl::unexpected(measured.error());
-      if (IsKept(PointAt(next), *measured, plan_.slo)) {
+      HEADRACE_ASSIGN(const Measurement measured, Try(next));
+      if (IsKept(measured, plan_.slo)) {
         kept = next;
       } else {
         lost = next;
-        if (next == 0) sustained_none = !measured->sustained;
+        if (next == 0) sustained_none = !measured.sustained;
       }
       if (kept >= 0 && lost <= Top()) {
         next = (kept + lost) / 2;
       } else {
         next = kept >= 0 ? std::min(kept + stride, Top()) : std::max(lost - stride, 0);
         stride *= 2;
-        // What came out of an endpoint that fell behind is about as much as it can do.
-        if (kept < 0 && !measured->sustained) next = std::min(next, RateBelow(measured->tput));
+        // The throughput of a server that fell behind is about as much as it can do.
+        if (kept < 0 && !measured.sustained) next = std::min(next, RateBelow(measured.tput));
       }
     }
     return CellOutcome{kept, sustained_none};
@@ -120,14 +114,13 @@ class Walk {
     const auto above = std::ranges::upper_bound(plan_.rates, tput);
     return std::max(0, static_cast<int>(above - plan_.rates.begin()) - 1);
   }
-  GridPoint PointAt(int rate) const {
-    return {input_, output_, plan_.rates[static_cast<std::size_t>(rate)], cells_done_,
-            outcomes_.size()};
+  Result<Measurement> Try(int rate) {
+    const GridPoint point{input_, output_, plan_.rates[static_cast<std::size_t>(rate)]};
+    return measure_(point, {cells_done_, outcomes_.size()});
   }
-  Result<RateMeasurement> Try(int rate) { return measure_(PointAt(rate)); }
 
   const GridPlan& plan_;
-  const MeasureRate& measure_;
+  const MeasurePoint& measure_;
   std::vector<Outcome> outcomes_;  // A row per output.
   std::size_t cells_done_ = 0;
   Tokens input_ = 0;
@@ -139,44 +132,16 @@ class Walk {
 std::vector<double> RateLadder(double lowest, double highest, double step) {
   std::vector<double> rates;
   for (int k = 0;; ++k) {
-    const double rate = Rounded(lowest * std::pow(step, k), 4);
+    const double rate = RoundedToFourDigits(lowest * std::pow(step, k));
     if (rate > highest) break;
-    // A step that is finer than the rounding repeats itself.
+    // A step that is finer than the rounding gives the same rate again.
     if (rates.empty() || rate > rates.back()) rates.push_back(rate);
   }
   return rates;
 }
 
-bool IsKept(const GridPoint& point, const RateMeasurement& measured, const slo::Slo& slo) {
-  const auto below = [&](const Statistics& value, std::optional<Seconds> target, int tokens) {
-    return !target || value.At(slo.percentile) / tokens < *target;
-  };
-  return measured.sustained && measured.tput >= 0.9 * point.rate &&
-         below(measured.e2e, slo.e2e, 1) && below(measured.ttft, slo.ttft, 1) &&
-         below(measured.tpot, slo.tpot, 1) &&
-         below(measured.e2e, slo.tpat, point.input + point.output);
-}
-
-std::vector<BenchmarkRow> RowsOf(const GridPoint& point, const RateMeasurement& measured,
-                                 std::int64_t seed, const std::string& model) {
-  std::vector<BenchmarkRow> rows;
-  const auto add = [&](Metric metric, const Statistics& value) {
-    if (std::isnan(value.mean)) return;
-    const Statistics rounded{Rounded(value.mean, 6), Rounded(value.p50, 6), Rounded(value.p90, 6),
-                             Rounded(value.p99, 6)};
-    rows.push_back(
-        {point.input, point.output, point.rate, seed, model, measured.samples, metric, rounded});
-  };
-  add(Metric::kTput, {.mean = measured.tput});
-  add(Metric::kTt, {.mean = measured.tt});
-  add(Metric::kE2e, measured.e2e);
-  add(Metric::kTtft, measured.ttft);
-  if (measured.sustained) add(Metric::kTpot, measured.tpot);
-  return rows;
-}
-
-Result<void> SearchGrid(const GridPlan& plan, const MeasureRate& measure) {
-  return Walk(plan, measure).Run();
+Result<void> SearchGrid(const GridPlan& plan, const MeasurePoint& measure) {
+  return GridSearch(plan, measure).Run();
 }
 
 }  // namespace headrace::benchmark

@@ -5,11 +5,12 @@
 
 #include <cmath>
 #include <map>
-#include <tuple>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "base/random.h"
+#include "benchmark/benchmark_rows.h"
 #include "benchmark/generate.h"
 
 namespace headrace::benchmark {
@@ -23,10 +24,10 @@ struct FakeGpu {
   double per_output = 2e-3;
   double base = 5e-3;
 
-  RateMeasurement Measure(const GridPoint& point) const {
+  Measurement Measure(const GridPoint& point) const {
     const double service = base + per_input * point.input + per_output * point.output;
     const double load = point.rate * service;
-    RateMeasurement measured;
+    Measurement measured{.point = point};
     measured.sustained = load < 0.97;
     measured.tput = std::min(point.rate, 1 / service);
     measured.tt = measured.tput * point.output;
@@ -57,10 +58,10 @@ struct Walked {
 
 Walked Search(const GridPlan& plan, const FakeGpu& gpu) {
   Walked walked;
-  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
-    const RateMeasurement measured = gpu.Measure(point);
+  const auto measure = [&](const GridPoint& point, const GridProgress&) -> Result<Measurement> {
+    const Measurement measured = gpu.Measure(point);
     ++walked.measurements;
-    for (auto& row : RowsOf(point, measured, 7, "m")) walked.rows.push_back(row);
+    for (auto& row : RowsOf(measured, 7, "m")) walked.rows.push_back(row);
     return measured;
   };
   EXPECT_TRUE(SearchGrid(plan, measure));
@@ -110,14 +111,21 @@ TEST(SearchGrid, FindsTheProfileOfTheFullGridWithAFractionOfItsMeasurements) {
   }
 }
 
-TEST(SearchGrid, MeasuresNoPointTwice) {
-  std::map<std::tuple<Tokens, Tokens, double>, int> seen;
+TEST(SearchGrid, MeasuresNoPointTwiceAndTellsHowFarItIs) {
+  std::set<GridPoint> seen;
+  std::size_t cells_done = 0;
   GridPlan plan = Plan();
   plan.slo.e2e = 1;
-  EXPECT_TRUE(SearchGrid(plan, [&](const GridPoint& point) -> Result<RateMeasurement> {
-    EXPECT_EQ(++seen[std::tuple(point.input, point.output, point.rate)], 1);
+  const auto measure = [&](const GridPoint& point,
+                           const GridProgress& progress) -> Result<Measurement> {
+    EXPECT_TRUE(seen.insert(point).second);
+    EXPECT_GE(progress.cells_done, cells_done);
+    EXPECT_LT(progress.cells_done, progress.cells);
+    EXPECT_EQ(progress.cells, plan.inputs.size() * plan.outputs.size());
+    cells_done = progress.cells_done;
     return FakeGpu().Measure(point);
-  }));
+  };
+  EXPECT_TRUE(SearchGrid(plan, measure));
 }
 
 TEST(SearchGrid, PassesOverWhatDoesNotFitAndStopsAtAnError) {
@@ -128,10 +136,11 @@ TEST(SearchGrid, PassesOverWhatDoesNotFitAndStopsAtAnError) {
     EXPECT_LE(row.input_tokens + row.output_tokens, 1100);
   }
   int calls = 0;
-  const auto stopped = SearchGrid(plan, [&](const GridPoint&) -> Result<RateMeasurement> {
+  const auto measure = [&](const GridPoint&, const GridProgress&) -> Result<Measurement> {
     ++calls;
     return Fail("enough");
-  });
+  };
+  const auto stopped = SearchGrid(plan, measure);
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().message, "enough");
   EXPECT_EQ(calls, 1);
@@ -149,14 +158,13 @@ TEST(SearchGrid, ReachesBothEndsOfTheLadder) {
 }
 
 TEST(RowsOf, ARateThatIsNotSustainedIsKeptByNoGenerator) {
-  RateMeasurement measured;
+  Measurement measured{.point = {.input = 16, .output = 4, .rate = 1}};
   measured.tput = 0.96;  // Looks fine to the 0.9 rule.
   measured.e2e = {1, 1, 1, 1};
   measured.ttft = measured.tpot = {0.1, 0.1, 0.1, 0.1};
   measured.sustained = false;
-  const GridPoint beyond{.input = 16, .output = 4, .rate = 1};
-  EXPECT_FALSE(IsKept(beyond, measured, {}));
-  const auto rows = RowsOf(beyond, measured, 0, "m");
+  EXPECT_FALSE(IsKept(measured, {}));
+  const auto rows = RowsOf(measured, 0, "m");
   EXPECT_EQ(rows.size(), 4U);
   GenerateOptions options;
   options.deployment = "d";
@@ -167,20 +175,19 @@ TEST(RowsOf, ARateThatIsNotSustainedIsKeptByNoGenerator) {
 }
 
 TEST(IsKept, BoundsTheChosenStatisticStrictly) {
-  RateMeasurement measured;
+  Measurement measured{.point = {.input = 6, .output = 4, .rate = 1}};
   measured.tput = 1;
   measured.e2e = {1, 0.9, 2, 4};
   measured.ttft = {0.5, 0.4, 1, 2};
   measured.tpot = {0.05, 0.04, 0.1, 0.2};
-  const GridPoint point{.input = 6, .output = 4, .rate = 1};
-  EXPECT_TRUE(IsKept(point, measured, {.percentile = 99, .e2e = 4.01, .tput = 5}));
-  EXPECT_FALSE(IsKept(point, measured, {.percentile = 99, .e2e = 4}));
-  EXPECT_TRUE(IsKept(point, measured, {.percentile = 0, .tpat = 0.101}));
-  EXPECT_FALSE(IsKept(point, measured, {.percentile = 0, .tpat = 0.1}));
-  EXPECT_FALSE(IsKept(point, measured, {.percentile = 50, .ttft = 0.4}));
-  EXPECT_FALSE(IsKept(point, measured, {.percentile = 90, .tpot = 0.1}));
+  EXPECT_TRUE(IsKept(measured, {.percentile = 99, .e2e = 4.01, .tput = 5}));
+  EXPECT_FALSE(IsKept(measured, {.percentile = 99, .e2e = 4}));
+  EXPECT_TRUE(IsKept(measured, {.percentile = 0, .tpat = 0.101}));
+  EXPECT_FALSE(IsKept(measured, {.percentile = 0, .tpat = 0.1}));
+  EXPECT_FALSE(IsKept(measured, {.percentile = 50, .ttft = 0.4}));
+  EXPECT_FALSE(IsKept(measured, {.percentile = 90, .tpot = 0.1}));
   measured.tput = 0.89;
-  EXPECT_FALSE(IsKept(point, measured, {}));
+  EXPECT_FALSE(IsKept(measured, {}));
 }
 
 }  // namespace

@@ -4,14 +4,8 @@
 #include <iterator>
 #include <utility>
 
-#include "benchmark/virtual_engine.h"
-
 namespace headrace::benchmark {
 namespace {
-
-Statistics ToStatistics(const SampleStatistics& sample) {
-  return {sample.mean, sample.p50, sample.p90, sample.p99};
-}
 
 std::vector<Tokens> PowersOfTwo(Tokens lowest, Tokens highest) {
   std::vector<Tokens> powers;
@@ -41,49 +35,30 @@ GridPlan EmulatedGrid(const slo::Slo& slo, Tokens context) {
 }
 
 Result<Benchmark> MeasureEngine(const engine::EngineConfig& engine, const GridPlan& plan,
-                                const VirtualBenchmark& how) {
+                                const VirtualOptions& measuring) {
+  const VirtualEngine virtual_engine(engine, measuring);
   Benchmark benchmark;
-  const auto measure = [&](const GridPoint& point) -> Result<RateMeasurement> {
-    MeasureCell cell{.input = point.input,
-                     .output = point.output,
-                     .rate = point.rate,
-                     .seed = how.seed,
-                     .samples = how.samples};
-    auto measured = Measure(engine, cell);
-    // So close to saturation the mean depends on luck; look for longer, as at an endpoint.
-    for (int i = 0; i < kMostDoublings; ++i) {
-      if (!measured || !measured->sustained || measured->e2e_error <= kSettled) break;
-      cell.samples *= 2;
-      measured = Measure(engine, cell);
-    }
-    if (!measured) return tl::unexpected(measured.error());
-    const RateMeasurement result{
-        .tput = measured->tput,
-        .tt = measured->tt,
-        .e2e = ToStatistics(measured->e2e),
-        .ttft = ToStatistics(measured->ttft),
-        .tpot = ToStatistics(measured->tpot),
-        .samples = measured->samples,
-        .sustained = measured->sustained && measured->e2e_error <= kSettled};
-    std::ranges::move(RowsOf(point, result, static_cast<std::int64_t>(how.seed), how.model),
+  const auto measure = [&](const GridPoint& point, const GridProgress&) -> Result<Measurement> {
+    HEADRACE_ASSIGN(const Measurement measured, virtual_engine.Measure(point));
+    std::ranges::move(RowsOf(measured, static_cast<std::int64_t>(measuring.seed), measuring.model),
                       std::back_inserter(benchmark.rows));
-    return result;
+    return measured;
   };
-  if (auto walked = SearchGrid(plan, measure); !walked) return tl::unexpected(walked.error());
+  HEADRACE_TRY(SearchGrid(plan, measure));
   return benchmark;
 }
 
 Result<GeneratedProfile> MeasureProfile(const engine::EngineConfig& engine,
                                         const GenerateOptions& options,
-                                        const VirtualBenchmark& how) {
-  const auto benchmark =
-      MeasureEngine(engine, EmulatedGrid(options.slo, engine.max_model_len), how);
-  if (!benchmark) return tl::unexpected(benchmark.error());
-  auto generated = GenerateProfile(*benchmark, options);
+                                        const VirtualOptions& measuring) {
+  HEADRACE_ASSIGN(
+      const Benchmark benchmark,
+      MeasureEngine(engine, EmulatedGrid(options.slo, engine.max_model_len), measuring));
+  auto generated = GenerateProfile(benchmark, options);
   if (generated && !profile::HasUsableCell(generated->profile)) {
     return Fail("deployment \"" + options.deployment + "\": no request size meets the SLO (" +
                 slo::Describe(options.slo) +
-                ") on it at any rate; relax the SLO or take another GPU");
+                ") on it at any rate; relax the SLO or use another GPU");
   }
   return generated;
 }

@@ -18,10 +18,10 @@ double Percentile(const std::vector<double>& sorted, double share) {
 
 }  // namespace
 
-SampleStatistics Summarize(std::vector<double>& sample) {
+Statistics Summarize(std::vector<double>& sample) {
   if (sample.empty()) return {};
   std::sort(sample.begin(), sample.end());
-  SampleStatistics statistics;
+  Statistics statistics;
   statistics.mean =
       std::accumulate(sample.begin(), sample.end(), 0.0) / static_cast<double>(sample.size());
   statistics.p50 = Percentile(sample, 0.5);
@@ -65,8 +65,8 @@ bool BacklogGrew(std::span<const TimedRequest> requests, Seconds begin, Seconds 
   return growth > share * rate * half && growth > 3 * std::sqrt(before + 1);
 }
 
-SteadyState MeasureWindow(std::span<const TimedRequest> requests, Seconds begin, Seconds end,
-                          double rate, Tokens output) {
+Measurement MeasureWindow(std::span<const TimedRequest> requests, Seconds begin, Seconds end,
+                          const GridPoint& point) {
   std::vector<double> e2e;
   std::vector<double> ttft;
   std::vector<double> tpot;
@@ -76,17 +76,19 @@ SteadyState MeasureWindow(std::span<const TimedRequest> requests, Seconds begin,
     if (request.arrival < begin || request.arrival >= end || request.finished == kNever) continue;
     e2e.push_back(request.finished - request.arrival);
     ttft.push_back(request.first_token - request.arrival);
-    tpot.push_back(output > 1 ? (request.finished - request.first_token) / (output - 1) : 0);
+    tpot.push_back(point.output > 1 ? (request.finished - request.first_token) / (point.output - 1)
+                                    : 0);
   }
-  SteadyState state;
-  state.tput = static_cast<double>(completed) / (end - begin);
-  state.samples = static_cast<std::int64_t>(e2e.size());
-  state.e2e_error = RelativeErrorOfMean(e2e);
-  state.e2e = Summarize(e2e);
-  state.ttft = Summarize(ttft);
-  state.tpot = Summarize(tpot);
-  state.grew = BacklogGrew(requests, begin, end, rate, 0.05);
-  return state;
+  Measurement measured{.point = point};
+  measured.tput = static_cast<double>(completed) / (end - begin);
+  measured.tt = measured.tput * point.output;
+  measured.samples = static_cast<std::int64_t>(e2e.size());
+  measured.e2e_error = RelativeErrorOfMean(e2e);
+  measured.e2e = Summarize(e2e);
+  measured.ttft = Summarize(ttft);
+  measured.tpot = Summarize(tpot);
+  measured.sustained = !BacklogGrew(requests, begin, end, point.rate, 0.05);
+  return measured;
 }
 
 }  // namespace headrace::benchmark

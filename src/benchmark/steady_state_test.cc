@@ -50,23 +50,27 @@ std::vector<TimedRequest> EverySecond(int count, Service service) {
 
 TEST(SteadyState, CountsCompletionsOfTheWindowAndLatenciesOfItsArrivals) {
   const auto requests = EverySecond(200, [](int) { return 10.0; });
-  const auto state = MeasureWindow(requests, 50, 150, 1, 6);
+  const auto state = MeasureWindow(requests, 50, 150, {.output = 6, .rate = 1});
   EXPECT_DOUBLE_EQ(state.tput, 1);
   EXPECT_EQ(state.samples, 100);
   EXPECT_DOUBLE_EQ(state.e2e.p99, 10);
   EXPECT_DOUBLE_EQ(state.ttft.mean, 5);
   EXPECT_DOUBLE_EQ(state.tpot.mean, 1);
-  EXPECT_FALSE(state.grew);
+  EXPECT_DOUBLE_EQ(state.tt, 6);
+  EXPECT_TRUE(state.sustained);
 }
 
 TEST(SteadyState, ABacklogThatGrowsIsSeenEvenIfItsRequestsNeverFinish) {
+  const GridPoint point{.output = 6, .rate = 1};
   auto slower = EverySecond(400, [](int i) { return 1 + 0.5 * i; });
-  EXPECT_TRUE(MeasureWindow(slower, 100, 400, 1, 6).grew);
+  EXPECT_FALSE(MeasureWindow(slower, 100, 400, point).sustained);
   EXPECT_TRUE(BacklogGrew(slower, 100, 400, 1, 0.25));
   EXPECT_FALSE(BacklogGrew(slower, 100, 400, 1, 0.6));
   for (auto& request : slower) request.finished = kNever;
-  EXPECT_TRUE(MeasureWindow(slower, 100, 400, 1, 6).grew);
-  EXPECT_EQ(MeasureWindow(slower, 100, 400, 1, 6).samples, 0);
+  const Measurement stuck = MeasureWindow(slower, 100, 400, point);
+  EXPECT_FALSE(stuck.sustained);
+  EXPECT_EQ(stuck.samples, 0);
+  EXPECT_TRUE(std::isnan(stuck.e2e.mean));
 }
 
 }  // namespace

@@ -6,44 +6,55 @@
 #include <vector>
 
 #include "base/random.h"
+#include "benchmark/steady_state.h"
 #include "engine/timed_engine.h"
 
 namespace headrace::benchmark {
 namespace {
 
-// How long a request lives on an engine whose KV room or running set is full of its like: a scale
-// for the warm-up and the window.
-Seconds LongestLife(const engine::EngineConfig& config, const MeasureCell& cell) {
-  const double held = cell.input + cell.output / 2.0;
+// How long a request lives on an engine whose KV cache or running set is full of such requests: a
+// scale for the warm-up and the window.
+Seconds LongestLife(const engine::EngineConfig& config, const GridPoint& point) {
+  const double held = point.input + point.output / 2.0;
   const double room = static_cast<double>(config.kv_blocks * engine::kKvBlockTokens);
   const double batch = std::clamp(room / held, 1.0, static_cast<double>(config.max_num_seqs));
   const Seconds step =
       config.step.Duration(static_cast<int>(batch), static_cast<std::int64_t>(batch * held), 0);
   // While it decodes, `batch` prompts per life are prefilled on the same engine.
-  return cell.output * step + batch * config.step.b * cell.input;
+  return point.output * step + batch * config.step.b * point.input;
 }
 
 }  // namespace
 
-Result<CellMeasurement> Measure(const engine::EngineConfig& config, const MeasureCell& cell) {
-  if (cell.output < 1 || !(cell.rate > 0) || cell.samples < 1) {
-    return Fail("a cell needs an output of at least 1 token, a rate above 0 and a sample");
+Result<Measurement> VirtualEngine::Measure(const GridPoint& point) const {
+  if (point.output < 1 || !(point.rate > 0) || options_.samples < 1) {
+    return Fail("a measurement needs an output of at least 1 token, a rate above 0 and a sample");
   }
-  engine::TimedEngine engine(config);
-  if (!engine.model().Fits(cell.input, cell.output)) {
-    return Fail("a request of " + std::to_string(cell.input) + " input and " +
-                std::to_string(cell.output) + " output tokens does not fit into a context of " +
-                std::to_string(config.max_model_len) + "; leave the cell out");
+  if (!engine::EngineModel(engine_).Fits(point.input, point.output)) {
+    return Fail("a request of " + std::to_string(point.input) + " input and " +
+                std::to_string(point.output) + " output tokens does not fit into a context of " +
+                std::to_string(engine_.max_model_len) + "; leave the cell out");
   }
+  int samples = options_.samples;
+  Measurement measured = MeasureOnce(point, samples);
+  for (int i = 0; i < kMaxDoublings && measured.sustained && !measured.Settled(); ++i) {
+    samples *= 2;
+    measured = MeasureOnce(point, samples);
+  }
+  measured.sustained = measured.sustained && measured.Settled();
+  return measured;
+}
 
-  const Seconds life = LongestLife(config, cell);
-  const Seconds begin = 2 * life + 20 / cell.rate;
-  const Seconds end = begin + std::max(cell.samples / cell.rate, 4 * life);
-  Rng rng(cell.seed);
+Measurement VirtualEngine::MeasureOnce(const GridPoint& point, int samples) const {
+  engine::TimedEngine engine(engine_);
+  const Seconds life = LongestLife(engine_, point);
+  const Seconds begin = 2 * life + 20 / point.rate;
+  const Seconds end = begin + std::max(samples / point.rate, 4 * life);
+  Rng rng(options_.seed);
   std::vector<TimedRequest> requests;
   std::int64_t open = 0;  // Arrived in the window, not finished yet.
 
-  Seconds next_arrival = rng.Exponential(1 / cell.rate);
+  Seconds next_arrival = rng.Exponential(1 / point.rate);
   while (next_arrival <= end || open > 0) {
     const Seconds wake = engine.NextWake();
     const Seconds now = std::min(next_arrival, wake);
@@ -55,25 +66,14 @@ Result<CellMeasurement> Measure(const engine::EngineConfig& config, const Measur
       if (request.arrival >= begin && request.arrival < end) --open;
     }
     if (next_arrival > now) continue;
-    next_arrival = now + rng.Exponential(1 / cell.rate);
-    // Behind the window a queue this long keeps the engine as busy as a longer one would.
-    if (now >= end && engine.model().waiting() >= config.max_num_seqs) continue;
-    engine.Add(now, requests.size(), cell.input, cell.output);
+    next_arrival = now + rng.Exponential(1 / point.rate);
+    // After the window, a queue this long keeps the engine as busy as a longer one would.
+    if (now >= end && engine.model().waiting() >= engine_.max_num_seqs) continue;
+    engine.Add(now, requests.size(), point.input, point.output);
     requests.push_back({.arrival = now});
     if (now >= begin && now < end) ++open;
   }
-
-  const SteadyState state = MeasureWindow(requests, begin, end, cell.rate, cell.output);
-  CellMeasurement measured;
-  measured.tput = state.tput;
-  measured.tt = state.tput * cell.output;
-  measured.samples = state.samples;
-  measured.e2e = state.e2e;
-  measured.ttft = state.ttft;
-  measured.tpot = state.tpot;
-  measured.sustained = !state.grew;
-  measured.e2e_error = state.e2e_error;
-  return measured;
+  return MeasureWindow(requests, begin, end, point);
 }
 
 }  // namespace headrace::benchmark

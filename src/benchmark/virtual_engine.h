@@ -1,44 +1,41 @@
-// What an open-loop benchmark of an emulated engine would measure, in virtual time.
+// An emulated engine to measure in virtual time, as measure::EndpointBenchmark measures a real one.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "base/result.h"
-#include "base/units.h"
-#include "benchmark/steady_state.h"
+#include "benchmark/measurement.h"
 #include "engine/engine_model.h"
 
 namespace headrace::benchmark {
 
-// One cell of the benchmark grid.
-struct MeasureCell {
-  Tokens input = 0;   // ≥ 1.
-  Tokens output = 0;  // ≥ 1.
-  double rate = 0;    // Offered requests per second, Poisson arrivals; > 0.
-  std::uint64_t seed = 0;
-  int samples = 200;  // Requests to measure, at least.
+struct VirtualOptions {
+  std::string model;  // For the benchmark's rows.
+  std::uint64_t seed = 1;
+  // Requests per measurement, at least; up to eight times as many until the mean E2E has settled.
+  int samples = 2000;
 };
 
-// The figures of the benchmark rows (AIBrix's JSONL) for one cell.
-struct CellMeasurement {
-  double tput = 0;  // Requests completed per second of the window.
-  double tt = 0;    // Output tokens of those, per second.
-  SampleStatistics e2e;
-  SampleStatistics ttft;
-  SampleStatistics tpot;     // (E2E − TTFT) / (output − 1); 0 for one token.
-  std::int64_t samples = 0;  // Requests behind e2e, ttft and tpot.
-  // False when the backlog grew through the window: the rate is beyond the engine, and the
-  // latencies say more about the length of the measurement than about the engine.
-  bool sustained = true;
-  // Relative standard error of e2e.mean (RelativeErrorOfMean, in order of arrival).
-  double e2e_error = 0;
-};
+// Offers a rate to an idle engine, as Poisson arrivals. A warm-up of several lifetimes of a request
+// is thrown away. Then everything that arrives in a window is measured until it has finished, while
+// arrivals go on, so that no request profits from an engine that drains. Same arguments, same
+// measurement.
+class VirtualEngine {
+ public:
+  VirtualEngine(const engine::EngineConfig& engine, VirtualOptions options)
+      : engine_(engine), options_(std::move(options)) {}
 
-// Offers `cell.rate` to an idle engine. A warm-up of several lifetimes of a request is thrown away;
-// then everything that arrives in a window is measured until it has finished, while arrivals go on,
-// so that nobody profits from a drain. `tput` counts completions inside the window, whoever they
-// belong to: the steady-state rate, not the requests divided by a run with its drain. Errors: a
-// cell that is out of range or beyond the context length. Same cell, same figures.
-Result<CellMeasurement> Measure(const engine::EngineConfig& config, const MeasureCell& cell);
+  // Errors: a point that is out of range or beyond the engine's context length.
+  Result<Measurement> Measure(const GridPoint& point) const;
+
+ private:
+  // One run with `samples` requests in its window.
+  Measurement MeasureOnce(const GridPoint& point, int samples) const;
+
+  engine::EngineConfig engine_;
+  VirtualOptions options_;
+};
 
 }  // namespace headrace::benchmark

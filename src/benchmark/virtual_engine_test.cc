@@ -13,14 +13,14 @@ engine::EngineConfig Config() {
   return config;
 }
 
-CellMeasurement MeasureAt(double rate, Tokens input, Tokens output, std::uint64_t seed = 1) {
-  const auto measured = Measure(
-      Config(), {.input = input, .output = output, .rate = rate, .seed = seed, .samples = 400});
+Measurement MeasureAt(double rate, Tokens input, Tokens output, std::uint64_t seed = 1) {
+  const VirtualEngine engine(Config(), {.model = "m", .seed = seed, .samples = 400});
+  const auto measured = engine.Measure({.input = input, .output = output, .rate = rate});
   EXPECT_TRUE(measured) << measured.error().message;
   return *measured;
 }
 
-TEST(Measure, AnEngineThatIsHardlyUsedShowsItsBareTimes) {
+TEST(VirtualEngine, AnAlmostIdleEngineShowsItsStepTimes) {
   const auto measured = MeasureAt(0.01, 200, 50);
   const engine::StepModel step = Config().step;
   const Seconds prefill = step.Duration(0, 0, 200);
@@ -30,11 +30,11 @@ TEST(Measure, AnEngineThatIsHardlyUsedShowsItsBareTimes) {
   EXPECT_TRUE(measured.sustained);
 }
 
-TEST(Measure, ARateThatIsSustainedIsTheThroughputHoweverLongTheAnswers) {
+TEST(VirtualEngine, ASustainedRateIsTheThroughputForEveryOutputLength) {
   for (const Tokens output : {16, 128, 512, 1024}) {
-    const auto measured = MeasureAt(1, 256, output);
+    const auto measured = MeasureAt(0.5, 256, output);
     EXPECT_TRUE(measured.sustained) << output;
-    EXPECT_NEAR(measured.tput, 1, 0.15) << output;
+    EXPECT_NEAR(measured.tput, 0.5, 0.075) << output;
     EXPECT_NEAR(measured.tt, measured.tput * output, 1e-9);
     EXPECT_GE(measured.samples, 350);
     EXPECT_LE(measured.e2e.p50, measured.e2e.p90);
@@ -42,7 +42,7 @@ TEST(Measure, ARateThatIsSustainedIsTheThroughputHoweverLongTheAnswers) {
   }
 }
 
-TEST(Measure, BeyondItsCapacityAnEngineSustainsNothing) {
+TEST(VirtualEngine, ARateBeyondTheCapacityIsNotSustained) {
   const auto within = MeasureAt(2, 1024, 128);
   EXPECT_TRUE(within.sustained);
   const auto beyond = MeasureAt(40, 1024, 128);
@@ -51,7 +51,7 @@ TEST(Measure, BeyondItsCapacityAnEngineSustainsNothing) {
   EXPECT_GT(beyond.ttft.p50, 10 * within.ttft.p50);
 }
 
-TEST(Measure, SameSeedSameFiguresOtherSeedAlmost) {
+TEST(VirtualEngine, TheSameSeedGivesTheSameFiguresAnotherSeedSimilarOnes) {
   const auto one = MeasureAt(2, 512, 128, 7);
   const auto again = MeasureAt(2, 512, 128, 7);
   const auto other = MeasureAt(2, 512, 128, 8);
@@ -61,12 +61,22 @@ TEST(Measure, SameSeedSameFiguresOtherSeedAlmost) {
   EXPECT_NEAR(one.e2e.mean, other.e2e.mean, 0.1 * one.e2e.mean);
 }
 
-TEST(Measure, RefusesACellBeyondTheContext) {
-  const auto measured = Measure(Config(), {.input = 4000, .output = 100, .rate = 1});
+TEST(VirtualEngine, ARateWhoseMeanDoesNotSettleIsNotSustained) {
+  // So close to saturation that even eight times the requests do not settle the mean.
+  const auto measured = MeasureAt(1, 256, 1024);
+  EXPECT_FALSE(measured.sustained);
+  EXPECT_FALSE(measured.Settled());
+  EXPECT_GT(measured.samples, 7 * 400);
+  EXPECT_NEAR(measured.tput, 1, 0.15);
+}
+
+TEST(VirtualEngine, RefusesAPointBeyondTheContext) {
+  const VirtualEngine engine(Config(), {});
+  const auto measured = engine.Measure({.input = 4000, .output = 100, .rate = 1});
   ASSERT_FALSE(measured);
   EXPECT_NE(measured.error().message.find("4000 input"), std::string::npos);
-  EXPECT_FALSE(Measure(Config(), {.input = 100, .output = 0, .rate = 1}));
-  EXPECT_FALSE(Measure(Config(), {.input = 100, .output = 10, .rate = 0}));
+  EXPECT_FALSE(engine.Measure({.input = 100, .output = 0, .rate = 1}));
+  EXPECT_FALSE(engine.Measure({.input = 100, .output = 10, .rate = 0}));
 }
 
 }  // namespace

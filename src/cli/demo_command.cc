@@ -199,7 +199,7 @@ class Demo {
     std::printf(
         "%4.0f s: %llu offered, %llu ended, %llu met the SLO\n", snapshot.elapsed,
         static_cast<unsigned long long>(all.offered),
-        static_cast<unsigned long long>(all.completed + all.rejected + all.timed_out + all.failed),
+        static_cast<unsigned long long>(all.completed + all.refused + all.timed_out + all.failed),
         static_cast<unsigned long long>(all.attained));
     std::fflush(stdout);
   }

@@ -98,7 +98,7 @@ class ProgressLine {
     workload::ClassReport all;
     for (const load::LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
     const std::uint64_t failed = all.failed + all.timed_out;
-    const std::uint64_t ended = all.completed + all.rejected + failed;
+    const std::uint64_t ended = all.completed + all.refused + failed;
     const double met =
         ended == 0 ? 0 : 100 * static_cast<double>(all.attained) / static_cast<double>(ended);
     std::fprintf(stderr,
@@ -107,7 +107,7 @@ class ProgressLine {
                  live ? "\r\x1b[K" : "", snapshot.elapsed, duration, draining ? " (draining)" : "",
                  static_cast<unsigned long long>(snapshot.offered),
                  static_cast<unsigned long long>(snapshot.open),
-                 static_cast<unsigned long long>(all.rejected),
+                 static_cast<unsigned long long>(all.refused),
                  static_cast<unsigned long long>(failed), met, live ? "" : "\n");
     shown_ = live;
   }

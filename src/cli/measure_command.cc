@@ -79,7 +79,7 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
   const benchmark::GridPlan plan = PlanOf(arguments, engine.max_model_len);
   benchmark::Benchmark benchmark = OrStop(benchmark::MeasureEngine(
       engine, plan,
-      {.samples = arguments.samples, .seed = arguments.seed, .model = arguments.model}));
+      {.model = arguments.model, .seed = arguments.seed, .samples = arguments.samples}));
   const auto measurements = std::ranges::count(benchmark.rows, benchmark::Metric::kTput,
                                                &benchmark::BenchmarkRow::metric);
   OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(benchmark.rows))));

@@ -44,18 +44,16 @@ std::string PointText(const benchmark::GridPoint& point) {
          ", " + FormatNumber(point.rate) + " req/s";
 }
 
-std::string Outcome(const benchmark::GridPoint& point, const measure::EndpointMeasurement& measured,
-                    const slo::Slo& slo) {
-  const benchmark::RateMeasurement& result = measured.result;
-  const std::string figures = "E2E " + FormatDuration(result.e2e.mean) + ", P99 " +
-                              FormatDuration(result.e2e.p99) + ", " +
-                              std::to_string(result.samples) + " requests";
-  if (measured.client_overloaded) {
+std::string Outcome(const benchmark::Measurement& measured, const slo::Slo& slo) {
+  const std::string figures = "E2E " + FormatDuration(measured.e2e.mean) + ", P99 " +
+                              FormatDuration(measured.e2e.p99) + ", " +
+                              std::to_string(measured.samples) + " requests";
+  if (measured.ClientOverloaded()) {
     return "this client was too slow, late by " + FormatDuration(measured.send_lag) + " (" +
            figures + ")";
   }
-  if (!result.sustained || result.tput < 0.9 * point.rate) return "not sustained";
-  return (benchmark::IsKept(point, result, slo) ? "kept (" : "SLO missed (") + figures + ")";
+  if (!measured.sustained || measured.tput < 0.9 * measured.point.rate) return "not sustained";
+  return (benchmark::IsKept(measured, slo) ? "kept (" : "SLO missed (") + figures + ")";
 }
 
 // While it lives: stops the benchmark at SIGINT or SIGTERM, and on a terminal shows how far the
@@ -131,20 +129,18 @@ void MeasureEndpoint(const MeasureArguments& arguments) {
   std::size_t overloaded = 0;
   const Watcher watcher(termination, benchmark);
   const auto measure =
-      [&](const benchmark::GridPoint& point) -> Result<benchmark::RateMeasurement> {
+      [&](const benchmark::GridPoint& point,
+          const benchmark::GridProgress& progress) -> Result<benchmark::Measurement> {
     if (const auto known = file.Find(point)) return *known;
-    const auto measured = benchmark.Measure(point);
-    if (!measured) return tl::unexpected(measured.error());
-    if (auto added = file.Add(point, measured->result, static_cast<std::int64_t>(arguments.seed));
-        !added) {
-      return tl::unexpected(added.error());
-    }
-    overloaded += measured->client_overloaded;
+    HEADRACE_ASSIGN(const benchmark::Measurement measured, benchmark.Measure(point));
+    HEADRACE_TRY(file.Add(measured, static_cast<std::int64_t>(arguments.seed)));
+    overloaded += measured.ClientOverloaded();
     const std::string clear = isatty(STDERR_FILENO) != 0 ? "\r\x1b[K" : "";
-    Print(stderr, clear + "[" + std::to_string(point.cell) + "/" + std::to_string(point.cells) +
-                      eta.After(point.cell, point.cells) + "] " + PointText(point) + ": " +
-                      Outcome(point, *measured, arguments.slo) + "\n");
-    return measured->result;
+    const auto [cell, cells] = progress;
+    Print(stderr, clear + "[" + std::to_string(cell) + "/" + std::to_string(cells) +
+                      eta.After(cell, cells) + "] " + PointText(point) + ": " +
+                      Outcome(measured, arguments.slo) + "\n");
+    return measured;
   };
   const auto walked = benchmark::SearchGrid(plan, measure);
   if (!walked) {

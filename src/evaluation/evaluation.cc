@@ -118,7 +118,7 @@ render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
           {scenario.contenders[c].name, scenario.workload.classes[k].name,
            share([](const workload::ClassReport& r) { return r.attained; }),
            share([](const workload::ClassReport& r) { return r.completed - r.attained; }),
-           share([](const workload::ClassReport& r) { return r.rejected; }),
+           share([](const workload::ClassReport& r) { return r.refused; }),
            share([](const workload::ClassReport& r) { return r.timed_out + r.failed; })});
     }
   }

@@ -21,16 +21,16 @@ struct LoadOptions {
   system::SocketAddress target;
   std::string host;   // For the Host header; the target's address if empty.
   std::string model;  // The name in the requests.
-  const workload::Workload* workload =
-      nullptr;  // Must pass CheckWorkload and outlive the generator.
+  // Must pass CheckWorkload and outlive the generator.
+  const workload::Workload* workload = nullptr;
   std::uint64_t seed = 1;
   double rate_scale = 1;
   Seconds duration = 60;  // Of arrivals.
   std::uint64_t max_requests = 1u << 30;
   Seconds timeout = 120;  // Of one request, from its arrival.
   bool stream = true;
-  bool send_slo = false;             // The class's goals as x-slo-*-ms headers.
-  bool state_length = true;          // The true answer length to an emulated engine, by header.
+  bool send_slo = false;             // The class's targets as x-slo-*-ms headers.
+  bool state_length = true;          // The true output length to an emulated engine, by header.
   bool limit_length = false;         // Or to any engine, as max_tokens with ignore_eos.
   std::string policy;                // As routing-strategy header; none if empty.
   std::vector<std::string> headers;  // More, "Name: value".
@@ -39,7 +39,7 @@ struct LoadOptions {
 enum class LoadOutcome {
   kCompleted,
   kRefused,   // 429 or 503.
-  kTimedOut,  // Not whole when its time was over, or when the run was.
+  kTimedOut,  // Not whole at its timeout, or at the end of the run.
   kFailed,    // Any other status, no connection, broken off, an error in the stream.
 };
 
@@ -49,17 +49,17 @@ struct LoadResult {
   std::uint32_t class_index = 0;
   Seconds at = 0;               // When it was due, from the start of the run.
   Seconds send_lag = 0;         // How much later it was sent: the client's own overload.
-  int status = 0;               // 0: no answer.
+  int status = 0;               // 0: no response.
   slo::RequestLatency latency;  // From when it was due.
   LoadOutcome outcome = LoadOutcome::kFailed;
   bool attained = false;
   std::string deployment;  // Response header target-deployment, else target-pod; may be empty.
 };
 
-// What a class or a part of it has come to so far.
+// The results of a class, or of a part of it, so far.
 struct LoadCounts {
-  std::uint64_t waiting = 0;    // Sent, no head of an answer yet: queued somewhere.
-  std::uint64_t in_flight = 0;  // Being answered.
+  std::uint64_t waiting = 0;    // Sent, and the response has not begun: queued somewhere.
+  std::uint64_t in_flight = 0;  // The response has begun.
   workload::ClassReport report;
 };
 
@@ -68,16 +68,16 @@ struct LoadSnapshot {
   std::uint64_t offered = 0;
   std::uint64_t open = 0;  // Sent and not finished.
   Histogram send_lag;
-  std::vector<LoadCounts> classes;  // In all, by class.
+  std::vector<LoadCounts> classes;  // In total, by class.
   // By class and deployment; `report.offered` counts what was sent there.
   std::vector<std::map<std::string, LoadCounts>> deployments;
-  // What timed out or failed, by what the client saw ("status 502", "connection refused …").
+  // Requests that timed out or failed, by the reason the client saw ("status 502", …).
   std::map<std::string, std::uint64_t> failures;
 };
 
-// Sends each request when it is due, whatever has become of those before it, and measures from
-// then. A request ends as completed, refused, failed or timed out, and is counted once. Runs on one
-// I/O thread; Start, Snapshot and Stop may be called from any other.
+// Sends each request when it is due, even if earlier ones are still open, and measures from then.
+// A request ends as completed, refused, failed or timed out, and is counted once. Runs on one I/O
+// thread; Start, Snapshot and Stop may be called from any other.
 class LoadGenerator {
  public:
   // `thread` must outlive the generator. `finished` (may be null) gets every result, on the thread.
@@ -87,12 +87,12 @@ class LoadGenerator {
   ~LoadGenerator();
 
   void Start();
-  // No request is due any more and all have ended.
+  // All requests have been sent and have ended.
   bool Done() const;
-  // No further requests; those that are open go on.
+  // Sends no further requests; open ones go on.
   void EndArrivals();
-  // Ends everything: open requests are broken off and count as timed out. Blocks until done. Not
-  // from an I/O thread.
+  // Ends the load: open requests are broken off and count as timed out. Blocks until done. Not from
+  // an I/O thread.
   void Stop();
   LoadSnapshot Snapshot() const;
 

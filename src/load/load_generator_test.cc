@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -13,6 +12,7 @@
 #include "net/one_shot.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
+#include "system/mutex.h"
 
 namespace headrace::load {
 namespace {
@@ -40,7 +40,7 @@ class LoadTest : public ::testing::Test {
   }
   LoadSnapshot Run(const LoadOptions& options) {
     LoadGenerator load(threads_[0], options, [this](const LoadResult& result) {
-      const std::lock_guard lock(mutex_);
+      const system::MutexLock lock(mutex_);
       results_.push_back(result);
     });
     load.Start();
@@ -56,7 +56,7 @@ class LoadTest : public ::testing::Test {
   workload::Workload workload_;
   net::IoThreads threads_{2};
   std::unique_ptr<net::HttpServer> server_;
-  std::mutex mutex_;
+  system::Mutex mutex_;
   std::vector<LoadResult> results_;
 };
 
@@ -113,7 +113,7 @@ TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
   std::vector<std::string>* seen = nullptr;
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
-      const std::lock_guard lock(mutex_);
+      const system::MutexLock lock(mutex_);
       seen->push_back(exchange.body());
     }
     const net::ResponseHead head(200);
@@ -133,7 +133,7 @@ TEST_F(LoadTest, SendsWhatItIsTold) {
   std::string seen;
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
-      const std::lock_guard lock(mutex_);
+      const system::MutexLock lock(mutex_);
       for (const net::HeaderField& field : exchange.headers()) {
         seen.append(field.name).append("=").append(field.value).append("\n");
       }
@@ -192,13 +192,13 @@ TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
   EXPECT_EQ(report.offered, 60u);
   EXPECT_EQ(report.completed, 20u);
   EXPECT_EQ(report.attained, 20u);
-  EXPECT_EQ(report.rejected, 10u);
+  EXPECT_EQ(report.refused, 10u);
   EXPECT_EQ(report.failed, 30u);
   EXPECT_EQ(report.timed_out, 0u);
   EXPECT_EQ(snapshot.deployments[0].at("pod-1").report.offered, 60u);
   EXPECT_EQ(snapshot.deployments[0].at("pod-1").in_flight, 0u);
   EXPECT_EQ(snapshot.failures.at("status 500"), 10u);
-  EXPECT_EQ(snapshot.failures.at("error in the stream"), 10u);
+  EXPECT_EQ(snapshot.failures.at("stream ended without [DONE]"), 10u);
   EXPECT_EQ(results_.size(), 60u);
 }
 

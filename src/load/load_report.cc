@@ -4,16 +4,9 @@
 
 #include "base/json_writer.h"
 #include "base/text.h"
-#include "openai/error.h"
 
 namespace headrace::load {
 namespace {
-
-std::string Quoted(std::string_view text) {
-  std::string json;
-  AppendJsonString(text, json);
-  return json;
-}
 
 std::string_view OutcomeName(LoadOutcome outcome) {
   switch (outcome) {
@@ -37,40 +30,45 @@ bool ClientOverloaded(const LoadSnapshot& snapshot) {
 
 std::string LoadReportJson(const LoadOptions& options, const LoadSnapshot& snapshot) {
   const Seconds duration = std::min(options.duration, snapshot.elapsed);
-  const auto number = [](double value) { return FormatJsonNumber(value); };
   const Histogram& lag = snapshot.send_lag;
-  std::string json =
-      "{\"target\": " + Quoted(options.target.ToString()) +
-      ", \"model\": " + Quoted(options.model) + ", \"policy\": " + Quoted(options.policy) +
-      ", \"seed\": " + std::to_string(options.seed) +
-      ", \"rate_scale\": " + number(options.rate_scale) +
-      ", \"stream\": " + (options.stream ? "true" : "false") +
-      ", \"duration_s\": " + number(duration) + ", \"elapsed_s\": " + number(snapshot.elapsed) +
-      ", \"client_overloaded\": " + (ClientOverloaded(snapshot) ? "true" : "false") +
-      ", \"send_lag_s\": {\"p50\": " + number(lag.Quantile(0.5)) +
-      ", \"p99\": " + number(lag.Quantile(0.99)) + ", \"max\": " + number(lag.max()) +
-      "}, \"failures\": {";
-  for (bool first = true; const auto& [what, count] : snapshot.failures) {
-    json += (first ? "" : ", ") + Quoted(what) + ": " + std::to_string(count);
-    first = false;
-  }
-  workload::ClassReport all;
-  for (const LoadCounts& counts : snapshot.classes) all.Merge(counts.report);
-  json += "}, " + workload::FormatReportMembers(all, duration) + ", \"classes\": {";
+  JsonWriter json(JsonWriter::Layout::kSpaced);
+  json.BeginObject()
+      .Member("target", options.target.ToString())
+      .Member("model", options.model)
+      .Member("policy", options.policy)
+      .Member("seed", options.seed)
+      .Member("rate_scale", options.rate_scale)
+      .Member("stream", options.stream)
+      .Member("duration_s", duration)
+      .Member("elapsed_s", snapshot.elapsed)
+      .Member("client_overloaded", ClientOverloaded(snapshot));
+  json.Key("send_lag_s")
+      .BeginObject()
+      .Member("p50", lag.Quantile(0.5))
+      .Member("p99", lag.Quantile(0.99))
+      .Member("max", lag.max())
+      .EndObject();
+  json.Key("failures").BeginObject();
+  for (const auto& [what, count] : snapshot.failures) json.Member(what, count);
+  json.EndObject();
+  workload::ClassReport total;
+  for (const LoadCounts& counts : snapshot.classes) total.Merge(counts.report);
+  workload::WriteReport(total, duration, json);
+  json.Key("classes").BeginObject();
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
     const workload::WorkloadClass& spec = options.workload->classes[i];
-    json += (i == 0 ? "" : ", ") + Quoted(spec.name) +
-            ": {\"slo\": " + (spec.slo ? Quoted(slo::Describe(*spec.slo)) : "null") + ", " +
-            workload::FormatReportMembers(snapshot.classes[i].report, duration) +
-            ", \"deployments\": {";
-    for (bool first = true; const auto& [name, counts] : snapshot.deployments[i]) {
-      json += (first ? "" : ", ") + Quoted(name) + ": {" +
-              workload::FormatReportMembers(counts.report, duration) + "}";
-      first = false;
+    json.Key(spec.name).BeginObject().Key("slo");
+    spec.slo ? json.Value(slo::Describe(*spec.slo)) : json.Null();
+    workload::WriteReport(snapshot.classes[i].report, duration, json);
+    json.Key("deployments").BeginObject();
+    for (const auto& [name, counts] : snapshot.deployments[i]) {
+      json.Key(name).BeginObject();
+      workload::WriteReport(counts.report, duration, json);
+      json.EndObject();
     }
-    json += "}}";
+    json.EndObject().EndObject();
   }
-  return json + "}}\n";
+  return json.EndObject().EndObject().Take() + "\n";
 }
 
 std::string_view LoadResultCsvHeader() {

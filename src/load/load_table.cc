@@ -15,7 +15,7 @@ std::string Latency(const Histogram& histogram, double scale, int decimals) {
 }
 
 std::uint64_t Ended(const workload::ClassReport& report) {
-  return report.completed + report.rejected + report.timed_out + report.failed;
+  return report.completed + report.refused + report.timed_out + report.failed;
 }
 
 // "97.5 %" of the requests that have ended.
@@ -31,7 +31,7 @@ std::vector<std::string> Row(const std::string& name, const LoadCounts& counts, 
           std::to_string(report.offered),
           std::to_string(counts.in_flight),
           deployment ? "" : std::to_string(counts.waiting),
-          deployment ? "" : std::to_string(report.rejected),
+          deployment ? "" : std::to_string(report.refused),
           SloMet(report),
           Latency(report.ttft, 1, 2),
           Latency(report.tpot, 1e3, 0),
@@ -85,7 +85,7 @@ std::string ProgressText(const LoadSnapshot& snapshot, Seconds duration, bool dr
   if (duration < kNever) text += " of " + FormatFixed(duration, 0);
   text += draining ? " s (draining): " : " s: ";
   return text + std::to_string(snapshot.offered) + " sent, " + std::to_string(snapshot.open) +
-         " open, " + std::to_string(report.rejected) + " refused, " +
+         " open, " + std::to_string(report.refused) + " refused, " +
          std::to_string(report.failed + report.timed_out) + " failed or late, SLO met by " +
          SloMet(report) + " of those that ended";
 }

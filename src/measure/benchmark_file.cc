@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <tuple>
 
 namespace headrace::measure {
 namespace {
@@ -17,80 +18,50 @@ Error CannotWrite(const std::string& path) {
   return {path + ": cannot be written (" + LastSystemError() + ")."};
 }
 
-void Put(benchmark::RateMeasurement& measured, const benchmark::BenchmarkRow& row) {
-  measured.samples = row.samples;
-  switch (row.metric) {
-    case benchmark::Metric::kTput:
-      measured.tput = row.value.mean;
-      break;
-    case benchmark::Metric::kTt:
-      measured.tt = row.value.mean;
-      break;
-    case benchmark::Metric::kE2e:
-      measured.e2e = row.value;
-      break;
-    case benchmark::Metric::kTtft:
-      measured.ttft = row.value;
-      break;
-    case benchmark::Metric::kTpot:
-      measured.tpot = row.value;
-      measured.sustained = true;
-      break;
-  }
-}
-
 }  // namespace
 
 Result<BenchmarkFile> BenchmarkFile::Open(const std::string& path, const std::string& model) {
   BenchmarkFile file(path, model);
   if (std::ifstream existing(path, std::ios::binary); existing) {
     const std::string text(std::istreambuf_iterator<char>(existing), {});
-    if (auto loaded = file.Load(text); !loaded) return tl::unexpected(loaded.error());
+    HEADRACE_TRY(file.Load(text));
   }
-  if (auto written = file.Rewrite(); !written) return tl::unexpected(written.error());
+  HEADRACE_TRY(file.Rewrite());
   return file;
 }
 
 Result<void> BenchmarkFile::Load(const std::string& text) {
-  // What follows the last line's end is a line that was cut off.
+  // A last line without its end was cut off.
   const std::string whole = text.substr(0, text.rfind('\n') + 1);
   if (whole.empty()) return {};
-  const auto benchmark = benchmark::ParseBenchmark(whole, path_);
-  if (!benchmark) return tl::unexpected(benchmark.error());
-  std::map<Key, std::vector<benchmark::BenchmarkRow>> points;
-  for (const benchmark::BenchmarkRow& row : benchmark->rows) {
+  HEADRACE_ASSIGN(const benchmark::Benchmark benchmark, benchmark::ParseBenchmark(whole, path_));
+  std::map<benchmark::GridPoint, std::vector<benchmark::BenchmarkRow>> points;
+  for (const benchmark::BenchmarkRow& row : benchmark.rows) {
     if (row.model != model_) {
       return Fail(path_ + " holds measurements of " + row.model + ", not of " + model_ +
                   "; name another file.");
     }
     points[{row.input_tokens, row.output_tokens, row.request_rate}].push_back(row);
   }
-  for (const auto& [key, rows] : points) {
+  for (const auto& [point, rows] : points) {
     // TPUT is written last.
     const auto complete =
         std::ranges::find(rows, benchmark::Metric::kTput, &benchmark::BenchmarkRow::metric);
     if (complete == rows.end()) continue;
-    benchmark::RateMeasurement measured;
-    measured.sustained = false;
-    for (const benchmark::BenchmarkRow& row : rows) {
-      Put(measured, row);
-      rows_.push_back(row);
-    }
-    known_[key] = measured;
+    rows_.insert(rows_.end(), rows.begin(), rows.end());
+    known_[point] = benchmark::MeasurementOf(rows);
   }
   return {};
 }
 
-std::optional<benchmark::RateMeasurement> BenchmarkFile::Find(
-    const benchmark::GridPoint& point) const {
-  const auto found = known_.find({point.input, point.output, point.rate});
+std::optional<benchmark::Measurement> BenchmarkFile::Find(const benchmark::GridPoint& point) const {
+  const auto found = known_.find(point);
   if (found == known_.end()) return std::nullopt;
   return found->second;
 }
 
-Result<void> BenchmarkFile::Add(const benchmark::GridPoint& point,
-                                const benchmark::RateMeasurement& measured, std::int64_t seed) {
-  std::vector<benchmark::BenchmarkRow> rows = benchmark::RowsOf(point, measured, seed, model_);
+Result<void> BenchmarkFile::Add(const benchmark::Measurement& measured, std::int64_t seed) {
+  std::vector<benchmark::BenchmarkRow> rows = benchmark::RowsOf(measured, seed, model_);
   std::string text;
   for (auto row = rows.rbegin(); row != rows.rend(); ++row)
     text += benchmark::FormatBenchmarkRow(*row);
@@ -99,7 +70,7 @@ Result<void> BenchmarkFile::Add(const benchmark::GridPoint& point,
     return tl::unexpected(CannotWrite(path_));
   }
   rows_.insert(rows_.end(), rows.begin(), rows.end());
-  known_[{point.input, point.output, point.rate}] = measured;
+  known_[measured.point] = measured;
   return {};
 }
 

@@ -6,33 +6,30 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "base/result.h"
 #include "benchmark/benchmark_rows.h"
-#include "benchmark/grid_search.h"
+#include "benchmark/measurement.h"
 
 namespace headrace::measure {
 
-// Every measurement is on disk as soon as it is added, so that an interrupted benchmark goes on
-// where it was. Not thread-safe.
+// Every measurement is on disk as soon as it is added, so that an interrupted benchmark can
+// continue. Not thread-safe.
 class BenchmarkFile {
  public:
-  // Opens or makes `path`, with what it holds already; a measurement that was cut off by a crash is
+  // Opens or makes `path` and reads the measurements in it; one that was cut off by a crash is
   // dropped. Errors: not a benchmark; another model's; cannot be written.
   static Result<BenchmarkFile> Open(const std::string& path, const std::string& model);
 
   std::size_t measurements() const { return known_.size(); }
-  // What an earlier run measured at this point.
-  std::optional<benchmark::RateMeasurement> Find(const benchmark::GridPoint& point) const;
-  Result<void> Add(const benchmark::GridPoint& point, const benchmark::RateMeasurement& measured,
-                   std::int64_t seed);
+  // The measurement of an earlier run at this point, if any.
+  std::optional<benchmark::Measurement> Find(const benchmark::GridPoint& point) const;
+  Result<void> Add(const benchmark::Measurement& measured, std::int64_t seed);
   // Puts the rows in order: by output, input and rate.
   Result<void> Finish();
 
  private:
-  using Key = std::tuple<Tokens, Tokens, double>;
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
@@ -46,11 +43,11 @@ class BenchmarkFile {
   std::string model_;
   std::unique_ptr<std::FILE, Close> file_;
   std::vector<benchmark::BenchmarkRow> rows_;
-  std::map<Key, benchmark::RateMeasurement> known_;
+  std::map<benchmark::GridPoint, benchmark::Measurement> known_;
 };
 
-// The rows by output, input, rate and metric, so that a cell's first row is its most relaxed one: a
-// generator takes the latencies of a cell that meets no SLO from there.
+// The rows in order of output, input, rate and metric, so that a cell's first row is that of its
+// lowest rate: a generator takes the latencies of a cell that meets no SLO from there.
 std::string FormatBenchmark(std::vector<benchmark::BenchmarkRow> rows);
 
 }  // namespace headrace::measure

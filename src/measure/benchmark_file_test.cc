@@ -31,8 +31,9 @@ class BenchmarkFileTest : public ::testing::Test {
   static benchmark::GridPoint Point(double rate, Tokens input = 16) {
     return {.input = input, .output = 4, .rate = rate};
   }
-  static benchmark::RateMeasurement Measured(double rate, bool sustained = true) {
-    return {.tput = rate,
+  static benchmark::Measurement Measured(double rate, bool sustained = true, Tokens input = 16) {
+    return {.point = Point(rate, input),
+            .tput = rate,
             .tt = 4 * rate,
             .e2e = {1, 1, 2, 3},
             .ttft = {0.5, 0.5, 1, 1.5},
@@ -48,8 +49,10 @@ TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
   {
     auto file = BenchmarkFile::Open(path_, "m");
     ASSERT_TRUE(file) << file.error().message;
-    EXPECT_TRUE(file->Add(Point(2), Measured(2), 7));
-    EXPECT_TRUE(file->Add(Point(4), Measured(3.5, false), 7));
+    EXPECT_TRUE(file->Add(Measured(2), 7));
+    benchmark::Measurement unsustained = Measured(4, false);
+    unsustained.tput = 3.5;
+    EXPECT_TRUE(file->Add(unsustained, 7));
     // On disk before the end.
     EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->rows.size(), 9U);
   }
@@ -66,8 +69,8 @@ TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
 TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
   {
     auto file = BenchmarkFile::Open(path_, "m");
-    EXPECT_TRUE(file->Add(Point(2), Measured(2), 7));
-    EXPECT_TRUE(file->Add(Point(4), Measured(4), 7));
+    EXPECT_TRUE(file->Add(Measured(2), 7));
+    EXPECT_TRUE(file->Add(Measured(4), 7));
   }
   const std::string whole = Text();
   for (std::size_t cut = 1; cut < whole.size(); cut += 13) {
@@ -76,7 +79,7 @@ TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
     ASSERT_TRUE(file) << file.error().message;
     EXPECT_LT(file->measurements(), 2U);
     for (const double rate : {2, 4}) {
-      if (!file->Find(Point(rate))) EXPECT_TRUE(file->Add(Point(rate), Measured(rate), 7));
+      if (!file->Find(Point(rate))) EXPECT_TRUE(file->Add(Measured(rate), 7));
     }
     EXPECT_TRUE(file->Finish());
     EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->rows.size(), 10U);
@@ -86,9 +89,9 @@ TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
 
 TEST_F(BenchmarkFileTest, InTheEndTheMostRelaxedRateOfACellComesFirst) {
   auto file = BenchmarkFile::Open(path_, "m");
-  EXPECT_TRUE(file->Add(Point(4, 64), Measured(4), 7));
-  EXPECT_TRUE(file->Add(Point(8, 16), Measured(8), 7));
-  EXPECT_TRUE(file->Add(Point(2, 16), Measured(2), 7));
+  EXPECT_TRUE(file->Add(Measured(4, true, 64), 7));
+  EXPECT_TRUE(file->Add(Measured(8), 7));
+  EXPECT_TRUE(file->Add(Measured(2), 7));
   EXPECT_TRUE(file->Finish());
   const auto rows = benchmark::ParseBenchmark(Text(), "f")->rows;
   EXPECT_EQ(rows.front().request_rate, 2);
@@ -101,7 +104,7 @@ TEST_F(BenchmarkFileTest, RefusesWhatIsNotItsOwn) {
   EXPECT_THAT(BenchmarkFile::Open(path_, "m").error().message, HasSubstr("line 1"));
   EXPECT_EQ(Text(), "hello\n");
   fs::remove(path_);
-  EXPECT_TRUE(BenchmarkFile::Open(path_, "m")->Add(Point(2), Measured(2), 7));
+  EXPECT_TRUE(BenchmarkFile::Open(path_, "m")->Add(Measured(2), 7));
   EXPECT_THAT(BenchmarkFile::Open(path_, "other").error().message,
               HasSubstr("measurements of m, not of other"));
   EXPECT_THAT(BenchmarkFile::Open("/nowhere/f", "m").error().message,

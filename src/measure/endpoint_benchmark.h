@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "benchmark/grid_search.h"
+#include "benchmark/measurement.h"
 #include "net/io_threads.h"
 #include "openai/request.h"
+#include "slo/slo.h"
 #include "system/address.h"
 
 namespace headrace::measure {
@@ -25,15 +26,6 @@ struct EndpointOptions {
   int samples = 200;
   Seconds timeout = 600;  // Of one request; beyond it the rate is not sustained.
   slo::Slo slo;           // A measurement that misses it ends without waiting to settle.
-};
-
-struct EndpointMeasurement {
-  benchmark::RateMeasurement result;
-  // How late this client sent its requests in the mean. Latencies count from when they were due, so
-  // lateness is in them; when it is more than a twentieth of the mean E2E the client, not the
-  // endpoint, was the limit, and `result` is not sustained.
-  Seconds send_lag = 0;
-  bool client_overloaded = false;
 };
 
 struct EndpointProgress {
@@ -61,7 +53,7 @@ class EndpointBenchmark {
   // exactly that many tokens by what the endpoint's usage says.
   // Errors: nobody answers; the endpoint refuses the request with its reason; it tells no usage; it
   // ends answers early, for it knows no ignore_eos; no prompt can be that short; stopped.
-  Result<EndpointMeasurement> Measure(const benchmark::GridPoint& point);
+  Result<benchmark::Measurement> Measure(const benchmark::GridPoint& point);
 
   // From any thread, for good: a Measure in progress breaks off.
   void Stop();

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/json_writer.h"
 #include "base/random.h"
 #include "base/text.h"
 
@@ -13,23 +13,23 @@ namespace {
 
 constexpr int kResamples = 2000;
 
-std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
-
-std::string FormatDeployments(const Scenario& scenario, const sim::SimulationResult& result) {
-  std::string text = "{";
+void WriteDeployments(const Scenario& scenario, const sim::SimulationResult& result,
+                      JsonWriter& json) {
+  json.Key("deployments").BeginObject();
   for (const sim::DeploymentResult& deployment : result.deployments) {
-    if (text.size() > 1) text += ", ";
-    text += Quoted(deployment.name) + ": {\"endpoints\": " + std::to_string(deployment.endpoints) +
-            ", \"utilization\": " + FormatJsonNumber(deployment.utilization) +
-            ", \"cost\": " + FormatJsonNumber(deployment.cost) +
-            ", \"preemptions\": " + std::to_string(deployment.preemptions) + ", \"sent\": {";
+    json.Key(deployment.name)
+        .BeginObject()
+        .Member("endpoints", deployment.endpoints)
+        .Member("utilization", deployment.utilization)
+        .Member("cost", deployment.cost)
+        .Member("preemptions", deployment.preemptions);
+    json.Key("sent").BeginObject();
     for (std::size_t c = 0; c < deployment.sent.size(); ++c) {
-      text += (c == 0 ? "" : ", ") + Quoted(scenario.workload.classes[c].name) + ": " +
-              std::to_string(deployment.sent[c]);
+      json.Member(scenario.workload.classes[c].name, deployment.sent[c]);
     }
-    text += "}}";
+    json.EndObject().EndObject();
   }
-  return text + "}";
+  json.EndObject();
 }
 
 std::string Interval(const Estimate& estimate, const std::function<std::string(double)>& format) {
@@ -95,18 +95,19 @@ std::string FormatSummary(const Study& study) {
   const Scenario& scenario = *study.scenario;
   std::string text = "[";
   for (const Run& run : study.runs) {
-    text += text.size() > 1 ? ",\n" : "\n";
-    text += "{\"policy\": " + Quoted(scenario.contenders[run.contender].name) +
-            ", \"rate\": " + FormatJsonNumber(scenario.rates[run.rate]) +
-            ", \"seed\": " + std::to_string(run.seed) + ", " +
-            workload::FormatStatisticsMembers(run.result.statistics,
-                                              scenario.DurationAt(scenario.rates[run.rate])) +
-            ", \"cost\": " + FormatJsonNumber(run.result.cost) +
-            ", \"deployments\": " + FormatDeployments(scenario, run.result) +
-            ", \"bound_attainment\": " + FormatJsonNumber(study.bounds[run.rate].attainment);
+    const double rate = scenario.rates[run.rate];
+    JsonWriter json(JsonWriter::Layout::kSpaced);
+    json.BeginObject()
+        .Member("policy", scenario.contenders[run.contender].name)
+        .Member("rate", rate)
+        .Member("seed", run.seed);
+    workload::WriteStatistics(run.result.statistics, scenario.DurationAt(rate), json);
+    json.Member("cost", run.result.cost);
+    WriteDeployments(scenario, run.result, json);
+    json.Member("bound_attainment", study.bounds[run.rate].attainment);
     const std::string split = Describe(scenario, study.SplitOf(run.contender, run.rate));
-    if (!split.empty()) text += ", \"split\": " + Quoted(split);
-    text += "}";
+    if (!split.empty()) json.Member("split", split);
+    text += (text.size() > 1 ? ",\n" : "\n") + json.EndObject().Take();
   }
   return text + "\n]\n";
 }

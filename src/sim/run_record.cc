@@ -60,8 +60,8 @@ void RunRecord::End(RequestRecord& record) {
           record.queued, own ? own : spec_.scheduler.slo);
       break;
     }
-    case RequestRecord::End::kRejected:
-      statistics.Reject(record.class_index);
+    case RequestRecord::End::kRefused:
+      statistics.Refuse(record.class_index);
       break;
     case RequestRecord::End::kTimedOut:
       statistics.TimeOut(record.class_index);

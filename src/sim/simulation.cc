@@ -98,8 +98,8 @@ class Simulator {
   RunRecord record_;
   std::vector<Disturbance> disturbances_;
   std::size_t next_disturbance_ = 0;
-  std::vector<Endpoint> endpoints_;  // By the scheduler's ids.
-  std::vector<fleet::EndpointId> first_;    // By deployment.
+  std::vector<Endpoint> endpoints_;       // By the scheduler's ids.
+  std::vector<fleet::EndpointId> first_;  // By deployment.
   IndexedHeap<Seconds> wakes_;
   std::vector<Request> requests_;
   std::vector<std::uint32_t> free_slots_;
@@ -215,7 +215,7 @@ void Simulator::Arrive(Seconds now) {
               .stage = Stage::kWaiting};
   if (request.output_tokens < 1) {
     request.output_tokens = arrived.output_tokens;
-    End(slot, RequestRecord::End::kRejected, 0);
+    End(slot, RequestRecord::End::kRefused, 0);
     return;
   }
   if (clairvoyant_) {
@@ -257,7 +257,7 @@ void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
   if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
     Send(slot, static_cast<fleet::EndpointId>(*chosen), now);
   } else {
-    End(slot, RequestRecord::End::kRejected, 0);
+    End(slot, RequestRecord::End::kRefused, 0);
   }
   for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
 }
@@ -385,9 +385,8 @@ void Simulator::CarryOut(const scheduler::Decision& decision, Seconds now) {
   request.queued = decision.queued;
   if (decision.refused) {
     End(slot,
-        *decision.refused == scheduler::RefusalReason::kQueueTimeout
-            ? RequestRecord::End::kTimedOut
-            : RequestRecord::End::kRejected,
+        *decision.refused == scheduler::RefusalReason::kQueueTimeout ? RequestRecord::End::kTimedOut
+                                                                     : RequestRecord::End::kRefused,
         0);
     return;
   }
@@ -413,7 +412,7 @@ void Simulator::Send(std::uint32_t slot, fleet::EndpointId id, Seconds now) {
 }  // namespace
 
 std::string_view ToString(RequestRecord::End end) {
-  constexpr std::array<std::string_view, 4> kNames{"completed", "rejected", "timed_out", "failed"};
+  constexpr std::array<std::string_view, 4> kNames{"completed", "refused", "timed_out", "failed"};
   return kNames[static_cast<std::size_t>(end)];
 }
 

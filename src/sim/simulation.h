@@ -93,7 +93,7 @@ struct SimulationResult {
 
 // How one counted request ended.
 struct RequestRecord {
-  enum class End { kCompleted, kRejected, kTimedOut, kFailed };
+  enum class End { kCompleted, kRefused, kTimedOut, kFailed };
   Seconds arrived = 0;
   std::uint32_t class_index = 0;
   Tokens prompt_tokens = 0;
@@ -118,7 +118,7 @@ class SimulationObserver {
 };
 
 // An answer is cut where prompt and answer would exceed the engines' context length, as vLLM cuts
-// it; a prompt that alone exceeds it is rejected. Same spec, same result. Memory is flat in the
+// it; a prompt that alone exceeds it is refused. Same spec, same result. Memory is flat in the
 // number of requests.
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
 

@@ -68,7 +68,10 @@ SimulationSpec Spec(std::string_view policy = "least-request") {
 }
 
 std::string Shape(const SimulationResult& result) {
-  std::string text = workload::FormatStatisticsMembers(result.statistics, 240);
+  JsonWriter json;
+  json.BeginObject();
+  workload::WriteStatistics(result.statistics, 240, json);
+  std::string text = json.EndObject().Take();
   for (const DeploymentResult& deployment : result.deployments) {
     text += " " + std::to_string(deployment.utilization) + " " + std::to_string(deployment.sent[0]);
   }
@@ -78,7 +81,7 @@ std::string Shape(const SimulationResult& result) {
 void ExpectEveryRequestAccountedFor(const SimulationResult& result) {
   const workload::ClassReport total = result.statistics.Total();
   EXPECT_GT(total.offered, 0u);
-  EXPECT_EQ(total.offered, total.completed + total.rejected + total.timed_out + total.failed);
+  EXPECT_EQ(total.offered, total.completed + total.refused + total.timed_out + total.failed);
   EXPECT_LE(total.attained, total.completed);
   std::uint64_t offered = 0;
   std::uint64_t attained = 0;
@@ -172,7 +175,7 @@ TEST(Simulation, KnowingTheFutureBeatsGuessing) {
   }
 }
 
-TEST(Simulation, PromptBeyondTheContextIsRejectedAndAnswerIsCut) {
+TEST(Simulation, PromptBeyondTheContextIsRefusedAndAnswerIsCut) {
   workload::Workload workload;
   workload.classes = {{.name = "long",
                        .arrivals = workload::ReplayArrivals{std::make_shared<workload::Trace>(
@@ -190,8 +193,8 @@ TEST(Simulation, PromptBeyondTheContextIsRejectedAndAnswerIsCut) {
   } observer;
   ExpectEveryRequestAccountedFor(Simulate(spec, &observer));
   ASSERT_EQ(observer.records.size(), 3u);
-  EXPECT_EQ(observer.records[0].end, RequestRecord::End::kRejected);
-  EXPECT_EQ(observer.records[1].end, RequestRecord::End::kRejected);
+  EXPECT_EQ(observer.records[0].end, RequestRecord::End::kRefused);
+  EXPECT_EQ(observer.records[1].end, RequestRecord::End::kRefused);
   EXPECT_EQ(observer.records[2].end, RequestRecord::End::kCompleted);
   EXPECT_EQ(observer.records[2].output_tokens, 192);
 }
@@ -239,7 +242,7 @@ TEST(Simulation, LosingTheWholeFleetRefusesInsteadOfHanging) {
   }
   const SimulationResult result = Simulate(spec);
   ExpectEveryRequestAccountedFor(result);
-  EXPECT_GT(result.statistics.Total().rejected, result.statistics.Total().offered / 2);
+  EXPECT_GT(result.statistics.Total().refused, result.statistics.Total().offered / 2);
   EXPECT_GT(result.statistics.Total().failed, 0u);
 }
 

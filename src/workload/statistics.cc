@@ -1,17 +1,18 @@
 #include "workload/statistics.h"
 
-#include <nlohmann/json.hpp>
-
-#include "base/text.h"
+#include <string_view>
+#include <utility>
 
 namespace headrace::workload {
 namespace {
 
-std::string Percentiles(const Histogram& histogram) {
-  const auto at = [&](double quantile) {
-    return histogram.count() == 0 ? "null" : FormatJsonNumber(histogram.Quantile(quantile));
-  };
-  return "{\"p50\": " + at(0.5) + ", \"p90\": " + at(0.9) + ", \"p99\": " + at(0.99) + "}";
+void WritePercentiles(std::string_view key, const Histogram& histogram, JsonWriter& json) {
+  json.Key(key).BeginObject();
+  for (const auto& [name, quantile] : {std::pair("p50", 0.5), {"p90", 0.9}, {"p99", 0.99}}) {
+    json.Key(name);
+    histogram.count() == 0 ? json.Null() : json.Value(histogram.Quantile(quantile));
+  }
+  json.EndObject();
 }
 
 }  // namespace
@@ -19,7 +20,7 @@ std::string Percentiles(const Histogram& histogram) {
 void ClassReport::Merge(const ClassReport& other) {
   offered += other.offered;
   completed += other.completed;
-  rejected += other.rejected;
+  refused += other.refused;
   timed_out += other.timed_out;
   failed += other.failed;
   attained += other.attained;
@@ -54,35 +55,31 @@ ClassReport RunStatistics::Total() const {
   return total;
 }
 
-std::string FormatReportMembers(const ClassReport& report, Seconds duration) {
-  std::string text;
-  const auto count = [&text](const char* key, std::uint64_t value) {
-    text += "\"" + std::string(key) + "\": " + std::to_string(value) + ", ";
-  };
-  count("offered", report.offered);
-  count("completed", report.completed);
-  count("rejected", report.rejected);
-  count("timed_out", report.timed_out);
-  count("failed", report.failed);
-  count("attained", report.attained);
-  const double goodput = duration > 0 ? static_cast<double>(report.attained) / duration : 0;
-  text += "\"attainment\": " + FormatJsonNumber(report.Attainment());
-  text += ", \"goodput_rps\": " + FormatJsonNumber(goodput);
-  text += ", \"ttft_s\": " + Percentiles(report.ttft);
-  text += ", \"tpot_s\": " + Percentiles(report.tpot);
-  text += ", \"tpat_s\": " + Percentiles(report.tpat);
-  text += ", \"e2e_s\": " + Percentiles(report.e2e);
-  text += ", \"queue_s\": " + Percentiles(report.queue);
-  return text;
+void WriteReport(const ClassReport& report, Seconds duration, JsonWriter& json) {
+  json.Member("offered", report.offered)
+      .Member("completed", report.completed)
+      .Member("refused", report.refused)
+      .Member("timed_out", report.timed_out)
+      .Member("failed", report.failed)
+      .Member("attained", report.attained)
+      .Member("attainment", report.Attainment())
+      .Member("goodput_rps", duration > 0 ? static_cast<double>(report.attained) / duration : 0.0);
+  WritePercentiles("ttft_s", report.ttft, json);
+  WritePercentiles("tpot_s", report.tpot, json);
+  WritePercentiles("tpat_s", report.tpat, json);
+  WritePercentiles("e2e_s", report.e2e, json);
+  WritePercentiles("queue_s", report.queue, json);
 }
 
-std::string FormatStatisticsMembers(const RunStatistics& statistics, Seconds duration) {
-  std::string text = FormatReportMembers(statistics.Total(), duration) + ", \"classes\": {";
+void WriteStatistics(const RunStatistics& statistics, Seconds duration, JsonWriter& json) {
+  WriteReport(statistics.Total(), duration, json);
+  json.Key("classes").BeginObject();
   for (std::size_t i = 0; i < statistics.size(); ++i) {
-    text += (i == 0 ? "" : ", ") + nlohmann::json(statistics.name(i)).dump() + ": {" +
-            FormatReportMembers(statistics.of(i), duration) + "}";
+    json.Key(statistics.name(i)).BeginObject();
+    WriteReport(statistics.of(i), duration, json);
+    json.EndObject();
   }
-  return text + "}";
+  json.EndObject();
 }
 
 }  // namespace headrace::workload

@@ -1,4 +1,4 @@
-// What became of the requests: counts, attainment and latency percentiles per class and in all.
+// The outcome of the requests: counts, attainment and latency percentiles per class and in total.
 #pragma once
 
 #include <cstdint>
@@ -7,46 +7,46 @@
 #include <vector>
 
 #include "base/histogram.h"
+#include "base/json_writer.h"
 #include "base/units.h"
 #include "slo/slo.h"
 
 namespace headrace::workload {
 
 // Latencies are those of completed requests and count from the arrival, the gateway's queue
-// included (profile/slo.h has the formulas). TPOT is of answers of at least two tokens.
+// included (slo/slo.h has the formulas). TPOT is that of responses of at least two tokens.
 struct ClassReport {
   std::uint64_t offered = 0;
   std::uint64_t completed = 0;
-  std::uint64_t rejected = 0;
+  std::uint64_t refused = 0;
   std::uint64_t timed_out = 0;  // Did not finish in time: given up, or cut off by the end.
   std::uint64_t failed = 0;     // Broken off by the other side.
-  std::uint64_t attained = 0;   // Met every latency promise.
+  std::uint64_t attained = 0;   // Met every latency target.
   Histogram ttft;
   Histogram tpot;
   Histogram tpat;
   Histogram e2e;
   Histogram queue;  // From arrival to dispatch.
 
-  // attained / offered: a request that was refused or did not finish is a miss. 0 when none came.
+  // attained / offered: a request that was refused or did not finish is a miss. 0 if none arrived.
   double Attainment() const {
     return offered == 0 ? 0 : static_cast<double>(attained) / static_cast<double>(offered);
   }
   void Merge(const ClassReport& other);
 };
 
-// Counts every offered request exactly once more: as completed, rejected, timed out or
-// failed. Flat memory.
-// Not thread-safe.
+// Counts every offered request exactly once more: as completed, refused, timed out or failed. Flat
+// memory. Not thread-safe.
 class RunStatistics {
  public:
-  // A class per name, in the order of the workload.
+  // One class per name, in the order of the workload.
   explicit RunStatistics(const std::vector<std::string>& class_names);
 
   void Offer(std::size_t class_index) { ++classes_[class_index].report.offered; }
-  // Without an SLO whatever completes attains. Returns whether the request attained.
+  // Without an SLO every completed request attains. Returns whether this one did.
   bool Complete(std::size_t class_index, const slo::RequestLatency& latency, Seconds queued,
                 const std::optional<slo::Slo>& slo);
-  void Reject(std::size_t class_index) { ++classes_[class_index].report.rejected; }
+  void Refuse(std::size_t class_index) { ++classes_[class_index].report.refused; }
   void TimeOut(std::size_t class_index) { ++classes_[class_index].report.timed_out; }
   void Fail(std::size_t class_index) { ++classes_[class_index].report.failed; }
   // Adds what another run counted.
@@ -68,14 +68,14 @@ class RunStatistics {
   std::vector<NamedReport> classes_;
 };
 
-// The members of a JSON object, without its braces so that the caller can add its own:
-//   "offered": 660, "completed": …, "rejected": …, "timed_out": …, "failed": …,
+// Writes these members into the object that is open in `json`:
+//   "offered": 660, "completed": …, "refused": …, "timed_out": …, "failed": …,
 //   "attained": …, "attainment": 0.98, "goodput_rps": 10.8,
-//   "ttft_s": {"p50": …, "p90": …, "p99": …}, and the same of tpot_s, tpat_s, e2e_s, queue_s
-// goodput_rps = attained / duration. Latencies of nothing are null.
-std::string FormatReportMembers(const ClassReport& report, Seconds duration);
+//   "ttft_s": {"p50": …, "p90": …, "p99": …}, and the same for tpot_s, tpat_s, e2e_s, queue_s
+// goodput_rps = attained / duration. Latencies are null if no request has completed.
+void WriteReport(const ClassReport& report, Seconds duration, JsonWriter& json);
 
 // The same over all classes, followed by "classes": {"chat": {…}, …}.
-std::string FormatStatisticsMembers(const RunStatistics& statistics, Seconds duration);
+void WriteStatistics(const RunStatistics& statistics, Seconds duration, JsonWriter& json);
 
 }  // namespace headrace::workload

@@ -15,7 +15,7 @@ TEST(Statistics, EveryMissCountsAgainstAttainment) {
   EXPECT_TRUE(statistics.Complete(0, {0.5, 2, 10, 4}, 0.1, slo));
   EXPECT_FALSE(statistics.Complete(0, {1.5, 2, 10, 4}, 0.1, slo));
   EXPECT_TRUE(statistics.Complete(0, {1.5, 2, 10, 4}, 0.1, std::nullopt));
-  statistics.Reject(0);
+  statistics.Refuse(0);
   statistics.TimeOut(0);
   EXPECT_DOUBLE_EQ(statistics.of(0).Attainment(), 0.4);
   EXPECT_EQ(statistics.of(1).Attainment(), 0);
@@ -34,19 +34,25 @@ TEST(Statistics, TotalIsOverClasses) {
   EXPECT_EQ(total.tpot.count(), 1u);  // One token has no gap.
 }
 
+nlohmann::json JsonOf(const RunStatistics& statistics) {
+  JsonWriter json;
+  json.BeginObject();
+  WriteStatistics(statistics, 10, json);
+  return nlohmann::json::parse(json.EndObject().Take());
+}
+
 TEST(Statistics, JsonHasTheShapeOfTheSummary) {
   RunStatistics statistics({"a \"quoted\" one"});
   statistics.Offer(0);
   statistics.Complete(0, {1, 3, 10, 5}, 0.25, std::nullopt);
-  const auto json = nlohmann::json::parse("{" + FormatStatisticsMembers(statistics, 10) + "}");
+  const auto json = JsonOf(statistics);
   EXPECT_EQ(json["offered"], 1);
   EXPECT_DOUBLE_EQ(json["goodput_rps"], 0.1);
   EXPECT_NEAR(json["tpot_s"]["p99"], 0.5, 0.005);
   EXPECT_NEAR(json["tpat_s"]["p50"], 0.2, 0.002);
   EXPECT_EQ(json["classes"]["a \"quoted\" one"]["completed"], 1);
   RunStatistics empty({"a"});
-  EXPECT_TRUE(nlohmann::json::parse("{" + FormatStatisticsMembers(empty, 10) + "}")["ttft_s"]["p50"]
-                  .is_null());
+  EXPECT_TRUE(JsonOf(empty)["ttft_s"]["p50"].is_null());
 }
 
 }  // namespace

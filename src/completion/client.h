@@ -1,0 +1,96 @@
+// One call of a client: send a completion request, read the response, and time both.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "completion/request.h"
+#include "net/http_client.h"
+#include "net/io_threads.h"
+#include "openai/response.h"
+#include "slo/slo.h"
+#include "system/address.h"
+
+namespace headrace::completion {
+
+enum class Outcome {
+  kCompleted,      // Status 200 and whole; a stream with its [DONE].
+  kErrorStatus,    // A whole response with any other status.
+  kErrorInStream,  // Status 200, and an error object in the stream.
+  kBrokenOff,      // No connection, not HTTP, or ended before its end.
+  kTimedOut,       // Not whole at its deadline.
+  kStopped,        // By this client.
+};
+
+struct Response {
+  Outcome outcome = Outcome::kStopped;
+  net::CallError error = net::CallError::kNone;
+  int status = 0;          // 0: no head came.
+  bool streamed = false;   // As events, not as one JSON object.
+  std::string deployment;  // Header target-deployment, else target-pod; may be empty.
+  std::string text;        // The body of a response that is not a stream, up to kMaxTextBytes.
+  std::optional<openai::Usage> usage;
+  Tokens pieces = 0;  // Events that brought a piece of the output; about one token each.
+
+  // Times on MonotonicNow; 0 for what did not happen. The first token of a response that is not a
+  // stream, or of a stream without any piece, comes at its end.
+  Seconds due = 0;
+  Seconds sent = 0;  // Handed to the kernel.
+  Seconds head = 0;
+  Seconds first_token = 0;
+  Seconds last_token = 0;
+  Seconds end = 0;
+
+  static constexpr std::size_t kMaxTextBytes = 1 << 20;
+};
+
+// Why a response is not completed, as a phrase: "status 502", "stream ended without [DONE]".
+std::string Describe(const Response& response);
+
+// Latencies count from when the request was due. Lengths are those of the usage; without one,
+// `prompt_tokens` and the pieces.
+slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens);
+
+struct Endpoint {
+  system::SocketAddress address;
+  std::string host;                  // For the Host header; the address if empty.
+  std::vector<std::string> headers;  // For each request, "Name: value".
+};
+
+// The calls to one endpoint, over pooled connections. All on one thread; must outlive its calls,
+// and ends there, or after the thread has ended.
+class Client {
+ public:
+  Client(net::IoThread& thread, Endpoint endpoint);
+
+  // Sends the request now and reads the response until `deadline`. `due` (≤ now) is when it should
+  // have been sent. `on_head` hears of a response once its status and headers are known.
+  net::Task<Response> Complete(Request request, Seconds due, Seconds deadline,
+                               std::function<void(const Response&)> on_head = nullptr);
+  // A GET of something small, such as /v1/models.
+  net::Task<Response> Get(std::string path, Seconds deadline);
+
+  // Ends the open calls: they are kStopped.
+  void BreakOff();
+  // And every later one, at once.
+  void Stop();
+  bool stopped() const { return stopped_; }
+
+ private:
+  net::Task<Response> Call(net::RequestHead head, std::string body, openai::ApiKind api,
+                           Seconds due, Seconds deadline,
+                           std::function<void(const Response&)> on_head);
+
+  Endpoint endpoint_;
+  net::HttpClient http_;
+  std::set<net::HttpCall*> calls_;
+  bool stopped_ = false;
+};
+
+}  // namespace headrace::completion

@@ -1,0 +1,241 @@
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "completion/client.h"
+#include "emulator/emulated_engine.h"
+#include "net/http_server.h"
+#include "net/test_peers.h"
+#include "system/clock.h"
+
+namespace headrace::completion {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr Seconds kPatience = 60;
+
+class CompletionTest : public ::testing::Test {
+ protected:
+  CompletionTest() {
+    emulator::EmulatedEngineOptions options;
+    options.model = "m";
+    options.engine.step = {.a = 2e-3, .b = 1e-6, .c = 1e-6, .d = 1e-9};
+    options.engine.kv_blocks = 600;
+    options.engine.max_model_len = 2048;
+    options.listen = net::AnyLoopbackPort();
+    engine_ = *emulator::EmulatedEngine::Start(options);
+    Connect(engine_->address());
+  }
+  ~CompletionTest() override { Disconnect(); }
+
+  void Connect(const system::SocketAddress& address) {
+    Disconnect();
+    threads_[0].Run([&] {
+      client_ = std::make_unique<Client>(threads_[0],
+                                         Endpoint{address, "", {"X-Extra:  yes", "X-Empty:"}});
+    });
+  }
+  void Disconnect() {
+    threads_[0].Run([&] { client_.reset(); });
+  }
+  // Connects to a server that answers like this.
+  void ConnectTo(net::HttpHandler handler) {
+    server_ = *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {}, std::move(handler));
+    Connect(server_->address());
+  }
+
+  static Request Ask(Tokens output) {
+    Request request;
+    request.model = "m";
+    request.prompt = "lake dam sluice weir";
+    request.max_tokens = output;
+    return request;
+  }
+  Response Complete(const Request& request, Seconds timeout = kPatience,
+                    const std::function<void(const Response&)>& on_head = nullptr) {
+    due_ = system::MonotonicNow();
+    const std::function<net::Task<Response>()> body = [&] {
+      return client_->Complete(request, due_, due_ + timeout, on_head);
+    };
+    return net::RunTask(threads_[0], body);
+  }
+
+  std::unique_ptr<emulator::EmulatedEngine> engine_;
+  net::IoThreads threads_{2};
+  std::unique_ptr<net::HttpServer> server_;
+  std::unique_ptr<Client> client_;
+  Seconds due_ = 0;
+};
+
+TEST_F(CompletionTest, AStreamIsCountedAndTimed) {
+  for (const openai::ApiKind api :
+       {openai::ApiKind::kChatCompletions, openai::ApiKind::kCompletions}) {
+    Request request = Ask(20);
+    request.api = api;
+    int heads = 0;
+    const Response response = Complete(request, kPatience, [&](const Response& head) {
+      ++heads;
+      EXPECT_EQ(head.status, 200);
+      EXPECT_EQ(head.first_token, 0);
+    });
+    EXPECT_EQ(response.outcome, Outcome::kCompleted);
+    EXPECT_EQ(heads, 1);
+    EXPECT_TRUE(response.streamed);
+    EXPECT_EQ(response.pieces, 20);
+    ASSERT_TRUE(response.usage);
+    EXPECT_EQ(response.usage->completion_tokens, 20);
+    EXPECT_EQ(response.due, due_);
+    EXPECT_LE(response.due, response.sent);
+    EXPECT_LE(response.sent, response.head);
+    EXPECT_LE(response.head, response.first_token);
+    // 19 steps of at least 2 ms.
+    EXPECT_GE(response.last_token - response.first_token, 0.02);
+    EXPECT_LE(response.last_token, response.end);
+
+    const slo::RequestLatency latency = LatencyOf(response, 7);
+    EXPECT_EQ(latency.ttft, response.first_token - due_);
+    EXPECT_EQ(latency.e2e, response.end - due_);
+    EXPECT_EQ(latency.prompt_tokens, response.usage->prompt_tokens);
+    EXPECT_EQ(latency.output_tokens, 20);
+  }
+}
+
+TEST_F(CompletionTest, OneJsonObjectHasItsFirstTokenAtItsEnd) {
+  Request request = Ask(20);
+  request.stream = false;
+  const Response response = Complete(request);
+  EXPECT_EQ(response.outcome, Outcome::kCompleted);
+  EXPECT_FALSE(response.streamed);
+  EXPECT_EQ(response.usage->completion_tokens, 20);
+  EXPECT_EQ(response.first_token, response.end);
+  EXPECT_THAT(response.text, HasSubstr("\"choices\""));
+}
+
+TEST_F(CompletionTest, ARefusalKeepsItsStatusAndText) {
+  const Response response = Complete(Ask(5000));
+  EXPECT_EQ(response.outcome, Outcome::kErrorStatus);
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(Describe(response), "status 400");
+  EXPECT_THAT(response.text, HasSubstr("error"));
+}
+
+TEST_F(CompletionTest, StreamsThatEndBadly) {
+  std::string events;
+  bool abort = false;
+  ConnectTo([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::ResponseHead head(200);
+    head.Add("content-type", "text/event-stream");
+    head.Add("target-pod", "pod-1");
+    if (!abort) {
+      co_await exchange.Respond(head, events);
+    } else {
+      exchange.Start(head, 1000);
+      co_await exchange.Write(events);
+      exchange.Abort();
+    }
+  });
+  const std::string piece = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+
+  events = piece + "data: {\"error\":{\"message\":\"out of memory\"}}\n\ndata: [DONE]\n\n";
+  const Response error = Complete(Ask(2));
+  EXPECT_EQ(error.outcome, Outcome::kErrorInStream);
+  EXPECT_EQ(Describe(error), "error in the stream");
+  EXPECT_EQ(error.deployment, "pod-1");
+
+  events = piece;
+  const Response cut = Complete(Ask(2));
+  EXPECT_EQ(cut.outcome, Outcome::kBrokenOff);
+  EXPECT_EQ(cut.status, 200);
+  EXPECT_EQ(cut.pieces, 1);
+  EXPECT_EQ(Describe(cut), "stream ended without [DONE]");
+
+  abort = true;
+  const Response aborted = Complete(Ask(2));
+  EXPECT_EQ(aborted.outcome, Outcome::kBrokenOff);
+  EXPECT_EQ(aborted.error, net::CallError::kBroken);
+}
+
+TEST_F(CompletionTest, ADeadlineEndsACall) {
+  // The engine needs more than 3 s for it.
+  const Response response = Complete(Ask(1500), 0.1);
+  EXPECT_EQ(response.outcome, Outcome::kTimedOut);
+  EXPECT_LT(response.pieces, 1500);
+  EXPECT_GE(response.end - response.due, 0.1);
+}
+
+TEST_F(CompletionTest, NobodyListens) {
+  engine_->Stop();
+  const Response response = Complete(Ask(2));
+  EXPECT_EQ(response.outcome, Outcome::kBrokenOff);
+  EXPECT_EQ(response.error, net::CallError::kConnectFailed);
+  EXPECT_EQ(response.status, 0);
+  EXPECT_EQ(response.head, 0);
+}
+
+TEST_F(CompletionTest, TheClientBreaksOffAndStops) {
+  // Once the head is there; the rest would take more than 3 s.
+  const auto break_off = [&](const Response&) { threads_[0].Post([&] { client_->BreakOff(); }); };
+  const Response broken = Complete(Ask(1500), kPatience, break_off);
+  EXPECT_EQ(broken.outcome, Outcome::kStopped);
+  EXPECT_EQ(broken.status, 200);
+  EXPECT_EQ(Complete(Ask(2)).outcome, Outcome::kCompleted);
+
+  threads_[0].Run([&] { client_->Stop(); });
+  const Response stopped = Complete(Ask(2));
+  EXPECT_EQ(stopped.outcome, Outcome::kStopped);
+  EXPECT_EQ(stopped.sent, 0);
+}
+
+TEST_F(CompletionTest, GetsASmallPage) {
+  const std::function<net::Task<Response>()> body = [&] {
+    return client_->Get("/v1/models", system::MonotonicNow() + kPatience);
+  };
+  const Response response = net::RunTask(threads_[0], body);
+  EXPECT_EQ(response.outcome, Outcome::kCompleted);
+  EXPECT_THAT(response.text, HasSubstr("max_model_len"));
+}
+
+TEST_F(CompletionTest, SendsWhatTheRequestSays) {
+  std::string seen;
+  std::string body;
+  ConnectTo([&](net::HttpExchange& exchange) -> net::Task<void> {
+    seen.clear();
+    for (const net::HeaderField& field : exchange.headers()) {
+      seen.append(field.name).append("=").append(field.value).append("\n");
+    }
+    body = exchange.body();
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, "{}");
+  });
+  Request request = Ask(7);
+  request.model = "with \"quotes\"";
+  request.temperature = 0;
+  request.slo.emplace().ttft = 1.5;
+  request.slo->tpat = 0.0505;
+  request.headers = {{"routing-strategy", "least-request"}};
+  Complete(request);
+  EXPECT_THAT(seen, HasSubstr("host=" + server_->address().ToString() + "\n"));
+  EXPECT_THAT(seen, HasSubstr("x-slo-ttft-ms=1500\nx-slo-tpat-ms=50.5\n"));
+  EXPECT_THAT(seen, HasSubstr("routing-strategy=least-request\n"));
+  EXPECT_THAT(seen, HasSubstr("X-Extra=yes\nX-Empty=\n"));
+  auto json = nlohmann::json::parse(body);
+  EXPECT_EQ(json["model"], request.model);
+  EXPECT_EQ(json["messages"][0]["content"], request.prompt);
+  EXPECT_EQ(json["max_tokens"], 7);
+  EXPECT_EQ(json["ignore_eos"], true);
+  EXPECT_EQ(json["temperature"], 0);
+  EXPECT_EQ(json["stream"], true);
+  EXPECT_EQ(json["stream_options"]["include_usage"], true);
+
+  request = Ask(0);
+  request.api = openai::ApiKind::kCompletions;
+  request.stream = false;
+  Complete(request);
+  json = nlohmann::json::parse(body);
+  EXPECT_EQ(json["prompt"], request.prompt);
+  EXPECT_EQ(json.size(), 2u);
+}
+
+}  // namespace
+}  // namespace headrace::completion

@@ -66,13 +66,15 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
       return Fail("only model=NAME and duration=1m may stand behind the ?");
     }
   }
-  const auto& models = gateway.models();
-  if (request.model.empty() && models.size() == 1) request.model = models[0]->name;
-  if (std::ranges::none_of(models, [&](const auto& m) { return m->name == request.model; })) {
+  const serving::Pools& pools = gateway.pools();
+  if (request.model.empty() && pools.size() == 1) request.model = pools[0]->name();
+  const serving::Pool* pool = serving::FindPool(pools, request.model);
+  if (pool == nullptr) {
     std::string names;
-    for (const auto& model : models) names += (names.empty() ? "" : ", ") + model->name;
+    for (const auto& known : pools) names += (names.empty() ? "" : ", ") + known->name();
     return Fail("model must be one of " + names);
   }
+  request.model = pool->name();
   return request;
 }
 

@@ -60,9 +60,9 @@ Json QueueJson(const serving::RouterStatus& status) {
   return json;
 }
 
-Json ModelJson(const config::ModelConfig& config, serving::ServedModel& model,
+Json ModelJson(const config::ModelConfig& config, const serving::Pool& pool,
                const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now) {
-  const serving::RouterStatus status = model.router.Status();
+  const serving::RouterStatus status = pool.router().Status();
   Json json;
   json["name"] = config.name;
   json["policy"] = config.policy;
@@ -70,17 +70,15 @@ Json ModelJson(const config::ModelConfig& config, serving::ServedModel& model,
   json["in_flight"] = status.running;
   json["queue"] = QueueJson(status);
   json["learned_lengths"] = status.learned_lengths;
-  {
-    const std::lock_guard lock(model.estimator_mutex);
-    json["prompt"] = {{"tokens_per_byte", model.estimator.tokens_per_byte()},
-                      {"tokens_per_request", model.estimator.tokens_per_request()}};
-  }
+  const predict::PromptEstimator estimator = pool.prompt_estimator();
+  json["prompt"] = {{"tokens_per_byte", estimator.tokens_per_byte()},
+                    {"tokens_per_request", estimator.tokens_per_request()}};
   json["deployments"] = Json::array();
   for (const auto& deployment : status.deployments) {
     Json entry;
     entry["name"] = deployment.name;
     for (const serving::ProfileStatus& profile : profiles) {
-      if (profile.model == config.name && profile.deployment == deployment.name) {
+      if (profile.pool == config.name && profile.deployment == deployment.name) {
         entry["profile"] = ProfileJson(profile, unix_now);
       }
     }
@@ -101,9 +99,9 @@ std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
   json["version"] = HEADRACE_VERSION;
   json["ready"] = gateway.Ready();
   json["models"] = Json::array();
-  for (std::size_t i = 0; i < gateway.models().size(); ++i) {
+  for (std::size_t i = 0; i < gateway.pools().size(); ++i) {
     json["models"].push_back(
-        ModelJson(gateway.config().models[i], *gateway.models()[i], profiles, unix_now));
+        ModelJson(gateway.config().models[i], *gateway.pools()[i], profiles, unix_now));
   }
   // Names in Redis may be anything.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

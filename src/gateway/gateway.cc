@@ -4,6 +4,10 @@
 #include <thread>
 #include <utility>
 
+#include "discovery/named_endpoints.h"
+#include "system/address.h"
+#include "system/clock.h"
+
 namespace headrace::gateway {
 namespace {
 
@@ -31,6 +35,8 @@ predict::LengthOptions LengthOptionsOf(const config::LengthConfig& config) {
   return options;
 }
 
+std::vector<std::string> NamesOf(const config::ModelConfig& model) { return {model.name}; }
+
 scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model) {
   scheduler::SchedulerOptions options;
   options.policy = routing::FindPolicy(model.policy);
@@ -42,12 +48,22 @@ scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model)
   return options;
 }
 
-std::vector<fleet::DeploymentSpec> FleetOf(const config::ModelConfig& model) {
-  std::vector<fleet::DeploymentSpec> specs;
-  for (const config::DeploymentConfig& deployment : model.deployments) {
-    specs.push_back({deployment.name, deployment.max_in_flight, deployment.endpoints});
+// The endpoints that the configuration names, resolved.
+Result<serving::EndpointSources> ConfiguredSources(const config::Config& config) {
+  serving::EndpointSources sources;
+  for (const config::ModelConfig& model : config.models) {
+    std::vector<discovery::NamedDeployment> deployments;
+    for (const config::DeploymentConfig& deployment : model.deployments) {
+      deployments.push_back({.name = deployment.name,
+                             .max_in_flight = deployment.max_in_flight,
+                             .endpoints = deployment.endpoints});
+    }
+    auto source = std::make_unique<discovery::NamedEndpoints>(deployments);
+    source->Refresh(system::MonotonicNow());
+    if (!source->outage().empty()) return Fail(source->outage());
+    sources.push_back(std::move(source));
   }
-  return specs;
+  return sources;
 }
 
 net::HttpServerOptions ServerOptionsOf(const config::Config& config,
@@ -71,44 +87,67 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
 
 Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
                  telemetry::MetricsRegistry& registry)
-    : config_(config), faults_(log), metrics_(registry), threads_(ThreadCount(config.threads)) {}
+    : config_(config),
+      faults_(log),
+      metrics_(registry),
+      threads_(ThreadCount(config.threads)),
+      context_{.pools = pools_,
+               .observers = {&metrics_, &recorder_},
+               .request_timeout = config.timeouts.request} {
+  for (int i = 0; i < threads_.size(); ++i) {
+    executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
+  }
+  for (std::size_t i = 0; i < config_.models.size(); ++i) {
+    const config::ModelConfig& model = config_.models[i];
+    const serving::RouterReports reports{
+        .decision_seconds = metrics_.AddPool(model.name),
+        .faults = faults_,
+        .deployment_metrics = [this, pool = model.name](const std::string& deployment) {
+          return metrics_.DeploymentSeries(pool, deployment);
+        }};
+    // Pools share the threads' timers evenly.
+    pools_.push_back(std::make_unique<serving::Pool>(
+        NamesOf(model), SchedulerOptionsOf(model), *executors_[i % executors_.size()], i, reports));
+  }
+}
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 const telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
+  HEADRACE_ASSIGN(auto sources, ConfiguredSources(config));
+  return Start(config, std::move(sources), log, registry);
+}
+
+Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
+                                                serving::EndpointSources sources,
+                                                const telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry) {
+  HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
+  HEADRACE_ASSIGN(const auto address, system::Resolve(listen));
   std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
-  std::uint64_t seed = 0;
-  for (const config::ModelConfig& model : gateway->config_.models) {
-    const serving::RouterReports reports{gateway->metrics_.AddModel(model), gateway->faults_};
-    gateway->models_.push_back(std::make_unique<serving::ServedModel>(
-        model.name, SchedulerOptionsOf(model), gateway->threads_, seed++, reports));
-    const auto updated = gateway->models_.back()->router.UpdateFleet(FleetOf(model));
-    if (!updated) return tl::unexpected(updated.error());
-  }
-  gateway->profiles_ = std::make_unique<serving::ProfileFeed>(gateway->config_, gateway->models_,
-                                                              gateway->metrics_, gateway->faults_);
-  gateway->health_ =
-      std::make_unique<HealthChecker>(gateway->config_.health, gateway->models_, gateway->threads_);
-  std::vector<serving::RequestObserver*> observers{&gateway->metrics_, &gateway->recorder_};
-  if (config.request_trace) {
-    gateway->request_trace_ = std::make_unique<serving::RequestTraceFeed>(
-        *config.redis, gateway->models_, gateway->faults_);
-    observers.push_back(gateway->request_trace_.get());
-  }
-  gateway->proxy_ = std::make_unique<Proxy>(gateway->config_, gateway->models_, gateway->threads_,
-                                            std::move(observers));
-  auto listen = system::ParseHostPort(config.listen);
-  if (!listen) return tl::unexpected(listen.error());
-  auto address = system::Resolve(*listen);
-  if (!address) return tl::unexpected(address.error());
-  auto server = net::HttpServer::Listen(
-      gateway->threads_, *address, ServerOptionsOf(config, gateway->metrics_),
-      [proxy = gateway->proxy_.get()](net::HttpExchange& exchange) {
-        return proxy->Handle(exchange);
-      });
-  if (!server) return tl::unexpected(server.error());
-  gateway->server_ = std::move(*server);
+  HEADRACE_TRY(gateway->StartParts(std::move(sources), address));
   return gateway;
+}
+
+Result<void> Gateway::StartParts(serving::EndpointSources sources,
+                                 const system::SocketAddress& address) {
+  health_ = std::make_unique<HealthChecker>(config_.health, threads_);
+  fleets_ = std::make_unique<serving::FleetFeed>(
+      pools_, std::move(sources), metrics_, faults_,
+      [this](serving::Pool& pool, const serving::EndpointList& endpoints) {
+        health_->SetEndpoints(pool, endpoints);
+      });
+  profiles_ = std::make_unique<serving::ProfileFeed>(config_, pools_, metrics_, faults_);
+  if (config_.request_trace) {
+    request_trace_ = std::make_unique<serving::RequestTraceFeed>(*config_.redis, pools_, faults_);
+    context_.observers.push_back(request_trace_.get());
+  }
+  proxy_ = std::make_unique<Proxy>(config_, context_, threads_, executors_);
+  HEADRACE_ASSIGN(server_,
+                  net::HttpServer::Listen(
+                      threads_, address, ServerOptionsOf(config_, metrics_),
+                      [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
+  return {};
 }
 
 Gateway::~Gateway() {
@@ -116,18 +155,15 @@ Gateway::~Gateway() {
   // What runs on the threads goes before them.
   server_.reset();
   proxy_.reset();
-  health_.reset();
   request_trace_.reset();
   profiles_.reset();
-  models_.clear();
+  fleets_.reset();
+  health_.reset();
+  pools_.clear();
 }
 
 void Gateway::Stop() {
   if (server_) server_->Stop(config_.timeouts.drain);
-}
-
-bool Gateway::Ready() const {
-  return std::ranges::any_of(models_, [](const auto& model) { return model->router.AnyUp(); });
 }
 
 }  // namespace headrace::gateway

@@ -1,7 +1,6 @@
 // The stand-alone gateway, put together.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,13 +8,16 @@
 #include "base/result.h"
 #include "config/config.h"
 #include "gateway/health_checker.h"
+#include "gateway/io_executor.h"
 #include "gateway/proxy.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
+#include "serving/fleet_feed.h"
 #include "serving/gateway_metrics.h"
 #include "serving/profile_feed.h"
 #include "serving/request_recorder.h"
 #include "serving/request_trace_feed.h"
+#include "serving/served_request.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
@@ -29,6 +31,11 @@ class Gateway {
   static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
                                                 const telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
+  // As Start, with these endpoints instead of the configured ones; one source for each model.
+  static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
+                                                serving::EndpointSources sources,
+                                                const telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry);
   ~Gateway();
 
   // Refuses new connections and lets requests in flight finish within the configured drain time;
@@ -37,29 +44,33 @@ class Gateway {
 
   const system::SocketAddress& address() const { return server_->address(); }
   const config::Config& config() const { return config_; }
-  const std::vector<std::unique_ptr<serving::ServedModel>>& models() const { return models_; }
+  const serving::Pools& pools() const { return pools_; }
   std::vector<serving::ProfileStatus> Profiles() const { return profiles_->Status(); }
   serving::RequestRecorder& recorder() { return recorder_; }
   // Brings the gauges of the registry up to date.
-  void RefreshMetrics() { metrics_.Refresh(models_, server_->connections()); }
-  // At least one model has an endpoint that is up.
-  bool Ready() const;
-  net::IoThreads& threads() { return threads_; }
+  void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
+  // At least one pool has an endpoint that is up.
+  bool Ready() const { return serving::AnyUp(pools_); }
 
  private:
   Gateway(const config::Config& config, const telemetry::Log& log,
           telemetry::MetricsRegistry& registry);
+  Result<void> StartParts(serving::EndpointSources sources, const system::SocketAddress& address);
 
   config::Config config_;
   telemetry::StandingFaults faults_;
-  serving::ModelObserver metrics_;
+  serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
-  // In the order in which they may be used: each part uses those above it.
+  // In the order in which they may be used: each part uses those above it. The executors outlive
+  // the threads, which may still run what was posted through them.
+  std::vector<std::unique_ptr<IoExecutor>> executors_;  // By thread.
   net::IoThreads threads_;
-  std::vector<std::unique_ptr<serving::ServedModel>> models_;
-  std::unique_ptr<serving::ProfileFeed> profiles_;
-  std::unique_ptr<serving::RequestTraceFeed> request_trace_;  // Null when it is not wanted.
+  serving::Pools pools_;
   std::unique_ptr<HealthChecker> health_;
+  std::unique_ptr<serving::FleetFeed> fleets_;
+  std::unique_ptr<serving::ProfileFeed> profiles_;
+  std::unique_ptr<serving::RequestTraceFeed> request_trace_;  // Null if it is not configured.
+  serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<net::HttpServer> server_;
 };

@@ -112,7 +112,7 @@ TEST(GatewayLog, EndpointThatAnswersItsProbesWithARedirectIsDown) {
                                                });
   t.AddEndpoint("a10", engine->address().ToString());
   t.Start();
-  EXPECT_TRUE(Eventually([&] { return t.Said("/elsewhere answers with status 302"); }));
+  EXPECT_TRUE(Eventually([&] { return t.Said("/elsewhere responds with status 302"); }));
   EXPECT_FALSE(t.Status().deployments[0].endpoints[0].up);
 }
 

@@ -1,84 +1,116 @@
 #include "gateway/health_checker.h"
 
-#include <mutex>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "net/http_client.h"
 #include "system/clock.h"
+#include "system/mutex.h"
 
 namespace headrace::gateway {
 
 struct HealthChecker::Shared {
-  config::HealthConfig config;
-  std::mutex mutex;      // Held while a router is told, so that ~HealthChecker can wait for that.
-  bool stopped = false;  // Guarded by mutex.
+  // Held while a router is told, so that no router is told once its endpoint is not probed any
+  // more.
+  system::Mutex mutex;
+  config::HealthConfig config HEADRACE_GUARDED_BY(mutex);
+  // What is probed.
+  std::map<EndpointPtr, serving::PoolRouter*> endpoints HEADRACE_GUARDED_BY(mutex);
+  // By thread. The last probe of a thread may outlive the checker and keeps its client.
+  std::vector<std::shared_ptr<ThreadProbes>> threads HEADRACE_GUARDED_BY(mutex);
+  std::size_t next_thread HEADRACE_GUARDED_BY(mutex) = 0;
 };
 
-// A client for the probes of one thread; the last probe of the thread takes it along.
+// The client for the probes of one thread.
 struct HealthChecker::ThreadProbes {
-  ThreadProbes(net::IoThread& thread, const net::HttpClientOptions& options)
-      : client(thread, options) {}
+  // A probe has a deadline of its own.
+  explicit ThreadProbes(net::IoThread& thread) : client(thread, {.connect_timeout = kNever}) {}
   net::HttpClient client;
 };
 
-HealthChecker::HealthChecker(const config::HealthConfig& config,
-                             std::vector<std::unique_ptr<serving::ServedModel>>& models,
-                             net::IoThreads& threads)
-    : shared_(std::make_shared<Shared>()) {
-  shared_->config = config;
-  net::HttpClientOptions options;
-  options.connect_timeout = config.timeout;
-  std::vector<std::shared_ptr<ThreadProbes>> probes;
-  for (int i = 0; i < threads.size(); ++i) {
-    probes.push_back(std::make_shared<ThreadProbes>(threads[i], options));
+namespace {
+
+// What is wrong with the endpoint, a phrase; "" if it is healthy.
+net::Task<std::string> FaultOf(net::HttpClient& client, const serving::EndpointInfo& endpoint,
+                               const config::HealthConfig& config, Seconds deadline) {
+  const net::RequestHead head("GET", config.path, endpoint.address);
+  net::HttpCall call(client);
+  const net::CallError error = co_await call.Start(endpoint.socket, head, {}, deadline);
+  if (error != net::CallError::kNone) co_return std::string(Describe(error));
+  if (call.status() / 100 != 2) {
+    co_return config.path + " responds with status " + std::to_string(call.status());
   }
-  std::size_t next = 0;
-  for (const auto& model : models) {
-    for (const auto& endpoint : model->router.Endpoints()) {
-      const auto& thread_probes = probes[next++ % probes.size()];
-      thread_probes->client.thread().Spawn(
-          [shared = shared_, thread_probes, &router = model->router, endpoint] {
-            return Probe(shared, thread_probes, router, endpoint);
-          });
-    }
+  // Read to its end, so that the connection can be kept.
+  for (;;) {
+    const net::HttpCall::Piece piece = co_await call.ReadSome(deadline);
+    if (piece.last || piece.error != net::CallError::kNone) co_return std::string();
+  }
+}
+
+}  // namespace
+
+HealthChecker::HealthChecker(const config::HealthConfig& config, net::IoThreads& threads)
+    : shared_(std::make_shared<Shared>()) {
+  const system::MutexLock lock(shared_->mutex);
+  shared_->config = config;
+  for (int i = 0; i < threads.size(); ++i) {
+    shared_->threads.push_back(std::make_shared<ThreadProbes>(threads[i]));
   }
 }
 
 HealthChecker::~HealthChecker() {
-  const std::lock_guard lock(shared_->mutex);
-  shared_->stopped = true;
+  const system::MutexLock lock(shared_->mutex);
+  shared_->endpoints.clear();
+  // Connections end on the thread that they live on.
+  for (auto& probes : shared_->threads) {
+    net::IoThread& thread = probes->client.thread();
+    thread.Post([owned = std::move(probes)] {});
+  }
+}
+
+void HealthChecker::SetConfig(const config::HealthConfig& config) {
+  const system::MutexLock lock(shared_->mutex);
+  shared_->config = config;
+}
+
+void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointList& endpoints) {
+  Shared& shared = *shared_;
+  const system::MutexLock lock(shared.mutex);
+  const std::set<EndpointPtr> wanted(endpoints.begin(), endpoints.end());
+  std::erase_if(shared.endpoints, [&](const auto& probed) {
+    return probed.second == &pool.router() && !wanted.contains(probed.first);
+  });
+  for (const EndpointPtr& endpoint : endpoints) {
+    if (!shared.endpoints.emplace(endpoint, &pool.router()).second) continue;
+    const auto& probes = shared.threads[shared.next_thread++ % shared.threads.size()];
+    probes->client.thread().Spawn(
+        [shared = shared_, probes, endpoint] { return Probe(shared, probes, endpoint); });
+  }
 }
 
 net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
-                                     std::shared_ptr<ThreadProbes> probes,
-                                     serving::ModelRouter& router,
-                                     std::shared_ptr<const serving::EndpointInfo> endpoint) {
-  const config::HealthConfig& config = shared->config;
-  const net::RequestHead head("GET", config.path, endpoint->address);
+                                     std::shared_ptr<ThreadProbes> probes, EndpointPtr endpoint) {
   int failures = 0;
   for (;;) {
-    const Seconds started = system::MonotonicNow();
-    std::string fault;
+    config::HealthConfig config;
     {
-      net::HttpCall call(probes->client);
-      const net::CallError error =
-          co_await call.Start(endpoint->socket, head, {}, started + config.timeout);
-      if (error != net::CallError::kNone) {
-        fault = Describe(error);
-      } else if (call.status() / 100 != 2) {
-        fault = config.path + " answers with status " + std::to_string(call.status());
-      }
-      // Read to its end, so that the connection can be kept.
-      while (fault.empty()) {
-        const net::HttpCall::Piece piece = co_await call.ReadSome(started + config.timeout);
-        if (piece.last || piece.error != net::CallError::kNone) break;
-      }
+      const system::MutexLock lock(shared->mutex);
+      if (!shared->endpoints.contains(endpoint)) co_return;
+      config = shared->config;
     }
+    const Seconds started = system::MonotonicNow();
+    const Seconds deadline = started + config.timeout;
+    const std::string fault = co_await FaultOf(probes->client, *endpoint, config, deadline);
     failures = fault.empty() ? 0 : failures + 1;
     {
-      const std::lock_guard lock(shared->mutex);
-      if (shared->stopped) co_return;
-      if (fault.empty()) router.SetUp(*endpoint, true);
-      if (failures >= config.failures) router.SetUp(*endpoint, false, fault);
+      const system::MutexLock lock(shared->mutex);
+      const auto probed = shared->endpoints.find(endpoint);
+      if (probed == shared->endpoints.end()) co_return;
+      if (fault.empty()) probed->second->SetUp(*endpoint, true);
+      if (failures >= config.failures) probed->second->SetUp(*endpoint, false, fault);
     }
     co_await probes->client.thread().SleepUntil(started + config.interval);
   }

@@ -1,32 +1,37 @@
-// Which endpoints are up: asked at intervals.
+// Which endpoints are up: probed at intervals.
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "config/config.h"
-#include "gateway/proxy.h"
+#include "net/io_threads.h"
+#include "serving/pool.h"
 
 namespace headrace::gateway {
 
-// GETs the health path of every endpoint at every interval and tells the model's router: down after
-// `failures` misses in a row, up after one success. The data path itself reports an endpoint down
-// as soon as it refuses a connection; this is how it comes back. One coroutine an endpoint, on the
-// I/O threads, for the fleet as it is when this starts.
+// GETs the health path of every endpoint at every interval and tells the pool's router: down after
+// `failures` failed probes in a row, up after one success. The data path itself reports an endpoint
+// down as soon as it refuses a connection; a probe is how it comes back. One coroutine per
+// endpoint, on the I/O threads. Thread-safe.
 class HealthChecker {
  public:
-  HealthChecker(const config::HealthConfig& config,
-                std::vector<std::unique_ptr<serving::ServedModel>>& models,
-                net::IoThreads& threads);
-  // No router is touched any more when this returns.
+  HealthChecker(const config::HealthConfig& config, net::IoThreads& threads);
+  // No router is used any more when this returns.
   ~HealthChecker();
+
+  // Probes exactly these endpoints of the pool from now on.
+  void SetEndpoints(serving::Pool& pool, const serving::EndpointList& endpoints);
+  // Takes effect with the next probe of each endpoint.
+  void SetConfig(const config::HealthConfig& config);
 
  private:
   struct Shared;
   struct ThreadProbes;
+  using EndpointPtr = std::shared_ptr<const serving::EndpointInfo>;
+
   static net::Task<void> Probe(std::shared_ptr<Shared> shared, std::shared_ptr<ThreadProbes> probes,
-                               serving::ModelRouter& router,
-                               std::shared_ptr<const serving::EndpointInfo> endpoint);
+                               EndpointPtr endpoint);
+
   std::shared_ptr<Shared> shared_;
 };
 

@@ -1,4 +1,4 @@
-// The data path: one request from its arrival to the last byte of its answer.
+// The HTTP shell over serving: what the public listener serves.
 #pragma once
 
 #include <memory>
@@ -7,38 +7,43 @@
 #include <vector>
 
 #include "config/config.h"
-#include "net/http_client.h"
+#include "gateway/io_executor.h"
 #include "net/http_server.h"
-#include "openai/error.h"
+#include "net/router.h"
 #include "openai/request.h"
-#include "serving/finished_request.h"
-#include "serving/served_model.h"
+#include "serving/served_request.h"
 
 namespace headrace::gateway {
 
-// Answers the OpenAI paths by passing them on to the endpoint that the model's router names; see
-// docs/architecture, "Life of a request". Handlers run on the I/O threads, one per request.
+// Serves the OpenAI paths by passing each request on to the endpoint that its pool's router names;
+// see docs/architecture.md, "Life of a request". Handlers run on the I/O threads, one per request.
 class Proxy {
  public:
-  // What is passed in must outlive the proxy.
-  Proxy(const config::Config& config, std::vector<std::unique_ptr<serving::ServedModel>>& models,
-        net::IoThreads& threads, std::vector<serving::RequestObserver*> observers);
+  // What is passed in must outlive the proxy; one executor per thread.
+  Proxy(const config::Config& config, const serving::ServingContext& context,
+        net::IoThreads& threads, const std::vector<std::unique_ptr<IoExecutor>>& executors);
   ~Proxy();
 
   // The HttpHandler of the public listener.
-  net::Task<void> Handle(net::HttpExchange& exchange);
+  net::Task<void> Handle(net::HttpExchange& exchange) { return router_.Handle(exchange); }
 
  private:
   struct ThreadState;
-  class ProxiedRequest;
 
-  serving::ServedModel* FindModel(std::string_view name) const;
-  std::string ModelsJson() const;
+  std::vector<net::Route> Routes();
+  net::Task<void> Serve(net::HttpExchange& exchange, openai::ApiKind kind);
+  net::Task<void> RespondJson(net::HttpExchange& exchange, int status, std::string body) const;
+  net::Task<void> RespondModel(net::HttpExchange& exchange, std::string_view name) const;
+  net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
+                                    std::string message) const;
+  void CountInvalid(int status) const;
+  std::string RequestIdOf(const net::HttpExchange& exchange) const;
+  ThreadState& StateOf(const net::HttpExchange& exchange) const;
 
   const config::Config& config_;
-  std::vector<std::unique_ptr<serving::ServedModel>>& models_;
-  std::vector<serving::RequestObserver*> observers_;
+  const serving::ServingContext& context_;
   std::vector<std::unique_ptr<ThreadState>> threads_;
+  net::Router router_;
 };
 
 }  // namespace headrace::gateway

@@ -6,21 +6,21 @@
 
 #include "base/units.h"
 #include "scheduler/events.h"
+#include "serving/pool_router.h"
 #include "slo/slo.h"
 #include "telemetry/headrace_metrics.h"
 
 namespace headrace::serving {
 
-// Only of requests that reached a model's scheduler.
+// Only of requests that reached a pool's scheduler.
 struct FinishedRequest {
-  std::string_view model;
+  std::string_view pool;
   Seconds arrived = 0;  // MonotonicNow.
   telemetry::Outcome outcome = telemetry::Outcome::kFailed;
-  bool error_status = false;  // Completed, but with an error of the engine's own.
+  bool error_status = false;  // Completed, but with an error that the engine responded with.
   std::optional<scheduler::RefusalReason> refused;
-  // Empty when it was never dispatched.
-  std::string_view deployment;
-  std::string_view policy;
+  const EndpointInfo* endpoint = nullptr;  // Null if no endpoint took it.
+  std::string_view policy;                 // Likewise empty.
   scheduler::FallbackCause fallback = scheduler::FallbackCause::kNone;
   slo::Slo slo;
 
@@ -28,14 +28,13 @@ struct FinishedRequest {
   slo::RequestLatency latency;
   Seconds queued = 0;
 
-  // What was expected, of all its answers together, beside what came (latency.prompt_tokens,
+  // What was expected, of all its choices together, beside what came (latency.prompt_tokens,
   // .output_tokens); 0 = nothing.
   Tokens estimated_prompt_tokens = 0;
   Tokens expected_output_tokens = 0;
-  bool counted = false;  // By the engine: what came is no estimate.
+  bool counted = false;  // The engine counted the tokens that came: they are not an estimate.
 
-  // A request that was offered and did not meet its promises has missed them, for whatever reason;
-  // one whose client left on its own is not counted.
+  // Every request whose client stayed counts: one that was refused or failed has missed its SLO.
   bool CountsForSlo() const {
     return slo.HasLatency() && outcome != telemetry::Outcome::kCancelled;
   }
@@ -45,15 +44,15 @@ struct FinishedRequest {
   }
 };
 
-// Hears of requests, from any thread: of one that reaches a model, and later exactly once of its
-// end; or of one that never did.
+// Hears of requests, from any thread: of each that reaches a pool, and later exactly once of its
+// end; or of one that never reaches a pool.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
   // `arrived` is MonotonicNow at its first byte.
-  virtual void OnArrived(std::string_view /*model*/, Seconds /*arrived*/) {}
+  virtual void OnArrived(std::string_view /*pool*/, Seconds /*arrived*/) {}
   virtual void OnFinished(const FinishedRequest& request) = 0;
-  // It was answered with this status before any model was found for it.
+  // The response had this status before any pool was found for the request.
   virtual void OnInvalid(int /*status*/) {}
 };
 

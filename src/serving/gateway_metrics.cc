@@ -1,5 +1,6 @@
 #include "serving/gateway_metrics.h"
 
+#include <set>
 #include <utility>
 
 namespace headrace::serving {
@@ -20,37 +21,30 @@ telemetry::MetricLabels Labels() {
 
 }  // namespace
 
-ModelObserver::Model::Model(telemetry::MetricsRegistry& registry, const config::ModelConfig& config)
-    : metrics(registry, config.name, Labels()) {
-  for (const config::DeploymentConfig& deployment : config.deployments) {
-    deployments.try_emplace(deployment.name, registry, config.name, deployment.name);
-    for (const std::string& endpoint : deployment.endpoints) {
-      endpoints.try_emplace({deployment.name, endpoint}, registry, config.name, deployment.name,
-                            endpoint);
-    }
-  }
+PoolObserver::PoolSeries::PoolSeries(telemetry::MetricsRegistry& registry, const std::string& pool)
+    : metrics(registry, pool, Labels()) {}
+
+telemetry::HistogramMetric& PoolObserver::AddPool(const std::string& pool) {
+  return pools_.try_emplace(pool, registry_, pool).first->second.metrics.decision_seconds;
 }
 
-telemetry::HistogramMetric& ModelObserver::AddModel(const config::ModelConfig& model) {
-  return models_.try_emplace(model.name, registry_, model).first->second.metrics.decision_seconds;
-}
+// --- Requests
 
-void ModelObserver::OnInvalid(int status) {
+void PoolObserver::OnInvalid(int status) {
   process_.invalid_requests[std::to_string(status)].Add();
 }
 
-void ModelObserver::OnFinished(const FinishedRequest& request) {
-  const auto model = models_.find(request.model);
-  if (model == models_.end()) return;
-  telemetry::ModelMetrics& metrics = model->second.metrics;
+void PoolObserver::OnFinished(const FinishedRequest& request) {
+  const auto pool = pools_.find(request.pool);
+  if (pool == pools_.end()) return;
+  telemetry::ModelMetrics& metrics = pool->second.metrics;
   metrics.CountRequest(request.outcome, request.policy);
   if (request.refused) metrics.rejected[ToString(*request.refused)].Add();
   if (request.fallback != scheduler::FallbackCause::kNone)
     metrics.fallback[ToString(request.fallback)].Add();
 
-  const auto deployment = model->second.deployments.find(request.deployment);
-  if (deployment == model->second.deployments.end()) return;
-  telemetry::DeploymentMetrics& served = deployment->second;
+  if (request.endpoint == nullptr || request.endpoint->metrics == nullptr) return;
+  telemetry::DeploymentMetrics& served = *request.endpoint->metrics;
   served.queue_seconds.Observe(request.queued);
   if (request.CountsForSlo()) (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
   if (request.outcome != telemetry::Outcome::kCompleted || request.error_status) return;
@@ -58,7 +52,7 @@ void ModelObserver::OnFinished(const FinishedRequest& request) {
   served.ttft.Observe(latency.ttft);
   served.e2e.Observe(latency.e2e);
   served.tpat.Observe(latency.Tpat());
-  // An answer that came all at once has no time between its tokens.
+  // A response that came all at once has no time between its tokens.
   if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {
     served.tpot.Observe(latency.Tpot());
   }
@@ -73,40 +67,73 @@ void ModelObserver::OnFinished(const FinishedRequest& request) {
   }
 }
 
-void ModelObserver::Refresh(const std::vector<std::unique_ptr<ServedModel>>& models,
-                            int connections) {
+// --- The fleet
+
+std::shared_ptr<telemetry::DeploymentMetrics> PoolObserver::DeploymentSeries(
+    const std::string& pool, const std::string& deployment) {
+  const system::MutexLock lock(mutex_);
+  std::shared_ptr<telemetry::DeploymentMetrics>& series = pools_.at(pool).deployments[deployment];
+  if (series == nullptr) {
+    series = std::make_shared<telemetry::DeploymentMetrics>(registry_, pool, deployment);
+  }
+  return series;
+}
+
+void PoolObserver::SetFleet(const std::string& pool, const discovery::EndpointSnapshot& snapshot) {
+  std::set<std::string> deployments;
+  std::set<std::pair<std::string, std::string>> endpoints;
+  for (const discovery::DiscoveredDeployment& deployment : snapshot) {
+    deployments.insert(deployment.name);
+    DeploymentSeries(pool, deployment.name);
+    for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
+      endpoints.emplace(deployment.name, endpoint.address);
+    }
+  }
+  const system::MutexLock lock(mutex_);
+  PoolSeries& series = pools_.at(pool);
+  std::erase_if(series.deployments,
+                [&](const auto& entry) { return !deployments.contains(entry.first); });
+  std::erase_if(series.endpoints,
+                [&](const auto& entry) { return !endpoints.contains(entry.first); });
+  for (const auto& endpoint : endpoints) {
+    series.endpoints.try_emplace(endpoint, registry_, pool, endpoint.first, endpoint.second);
+  }
+}
+
+void PoolObserver::SetProfile(const std::string& pool, const std::string& deployment,
+                              const discovery::ProfileReading& reading, Seconds age,
+                              std::size_t faults) {
+  const system::MutexLock lock(mutex_);
+  const auto& deployments = pools_.at(pool).deployments;
+  const auto series = deployments.find(deployment);
+  if (series == deployments.end()) return;  // Not in the fleet.
+  telemetry::DeploymentMetrics& metrics = *series->second;
+  const bool current = reading.error.empty();
+  const std::size_t all_faults = reading.faults.size() + faults + (current ? 0 : 1);
+  metrics.SetProfileOrigin(reading.origin);
+  metrics.profile_age_seconds.Set(age);
+  metrics.profile_faults.Set(static_cast<double>(all_faults));
+  metrics.profile_current.Set(current ? 1 : 0);
+}
+
+void PoolObserver::Refresh(const Pools& pools, int connections) {
   process_.connections.Set(connections);
-  for (const auto& served : models) {
-    const auto model = models_.find(served->name);
-    if (model == models_.end()) continue;
-    const RouterStatus status = served->router.Status();
-    model->second.metrics.queue_length.Set(static_cast<double>(status.waiting));
-    model->second.metrics.queue_bytes.Set(static_cast<double>(status.queue_bytes));
+  for (const auto& pool : pools) {
+    const RouterStatus status = pool->router().Status();
+    const system::MutexLock lock(mutex_);
+    PoolSeries& series = pools_.at(pool->name());
+    series.metrics.queue_length.Set(static_cast<double>(status.waiting));
+    series.metrics.queue_bytes.Set(static_cast<double>(status.queue_bytes));
     for (const auto& deployment : status.deployments) {
       for (const auto& endpoint : deployment.endpoints) {
-        const auto gauges = model->second.endpoints.find({deployment.name, endpoint.address});
-        if (gauges == model->second.endpoints.end()) continue;
+        const auto gauges = series.endpoints.find({deployment.name, endpoint.address});
+        if (endpoint.retired || gauges == series.endpoints.end()) continue;
         gauges->second.load.Set(endpoint.load);
         gauges->second.in_flight.Set(endpoint.in_flight);
         gauges->second.up.Set(endpoint.up ? 1 : 0);
       }
     }
   }
-}
-
-void ModelObserver::SetProfile(const std::string& model, const std::string& deployment,
-                               const discovery::ProfileReading& reading, Seconds age,
-                               std::size_t faults) {
-  const auto known = models_.find(model);
-  if (known == models_.end()) return;
-  const auto metrics = known->second.deployments.find(deployment);
-  if (metrics == known->second.deployments.end()) return;
-  const bool current = reading.error.empty();
-  const std::size_t all_faults = reading.faults.size() + faults + (current ? 0 : 1);
-  metrics->second.SetProfileOrigin(reading.origin);
-  metrics->second.profile_age_seconds.Set(age);
-  metrics->second.profile_faults.Set(static_cast<double>(all_faults));
-  metrics->second.profile_current.Set(current ? 1 : 0);
 }
 
 }  // namespace headrace::serving

@@ -4,49 +4,60 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
-#include "config/config.h"
+#include "discovery/endpoint_source.h"
 #include "discovery/profile_source.h"
 #include "serving/finished_request.h"
-#include "serving/served_model.h"
+#include "serving/pool.h"
+#include "system/mutex.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/metrics.h"
 
 namespace headrace::serving {
 
-// Counts every request as it ends, and reads queues and loads when somebody looks. Thread-safe once
-// the models are there.
-class ModelObserver final : public RequestObserver {
+// Counts every request as it ends, and reads queues and loads when a scrape asks for them. The
+// `model` label is the pool's name, whatever name a request came under. Thread-safe once the pools
+// have been added.
+class PoolObserver final : public RequestObserver {
  public:
-  explicit ModelObserver(telemetry::MetricsRegistry& registry)
+  explicit PoolObserver(telemetry::MetricsRegistry& registry)
       : registry_(registry), process_(registry, HEADRACE_VERSION) {}
 
-  // Before requests are served. The metric that the model's router keeps itself.
-  telemetry::HistogramMetric& AddModel(const config::ModelConfig& model);
+  // Before requests are served. What the pool's router measures itself.
+  telemetry::HistogramMetric& AddPool(const std::string& pool);
 
   void OnFinished(const FinishedRequest& request) override;
   void OnInvalid(int status) override;
-  // Brings the gauges up to date: connections, queue, loads, health.
-  void Refresh(const std::vector<std::unique_ptr<ServedModel>>& models, int connections);
+
+  // The series of a deployment, as EndpointInfo has it. They live for as long as the deployment is
+  // in the fleet or a request uses them.
+  std::shared_ptr<telemetry::DeploymentMetrics> DeploymentSeries(const std::string& pool,
+                                                                 const std::string& deployment);
+  // Gives every deployment and endpoint of a pool its series, and takes those of others away.
+  void SetFleet(const std::string& pool, const discovery::EndpointSnapshot& snapshot);
   // What is known of a deployment's profile; with its age (NaN = unknown) and the number of faults
   // beside the reading's own.
-  void SetProfile(const std::string& model, const std::string& deployment,
+  void SetProfile(const std::string& pool, const std::string& deployment,
                   const discovery::ProfileReading& reading, Seconds age, std::size_t faults);
+  // Brings the gauges up to date: connections, queue, loads, health.
+  void Refresh(const Pools& pools, int connections);
 
  private:
-  struct Model {
-    Model(telemetry::MetricsRegistry& registry, const config::ModelConfig& config);
+  struct PoolSeries {
+    PoolSeries(telemetry::MetricsRegistry& registry, const std::string& pool);
 
     telemetry::ModelMetrics metrics;
-    std::map<std::string, telemetry::DeploymentMetrics, std::less<>> deployments;
+    std::map<std::string, std::shared_ptr<telemetry::DeploymentMetrics>> deployments;
     // By deployment and address.
     std::map<std::pair<std::string, std::string>, telemetry::EndpointMetrics> endpoints;
   };
 
   telemetry::MetricsRegistry& registry_;
   telemetry::GatewayMetrics process_;
-  std::map<std::string, Model, std::less<>> models_;
+  // Guards deployments and endpoints of every pool; the pools themselves do not change.
+  system::Mutex mutex_;
+  std::map<std::string, PoolSeries, std::less<>> pools_;
 };
 
 }  // namespace headrace::serving

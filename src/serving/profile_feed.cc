@@ -1,7 +1,6 @@
 #include "serving/profile_feed.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <limits>
@@ -15,21 +14,17 @@
 namespace headrace::serving {
 namespace {
 
-// How often a source is asked whether anything is new; most of the time it answers without looking.
-constexpr std::chrono::milliseconds kInterval{1000};
+// How often a source is asked whether anything is new; most of the time it does not have to check.
+constexpr Seconds kInterval = 1;
 constexpr Seconds kDay = 86400;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-Seconds UnixNow() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // The name of its profile in the source of profiles.
 const std::string& ProfileNameOf(const config::DeploymentConfig& deployment) {
   return deployment.profile.empty() ? deployment.name : deployment.profile;
 }
 
-// A name with a slash is a path of its own.
+// A name with a slash is a path.
 bool IsPath(const config::DeploymentConfig& deployment) {
   return deployment.profile.find('/') != std::string::npos;
 }
@@ -44,9 +39,8 @@ std::filesystem::path PathOf(const config::Config& config,
 
 }  // namespace
 
-ProfileFeed::ProfileFeed(const config::Config& config,
-                         const std::vector<std::unique_ptr<ServedModel>>& models,
-                         ModelObserver& metrics, telemetry::StandingFaults& faults)
+ProfileFeed::ProfileFeed(const config::Config& config, const Pools& pools, PoolObserver& metrics,
+                         telemetry::StandingFaults& faults)
     : max_age_(config.profiles.max_age), metrics_(metrics), faults_(faults) {
   std::vector<std::filesystem::path> paths;
   std::vector<std::string> keys;
@@ -54,10 +48,10 @@ ProfileFeed::ProfileFeed(const config::Config& config,
   Watch redis;
   for (std::size_t i = 0; i < config.models.size(); ++i) {
     for (const config::DeploymentConfig& deployment : config.models[i].deployments) {
-      const Reader reader{status_.size(), models[i].get(), nullptr};
-      status_.push_back({models[i]->name, deployment.name, {}});
+      const Reader reader{status_.size(), pools[i].get(), deployment.name, nullptr};
+      status_.push_back({pools[i]->name(), deployment.name, {}, {}});
       if (config.profiles.source == config::ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
-        keys.push_back(discovery::ProfileKey(models[i]->name, ProfileNameOf(deployment)));
+        keys.push_back(discovery::ProfileKey(pools[i]->name(), ProfileNameOf(deployment)));
         redis.readers.push_back(reader);
       } else {
         paths.push_back(PathOf(config, deployment));
@@ -81,23 +75,25 @@ ProfileFeed::ProfileFeed(const config::Config& config,
 
 ProfileFeed::~ProfileFeed() {
   {
-    const std::lock_guard lock(mutex_);
+    const system::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  stop_.notify_all();
+  stop_.NotifyAll();
   for (Watch& watch : watches_) watch.thread.join();
 }
 
 std::vector<ProfileStatus> ProfileFeed::Status() const {
-  const std::lock_guard lock(mutex_);
+  const system::MutexLock lock(mutex_);
   return status_;
 }
 
 void ProfileFeed::Run(Watch& watch) {
   for (;;) {
     {
-      std::unique_lock lock(mutex_);
-      if (stop_.wait_for(lock, kInterval, [this] { return stopping_; })) return;
+      const system::MutexLock lock(mutex_);
+      while (!stopping_ && stop_.WaitFor(mutex_, kInterval)) {
+      }
+      if (stopping_) return;
     }
     Refresh(watch);
   }
@@ -110,7 +106,7 @@ void ProfileFeed::Refresh(Watch& watch) {
       const discovery::ProfileReading& reading = watch.source->readings()[i];
       if (reader.in_force == reading.profile) continue;
       reader.in_force = reading.profile;
-      reader.model->router.SetProfile(status_[reader.place].deployment, reader.in_force);
+      reader.pool->router().SetProfile(reader.deployment, reader.in_force);
     }
   }
   Report(watch);
@@ -137,9 +133,8 @@ void ProfileFeed::Report(const Watch& watch) {
 
 void ProfileFeed::Report(const Reader& reader, const discovery::ProfileReading& reading,
                          bool source_answers) {
-  ProfileStatus& status = status_[reader.place];
-  const std::string cause = "profile of " + status.model + "/" + status.deployment;
-  // An outage is said once, not for each of its profiles.
+  const std::string cause = "profile of " + reader.pool->name() + "/" + reader.deployment;
+  // An outage is reported once, not for each of its profiles.
   if (source_answers) {
     Say(telemetry::LogLevel::kError, cause,
         reading.error.empty()
@@ -152,7 +147,7 @@ void ProfileFeed::Report(const Reader& reader, const discovery::ProfileReading& 
     Say(level, cause + ": " + kind, sentence);
     if (!sentence.empty()) faults.push_back(sentence);
   };
-  add(telemetry::LogLevel::kError, "use", WhyUnusable(reader.model->router, reading));
+  add(telemetry::LogLevel::kError, "use", WhyUnusable(reader.pool->router(), reading));
   add(telemetry::LogLevel::kWarning, "age", WhyTooOld(reading));
 
   std::string first;
@@ -161,23 +156,25 @@ void ProfileFeed::Report(const Reader& reader, const discovery::ProfileReading& 
   if (more > 0) first += " And " + std::to_string(more) + " more; /status lists them.";
   Say(telemetry::LogLevel::kWarning, cause + ": faults", first);
 
-  const Seconds age =
-      reading.profile && reading.profile->created > 0 ? UnixNow() - reading.profile->created : kNan;
-  metrics_.SetProfile(status.model, status.deployment, reading, age, faults.size());
-  const std::lock_guard lock(mutex_);
+  const Seconds age = reading.profile && reading.profile->created > 0
+                          ? system::UnixNow() - reading.profile->created
+                          : kNan;
+  metrics_.SetProfile(reader.pool->name(), reader.deployment, reading, age, faults.size());
+  const system::MutexLock lock(mutex_);
+  ProfileStatus& status = status_[reader.place];
   status.reading = reading;
   status.faults = std::move(faults);
 }
 
 std::string ProfileFeed::WhyTooOld(const discovery::ProfileReading& reading) const {
   if (!reading.profile || reading.profile->created == 0 || max_age_ == 0) return "";
-  const Seconds age = UnixNow() - reading.profile->created;
+  const Seconds age = system::UnixNow() - reading.profile->created;
   if (age <= max_age_) return "";
   return reading.origin + ": the profile is " + FormatNumber(age / kDay) +
          " days old; measure it again.";
 }
 
-std::string ProfileFeed::WhyUnusable(const ModelRouter& router,
+std::string ProfileFeed::WhyUnusable(const PoolRouter& router,
                                      const discovery::ProfileReading& reading) {
   if (!reading.profile) return "";
   switch (router.WhyUnusable(*reading.profile)) {

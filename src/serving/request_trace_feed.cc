@@ -1,6 +1,6 @@
 #include "serving/request_trace_feed.h"
 
-#include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "system/clock.h"
@@ -8,47 +8,46 @@
 namespace headrace::serving {
 namespace {
 
-using UnixClock = std::chrono::system_clock;
 constexpr const char* kCause = "request trace";
 
 }  // namespace
 
-RequestTraceFeed::RequestTraceFeed(const store::RedisUrl& url,
-                                   const std::vector<std::unique_ptr<ServedModel>>& models,
+RequestTraceFeed::RequestTraceFeed(const store::RedisUrl& url, const Pools& pools,
                                    telemetry::StandingFaults& faults)
-    : models_(models), faults_(faults), redis_(url), thread_([this] { Run(); }) {}
+    : pools_(pools), faults_(faults), redis_(url), thread_([this] { Run(); }) {}
 
 RequestTraceFeed::~RequestTraceFeed() {
   {
-    const std::lock_guard lock(mutex_);
+    const system::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  stop_.notify_all();
+  stop_.NotifyAll();
   thread_.join();
 }
 
-void RequestTraceFeed::OnArrived(std::string_view model, Seconds /*arrived*/) {
-  const std::lock_guard lock(mutex_);
-  traces_[std::string(model)].Arrived();
+void RequestTraceFeed::OnArrived(std::string_view pool, Seconds /*arrived*/) {
+  const system::MutexLock lock(mutex_);
+  traces_[std::string(pool)].Arrived();
 }
 
 void RequestTraceFeed::OnFinished(const FinishedRequest& request) {
   const slo::RequestLatency& latency = request.latency;
   if (request.outcome != telemetry::Outcome::kCompleted || latency.output_tokens == 0) return;
-  const std::lock_guard lock(mutex_);
-  traces_[std::string(request.model)].Finished(latency.prompt_tokens, latency.output_tokens);
+  const system::MutexLock lock(mutex_);
+  traces_[std::string(request.pool)].Finished(latency.prompt_tokens, latency.output_tokens);
 }
 
 void RequestTraceFeed::Run() {
   for (;;) {
-    const auto now = UnixClock::now().time_since_epoch();
+    const auto interval = std::int64_t{store::kRequestTraceInterval};
     const std::int64_t end =
-        (std::chrono::floor<std::chrono::seconds>(now).count() / store::kRequestTraceInterval + 1) *
-        store::kRequestTraceInterval;
+        (static_cast<std::int64_t>(system::UnixNow()) / interval + 1) * interval;
     {
-      std::unique_lock lock(mutex_);
-      const UnixClock::time_point at{std::chrono::seconds(end)};
-      if (stop_.wait_until(lock, at, [this] { return stopping_; })) return;
+      const system::MutexLock lock(mutex_);
+      while (!stopping_ && system::UnixNow() < static_cast<Seconds>(end)) {
+        stop_.WaitFor(mutex_, static_cast<Seconds>(end) - system::UnixNow());
+      }
+      if (stopping_) return;
     }
     Write(end);
   }
@@ -57,14 +56,14 @@ void RequestTraceFeed::Run() {
 void RequestTraceFeed::Write(std::int64_t interval_end) {
   std::map<std::string, store::RequestTrace, std::less<>> traces;
   {
-    const std::lock_guard lock(mutex_);
+    const system::MutexLock lock(mutex_);
     traces = std::exchange(traces_, {});
   }
-  for (const auto& model : models_) {
-    const RouterStatus status = model->router.Status();
+  for (const auto& pool : pools_) {
+    const RouterStatus status = pool->router().Status();
     const auto written =
-        redis_.Set(store::RequestTraceKey(model->name, interval_end),
-                   traces[model->name].ToJson(status.running + status.waiting, status.waiting),
+        redis_.Set(store::RequestTraceKey(pool->name(), interval_end),
+                   traces[pool->name()].ToJson(status.running + status.waiting, status.waiting),
                    store::kRequestTraceExpiry);
     if (!written) {
       faults_.Raise(telemetry::LogLevel::kWarning, kCause,

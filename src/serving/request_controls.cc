@@ -1,15 +1,15 @@
-#include "gateway/request_headers.h"
+#include "serving/request_controls.h"
 
 #include <charconv>
 #include <cmath>
 #include <string>
 
-namespace headrace::gateway {
+namespace headrace::serving {
 namespace {
 
 struct SloHeader {
   std::string_view name;
-  std::optional<Seconds> slo::Slo::* goal;
+  std::optional<Seconds> slo::Slo::* target;
 };
 constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
                                      {"x-slo-tpot-ms", &slo::Slo::tpot},
@@ -18,9 +18,9 @@ constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
 
 }  // namespace
 
-tl::expected<RequestControls, RequestError> ReadControls(const net::HttpExchange& exchange) {
+tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header) {
   RequestControls controls;
-  if (const std::string_view strategy = exchange.Header("routing-strategy"); !strategy.empty()) {
+  if (const std::string_view strategy = header("routing-strategy"); !strategy.empty()) {
     controls.policy = routing::FindPolicy(strategy);
     if (controls.policy == nullptr) {
       std::string names;
@@ -28,32 +28,32 @@ tl::expected<RequestControls, RequestError> ReadControls(const net::HttpExchange
         names += (names.empty() ? "" : ", ") + std::string(policy.name);
       }
       return tl::unexpected(
-          RequestError{openai::MakeApiError(400,
-                                            "routing-strategy '" + std::string(strategy) +
-                                                "' is not known; use one of " + names + ".",
-                                            "routing-strategy"),
-                       "x-error-invalid-routing-strategy"});
+          MakeErrorReply(openai::MakeApiError(400,
+                                              "routing-strategy '" + std::string(strategy) +
+                                                  "' is not known; use one of " + names + ".",
+                                              "routing-strategy"),
+                         "x-error-invalid-routing-strategy"));
     }
   }
-  for (const SloHeader& header : kSloHeaders) {
-    const std::string_view value = exchange.Header(header.name);
+  for (const SloHeader& slo_header : kSloHeaders) {
+    const std::string_view value = header(slo_header.name);
     if (value.empty()) continue;
     double milliseconds = 0;
     const auto [end, error] =
         std::from_chars(value.data(), value.data() + value.size(), milliseconds);
     if (error != std::errc() || end != value.data() + value.size() ||
         !std::isfinite(milliseconds) || milliseconds <= 0) {
-      return tl::unexpected(RequestError{
+      return tl::unexpected(MakeErrorReply(
           openai::MakeApiError(400,
-                               std::string(header.name) + " is '" + std::string(value) +
+                               std::string(slo_header.name) + " is '" + std::string(value) +
                                    "'; give a number of milliseconds above 0.",
-                               std::string(header.name)),
-          "x-error-routing"});
+                               std::string(slo_header.name)),
+          "x-error-routing"));
     }
     if (!controls.slo) controls.slo.emplace();
-    (*controls.slo).*header.goal = milliseconds * kMillisecond;
+    (*controls.slo).*slo_header.target = milliseconds * kMillisecond;
   }
   return controls;
 }
 
-}  // namespace headrace::gateway
+}  // namespace headrace::serving

@@ -1,0 +1,183 @@
+#include "gateway/proxied_request.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "gateway/responses.h"
+#include "system/clock.h"
+
+namespace headrace::gateway {
+namespace {
+
+bool IsOwnHeader(std::string_view name) {
+  return std::ranges::any_of(serving::kOwnResponseHeaders,
+                             [&](std::string_view own) { return net::SameHeaderName(name, own); });
+}
+
+}  // namespace
+
+ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
+                               const serving::ServingContext& context,
+                               serving::ServingThread& thread, net::HttpClient& client,
+                               net::HttpExchange& exchange)
+    : timeouts_(timeouts),
+      client_(client),
+      exchange_(exchange),
+      request_id_(RequestIdOf(exchange, thread.ids)),
+      request_(context, thread, exchange.arrived()),
+      decided_(exchange.thread()) {}
+
+net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
+  const auto scanned = request_.Scan(
+      kind, exchange_.body(), [this](std::string_view name) { return exchange_.Header(name); });
+  if (!scanned) {
+    co_await RespondError(exchange_, scanned.error(), request_id_);
+    co_return;
+  }
+  request_.Arrive([this](serving::ServedRequest::Routed route) {
+    route_ = std::move(route);
+    decided_.Wake();
+  });
+  exchange_.OnClientGone([this] {
+    request_.Cancel();
+    decided_.Wake();
+    if (call_ != nullptr) call_->Close();
+  });
+  // Once per endpoint that it is sent to, until one takes it.
+  do {
+    co_await Wait();
+    if (exchange_.client_gone()) co_return;
+    if (!route_) {
+      const serving::ErrorReply reply = request_.TimeOut();
+      co_await RespondError(exchange_, reply, request_id_);
+      co_return;
+    }
+    const serving::ServedRequest::Routed route = *std::exchange(route_, std::nullopt);
+    if (!route) {
+      co_await RespondError(exchange_, route.error(), request_id_);
+      co_return;
+    }
+    co_await Forward(**route);
+  } while (route_ || !request_.ended());
+}
+
+net::Task<void> ProxiedRequest::Wait() {
+  while (!route_ && !exchange_.client_gone()) {
+    const bool woken = co_await decided_.Wait(request_.deadline());
+    if (!woken) break;
+  }
+}
+
+// Sends the request to the endpoint and relays the response. If nothing could be sent, the request
+// waits again.
+net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
+  net::HttpCall call(client_);
+  call_ = &call;
+  const net::RequestHead head = MakeRequestHead(endpoint);
+  const std::vector<std::string_view> body = request_.BodyToSend(exchange_.body());
+  const Seconds head_deadline =
+      std::min(request_.deadline(), system::MonotonicNow() + timeouts_.first_byte);
+  const net::CallError error = co_await call.Start(endpoint.socket, head, body, head_deadline);
+  switch (error) {
+    case net::CallError::kNone:
+      co_await Relay(call);
+      break;
+    case net::CallError::kConnectFailed:
+    case net::CallError::kConnectTimeout:
+      if (const auto reply = request_.ConnectFailed(Describe(error)))
+        co_await RespondError(exchange_, *reply, request_id_);
+      break;
+    default:
+      co_await EndpointFailed(error);
+  }
+  call_ = nullptr;
+}
+
+net::Task<void> ProxiedRequest::Relay(net::HttpCall& call) {
+  request_.ResponseHead(call.status(), call.Header("content-type"));
+  // The head of a stream tells the client who serves it, long before the first token may come. Any
+  // other waits for its body: if the engine fails before that, the client gets 502.
+  if (request_.event_stream()) {
+    StartResponse(call);
+    if (!co_await exchange_.Flush()) {
+      request_.Cancel();
+      co_return;
+    }
+  }
+  std::vector<std::string_view> forward;
+  for (;;) {
+    const Seconds idle = system::MonotonicNow() + timeouts_.idle;
+    const net::HttpCall::Piece piece = co_await call.ReadSome(std::min(request_.deadline(), idle));
+    if (piece.error != net::CallError::kNone) {
+      co_await EndpointFailed(piece.error);
+      co_return;
+    }
+    StartResponse(call);
+    forward.clear();
+    const Seconds now = system::MonotonicNow();
+    request_.ResponseBytes(piece.data, now, forward);
+    // The request leaves its endpoint when the engine is done, however slowly the client reads on.
+    if (piece.last) request_.ResponseEnd(now, forward);
+    if (!forward.empty() && !co_await exchange_.Write(forward)) {
+      request_.Cancel();
+      co_return;
+    }
+    if (piece.last) break;
+  }
+  co_await exchange_.Finish();
+}
+
+net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
+  if (exchange_.client_gone()) {
+    request_.Cancel();
+    co_return;
+  }
+  const bool timed_out =
+      error == net::CallError::kHeadTimeout || error == net::CallError::kBodyTimeout;
+  const serving::ErrorReply reply = request_.EndpointFailed(timed_out, Describe(error));
+  if (!exchange_.started()) {
+    co_await RespondError(exchange_, reply, request_id_);
+  } else if (request_.event_stream()) {
+    // The status was sent long ago: the error goes into the stream, which then ends without its end
+    // mark. A connection that broke off here would take the error from clients that read ahead.
+    const std::string event = "data: " + reply.error.ToJson() + "\n\n";
+    co_await exchange_.WriteLast(event);
+  } else {
+    exchange_.Abort();
+  }
+}
+
+net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& endpoint) const {
+  net::RequestHead head(exchange_.method(), exchange_.target(), endpoint.address);
+  const std::string_view connection = exchange_.Header("connection");
+  for (const net::HeaderField& field : exchange_.headers()) {
+    // The response must be readable on its way, so no compression is asked for.
+    if (net::IsHopByHop(field.name, connection) || net::SameHeaderName(field.name, "host") ||
+        net::SameHeaderName(field.name, "accept-encoding") ||
+        net::SameHeaderName(field.name, "x-request-id")) {
+      continue;
+    }
+    head.Add(field.name, field.value);
+  }
+  head.Add("x-request-id", request_id_);
+  return head;
+}
+
+void ProxiedRequest::StartResponse(const net::HttpCall& call) {
+  if (exchange_.started()) return;
+  net::ResponseHead head(call.status());
+  const std::string_view connection = call.Header("connection");
+  for (const net::HeaderField& field : call.headers()) {
+    if (net::IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
+    head.Add(field.name, field.value);
+  }
+  AddRequestId(request_id_, head);
+  request_.AddResponseHeaders(
+      [&head](std::string_view name, std::string_view value) { head.Add(name, value); });
+  const std::int64_t length = call.content_length();
+  const bool known = length >= 0 && !request_.rewrites_response();
+  exchange_.Start(head, known ? std::optional<std::uint64_t>(length) : std::nullopt);
+}
+
+}  // namespace headrace::gateway

@@ -1,0 +1,46 @@
+// Connects one HTTP exchange with a client to the calls that serve it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/config.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "net/one_shot.h"
+#include "openai/request.h"
+#include "serving/served_request.h"
+
+namespace headrace::gateway {
+
+// One request's coroutine. What it means is decided in serving::ServedRequest; this moves bytes.
+class ProxiedRequest {
+ public:
+  // What is passed in must outlive it.
+  ProxiedRequest(const config::TimeoutsConfig& timeouts, const serving::ServingContext& context,
+                 serving::ServingThread& thread, net::HttpClient& client,
+                 net::HttpExchange& exchange);
+
+  net::Task<void> Run(openai::ApiKind kind);
+
+ private:
+  net::Task<void> Wait();
+  net::Task<void> Forward(const serving::EndpointInfo& endpoint);
+  net::Task<void> Relay(net::HttpCall& call);
+  net::Task<void> EndpointFailed(net::CallError error);
+  net::RequestHead MakeRequestHead(const serving::EndpointInfo& endpoint) const;
+  void StartResponse(const net::HttpCall& call);
+
+  const config::TimeoutsConfig& timeouts_;
+  net::HttpClient& client_;
+  net::HttpExchange& exchange_;
+  std::string request_id_;
+  serving::ServedRequest request_;
+  net::Waker decided_;
+  std::optional<serving::ServedRequest::Routed> route_;  // The decision, until it is carried out.
+  net::HttpCall* call_ = nullptr;                        // The call under way.
+};
+
+}  // namespace headrace::gateway

@@ -1,0 +1,25 @@
+// Responses that come from the gateway itself.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "net/http_server.h"
+#include "serving/error_reply.h"
+#include "serving/request_ids.h"
+
+namespace headrace::gateway {
+
+// The client's request id, else a new one.
+std::string RequestIdOf(const net::HttpExchange& exchange, serving::RequestIds& ids);
+// Under AIBrix's name and under the one that OpenAI's clients read.
+void AddRequestId(std::string_view request_id, net::ResponseHead& head);
+
+// Adds content type and request id. What is passed in may go before the task is done, but for the
+// exchange.
+net::Task<void> RespondJson(net::HttpExchange& exchange, net::ResponseHead head, std::string body,
+                            std::string_view request_id);
+net::Task<void> RespondError(net::HttpExchange& exchange, const serving::ErrorReply& reply,
+                             std::string_view request_id);
+
+}  // namespace headrace::gateway

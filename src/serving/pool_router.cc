@@ -1,0 +1,354 @@
+#include "serving/pool_router.h"
+
+#include <atomic>
+#include <bit>
+#include <utility>
+
+namespace headrace::serving {
+
+// The part of a router that its executor may still hold when the router is gone.
+struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
+  WakeLoop(Executor& on, PoolRouter& wakes) : executor(on), router(&wakes) {}
+
+  // Any thread: `next` is earlier than it was, or the router is gone.
+  void Wake() {
+    executor.Post([loop = shared_from_this()] { loop->Run(); });
+  }
+
+  // On the executor's thread: ticks the scheduler if it is time to, else sets the alarm.
+  void Run() {
+    const system::MutexLock lock(mutex);
+    if (router == nullptr) {
+      alarm.reset();
+    } else if (executor.Now() < next) {
+      if (alarm == nullptr) alarm = executor.MakeAlarm([this] { Run(); });
+      alarm->Set(next);
+    } else {
+      router->Apply([this](State& state, Seconds now) {
+        next = kNever;
+        state.scheduler.Tick(now, state.decisions);
+      });
+    }
+  }
+
+  Executor& executor;
+  system::Mutex mutex;
+  PoolRouter* router HEADRACE_GUARDED_BY(mutex);  // Null once it is being destroyed.
+  std::unique_ptr<Alarm> alarm;                   // Belongs to the executor's thread.
+  std::atomic<Seconds> next{kNever};  // When to tick; written under the router's own lock.
+};
+
+// A decision on its way to the thread that waits for it.
+struct PoolRouter::Delivery {
+  RoutedRequest* request;  // Only to be compared: it may be gone once the lock is released.
+  std::shared_ptr<RoutedRequest::Ticket> ticket;
+  Route route;
+};
+
+// --- RoutedRequest
+
+RoutedRequest::RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route)
+    : router_(router),
+      on_route_(std::move(on_route)),
+      ticket_(std::make_shared<Ticket>(executor, this)) {}
+
+RoutedRequest::~RoutedRequest() {
+  Cancel();
+  ticket_->request = nullptr;
+}
+
+void RoutedRequest::Arrive(const scheduler::Arrival& arrival) {
+  arrival_ = arrival;
+  arrival_.tag = std::bit_cast<std::uint64_t>(this);
+  open_ = true;
+  router_.Apply(
+      [this](PoolRouter::State& state, Seconds now) {
+        id_ = state.scheduler.Arrive(arrival_, now, state.decisions);
+        expected_output_tokens_ = state.scheduler.ExpectedOutput(id_);
+      },
+      this);
+}
+
+void RoutedRequest::Return() {
+  router_.Apply([this](PoolRouter::State& state,
+                       Seconds now) { state.scheduler.Return(id_, now, state.decisions); },
+                this);
+}
+
+void RoutedRequest::Complete(const scheduler::Completion& completion) {
+  open_ = false;
+  router_.Apply([&](PoolRouter::State& state, Seconds now) {
+    state.scheduler.Complete(id_, completion, now, state.decisions);
+  });
+}
+
+void RoutedRequest::Cancel() {
+  if (!open_) return;
+  open_ = false;
+  router_.Apply([this](PoolRouter::State& state, Seconds now) {
+    state.scheduler.Cancel(id_, now, state.decisions);
+  });
+}
+
+void RoutedRequest::Deliver(Route route) {
+  if (!open_) return;  // Cancelled meanwhile: the scheduler has taken the decision back.
+  if (route.decision.refused) open_ = false;
+  on_route_(std::move(route));
+}
+
+// --- PoolRouter: events
+
+PoolRouter::PoolRouter(std::string pool, const scheduler::SchedulerOptions& options,
+                       Executor& executor, std::uint64_t seed, RouterReports reports)
+    : pool_(std::move(pool)),
+      executor_(executor),
+      reports_(reports),
+      wake_loop_(std::make_shared<WakeLoop>(executor, *this)),
+      state_{.scheduler =
+                 scheduler::Scheduler(options, std::make_unique<fleet::LittlesLawLoad>(), seed)} {}
+
+PoolRouter::~PoolRouter() {
+  {
+    const system::MutexLock lock(wake_loop_->mutex);
+    wake_loop_->router = nullptr;
+  }
+  wake_loop_->Wake();
+}
+
+template <typename Event>
+void PoolRouter::Apply(Event event, RoutedRequest* own) {
+  std::vector<Delivery> deliveries;
+  bool wake = false;
+  Seconds took = 0;
+  {
+    const system::MutexLock lock(mutex_);
+    state_.decisions.clear();
+    const Seconds now = executor_.Now();
+    event(state_, now);
+    took = executor_.Now() - now;
+    deliveries = Collect(state_);
+    // A tick that comes too early does nothing but set the alarm again; only an earlier one
+    // matters.
+    const Seconds next = state_.scheduler.NextWakeup();
+    wake = next < wake_loop_->next;
+    if (wake) wake_loop_->next = next;
+  }
+  // First: a request that is delivered to may end the caller's own object.
+  if (wake) wake_loop_->Wake();
+  reports_.decision_seconds.Observe(took);
+  for (Delivery& delivery : deliveries) {
+    if (delivery.route.decision.fallback != scheduler::FallbackCause::kNone)
+      ReportFallback(delivery.route);
+    if (delivery.request == own) continue;
+    Executor& executor = delivery.ticket->executor;
+    executor.Post(
+        [ticket = std::move(delivery.ticket), route = std::move(delivery.route)]() mutable {
+          if (ticket->request != nullptr) ticket->request->Deliver(std::move(route));
+        });
+  }
+  if (own == nullptr) return;
+  for (Delivery& delivery : deliveries) {
+    if (delivery.request == own) {
+      own->Deliver(std::move(delivery.route));
+      return;
+    }
+  }
+}
+
+std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
+  std::vector<Delivery> deliveries;
+  deliveries.reserve(state.decisions.size());
+  for (const scheduler::Decision& decision : state.decisions) {
+    auto& request = *std::bit_cast<RoutedRequest*>(decision.tag);
+    Route route{.decision = decision};
+    if (!decision.refused) route.endpoint = state.infos[decision.endpoint];
+    route.slo = state.SloFor(request.arrival_, decision);
+    deliveries.push_back({&request, request.ticket_, std::move(route)});
+  }
+  return deliveries;
+}
+
+void PoolRouter::ReportFallback(const Route& route) const {
+  const scheduler::Decision& decision = route.decision;
+  const std::string cause =
+      "model " + pool_ + ": fallback " + std::string(ToString(decision.fallback));
+  reports_.faults.Raise(telemetry::LogLevel::kWarning, cause,
+                        cause + ": requests are routed by " + std::string(decision.policy) +
+                            "; /status shows every profile and its faults",
+                        executor_.Now());
+}
+
+slo::Slo PoolRouter::State::SloFor(const scheduler::Arrival& arrival,
+                                   const scheduler::Decision& decision) const {
+  if (arrival.slo) return *arrival.slo;
+  if (scheduler.options().slo) return *scheduler.options().slo;
+  const fleet::Fleet& fleet = scheduler.fleet();
+  if (!decision.refused) {
+    const auto& profile = fleet.deployment_of(decision.endpoint).profile;
+    return profile ? profile->slo : slo::Slo{};
+  }
+  for (const fleet::Deployment& deployment : fleet.deployments()) {
+    if (deployment.profile && deployment.profile->slo.HasLatency()) return deployment.profile->slo;
+  }
+  return {};
+}
+
+// --- PoolRouter: the fleet
+
+bool PoolRouter::State::Has(const EndpointInfo& endpoint) const {
+  return infos[endpoint.id].get() == &endpoint && !scheduler.fleet().endpoint(endpoint.id).retired;
+}
+
+void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
+  const fleet::Fleet& fleet = scheduler.fleet();
+  std::map<std::pair<std::string_view, std::string_view>, fleet::EndpointId> ids;
+  for (fleet::EndpointId id = 0; id < fleet.endpoints().size(); ++id) {
+    const fleet::Endpoint& endpoint = fleet.endpoint(id);
+    if (!endpoint.retired) ids[{fleet.deployment_of(id).name, endpoint.address}] = id;
+  }
+  infos.resize(fleet.endpoints().size());
+  for (EndpointInfo info : endpoints) {
+    info.id = ids.at({info.deployment, info.address});
+    std::shared_ptr<const EndpointInfo>& known = infos[info.id];
+    if (known == nullptr || *known != info) {
+      known = std::make_shared<const EndpointInfo>(std::move(info));
+    }
+  }
+}
+
+void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
+  std::vector<fleet::DeploymentSpec> specs;
+  std::vector<EndpointInfo> endpoints;
+  for (const discovery::DiscoveredDeployment& deployment : snapshot) {
+    fleet::DeploymentSpec& spec = specs.emplace_back();
+    spec.name = deployment.name;
+    spec.max_in_flight = deployment.max_in_flight;
+    const auto metrics =
+        reports_.deployment_metrics ? reports_.deployment_metrics(deployment.name) : nullptr;
+    for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
+      spec.endpoints.push_back(endpoint.address);
+      endpoints.push_back({.address = endpoint.address,
+                           .socket = endpoint.resolved,
+                           .deployment = deployment.name,
+                           .metrics = metrics});
+    }
+  }
+  Apply([&](State& state, Seconds now) {
+    state.scheduler.UpdateFleet(specs, now, state.decisions);
+    state.SetEndpoints(endpoints);
+    for (const fleet::DeploymentSpec& spec : specs) {
+      const auto profile = state.profiles.find(spec.name);
+      if (profile == state.profiles.end()) continue;
+      state.scheduler.SetProfile(spec.name, profile->second, now, state.decisions);
+    }
+  });
+}
+
+void PoolRouter::SetProfile(const std::string& deployment,
+                            std::shared_ptr<const profile::GpuProfile> profile) {
+  Apply([&](State& state, Seconds now) {
+    state.profiles[deployment] = profile;
+    state.scheduler.SetProfile(deployment, profile, now, state.decisions);
+  });
+}
+
+void PoolRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view why) {
+  bool changes = false;
+  {
+    const system::MutexLock lock(mutex_);
+    if (!state_.Has(endpoint)) return;
+    changes = state_.scheduler.fleet().endpoint(endpoint.id).up != up;
+  }
+  if (changes) {
+    Apply([&](State& state, Seconds now) {
+      if (state.Has(endpoint)) state.scheduler.SetUp(endpoint.id, up, now, state.decisions);
+    });
+  }
+  const std::string name =
+      "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
+  if (up) {
+    reports_.faults.Clear(name, name + " is up", executor_.Now());
+  } else {
+    reports_.faults.Raise(telemetry::LogLevel::kWarning, name,
+                          name + " is down: " + std::string(why), executor_.Now());
+  }
+}
+
+EndpointList PoolRouter::Endpoints() const {
+  const system::MutexLock lock(mutex_);
+  EndpointList result;
+  for (const auto& endpoint : state_.infos) {
+    if (state_.Has(*endpoint)) result.push_back(endpoint);
+  }
+  return result;
+}
+
+// --- PoolRouter: what others see
+
+bool PoolRouter::AnyUp() const {
+  const system::MutexLock lock(mutex_);
+  return state_.scheduler.fleet().up() > 0;
+}
+
+RouterStatus PoolRouter::Status() const {
+  const system::MutexLock lock(mutex_);
+  const scheduler::Scheduler& scheduler = state_.scheduler;
+  RouterStatus status;
+  const fleet::Fleet& fleet = scheduler.fleet();
+  for (const fleet::Deployment& deployment : fleet.deployments()) {
+    status.deployments.push_back({deployment.name, deployment.retired, deployment.profile, {}});
+  }
+  for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
+    if (endpoint.retired && endpoint.in_flight == 0) continue;
+    status.deployments[endpoint.deployment].endpoints.push_back(
+        {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
+         fleet::LoadFraction(endpoint.load), endpoint.normalized_latency});
+  }
+  std::erase_if(status.deployments, [&](const RouterStatus::DeploymentStatus& deployment) {
+    return deployment.retired && deployment.endpoints.empty();
+  });
+  for (const scheduler::WaitQueue::SubQueue& queue : scheduler.queue().SubQueues()) {
+    const bool ranked = queue.key != scheduler::WaitQueue::kUnranked;
+    const auto input = static_cast<int>(queue.key % kLog2Buckets);
+    const auto output = static_cast<int>(queue.key / kLog2Buckets);
+    status.sub_queues.push_back({ranked ? Log2BucketCentre(input) : 0,
+                                 ranked ? Log2BucketCentre(output) : 0, queue.length});
+  }
+  status.waiting = scheduler.waiting();
+  status.queue_bytes = scheduler.queue_bytes();
+  status.running = scheduler.running();
+  status.learned_lengths = scheduler.length_predictor().samples();
+  return status;
+}
+
+scheduler::FallbackCause PoolRouter::WhyUnusable(const profile::GpuProfile& profile) const {
+  const system::MutexLock lock(mutex_);
+  const scheduler::SchedulerOptions& options = state_.scheduler.options();
+  return scheduler::WhyUnusable(profile, options.policy->needs,
+                                options.slo ? &*options.slo : nullptr);
+}
+
+RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
+                                    const scheduler::Arrival& arrival) const {
+  RefusalFacts facts{.reason = *decision.refused,
+                     .prompt_tokens = arrival.prompt_tokens,
+                     .output_tokens = decision.length.tokens,
+                     .queued = decision.queued};
+  const system::MutexLock lock(mutex_);
+  facts.waiting = state_.scheduler.waiting();
+  facts.queue_timeout = state_.scheduler.options().queue_timeout;
+  if (facts.reason != scheduler::RefusalReason::kSloUnattainable &&
+      facts.reason != scheduler::RefusalReason::kSloDeadline) {
+    return facts;
+  }
+  const auto deployments = state_.scheduler.fleet().deployments();
+  const auto verdicts = state_.scheduler.Explain(arrival, decision.length.tokens, 0);
+  for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
+    const fleet::Deployment& deployment = deployments[id];
+    if (deployment.retired) continue;
+    facts.deployments.push_back({deployment.name, deployment.up > 0, verdicts[id]});
+  }
+  return facts;
+}
+
+}  // namespace headrace::serving

@@ -1,0 +1,171 @@
+// One pool's scheduler, shared by all threads.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/units.h"
+#include "discovery/endpoint_source.h"
+#include "fleet/fleet.h"
+#include "scheduler/scheduler.h"
+#include "serving/executor.h"
+#include "serving/refusal.h"
+#include "serving/router_status.h"
+#include "system/address.h"
+#include "system/mutex.h"
+#include "telemetry/headrace_metrics.h"
+#include "telemetry/standing_faults.h"
+
+namespace headrace::serving {
+
+// An endpoint as the data path needs it; immutable. One that changes, or leaves the fleet and comes
+// back, is another object.
+struct EndpointInfo {
+  fleet::EndpointId id = 0;
+  std::string address;  // As it is configured or listed.
+  system::SocketAddress socket;
+  std::string deployment;
+  std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
+  bool operator==(const EndpointInfo&) const = default;
+};
+using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
+
+// A decision with what it takes to carry it out.
+struct Route {
+  scheduler::Decision decision;
+  std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
+  slo::Slo slo;  // The one that holds for the request: its own, the pool's or the profile's.
+};
+
+class PoolRouter;
+
+// One request's way through a router. Whatever happens to it, it is ended there exactly once, at
+// the latest by the destructor. Used on its executor's thread.
+class RoutedRequest {
+ public:
+  // Called once for each Arrive and Return that is not followed by Cancel, on the executor's
+  // thread; from within Arrive or Return when the decision is made at once.
+  using OnRoute = std::function<void(Route)>;
+
+  RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route);
+  // Cancels what has not ended.
+  ~RoutedRequest();
+  RoutedRequest(const RoutedRequest&) = delete;
+  RoutedRequest& operator=(const RoutedRequest&) = delete;
+
+  void Arrive(const scheduler::Arrival& arrival);
+  // The endpoint did not take it: it waits again.
+  void Return();
+  // It has ended at its endpoint.
+  void Complete(const scheduler::Completion& completion);
+  // The client has gone, or does not want to wait any longer. A decision that is on its way is
+  // taken back.
+  void Cancel();
+
+  PoolRouter& router() const { return router_; }
+  scheduler::RequestId id() const { return id_; }
+  const scheduler::Arrival& arrival() const { return arrival_; }
+  // The length that was predicted for the response when the request arrived.
+  Tokens expected_output_tokens() const { return expected_output_tokens_; }
+
+ private:
+  friend class PoolRouter;
+  // What a decision on its way holds; the request may be gone when it arrives.
+  struct Ticket {
+    Executor& executor;
+    RoutedRequest* request;  // Null once it has ended. Belongs to the executor's thread.
+  };
+
+  void Deliver(Route route);
+
+  PoolRouter& router_;
+  OnRoute on_route_;
+  std::shared_ptr<Ticket> ticket_;
+  scheduler::Arrival arrival_;
+  Tokens expected_output_tokens_ = 0;
+  scheduler::RequestId id_ = 0;
+  bool open_ = false;  // The scheduler has it.
+};
+
+// Where a router reports what it does.
+struct RouterReports {
+  telemetry::HistogramMetric& decision_seconds;
+  telemetry::StandingFaults& faults;  // Endpoints that are down, fallbacks in use.
+  // The series of a deployment of the pool, for its EndpointInfos; may be empty.
+  std::function<std::shared_ptr<telemetry::DeploymentMetrics>(const std::string& deployment)>
+      deployment_metrics = {};
+};
+
+// Feeds one scheduler from all threads and hands its decisions to the threads that wait for them.
+// Thread-safe; the lock is held for the microseconds of one scheduler event. Must outlive its
+// requests; the executor and `reports` must outlive it.
+class PoolRouter {
+ public:
+  // `executor` gives the time, and wakes the scheduler at its deadlines.
+  PoolRouter(std::string pool, const scheduler::SchedulerOptions& options, Executor& executor,
+             std::uint64_t seed, RouterReports reports);
+  // No request may be open any more.
+  ~PoolRouter();
+
+  const std::string& pool() const { return pool_; }
+
+  // Replaces the fleet. What stays keeps its load and its EndpointInfo.
+  void UpdateFleet(const discovery::EndpointSnapshot& snapshot);
+  // Null takes the profile away. A profile for a deployment that is not in the fleet is kept until
+  // it is.
+  void SetProfile(const std::string& deployment,
+                  std::shared_ptr<const profile::GpuProfile> profile);
+  // What a probe or a request has found at an endpoint; `why` (a phrase) when it is down. Ignored
+  // for an endpoint that has left the fleet.
+  void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
+
+  // Everything that is in the fleet now.
+  EndpointList Endpoints() const;
+  bool AnyUp() const;
+  RouterStatus Status() const;
+  // Why the pool's policy can route nothing by such a profile; kNone when it can.
+  scheduler::FallbackCause WhyUnusable(const profile::GpuProfile& profile) const;
+  RefusalFacts WhyRefused(const scheduler::Decision& decision,
+                          const scheduler::Arrival& arrival) const;
+
+ private:
+  friend class RoutedRequest;
+  struct State {
+    scheduler::Scheduler scheduler;
+    scheduler::Decisions decisions;  // Of the event under way.
+    EndpointList infos;              // By endpoint id.
+    // By deployment, those that are not in the fleet included.
+    std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
+
+    // The endpoint is in the fleet: it has not left, and no other one has its id.
+    bool Has(const EndpointInfo& endpoint) const;
+    void SetEndpoints(std::span<const EndpointInfo> endpoints);
+    // The SLO for a request that brings none: the pool's, else the profile's of the deployment that
+    // serves it, else, when refused, that of any profile that has one.
+    slo::Slo SloFor(const scheduler::Arrival& arrival, const scheduler::Decision& decision) const;
+  };
+  struct Delivery;
+  struct WakeLoop;
+
+  // Runs one scheduler event under the lock, `event(State&, now)`, then hands out its decisions: to
+  // `own`, a request of the calling thread, at once, to others through their threads.
+  template <typename Event>
+  void Apply(Event event, RoutedRequest* own = nullptr);
+  static std::vector<Delivery> Collect(const State& state);
+  // Logs once per cause that requests are not routed by the policy that was asked for.
+  void ReportFallback(const Route& route) const;
+
+  const std::string pool_;
+  Executor& executor_;
+  RouterReports reports_;
+  std::shared_ptr<WakeLoop> wake_loop_;
+  mutable system::Mutex mutex_;
+  State state_ HEADRACE_GUARDED_BY(mutex_);
+};
+
+}  // namespace headrace::serving

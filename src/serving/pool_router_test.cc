@@ -1,0 +1,136 @@
+#include "serving/pool_router.h"
+
+#include <gmock/gmock.h>
+
+#include "serving/fake_shell.h"
+
+namespace headrace::serving {
+namespace {
+
+using testing::ElementsAre;
+using testing::SizeIs;
+
+std::vector<std::string> Addresses(const PoolRouter& router) {
+  std::vector<std::string> addresses;
+  for (const auto& endpoint : router.Endpoints()) addresses.push_back(endpoint->address);
+  return addresses;
+}
+
+TEST(PoolRouter, DeliversTheCallersDecisionAtOnceAndOthersThroughTheirExecutor) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  serving.SetProfile(1);
+  HandDrivenExecutor other_thread;
+  std::optional<Route> first;
+  std::optional<Route> second;
+  RoutedRequest running(serving.router(), serving.executor, [&](Route route) { first = route; });
+  RoutedRequest waiting(serving.router(), other_thread, [&](Route route) { second = route; });
+  running.Arrive({});
+  EXPECT_TRUE(first);
+  waiting.Arrive({});
+  EXPECT_FALSE(second);
+  running.Complete({});
+  EXPECT_FALSE(second) << "another thread's request";
+  other_thread.Run();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->endpoint->address, "127.0.0.1:1");
+}
+
+TEST(PoolRouter, DecisionForARequestThatIsGoneIsTakenBack) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  serving.SetProfile(1);
+  RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+  running.Arrive({});
+  {
+    RoutedRequest waiting(serving.router(), serving.executor,
+                          [](const Route&) { ADD_FAILURE() << "it is gone"; });
+    waiting.Arrive({});
+    running.Complete({});
+    EXPECT_EQ(serving.router().Status().running, 1);
+  }
+  EXPECT_EQ(serving.router().Status().running, 0);
+  serving.executor.Run();
+  EXPECT_TRUE(serving.Idle());
+}
+
+TEST(PoolRouter, WakesItselfAtADeadlineWithoutFurtherEvents) {
+  FakeServing serving({.queue_timeout = 5});
+  serving.SetEndpoints({"127.0.0.1:1"});
+  serving.SetProfile(1);
+  std::optional<Route> route;
+  RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+  RoutedRequest waiting(serving.router(), serving.executor, [&](Route given) { route = given; });
+  running.Arrive({});
+  waiting.Arrive({});
+  serving.executor.Advance(4);
+  EXPECT_FALSE(route);
+  serving.executor.Advance(2);
+  ASSERT_TRUE(route);
+  EXPECT_EQ(route->decision.refused, scheduler::RefusalReason::kQueueTimeout);
+}
+
+TEST(PoolRouter, WakeUpOnItsWayFindsTheRouterGone) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  serving.SetProfile(1);
+  {
+    RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+    RoutedRequest waiting(serving.router(), serving.executor, [](const Route&) {});
+    running.Arrive({});
+    waiting.Arrive({});
+    serving.executor.Run();  // Sets the alarm.
+  }
+  serving.pools.clear();
+  serving.executor.Advance(1000);
+}
+
+TEST(PoolRouter, AnEndpointThatStaysKeepsItsInfoAndItsLoad) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1", "127.0.0.1:2"});
+  serving.SetProfile(1);
+  const EndpointList before = serving.router().Endpoints();
+  std::optional<Route> route;
+  RoutedRequest running(serving.router(), serving.executor, [&](Route given) { route = given; });
+  running.Arrive({});
+  serving.SetEndpoints({"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"});
+  EXPECT_THAT(Addresses(serving.router()),
+              ElementsAre("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"));
+  EXPECT_EQ(serving.router().Endpoints()[0], before[0]);
+  EXPECT_EQ(serving.router().Endpoints()[1], before[1]);
+  EXPECT_EQ(serving.router().Status().running, 1);
+  running.Complete({});
+  EXPECT_TRUE(serving.Idle());
+}
+
+TEST(PoolRouter, WhatIsFoundAtAnEndpointThatHasLeftIsIgnored) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  const auto left = serving.router().Endpoints()[0];
+  serving.SetEndpoints({"127.0.0.1:2"});  // Has its id now.
+  EXPECT_EQ(serving.router().Endpoints()[0]->id, left->id);
+  serving.router().SetUp(*left, false, "it left");
+  EXPECT_TRUE(serving.router().AnyUp());
+  EXPECT_EQ(serving.faults.standing(), 0);
+}
+
+TEST(PoolRouter, AProfileWaitsForItsDeployment) {
+  FakeServing serving;
+  serving.SetProfile(1);
+  serving.SetEndpoints({"127.0.0.1:1"});
+  EXPECT_NE(serving.router().Status().deployments[0].profile, nullptr);
+}
+
+TEST(PoolRouter, ADeploymentThatHasLeftIsShownUntilItsLastRequestEnds) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+  running.Arrive({});
+  serving.router().UpdateFleet({});
+  EXPECT_THAT(serving.router().Status().deployments, SizeIs(1));
+  running.Complete({});
+  EXPECT_THAT(serving.router().Status().deployments, SizeIs(0));
+}
+
+}  // namespace
+}  // namespace headrace::serving

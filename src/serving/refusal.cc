@@ -1,0 +1,60 @@
+#include "serving/refusal.h"
+
+#include <cstdio>
+
+namespace headrace::serving {
+namespace {
+
+using scheduler::RefusalReason;
+
+std::string Milliseconds(Seconds seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, seconds < 10 ? "%.0f ms" : "%.3g s",
+                seconds < 10 ? seconds * 1e3 : seconds);
+  return text;
+}
+
+std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
+  if (!deployment.up) return "down";
+  const scheduler::Verdict& verdict = deployment.verdict;
+  switch (verdict.kind) {
+    case scheduler::Verdict::Kind::kInfeasible:
+      return "no rate meets the SLO";
+    case scheduler::Verdict::Kind::kUnknown:
+      return std::string(ToString(verdict.cause));
+    case scheduler::Verdict::Kind::kCandidate:
+      return "expects " + Milliseconds(verdict.expected) + " of " + Milliseconds(verdict.target) +
+             " allowed";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) {
+  const std::string size = "a request of about " + std::to_string(facts.prompt_tokens) +
+                           " prompt and " + std::to_string(facts.output_tokens) + " output tokens";
+  std::string waited;
+  switch (facts.reason) {
+    case RefusalReason::kNoEndpoint:
+      return "No endpoint of model '" + pool + "' is up.";
+    case RefusalReason::kQueueFull:
+      return "The queue of model '" + pool + "' is full (" + std::to_string(facts.waiting) +
+             " requests are waiting).";
+    case RefusalReason::kQueueTimeout:
+      return "No endpoint became free for " + size + " within " +
+             Milliseconds(facts.queue_timeout) + ".";
+    case RefusalReason::kSloDeadline:
+      waited = " any more after waiting " + Milliseconds(facts.queued);
+      break;
+    case RefusalReason::kSloUnattainable:
+      break;
+  }
+  std::string reasons;
+  for (const RefusalFacts::DeploymentFacts& deployment : facts.deployments) {
+    reasons += (reasons.empty() ? "" : ", ") + deployment.name + ": " + Describe(deployment);
+  }
+  return "No GPU type can meet the SLO of " + size + waited + " (" + reasons + ").";
+}
+
+}  // namespace headrace::serving

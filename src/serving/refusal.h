@@ -1,0 +1,32 @@
+// Why a request was refused, as a sentence for its client.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "scheduler/assessment.h"
+#include "scheduler/events.h"
+
+namespace headrace::serving {
+
+// What a scheduler knows about a refusal: a copy, so that the sentence is built without its lock.
+struct RefusalFacts {
+  struct DeploymentFacts {
+    std::string name;
+    bool up = false;
+    scheduler::Verdict verdict;
+  };
+  scheduler::RefusalReason reason = scheduler::RefusalReason::kNoEndpoint;
+  Tokens prompt_tokens = 0;
+  Tokens output_tokens = 0;  // Expected.
+  Seconds queued = 0;
+  std::size_t waiting = 0;                   // Requests in the queue.
+  Seconds queue_timeout = 0;                 // The longest wait that the pool allows.
+  std::vector<DeploymentFacts> deployments;  // Only for the reasons that are about the SLO.
+};
+
+// One or two sentences. `pool` is the name that clients know.
+std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts);
+
+}  // namespace headrace::serving

@@ -1,0 +1,48 @@
+#include "serving/refusal.h"
+
+#include <gtest/gtest.h>
+
+namespace headrace::serving {
+namespace {
+
+using scheduler::RefusalReason;
+using scheduler::Verdict;
+
+// From a copy of the facts alone: no router, and so no lock of one, is needed.
+TEST(Refusal, EveryReasonIsASentence) {
+  RefusalFacts facts{.prompt_tokens = 100,
+                     .output_tokens = 20,
+                     .queued = 1.5,
+                     .waiting = 7,
+                     .queue_timeout = 60,
+                     .deployments = {}};
+  const auto sentence = [&](RefusalReason reason) {
+    facts.reason = reason;
+    return DescribeRefusal("llama", facts);
+  };
+  Verdict candidate{.kind = Verdict::Kind::kCandidate};
+  candidate.expected = 2;
+  candidate.target = 1;
+  facts.deployments = {
+      {"a10", true, candidate},
+      {"l20", false, candidate},
+      {"l4", true, {.kind = Verdict::Kind::kInfeasible}},
+      {"h100", true, {.kind = Verdict::Kind::kUnknown, .cause = scheduler::FallbackCause::kHole}}};
+  EXPECT_EQ(sentence(RefusalReason::kNoEndpoint), "No endpoint of model 'llama' is up.");
+  EXPECT_EQ(sentence(RefusalReason::kQueueFull),
+            "The queue of model 'llama' is full (7 requests are waiting).");
+  EXPECT_EQ(sentence(RefusalReason::kQueueTimeout),
+            "No endpoint became free for a request of about 100 prompt and 20 output tokens within "
+            "60 s.");
+  EXPECT_EQ(sentence(RefusalReason::kSloUnattainable),
+            "No GPU type can meet the SLO of a request of about 100 prompt and 20 output tokens "
+            "(a10: expects 2000 ms of 1000 ms allowed, l20: down, l4: no rate meets the SLO, h100: "
+            "hole).");
+  EXPECT_EQ(sentence(RefusalReason::kSloDeadline),
+            "No GPU type can meet the SLO of a request of about 100 prompt and 20 output tokens "
+            "any more after waiting 1500 ms (a10: expects 2000 ms of 1000 ms allowed, l20: down, "
+            "l4: no rate meets the SLO, h100: hole).");
+}
+
+}  // namespace
+}  // namespace headrace::serving

@@ -1,0 +1,44 @@
+// What a status page shows of a pool's router.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "profile/gpu_profile.h"
+
+namespace headrace::serving {
+
+// A copy, as of one moment.
+struct RouterStatus {
+  struct EndpointStatus {
+    std::string address;
+    bool up = false;
+    bool retired = false;
+    int in_flight = 0;
+    double load = 0;  // 1 = full.
+    double normalized_latency = 0;
+  };
+  struct DeploymentStatus {
+    std::string name;
+    bool retired = false;  // Shown until its last request has ended.
+    std::shared_ptr<const profile::GpuProfile> profile;
+    std::vector<EndpointStatus> endpoints;
+  };
+  struct SubQueueStatus {
+    Tokens prompt_tokens = 0;  // The bucket's centre; both 0 for requests without an SLO.
+    Tokens output_tokens = 0;
+    std::size_t length = 0;
+  };
+  std::vector<DeploymentStatus> deployments;
+  std::vector<SubQueueStatus> sub_queues;
+  std::size_t waiting = 0;
+  std::size_t queue_bytes = 0;
+  std::size_t running = 0;
+  std::int64_t learned_lengths = 0;
+};
+
+}  // namespace headrace::serving

@@ -1,0 +1,233 @@
+#include "serving/served_request.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+namespace headrace::serving {
+namespace {
+
+// What a waiting request occupies beside its body.
+constexpr std::size_t kRequestOverhead = 4096;
+
+std::string Number(Seconds seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", seconds);
+  return text;
+}
+
+}  // namespace
+
+ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived)
+    : context_(context), thread_(thread) {
+  finished_.arrived = arrived;
+}
+
+ServedRequest::~ServedRequest() {
+  Cancel();
+  if (!routed_) return;
+  finished_.expected_output_tokens = routed_->expected_output_tokens() * facts_.choices;
+  for (RequestObserver* observer : context_.observers) observer->OnFinished(finished_);
+}
+
+// --- To a route
+
+tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::string& body,
+                                                   const HeaderLookup& header) {
+  const auto invalid = [this](ErrorReply reply) {
+    for (RequestObserver* observer : context_.observers) observer->OnInvalid(reply.error.status);
+    return tl::unexpected(std::move(reply));
+  };
+  auto facts = thread_.scanner.Scan(kind, body);
+  if (!facts) {
+    const std::string_view kind_of_error = facts.error().param == "model"
+                                               ? "x-error-no-model-in-request"
+                                               : "x-error-request-body-processing";
+    return invalid(MakeErrorReply(std::move(facts).error(), kind_of_error));
+  }
+  pool_ = FindPool(context_.pools, facts->model);
+  if (pool_ == nullptr) return invalid(UnknownModel(facts->model));
+  auto controls = ReadControls(header);
+  if (!controls) return invalid(std::move(controls).error());
+  kind_ = kind;
+  facts_ = *std::move(facts);
+  controls_ = *controls;
+  body_bytes_ = body.size();
+  return {};
+}
+
+void ServedRequest::Arrive(OnRoute on_route) {
+  on_route_ = std::move(on_route);
+  finished_.pool = pool_->name();
+  for (RequestObserver* observer : context_.observers)
+    observer->OnArrived(finished_.pool, finished_.arrived);
+  routed_.emplace(pool_->router(), thread_.executor,
+                  [this](Route route) { TakeRoute(std::move(route)); });
+  routed_->Arrive(MakeArrival());
+}
+
+scheduler::Arrival ServedRequest::MakeArrival() {
+  scheduler::Arrival arrival;
+  double prompt = static_cast<double>(facts_.prompt_token_ids);
+  if (facts_.prompt_bytes > 0) {
+    prompt += pool_->EstimatePromptTokens(static_cast<std::int64_t>(facts_.prompt_bytes));
+  }
+  arrival.prompt_tokens = static_cast<Tokens>(std::clamp(prompt, 1.0, 1e9));
+  arrival.max_tokens = facts_.max_tokens;
+  // Embeddings come without generating: the prompt is all the work.
+  if (kind_ == openai::ApiKind::kEmbeddings) arrival.output_tokens = 1;
+  arrival.slo = controls_.slo;
+  arrival.policy = controls_.policy;
+  arrival.bytes = body_bytes_ + kRequestOverhead;
+  finished_.estimated_prompt_tokens = arrival.prompt_tokens;
+  return arrival;
+}
+
+void ServedRequest::TakeRoute(Route route) {
+  const Seconds now = thread_.executor.Now();
+  finished_.queued = now - finished_.arrived;
+  finished_.slo = route.slo;
+  if (route.decision.refused) {
+    End(telemetry::Outcome::kRefused);
+    finished_.refused = route.decision.refused;
+    on_route_(tl::unexpected(Refuse(route.decision)));
+    return;
+  }
+  ++dispatches_;
+  dispatched_at_ = now;
+  endpoint_ = std::move(route.endpoint);
+  finished_.endpoint = endpoint_.get();
+  finished_.policy = route.decision.policy;
+  finished_.fallback = route.decision.fallback;
+  on_route_(endpoint_);
+}
+
+ErrorReply ServedRequest::Refuse(const scheduler::Decision& decision) const {
+  const scheduler::RefusalReason reason = *decision.refused;
+  const bool no_endpoint = reason == scheduler::RefusalReason::kNoEndpoint;
+  openai::ApiError error = openai::MakeApiError(
+      no_endpoint ? 503 : 429,
+      DescribeRefusal(pool_->name(), pool_->router().WhyRefused(decision, routed_->arrival())));
+  error.code = ToString(reason);
+  ErrorReply reply = MakeErrorReply(std::move(error),
+                                    no_endpoint ? "x-error-no-model-backends" : "x-error-routing",
+                                    std::string(ToString(reason)));
+  const auto retry_after = static_cast<std::int64_t>(std::ceil(decision.retry_after));
+  reply.headers.emplace_back("retry-after", std::to_string(retry_after));
+  // The official clients try again by themselves; where that cannot help, they are told not to.
+  if (reason == scheduler::RefusalReason::kSloUnattainable) {
+    reply.headers.emplace_back("x-should-retry", "false");
+  }
+  return reply;
+}
+
+// --- Ends without a response of the engine
+
+bool ServedRequest::End(telemetry::Outcome outcome) {
+  if (ended_) return false;
+  ended_ = true;
+  finished_.outcome = outcome;
+  return true;
+}
+
+void ServedRequest::Cancel() {
+  if (!End(telemetry::Outcome::kCancelled) || !routed_) return;
+  if (endpoint_ == nullptr) finished_.queued = thread_.executor.Now() - finished_.arrived;
+  routed_->Cancel();
+}
+
+ErrorReply ServedRequest::TimeOut() {
+  if (End(telemetry::Outcome::kTimedOut)) {
+    finished_.queued = thread_.executor.Now() - finished_.arrived;
+    routed_->Cancel();
+  }
+  return Reply(openai::MakeApiError(504, "The request took longer than the gateway allows (" +
+                                             Number(context_.request_timeout) + " s)."));
+}
+
+ErrorReply ServedRequest::Reply(openai::ApiError error) const {
+  ErrorReply reply = MakeErrorReply(std::move(error), "x-error-routing");
+  if (endpoint_) reply.headers.emplace_back("target-pod", endpoint_->address);
+  return reply;
+}
+
+std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
+  pool_->router().SetUp(*endpoint_, false, why);
+  if (ended_) return std::nullopt;
+  if (dispatches_ == kMostDispatches) return EndpointFailed(false, why);
+  // No endpoint has served it yet.
+  endpoint_ = nullptr;
+  finished_.endpoint = nullptr;
+  finished_.policy = {};
+  finished_.fallback = scheduler::FallbackCause::kNone;
+  routed_->Return();
+  return std::nullopt;
+}
+
+ErrorReply ServedRequest::EndpointFailed(bool timed_out, std::string_view why) {
+  if (End(timed_out ? telemetry::Outcome::kTimedOut : telemetry::Outcome::kFailed)) {
+    routed_->Complete({});
+  }
+  return Reply(openai::MakeApiError(
+      timed_out ? 504 : 502, "Endpoint " + endpoint_->address + " of deployment '" +
+                                 endpoint_->deployment + "' failed: " + std::string(why) + "."));
+}
+
+// --- The engine's response
+
+std::vector<std::string_view> ServedRequest::BodyToSend(std::string_view body) const {
+  if (!facts_.ask_for_usage) return {body};
+  const openai::BodySplice& splice = *facts_.ask_for_usage;
+  return {body.substr(0, splice.offset), splice.insert, body.substr(splice.offset + splice.erase)};
+}
+
+void ServedRequest::ResponseHead(int status, std::string_view content_type) {
+  using Form = openai::ResponseStreamParser::Form;
+  status_ = status;
+  event_stream_ = content_type.starts_with("text/event-stream");
+  parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson, rewrites_response());
+}
+
+void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
+                                  std::vector<std::string_view>& forward) {
+  parser_->Feed(bytes, forward);
+  if (first_token_at_ == 0 && parser_->first_token()) first_token_at_ = now;
+}
+
+void ServedRequest::ResponseEnd(Seconds now, std::vector<std::string_view>& forward) {
+  parser_->Finish(forward);
+  if (!End(telemetry::Outcome::kCompleted)) return;
+  const bool ok = status_ < 400 && !parser_->error_in_stream();
+  finished_.error_status = !ok;
+  slo::RequestLatency& latency = finished_.latency;
+  latency.e2e = now - finished_.arrived;
+  // A whole JSON response comes at once: its first token is its last.
+  latency.ttft =
+      event_stream_ && first_token_at_ > 0 ? first_token_at_ - finished_.arrived : latency.e2e;
+  latency.prompt_tokens = routed_->arrival().prompt_tokens;
+  if (const auto& usage = parser_->usage()) {
+    latency.prompt_tokens = usage->prompt_tokens;
+    latency.output_tokens = usage->completion_tokens;
+    finished_.counted = true;
+  } else if (event_stream_) {
+    latency.output_tokens = static_cast<Tokens>(parser_->deltas());
+  }
+  Learn(ok, now);
+}
+
+void ServedRequest::Learn(bool ok, Seconds now) {
+  const slo::RequestLatency& latency = finished_.latency;
+  scheduler::Completion completion;
+  if (ok && latency.output_tokens > 0 && kind_ != openai::ApiKind::kEmbeddings) {
+    completion.prompt_tokens = latency.prompt_tokens;
+    completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));
+    completion.e2e = now - dispatched_at_;
+  }
+  routed_->Complete(completion);
+  if (ok && finished_.counted && facts_.prompt_token_ids == 0 && facts_.choices == 1) {
+    pool_->LearnPromptTokens(static_cast<std::int64_t>(facts_.prompt_bytes), latency.prompt_tokens);
+  }
+}
+
+}  // namespace headrace::serving

@@ -1,0 +1,146 @@
+// One request's way through the gateway, from its body to its end, without a transport.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "base/units.h"
+#include "openai/request.h"
+#include "openai/response.h"
+#include "serving/error_reply.h"
+#include "serving/executor.h"
+#include "serving/finished_request.h"
+#include "serving/pool.h"
+#include "serving/request_controls.h"
+#include "serving/request_ids.h"
+
+namespace headrace::serving {
+
+// What all requests are served with. Constant; must outlive them.
+struct ServingContext {
+  const Pools& pools;
+  std::vector<RequestObserver*> observers;
+  Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
+};
+
+// What the requests of one thread share.
+struct ServingThread {
+  explicit ServingThread(Executor& on) : executor(on) {}
+
+  Executor& executor;
+  openai::RequestScanner scanner;
+  RequestIds ids;
+};
+
+// Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
+// would contradict it: a shell leaves those out.
+inline constexpr std::array<std::string_view, 5> kOwnResponseHeaders = {
+    "request-id", "x-request-id", "target-pod", "target-deployment", "routing-strategy"};
+
+// What a shell does with each request, whatever its transport is, in this order:
+//
+//   Scan                       the body and the control headers. An error: reply with it, the end.
+//   Arrive(on_route)           into the pool's queue. `on_route` gets an endpoint to send
+//                              BodyToSend to, or the reply to a request that was refused.
+//     TimeOut                  deadline() has passed before that.
+//     ConnectFailed            nothing could be sent: back into the queue, `on_route` is called
+//                              again; or, after some attempts, the reply.
+//   ResponseHead               the endpoint has responded.
+//   ResponseBytes …            returns what is to be passed on to the client.
+//   ResponseEnd                the response is complete.
+//     EndpointFailed           instead, at any time after `on_route` has named an endpoint.
+//   Cancel                     the client has gone. At any time; later calls change nothing.
+//
+// The destructor tells the observers how it ended, exactly once if it arrived; what has not ended
+// by then is cancelled. All calls are made, and `on_route` is called, on the executor's thread;
+// `on_route` may be called from within Arrive and ConnectFailed, and must not destroy the request.
+class ServedRequest {
+ public:
+  // The endpoint that serves it, or the reply.
+  using Routed = tl::expected<std::shared_ptr<const EndpointInfo>, ErrorReply>;
+  using OnRoute = std::function<void(Routed)>;
+
+  // Connections that could not be made are no fault of the request: it is routed this often.
+  static constexpr int kMostDispatches = 3;
+
+  // `arrived`: when its first byte came, on the executor's clock.
+  ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived);
+  ~ServedRequest();
+  ServedRequest(const ServedRequest&) = delete;
+  ServedRequest& operator=(const ServedRequest&) = delete;
+
+  // `body` may get more capacity (openai::RequestScanner). The error is counted as invalid.
+  tl::expected<void, ErrorReply> Scan(openai::ApiKind kind, std::string& body,
+                                      const HeaderLookup& header);
+  void Arrive(OnRoute on_route);
+  Seconds deadline() const { return finished_.arrived + context_.request_timeout; }
+  // It has come to its end; no call changes that any more.
+  bool ended() const { return ended_; }
+
+  ErrorReply TimeOut();
+  void Cancel();
+
+  // The body with the edit that makes the engine report its usage; views into `body`.
+  std::vector<std::string_view> BodyToSend(std::string_view body) const;
+  // The endpoint counts as down, because of `why` (a phrase). nullopt: the request waits again.
+  std::optional<ErrorReply> ConnectFailed(std::string_view why);
+  // `timed_out`: the endpoint took too long.
+  ErrorReply EndpointFailed(bool timed_out, std::string_view why);
+
+  void ResponseHead(int status, std::string_view content_type);
+  // Of the response, after ResponseHead.
+  bool event_stream() const { return event_stream_; }
+  // The bytes to pass on are not those that come: the response's length is not known.
+  bool rewrites_response() const { return event_stream_ && facts_.ask_for_usage.has_value(); }
+  // The headers that tell the client who serves it: `add(name, value)`.
+  template <typename Add>
+  void AddResponseHeaders(Add add) const {
+    add("target-pod", endpoint_->address);
+    add("target-deployment", endpoint_->deployment);
+    add("routing-strategy", finished_.policy);
+  }
+  // Appends to `forward` what is to be passed on now: views that are valid until the next call.
+  void ResponseBytes(std::string_view bytes, Seconds now, std::vector<std::string_view>& forward);
+  void ResponseEnd(Seconds now, std::vector<std::string_view>& forward);
+
+ private:
+  scheduler::Arrival MakeArrival();
+  void TakeRoute(Route route);
+  ErrorReply Refuse(const scheduler::Decision& decision) const;
+  // Adds the endpoint to a reply, if there is one.
+  ErrorReply Reply(openai::ApiError error) const;
+  void Learn(bool ok, Seconds now);
+  // False if it had ended before.
+  bool End(telemetry::Outcome outcome);
+
+  const ServingContext& context_;
+  ServingThread& thread_;
+  OnRoute on_route_;
+  // By Scan:
+  Pool* pool_ = nullptr;
+  openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
+  openai::RequestFacts facts_;
+  RequestControls controls_;
+  std::size_t body_bytes_ = 0;
+  // From Arrive on:
+  std::optional<RoutedRequest> routed_;
+  std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.
+  int dispatches_ = 0;
+  Seconds dispatched_at_ = 0;
+  bool ended_ = false;
+  FinishedRequest finished_;
+  // From ResponseHead on:
+  int status_ = 0;
+  bool event_stream_ = false;
+  Seconds first_token_at_ = 0;  // 0 before.
+  std::optional<openai::ResponseStreamParser> parser_;
+};
+
+}  // namespace headrace::serving

@@ -1,0 +1,373 @@
+// Every end that a request can have, driven by a shell in memory: what any transport can build on.
+#include "serving/served_request.h"
+
+#include <gmock/gmock.h>
+
+#include "serving/fake_shell.h"
+
+namespace headrace::serving {
+namespace {
+
+using telemetry::Outcome;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr char kEngine[] = "127.0.0.1:9001";
+constexpr char kOther[] = "127.0.0.1:9002";
+
+std::string Chat(bool stream, std::string_view model = "llama") {
+  return R"({"model":")" + std::string(model) +
+         R"(","messages":[{"role":"user","content":"How deep is the lake?"}],"max_tokens":64)" +
+         (stream ? R"(,"stream":true})" : "}");
+}
+constexpr std::string_view kAnswer =
+    R"({"choices":[{"message":{"content":"Deep."}}],)"
+    R"("usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}})";
+std::string Token(std::string_view text) {
+  return R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(text) + "\"}}]}\n\n";
+}
+constexpr std::string_view kUsage =
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":2}}\n\n";
+constexpr std::string_view kDone = "data: [DONE]\n\n";
+
+class ServedRequestTest : public testing::Test {
+ protected:
+  // One endpoint that takes one request at a time.
+  ServedRequestTest() { Use({}); }
+  void Use(const scheduler::SchedulerOptions& options) {
+    serving_ = std::make_unique<FakeServing>(options);
+    serving_->SetEndpoints({kEngine});
+    serving_->SetProfile(1);
+    exchange_ = std::make_unique<FakeExchange>(*serving_);
+  }
+  // Takes the endpoint's only place.
+  void Occupy() {
+    running_ = std::make_unique<FakeExchange>(*serving_);
+    running_->Send(Chat(false));
+    ASSERT_EQ(running_->endpoint(), kEngine);
+  }
+  // Ends the exchange. Every request has then arrived once and ended once, and left nothing behind.
+  FinishedRequest Ended(Outcome outcome) {
+    const std::size_t before = serving_->heard.finished.size();
+    exchange_.reset();
+    running_.reset();
+    serving_->executor.Run();
+    const HeardEnds& heard = serving_->heard;
+    EXPECT_EQ(heard.arrived, static_cast<int>(heard.finished.size()));
+    EXPECT_THAT(heard.invalid, IsEmpty());
+    EXPECT_TRUE(serving_->Idle());
+    if (heard.finished.size() == before) {
+      ADD_FAILURE() << "it did not end";
+      return {};
+    }
+    EXPECT_EQ(ToString(heard.finished[before].outcome), ToString(outcome));
+    ended_at_ = heard.endpoints[before];
+    return heard.finished[before];
+  }
+
+  std::unique_ptr<FakeServing> serving_;
+  std::unique_ptr<FakeExchange> exchange_;
+  std::unique_ptr<FakeExchange> running_;
+  std::string ended_at_;  // The endpoint of the request that Ended was called for.
+};
+
+// --- Served
+
+TEST_F(ServedRequestTest, CompletedAtOnce) {
+  exchange_->Send(Chat(false));
+  EXPECT_EQ(exchange_->endpoint(), kEngine);
+  EXPECT_EQ(exchange_->sent(), Chat(false));
+  serving_->executor.Advance(2);
+  exchange_->RespondJson(200, kAnswer);
+  EXPECT_EQ(exchange_->received(), kAnswer);
+  EXPECT_TRUE(exchange_->request().ended());
+  const FinishedRequest finished = Ended(Outcome::kCompleted);
+  EXPECT_EQ(ended_at_, kEngine);
+  EXPECT_EQ(finished.policy, "slo");
+  EXPECT_TRUE(finished.counted);
+  EXPECT_EQ(finished.latency.prompt_tokens, 12);
+  EXPECT_EQ(finished.latency.output_tokens, 3);
+  EXPECT_EQ(finished.latency.e2e, 2);
+  EXPECT_EQ(finished.latency.ttft, 2);
+  EXPECT_EQ(finished.slo.e2e, 100);
+  EXPECT_GT(finished.expected_output_tokens, 0);
+  EXPECT_EQ(serving_->router().Status().learned_lengths, 1);
+}
+
+TEST_F(ServedRequestTest, CompletedAsAStream) {
+  exchange_->Send(Chat(true));
+  EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
+  exchange_->Head(200, "text/event-stream; charset=utf-8");
+  EXPECT_TRUE(exchange_->request().rewrites_response());
+  serving_->executor.Advance(1);
+  exchange_->Bytes(Token("De"));
+  serving_->executor.Advance(1);
+  exchange_->Bytes(Token("ep."));
+  exchange_->Bytes(std::string(kUsage) + std::string(kDone));
+  exchange_->End();
+  EXPECT_EQ(exchange_->received(), Token("De") + Token("ep.") + std::string(kDone));
+  const FinishedRequest finished = Ended(Outcome::kCompleted);
+  EXPECT_EQ(finished.latency.ttft, 1);
+  EXPECT_EQ(finished.latency.e2e, 2);
+  EXPECT_EQ(finished.latency.output_tokens, 2);
+  EXPECT_TRUE(finished.MetSlo());
+}
+
+TEST_F(ServedRequestTest, AnErrorOfTheEngineIsPassedOnAndTeachesNothing) {
+  exchange_->Send(Chat(false));
+  exchange_->RespondJson(400, kAnswer);
+  EXPECT_EQ(exchange_->received(), kAnswer);
+  const FinishedRequest finished = Ended(Outcome::kCompleted);
+  EXPECT_TRUE(finished.error_status);
+  EXPECT_FALSE(finished.MetSlo());
+  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
+}
+
+TEST_F(ServedRequestTest, AnErrorInsideAStreamIsNoSuccess) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes(Token("De"));
+  exchange_->Bytes("data: {\"error\":{\"message\":\"out of memory\"}}\n\n");
+  exchange_->End();
+  EXPECT_TRUE(Ended(Outcome::kCompleted).error_status);
+  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
+}
+
+TEST_F(ServedRequestTest, OfAnyNameOfThePoolGoesToItsOneScheduler) {
+  Occupy();
+  exchange_->Send(Chat(false, "llama-lora"));
+  EXPECT_EQ(exchange_->endpoint(), "") << "the endpoint has one load, whatever the name";
+  running_->RespondJson(200, kAnswer);
+  serving_->executor.Run();
+  EXPECT_EQ(exchange_->endpoint(), kEngine);
+  EXPECT_THAT(exchange_->sent(), HasSubstr(R"("model":"llama-lora")"));
+  exchange_->RespondJson(200, kAnswer);
+  EXPECT_EQ(Ended(Outcome::kCompleted).pool, "llama");
+}
+
+// --- The endpoint fails
+
+TEST_F(ServedRequestTest, AStreamThatIsCutOff) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes(Token("De"));
+  exchange_->Fail();
+  EXPECT_EQ(exchange_->status(), 502);
+  EXPECT_THAT(exchange_->message(), AllOf(HasSubstr(kEngine), HasSubstr("it broke")));
+  Ended(Outcome::kFailed);
+  EXPECT_EQ(ended_at_, kEngine);
+}
+
+TEST_F(ServedRequestTest, TimedOutAtTheEngine) {
+  exchange_->Send(Chat(false));
+  exchange_->Fail(/*timed_out=*/true);
+  EXPECT_EQ(exchange_->status(), 504);
+  EXPECT_EQ(exchange_->Header("target-pod"), kEngine);
+  Ended(Outcome::kTimedOut);
+}
+
+TEST_F(ServedRequestTest, AConnectionThatFailsIsServedElsewhere) {
+  serving_->SetEndpoints({kEngine, kOther});
+  exchange_->Send(Chat(false));
+  const std::string first = exchange_->endpoint();
+  exchange_->RefuseConnection();
+  EXPECT_NE(exchange_->endpoint(), first);
+  EXPECT_NE(exchange_->endpoint(), "");
+  EXPECT_EQ(exchange_->status(), 0);
+  exchange_->RespondJson(200, kAnswer);
+  Ended(Outcome::kCompleted);
+  EXPECT_NE(ended_at_, first);
+  int up = 0;
+  for (const auto& endpoint : serving_->router().Status().deployments[0].endpoints) {
+    up += endpoint.up ? 1 : 0;
+  }
+  EXPECT_EQ(up, 1);
+}
+
+TEST_F(ServedRequestTest, ConnectionsThatFailThreeTimes) {
+  serving_->SetEndpoints({kEngine, kOther, "127.0.0.1:9003", "127.0.0.1:9004"});
+  exchange_->Send(Chat(false));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_NE(exchange_->endpoint(), "");
+    EXPECT_EQ(exchange_->status(), 0);
+    exchange_->RefuseConnection();
+  }
+  EXPECT_EQ(exchange_->status(), 502);
+  Ended(Outcome::kFailed);
+}
+
+TEST_F(ServedRequestTest, AConnectionThatFailsWithNoOtherEndpoint) {
+  exchange_->Send(Chat(false));
+  exchange_->RefuseConnection();
+  EXPECT_EQ(exchange_->status(), 503);
+  const FinishedRequest finished = Ended(Outcome::kRefused);
+  EXPECT_EQ(finished.policy, "");
+  EXPECT_EQ(ended_at_, "");
+}
+
+// --- Refused
+
+TEST_F(ServedRequestTest, RefusedBecauseNoEndpointIsUp) {
+  serving_->router().SetUp(*serving_->router().Endpoints()[0], false, "it is down");
+  exchange_->Send(Chat(false));
+  EXPECT_EQ(exchange_->status(), 503);
+  EXPECT_EQ(exchange_->Header("x-error-no-model-backends"), "no_endpoint");
+  EXPECT_EQ(Ended(Outcome::kRefused).refused, scheduler::RefusalReason::kNoEndpoint);
+}
+
+TEST_F(ServedRequestTest, RefusedBecauseTheQueueIsFull) {
+  Use({.max_queue_length = 0});
+  Occupy();
+  exchange_->Send(Chat(false));
+  EXPECT_EQ(exchange_->status(), 429);
+  EXPECT_EQ(exchange_->code(), "queue_full");
+  EXPECT_THAT(exchange_->message(), HasSubstr("(0 requests are waiting)"));
+  EXPECT_NE(exchange_->Header("retry-after"), "");
+  EXPECT_EQ(Ended(Outcome::kRefused).refused, scheduler::RefusalReason::kQueueFull);
+}
+
+TEST_F(ServedRequestTest, RefusedBecauseNoGpuTypeCanMeetItsSlo) {
+  exchange_->Send(Chat(false), {{"x-slo-e2e-ms", "500"}});
+  EXPECT_EQ(exchange_->status(), 429);
+  EXPECT_EQ(exchange_->Header("x-error-routing"), "slo_unattainable");
+  EXPECT_EQ(exchange_->Header("x-should-retry"), "false");
+  EXPECT_THAT(exchange_->message(), HasSubstr("a10: expects 1000 ms of 500 ms allowed"));
+  const FinishedRequest finished = Ended(Outcome::kRefused);
+  EXPECT_EQ(finished.refused, scheduler::RefusalReason::kSloUnattainable);
+  EXPECT_TRUE(finished.CountsForSlo());
+  EXPECT_FALSE(finished.MetSlo());
+}
+
+TEST_F(ServedRequestTest, RefusedAtTheDeadlineOfItsSlo) {
+  Occupy();
+  exchange_->Send(Chat(false), {{"x-slo-e2e-ms", "3000"}});
+  serving_->executor.Advance(1.5);
+  EXPECT_EQ(exchange_->status(), 0);
+  serving_->executor.Advance(1.5);
+  EXPECT_EQ(exchange_->status(), 429);
+  EXPECT_EQ(exchange_->code(), "slo_deadline");
+  EXPECT_THAT(exchange_->message(), HasSubstr("after waiting 3000 ms"));
+  EXPECT_EQ(Ended(Outcome::kRefused).queued, 3);
+}
+
+TEST_F(ServedRequestTest, RefusedAfterTheLongestWait) {
+  Use({.queue_timeout = 5});
+  Occupy();
+  exchange_->Send(Chat(false));
+  serving_->executor.Advance(6);
+  EXPECT_EQ(exchange_->status(), 429);
+  EXPECT_EQ(exchange_->code(), "queue_timeout");
+  EXPECT_THAT(exchange_->message(), HasSubstr("within 5000 ms"));
+  EXPECT_EQ(Ended(Outcome::kRefused).refused, scheduler::RefusalReason::kQueueTimeout);
+}
+
+TEST_F(ServedRequestTest, TimedOutWhileItWaits) {
+  Use({.queue_timeout = 10'000});
+  serving_->SetProfile(1, /*e2e_slo=*/10'000);
+  Occupy();
+  exchange_->Send(Chat(false));
+  exchange_->WaitTooLong();
+  EXPECT_EQ(exchange_->status(), 504);
+  EXPECT_THAT(exchange_->message(), HasSubstr("(600 s)"));
+  const FinishedRequest finished = Ended(Outcome::kTimedOut);
+  EXPECT_EQ(finished.queued, 600);
+  EXPECT_EQ(ended_at_, "");
+}
+
+// --- The client leaves
+
+TEST_F(ServedRequestTest, LeavesWhileItWaits) {
+  Occupy();
+  exchange_->Send(Chat(false));
+  serving_->executor.Advance(1);
+  exchange_->Leave();
+  EXPECT_EQ(serving_->router().Status().waiting, 0) << "at once";
+  const FinishedRequest finished = Ended(Outcome::kCancelled);
+  EXPECT_EQ(finished.queued, 1);
+  EXPECT_GT(finished.expected_output_tokens, 0);
+  EXPECT_FALSE(finished.CountsForSlo());
+}
+
+TEST_F(ServedRequestTest, LeavesWhileItsDispatchIsOnItsWay) {
+  Occupy();
+  exchange_->Send(Chat(false));
+  running_->RespondJson(200, kAnswer);
+  EXPECT_EQ(serving_->router().Status().running, 1) << "it was dispatched";
+  EXPECT_EQ(exchange_->endpoint(), "") << "and does not know yet";
+  exchange_->Leave();
+  EXPECT_EQ(serving_->router().Status().running, 0);
+  serving_->executor.Run();
+  EXPECT_EQ(exchange_->endpoint(), "");
+  Ended(Outcome::kCancelled);
+}
+
+TEST_F(ServedRequestTest, IsDestroyedWhileItsDispatchIsOnItsWay) {
+  Occupy();
+  exchange_->Send(Chat(false));
+  running_->RespondJson(200, kAnswer);
+  Ended(Outcome::kCancelled);
+}
+
+TEST_F(ServedRequestTest, LeavesWhileItsRefusalIsOnItsWay) {
+  Occupy();
+  exchange_->Send(Chat(false));
+  serving_->router().SetUp(*serving_->router().Endpoints()[0], false, "it is down");
+  EXPECT_EQ(serving_->router().Status().waiting, 0);
+  exchange_->Leave();
+  serving_->executor.Run();
+  EXPECT_EQ(exchange_->status(), 0);
+  EXPECT_EQ(Ended(Outcome::kCancelled).refused, std::nullopt);
+}
+
+TEST_F(ServedRequestTest, LeavesInMidResponse) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes(Token("De"));
+  exchange_->Leave();
+  EXPECT_EQ(serving_->router().Status().running, 0) << "at once";
+  // What the connection to the engine does then changes nothing.
+  exchange_->Fail();
+  Ended(Outcome::kCancelled);
+  EXPECT_EQ(ended_at_, kEngine);
+}
+
+TEST_F(ServedRequestTest, LeavesWhenTheResponseIsComplete) {
+  exchange_->Send(Chat(false));
+  exchange_->RespondJson(200, kAnswer);
+  exchange_->Leave();
+  Ended(Outcome::kCompleted);
+}
+
+TEST_F(ServedRequestTest, LeavesWhileAConnectionIsMade) {
+  exchange_->Send(Chat(false));
+  exchange_->Leave();
+  exchange_->RefuseConnection();
+  EXPECT_EQ(exchange_->status(), 0);
+  EXPECT_FALSE(serving_->router().AnyUp()) << "what was found out about the endpoint counts";
+  Ended(Outcome::kCancelled);
+}
+
+// --- Never served
+
+TEST_F(ServedRequestTest, InvalidRequestsReachNoPool) {
+  const auto send = [&](const std::string& body, const FakeExchange::Headers& headers = {}) {
+    FakeExchange exchange(*serving_);
+    exchange.Send(body, headers);
+    return exchange.status();
+  };
+  EXPECT_EQ(send("{"), 400);
+  EXPECT_EQ(send(R"({"messages":[]})"), 400);
+  EXPECT_EQ(send(Chat(false, "gpt-9")), 404);
+  EXPECT_EQ(send(Chat(false), {{"routing-strategy", "fastest"}}), 400);
+  EXPECT_EQ(send(Chat(false), {{"x-slo-ttft-ms", "soon"}}), 400);
+  EXPECT_THAT(serving_->heard.invalid, ElementsAre(400, 400, 404, 400, 400));
+  EXPECT_EQ(serving_->heard.arrived, 0);
+  EXPECT_THAT(serving_->heard.finished, IsEmpty());
+  EXPECT_TRUE(serving_->Idle());
+}
+
+}  // namespace
+}  // namespace headrace::serving

@@ -129,9 +129,10 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     }
   }
   if (benchmark.rows.empty()) {
-    return Fail(std::string(name) +
-                ": holds no measurement; expected one JSON object a line, with `metric` TPUT, TT, "
-                "E2E, TTFT or TPOT.");
+    return Fail(
+        std::string(name) +
+        ": holds no measurement; expected one JSON object per line, with `metric` TPUT, TT, "
+        "E2E, TTFT or TPOT.");
   }
   return benchmark;
 }

@@ -61,7 +61,7 @@ std::string FormatBenchmarkRow(const BenchmarkRow& row);
 std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,
                                  const std::string& model);
 
-// The measurement that rows of one point were made of, as far as they tell.
+// The measurement that the rows of one point contain; the inverse of RowsOf.
 Measurement MeasurementOf(std::span<const BenchmarkRow> rows);
 
 }  // namespace headrace::benchmark

@@ -39,7 +39,7 @@ struct Cell {
   }
 };
 
-// One of the six tests that a rate must pass, in the origin's order.
+// One of the six tests that a rate must pass, in the order of gen_profile.py.
 struct Test {
   const char* name;
   Metric metric;
@@ -66,7 +66,7 @@ bool Passes(const Test& test, const Rate& rate, const slo::Slo& slo) {
   if (!row) return false;
   const double value = Measured(test, *row, slo.percentile);
   const std::optional<double>& target = slo.*test.target;
-  // Unset, it still takes a number: NaN fails both comparisons, as in the origin.
+  // Without a target it still takes a number: NaN fails both comparisons, as in gen_profile.py.
   return test.at_least ? value >= target.value_or(0)
                        : value < target.value_or(std::numeric_limits<double>::infinity());
 }

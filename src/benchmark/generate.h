@@ -19,19 +19,19 @@ struct GenerateOptions {
   Seconds created = 0;  // Unix time.
 };
 
-// What was decided about one cell, and why.
+// The result for one cell, and its reason.
 struct CellReport {
   Tokens output_tokens = 0;
   Tokens input_tokens = 0;
   std::size_t rates_measured = 0;
   std::size_t rates_kept = 0;  // Those at which every SLO holds.
   // The request rate that the cell's numbers come from, and the requests measured at it; NaN and 0
-  // when nothing was measured.
+  // if nothing was measured.
   double rate = std::numeric_limits<double>::quiet_NaN();
   std::int64_t samples = 0;
-  // The highest rate measured was still fine: the GPU may well do more.
+  // The highest rate measured still met every SLO: the GPU may be able to do more.
   bool unbounded = false;
-  std::string why_zero;  // A clause; empty when tput > 0.
+  std::string why_zero;  // A clause; empty if tput > 0.
 };
 
 struct GeneratedProfile {
@@ -40,19 +40,19 @@ struct GeneratedProfile {
 };
 
 // The rules are those of AIBrix's gen_profile.py (pull request 1192), and give the same numbers.
-// Per (output, input) cell, a request rate is kept when, in this order,
+// Per (output, input) cell, a request rate is kept if, in this order,
 //   TPUT mean ≥ slo.tput, TT mean ≥ slo.tt, and the statistic of E2E, TTFT, TPAT, TPOT < its SLO,
 // where TPAT = E2E / (input + output). An SLO that is not set passes every rate that was measured
 // in that metric; a rate without a row of it is not kept. Of the kept rates, the highest whose TPUT
-// mean ≥ 0.9 · rate is taken, else the lowest; `tputs` = its TPUT mean, `e2e` its E2E mean. When no
+// mean ≥ 0.9 · rate is taken, else the lowest; `tputs` = its TPUT mean, `e2e` its E2E mean. If no
 // rate is kept, `tputs` = 0 and the latencies are those of the cell's first row.
 //
-// Beyond the origin: `ttft` and `tpot` always, where measured; ProfileDetail; an unmeasured cell is
-// tput 0 and holes instead of a crash; every zero has its reason.
+// In addition: `ttft` and `tpot` always, where measured; ProfileDetail; an unmeasured cell is tput
+// 0 and NaN instead of a crash; every zero has its reason.
 //
 // Errors: no rows, no deployment name, a cost below 0, a percentile other than 0, 50, 90, 99, more
-// bucket centres than kMaxBucketCentres. A profile of nothing but zeros is no error here: the
-// caller refuses to publish it (HasUsableCell) and shows why.
+// bucket centres than kMaxBucketCentres. A profile of zeros only is not an error here: the caller
+// refuses to publish it (HasUsableCell) and shows why.
 Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
                                          const GenerateOptions& options);
 

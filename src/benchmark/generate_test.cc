@@ -82,7 +82,7 @@ void ExpectNear(const profile::BucketMatrix& actual, const profile::BucketMatrix
   }
 }
 
-TEST(GenerateProfile, ReproducesTheOriginsProfileFromItsBenchmark) {
+TEST(GenerateProfile, ReproducesAibrixsProfileFromItsBenchmark) {
   const std::string folder = "tests/data/profiles/aibrix-simulator-llama2-7b-a100";
   const auto benchmark =
       ParseBenchmark(ReadGzip(folder + ".benchmark.jsonl.gz"), folder + ".benchmark.jsonl.gz");
@@ -147,7 +147,7 @@ TEST(GenerateProfile, TakesTheLowestKeptRateWhenNoneIsSustained) {
   EXPECT_EQ(profile.e2e->at(0, 0), 1);
 }
 
-TEST(GenerateProfile, SaysWhenTheHighestMeasuredRateWasStillFine) {
+TEST(GenerateProfile, TellsIfTheHighestMeasuredRateStillMetTheSlo) {
   const auto [profile, cells] =
       Measurements().AddRate(64, 128, 1, 1, 1).AddRate(64, 128, 2, 2, 1).Generate({});
   EXPECT_EQ(profile.tput.at(0, 0), 2);
@@ -203,7 +203,7 @@ TEST(GenerateProfile, EveryLatencySloBoundsItsOwnStatistic) {
   }
 }
 
-TEST(GenerateProfile, AMetricWithoutRowsEndsAtZeroAndSaysSo) {
+TEST(GenerateProfile, AMetricWithoutRowsGivesZeroWithAReason) {
   const auto [profile, cells] = Measurements()
                                     .Add(64, 128, 1, Metric::kTput, 1)
                                     .Add(64, 128, 1, Metric::kTt, 64)
@@ -234,7 +234,7 @@ TEST(GenerateProfile, APercentileThatIsNotMeasuredPassesNothing) {
   EXPECT_FALSE(profile::HasUsableCell(profile));
 }
 
-TEST(GenerateProfile, RefusesWhatMakesNoSense) {
+TEST(GenerateProfile, RefusesInvalidOptions) {
   const Measurements measured = Measurements().AddRate(64, 128, 1, 1, 1);
   EXPECT_FALSE(GenerateProfile({}, Options({})));
   EXPECT_FALSE(GenerateProfile(measured.benchmark(), Options(E2eSlo(95, 5))));

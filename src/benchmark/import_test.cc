@@ -20,7 +20,7 @@ std::string Row(const std::string& concurrency, const std::string& latency, cons
          rate + ",1,1,1,1," + parallel + ",vllm\n";
 }
 
-TEST(ImportAiConfigurator, MakesABenchmarkThatAProfileIsMadeOf) {
+TEST(ImportAiConfigurator, MakesABenchmarkThatGivesAProfile) {
   const auto rows = ImportAiConfigurator(
       kHeader + Row("8", "1000", "8") + "\n" + Row("64", "2000", "32") + Row("256", "9000", "28.4"),
       "pareto.csv", "");
@@ -73,7 +73,7 @@ constexpr const char* kMelange =
     R"({"gpu_info": {"A100-80GB": {"cost": 3.67, "tputs": [[20, 2, 1], [50, 20, 0]]}},
         "workload_distribution": [[1]], "total_request_rate": 1.0, "slice_factor": 1})";
 
-TEST(ImportMelange, TurnsItsTableAround) {
+TEST(ImportMelange, TransposesItsTable) {
   const auto profile = ImportMelange(kMelange, "f.json", "A100-80GB", {25, 100}, {25, 100, 400});
   ASSERT_TRUE(profile) << profile.error().message;
   EXPECT_EQ(profile->cost, 3.67);

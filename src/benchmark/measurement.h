@@ -21,7 +21,7 @@ struct Statistics {
   double At(int percentile) const;
 };
 
-// What is offered: requests of one length at one rate.
+// The load that is offered: requests of one length at one rate.
 struct GridPoint {
   Tokens input = 0;
   Tokens output = 0;

@@ -18,7 +18,7 @@ TEST(SteadyState, SummarizesAsNumpyDoes) {
   EXPECT_DOUBLE_EQ(statistics.p99, 3.97);
 }
 
-TEST(SteadyState, TheErrorOfAMeanIsThatOfIndependentSamplesAndGrowsWithTheirLikeness) {
+TEST(SteadyState, TheErrorOfAMeanGrowsWithTheCorrelationOfItsSamples) {
   Rng rng(1);
   std::vector<double> independent;
   std::vector<double> alike;

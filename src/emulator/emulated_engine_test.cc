@@ -441,7 +441,7 @@ TEST_F(EngineTest, SaysWhyItDoesNotStart) {
   options_.engine.kv_blocks = 1;
   auto refused = EmulatedEngine::Start(options_);
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, HasSubstr("KV room"));
+  EXPECT_THAT(refused.error().message, HasSubstr("KV cache"));
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ void BM_Step(::benchmark::State& state) {
 BENCHMARK(BM_Step)->Arg(1)->Arg(32)->Arg(256);
 
 // Whole requests through one engine in virtual time: Poisson arrivals at a rate it just sustains,
-// lengths about those of chat (prompt 200, answer 240 tokens on average).
+// lengths about those of chat (prompt 200, output 240 tokens on average).
 void BM_Requests(::benchmark::State& state) {
   TimedEngine engine(L20());
   Rng rng(1);

@@ -20,7 +20,7 @@ Result<void> CheckEngineConfig(const EngineConfig& config) {
   const std::int64_t room = config.kv_blocks * kKvBlockTokens;
   if (room < config.max_model_len) {
     return Fail("a context of " + std::to_string(config.max_model_len) +
-                " tokens does not fit into the KV room of " + std::to_string(room) +
+                " tokens does not fit into the KV cache of " + std::to_string(room) +
                 " tokens; choose a shorter one or a larger GPU");
   }
   return {};
@@ -128,7 +128,8 @@ EngineModel::StepReport EngineModel::StepMany(Seconds duration) {
 
 std::int64_t EngineModel::QuietSteps() const {
   if (decoding_ == 0 || prefilling_ != kNone) return 0;
-  // Free blocks only become fewer until the next event: who cannot enter now cannot until then.
+  // Free blocks only become fewer until the next event: a request that cannot enter now cannot
+  // enter before it.
   if (CanAdmit(free_blocks_ - BlocksNeeded(clock_), config_.max_num_batched_tokens - decoding_)) {
     return 0;
   }
@@ -156,7 +157,7 @@ bool EngineModel::CanAdmit(std::int64_t free_blocks, Tokens budget) const {
   return KvBlocksFor(slots_[waiting_list_.head].target) <= free_blocks;
 }
 
-// Moves the head of the queue into the running set with its first chunk; answers the chunk.
+// Moves the head of the queue into the running set with its first chunk; returns the chunk.
 Tokens EngineModel::Admit(Tokens budget) {
   const SlotId id = waiting_list_.head;
   Slot& slot = slots_[id];

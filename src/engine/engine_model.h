@@ -21,25 +21,25 @@ struct EngineConfig {
   Tokens max_model_len = 0;              // Prompt + output of one request.
 };
 
-// An error says what is wrong with a configuration. A request of
-// max_model_len tokens must fit into the KV room, and a full running set into a step.
+// An error says what is wrong with a configuration. A request of max_model_len tokens must fit into
+// the KV cache, and a full running set into a step.
 Result<void> CheckEngineConfig(const EngineConfig& config);
 
 // One engine: a FCFS waiting queue and a running set. A step gives every decoding sequence one
 // token and spends the rest of its token budget on prefill, in order of arrival, in chunks. A
-// request enters the running set when the KV room has space for all its tokens so far (vLLM's
+// request enters the running set when the KV cache has space for all its tokens so far (vLLM's
 // scheduler_reserve_full_isl, on by default), and takes blocks as tokens are computed. When they
 // run out the latest arrival is preempted: it goes back to the head of the queue and later prefills
-// its prompt and the tokens it already has once more (vLLM's recompute). In a step that preempts
-// nobody is admitted. A request's KV is given back in the step that produces its last token. What a
-// prefix cache holds of a prompt need not be prefilled; it still takes room of its own, which errs
-// against the cache, since vLLM shares it. Facts: docs.vllm.ai, "vLLM V1", "Optimization and
-// Tuning".
+// its prompt and the tokens it already has once more (vLLM's recompute). A step that preempts
+// admits no request. A request's KV is freed in the step that produces its last token. Prompt
+// tokens that the prefix cache holds are not prefilled, but take room once per request. That
+// underrates the cache: vLLM shares it between requests. Facts: docs.vllm.ai, "vLLM V1",
+// "Optimization and Tuning".
 //
-// Time stays with the caller: a step answers how long it takes, its events take effect at its end,
-// and what is added during a step takes part from the next one on. Costs: a step of pure decode is
-// O(1) however large the batch, admission and end of a request O(log batch); nothing is allocated
-// once the largest load has been seen. Deterministic. Not thread-safe.
+// The caller keeps the time: a step reports its duration, its events take effect at its end, and
+// what is added during a step takes part from the next one on. Costs: a step of pure decode is O(1)
+// for any batch, admission and end of a request are O(log batch). Nothing is allocated after the
+// largest load so far. Deterministic. Not thread-safe.
 class EngineModel {
  public:
   // Names a request; never reused.
@@ -75,16 +75,16 @@ class EngineModel {
   // Queues a request that will produce exactly `output` tokens (0: prefill only, an embedding).
   // `cached` (< prompt) of its prompt's tokens are in the prefix cache.
   Handle Add(std::uint64_t tag, Tokens prompt, Tokens output, Tokens cached = 0);
-  // Takes a request out, wherever it is; false when it has already finished or been cancelled.
+  // Removes a request in any state; false if it has already finished or been cancelled.
   bool Cancel(Handle handle);
 
   // One iteration. Its events are in events() until the next call.
   StepReport Step();
   // Like Step(), repeated until `duration` is filled or a step has an event, whichever is first (at
-  // least one step). Runs of pure decode are one calculation, whatever their length.
+  // least one step). A run of pure decode is one calculation, for any length.
   StepReport StepMany(Seconds duration);
-  // How many pure decode steps lie before (and include) the next event if nothing is added or
-  // cancelled; 0 when the next step is not pure decode.
+  // How many pure decode steps there are up to and including the next event if nothing is added or
+  // cancelled; 0 if the next step is not pure decode.
   std::int64_t QuietSteps() const;
   // The duration of QuietSteps() steps.
   Seconds QuietDuration() const;
@@ -106,7 +106,7 @@ class EngineModel {
   Tokens generated(Handle handle) const { return Generated(slots_[SlotOf(handle)]); }
 
   const EngineConfig& config() const { return config_; }
-  // Slows the engine down, or gives it back its speed, from the next step on.
+  // Changes the engine's speed, from the next step on.
   void set_step_model(const StepModel& step) { config_.step = step; }
 
  private:

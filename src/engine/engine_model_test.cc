@@ -188,7 +188,7 @@ TEST(EngineModel, AnEmbeddingFinishesWithItsPrefillAndWithoutAToken) {
   EXPECT_THAT(Tagged(engine), ElementsAre(std::pair(Kind::kFinished, 1)));
 }
 
-TEST(EngineModel, WhenKvRunsOutTheLatestArrivalGivesWayAndStartsOver) {
+TEST(EngineModel, WhenKvRunsOutTheLatestArrivalIsPreemptedAndStartsAgain) {
   EngineConfig config = SmallEngine();
   config.kv_blocks = 32;
   EngineModel engine(config);
@@ -218,7 +218,7 @@ TEST(EngineModel, WhenKvRunsOutTheLatestArrivalGivesWayAndStartsOver) {
   EXPECT_EQ(engine.kv_blocks_used(), 0);
 }
 
-TEST(EngineModel, ACancelledRequestGivesItsPlaceBackWhereverItIs) {
+TEST(EngineModel, ACancelledRequestFreesItsPlaceInAnyState) {
   EngineConfig config = SmallEngine();
   config.max_num_seqs = 2;
   EngineModel engine(config);
@@ -248,11 +248,11 @@ TEST(EngineModel, AHandleIsNotReused) {
   EXPECT_TRUE(engine.alive(second));
 }
 
-TEST(EngineModel, RefusesWhatCannotWork) {
+TEST(EngineModel, RefusesImpossibleConfigurations) {
   EXPECT_TRUE(CheckEngineConfig(SmallEngine()));
   EngineConfig config = SmallEngine();
   config.max_model_len = 64 * kKvBlockTokens + 1;
-  EXPECT_THAT(CheckEngineConfig(config).error().message, ::testing::HasSubstr("KV room of 1024"));
+  EXPECT_THAT(CheckEngineConfig(config).error().message, ::testing::HasSubstr("KV cache of 1024"));
   config = SmallEngine();
   config.max_num_batched_tokens = 4;
   EXPECT_THAT(CheckEngineConfig(config).error().message,
@@ -266,7 +266,7 @@ TEST(EngineModel, RefusesWhatCannotWork) {
 
 // Against the plain engine, over random arrivals and cancellations, on an engine so small that it
 // is preempting much of the time.
-TEST(EngineModel, DoesWhatThePlainEngineDoes) {
+TEST(EngineModel, DoesTheSameAsAPlainEngine) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     Rng rng(seed);
     EngineConfig config = SmallEngine();
@@ -386,7 +386,7 @@ TEST(EngineModel, ManyStepsAtOnceAreTheSameAsSingleSteps) {
       if (report.steps == 0) single.Step();
       for (std::int64_t i = 0; i < report.steps; ++i) {
         EXPECT_TRUE(i == 0 || elapsed < horizon) << "a step too many";
-        EXPECT_TRUE(i == 0 || single.events().empty()) << "an event was passed over";
+        EXPECT_TRUE(i == 0 || single.events().empty()) << "an event was skipped";
         elapsed += single.Step().duration;
       }
       EXPECT_TRUE(elapsed >= horizon || !single.events().empty() || report.steps <= 1 ||

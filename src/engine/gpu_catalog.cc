@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 using Path = std::vector<std::string>;
 
-// The line on which the value at `path` begins: each key is looked for behind its parent's.
+// The line on which the value at `path` begins: each key is searched after its parent's.
 std::int64_t LineOf(std::string_view text, const Path& path) {
   std::size_t at = 0;
   for (const std::string& key : path) {
@@ -38,7 +38,7 @@ std::string Names(const Map& map) {
   return names;
 }
 
-// Walks the document and keeps the first fault; after one, every getter answers an empty value.
+// Walks the document and keeps the first fault; after one, every getter returns an empty value.
 class Reader {
  public:
   Reader(std::string_view text, std::string_view origin) : text_(text), origin_(origin) {}
@@ -119,7 +119,7 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
                    text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())),
                    '\n');
     return Fail(std::string(origin) + " line " + std::to_string(line) +
-                ": is not JSON from here on; mend the syntax");
+                ": is not JSON from here on; fix the syntax");
   }
   if (!document.is_object()) {
     return Fail(std::string(origin) + " line 1: is not a JSON object; see data/gpus.json");
@@ -180,7 +180,7 @@ Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view m
   const ModelFacts& facts = model_at->second;
   const auto step_at = card.step_ms.find(model);
   if (step_at == card.step_ms.end()) {
-    return Fail("there are no step times of " + std::string(model) + " on " + std::string(gpu) +
+    return Fail("there are no step times for " + std::string(model) + " on " + std::string(gpu) +
                 "; add gpus." + std::string(gpu) + ".step_ms." + std::string(model));
   }
   const StepFigures& step = step_at->second;
@@ -198,7 +198,7 @@ Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view m
     return Fail(facts.title + " does not fit into the memory of one " + card.title +
                 "; choose a larger GPU");
   }
-  if (auto sound = CheckEngineConfig(config); !sound) return tl::unexpected(sound.error());
+  HEADRACE_TRY(CheckEngineConfig(config));
   return config;
 }
 

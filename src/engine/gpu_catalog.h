@@ -11,7 +11,7 @@
 
 namespace headrace::engine {
 
-// A figure and where it comes from.
+// A figure and its source.
 struct SourcedFigure {
   double value = 0;
   std::string source;     // Prose, from the file's table of sources.
@@ -46,18 +46,18 @@ std::string_view ShippedGpuCatalog();
 
 class GpuCatalog {
  public:
-  // Reads the JSON text of a catalogue; `origin` (a file name) is how errors name it. Errors name
-  // the line, the key and the mend.
+  // Reads the JSON text of a catalogue; errors call it `origin` (a file name) and name the line,
+  // the key and the fix.
   static Result<GpuCatalog> Parse(std::string_view text, std::string_view origin);
 
   const std::map<std::string, GpuFacts, std::less<>>& gpus() const { return gpus_; }
   const std::map<std::string, ModelFacts, std::less<>>& models() const { return models_; }
-  // CPU and sampler time of a step, in milliseconds; comes on top of every StepFigures::a.
+  // CPU and sampler time of a step, in milliseconds; added to every StepFigures::a.
   const SourcedFigure& step_overhead_ms() const { return step_overhead_ms_; }
 
   // An engine of `model` on one `gpu`, with vLLM's default limits. `max_model_len` = 0 takes the
   // model's own context length. Errors: an unknown name (lists the known ones), a model that does
-  // not fit, a context longer than the KV room.
+  // not fit, a context longer than the KV cache.
   Result<EngineConfig> Engine(std::string_view gpu, std::string_view model,
                               Tokens max_model_len = 0) const;
 

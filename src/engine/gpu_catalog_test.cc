@@ -26,7 +26,7 @@ std::string Replaced(std::string text, const std::string& what, const std::strin
   return text.replace(at, what.size(), by);
 }
 
-TEST(GpuCatalog, TheProgramCarriesTheFile) {
+TEST(GpuCatalog, TheFileIsPartOfTheProgram) {
   std::ifstream file("data/gpus.json");
   EXPECT_EQ(ShippedGpuCatalog(), std::string(std::istreambuf_iterator<char>(file), {}));
 }
@@ -45,7 +45,7 @@ TEST(GpuCatalog, HasEveryGpuAndModelThatTheEngineOffers) {
   EXPECT_EQ(catalog.Engine("a10", "llama2-7b", 8192)->max_model_len, 8192);
 }
 
-TEST(GpuCatalog, WhatIsNotMeasuredIsMarkedAndFollowsItsFormula) {
+TEST(GpuCatalog, FiguresThatAreNotMeasuredAreMarkedAndFollowTheirFormula) {
   const GpuCatalog catalog = Shipped();
   for (const auto& [gpu_name, gpu] : catalog.gpus()) {
     const double gb_per_ms = gpu.bandwidth_gb_s.value / 1e3;
@@ -74,7 +74,7 @@ TEST(GpuCatalog, WhatIsNotMeasuredIsMarkedAndFollowsItsFormula) {
   }
 }
 
-TEST(GpuCatalog, KvRoomIsWhatTheModelLeavesOfNineTenthsOfTheMemory) {
+TEST(GpuCatalog, TheKvCacheGetsWhatTheModelLeavesOfNineTenthsOfTheMemory) {
   const GpuCatalog catalog = Shipped();
   const double memory = 23028.0 * 1024 * 1024;
   const double block = 16.0 * 524288;
@@ -98,17 +98,17 @@ TEST(GpuCatalog, AgreesWithPublicMeasurementsOfVllm) {
   EXPECT_NEAR(a100.Duration(1, 1088, 0) * slower, 1.0 / 75, 0.07 / 75);
 }
 
-TEST(GpuCatalog, UnknownNamesAndImpossibleContextsAreSaidWithTheMend) {
+TEST(GpuCatalog, UnknownNamesAndImpossibleContextsAreErrorsWithTheFix) {
   const GpuCatalog catalog = Shipped();
   EXPECT_THAT(catalog.Engine("b200", "llama2-7b").error().message,
               AllOf(HasSubstr("\"b200\""), HasSubstr("a10, a100")));
   EXPECT_THAT(catalog.Engine("a10", "gpt").error().message,
               AllOf(HasSubstr("\"gpt\""), HasSubstr("llama2-7b, llama3-8b")));
   EXPECT_THAT(catalog.Engine("a10", "llama2-7b", 100000).error().message,
-              HasSubstr("does not fit into the KV room"));
+              HasSubstr("does not fit into the KV cache"));
 }
 
-TEST(GpuCatalog, FaultsNameFileLineKeyAndMend) {
+TEST(GpuCatalog, ErrorsNameFileLineKeyAndFix) {
   const auto fault = [](const std::string& text) {
     const auto parsed = GpuCatalog::Parse(text, "my.json");
     return parsed ? std::string("none") : parsed.error().message;

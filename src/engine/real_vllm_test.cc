@@ -107,7 +107,7 @@ EngineConfig Card(double a, double b, double c, double d, std::int64_t kv_blocks
 }
 
 // A card that is short of memory: requests wait for half of the time, and 190 are preempted.
-TEST(RealVllm, AgreesWhereTheKvRoomIsWhatBinds) {
+TEST(RealVllm, AgreesWhereTheKvCacheIsTheLimit) {
   const auto measured = ReadMeasured("rtx4090-llama3.1-8b");
   ASSERT_EQ(measured.size(), 300U);
   const auto emulated = Emulate(measured, Card(15.5, 0.088, 0.032, 1.4e-4, 2588));

@@ -9,11 +9,11 @@
 
 namespace headrace::engine {
 
-// t = a + c·B + d·ΣKV + b·P, in seconds, for a step in which B sequences decode one token each,
-// hold ΣKV tokens in all (the new ones included), and P prompt tokens are prefilled. A linear form
-// fits public timings of dense models: the weights are read once a step (a), each prompt token
-// costs compute (b), each sequence sampling and small matrix work (c), each held token the reading
-// of its keys and values (d).
+// t = a + c·B + d·ΣKV + b·P, in seconds, for a step in which B sequences decode one token each and
+// hold ΣKV tokens in total (the new ones included), and P prompt tokens are prefilled. A linear
+// form fits public timings of dense models: the weights are read once per step (a), each prompt
+// token costs compute (b), each sequence costs sampling and small matrix work (c), and each held
+// token costs the reading of its keys and values (d).
 struct StepModel {
   Seconds a = 0;
   Seconds b = 0;  // Per prefilled token.
@@ -54,7 +54,7 @@ struct StepModel {
   bool operator==(const StepModel&) const = default;
 };
 
-// Key-value memory is handed out in blocks of this many tokens (vLLM's default).
+// Key-value memory is allocated in blocks of this many tokens (vLLM's default).
 inline constexpr Tokens kKvBlockTokens = 16;
 
 constexpr std::int64_t KvBlocksFor(std::int64_t tokens) {
@@ -65,7 +65,7 @@ constexpr std::int64_t KvBlocksFor(std::int64_t tokens) {
 inline constexpr double kGpuMemoryShare = 0.9;
 
 // Blocks that fit beside the model: (memory · 0.9 − weights − activations) / bytes per block; 0
-// when the model does not fit at all. All in bytes.
+// if the model does not fit. All in bytes.
 constexpr std::int64_t KvBlocksBeside(double memory, double weights, double activations,
                                       double kv_per_token) {
   const double room = memory * kGpuMemoryShare - weights - activations;

@@ -1,4 +1,4 @@
-// An engine on the caller's virtual clock: what a discrete-event simulation needs of it.
+// An engine on the caller's virtual clock, for discrete-event simulation.
 #pragma once
 
 #include <span>
@@ -10,10 +10,10 @@
 namespace headrace::engine {
 
 // Runs an EngineModel back to back, as a real engine does: a step begins the moment the one before
-// it ends. Runs of pure decode are made lazily, only when somebody looks, so that they cost one
-// calculation however many steps they hold.
+// it ends. A run of pure decode steps is computed lazily, at the next Advance, in one calculation
+// for any number of steps.
 //
-// How to drive it: call Advance(now) at NextWake(), and before Add and Cancel; `now` never goes
+// Usage: call Advance(now) at NextWake(), and before Add and Cancel; `now` never goes
 // back. A request added at `now` takes part in the first step that begins after that Advance.
 // Deterministic. Not thread-safe.
 class TimedEngine {
@@ -25,25 +25,25 @@ class TimedEngine {
 
   explicit TimedEngine(const EngineConfig& config) : model_(config) {}
 
-  // `tag` comes back in the request's events. The request must fit (EngineModel::Fits).
+  // `tag` is in the request's events. The request must fit (EngineModel::Fits).
   EngineModel::Handle Add(Seconds now, std::uint64_t tag, Tokens prompt, Tokens output,
                           Tokens cached = 0) {
     if (model_.idle() && busy_until_ < now) busy_until_ = now;
     return model_.Add(tag, prompt, output, cached);
   }
 
-  // Events that are not delivered yet are dropped; false when the request had already ended.
+  // Drops the request's events that are not delivered yet. False if it had already ended.
   bool Cancel(EngineModel::Handle handle);
 
-  // When Advance has something to do: an event to deliver or a step to plan. kNever when idle.
+  // When Advance has something to do: an event to deliver or a step to plan. kNever if idle.
   Seconds NextWake() const;
 
-  // Begins every step that begins at or before `now` and answers the events up to `now`, in order;
+  // Begins every step that begins at or before `now` and returns the events up to `now`, in order;
   // valid until the next call.
   std::span<const TimedEvent> Advance(Seconds now);
 
   const EngineModel& model() const { return model_; }
-  // Slows the engine down, or gives it back its speed, from the next step that has not begun.
+  // Changes the engine's speed, from the next step that has not begun.
   void set_step_model(const StepModel& step) { model_.set_step_model(step); }
 
  private:

@@ -22,7 +22,7 @@ EngineConfig Config() {
   return config;
 }
 
-TEST(TimedEngine, SaysWhenSomethingHappensNext) {
+TEST(TimedEngine, TellsWhenTheNextEventIs) {
   TimedEngine engine(Config());
   EXPECT_EQ(engine.NextWake(), kNever);
   EXPECT_TRUE(engine.Advance(5).empty());

@@ -1,4 +1,4 @@
-// Classes of requests as they are written on the command line.
+// Classes of requests, as written on the command line.
 #pragma once
 
 #include <functional>
@@ -24,8 +24,8 @@ using LoadFileReader = std::function<Result<std::string>(const std::string& path
 //   trace=FILE the times of a trace (Azure CSV or Mooncake JSON lines), speed=F times as fast;
 //   lengths=sharegpt, lengths=FILE (CSV prompt_tokens,output_tokens), or prompt=N and output=N,
 //              each a number or LOW-HIGH; a trace has its own;
-//   ttft=, tpot=, tpat=, e2e= what it is promised, e.g. 50ms.
-// The result passes CheckWorkload. Errors name the class and the mend.
+//   ttft=, tpot=, tpat=, e2e= its latency targets, e.g. 50ms.
+// The result passes CheckWorkload. Errors name the class and the fix.
 Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
                                         std::optional<double> total_rate,
                                         const LoadFileReader& read_file);

@@ -129,7 +129,7 @@ TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
   EXPECT_EQ(bodies[0], bodies[1]);
 }
 
-TEST_F(LoadTest, SendsWhatItIsTold) {
+TEST_F(LoadTest, SendsWhatTheOptionsSay) {
   std::string seen;
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
@@ -163,7 +163,7 @@ TEST_F(LoadTest, SendsWhatItIsTold) {
   EXPECT_EQ(body["stream"], true);
 }
 
-TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
+TEST_F(LoadTest, EveryRequestEndsOnceWithItsOutcome) {
   std::atomic<int> count = 0;
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     const int kind = count++ % 6;
@@ -202,7 +202,7 @@ TEST_F(LoadTest, EveryRequestEndsOnceAsWhatItCameTo) {
   EXPECT_EQ(results_.size(), 60u);
 }
 
-TEST_F(LoadTest, ArrivalsDoNotWaitForAnswersAndStopEndsWhatIsOpen) {
+TEST_F(LoadTest, ArrivalsDoNotWaitForResponsesAndStopEndsOpenRequests) {
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     net::OneShot<bool> never(exchange.thread());
     exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
@@ -222,7 +222,7 @@ TEST_F(LoadTest, ArrivalsDoNotWaitForAnswersAndStopEndsWhatIsOpen) {
   EXPECT_EQ(load.Snapshot().classes[0].waiting, 0u);
 }
 
-TEST_F(LoadTest, RequestsThatTakeTooLongAndServersThatAreNotThere) {
+TEST_F(LoadTest, TimeoutsAndServersThatDoNotListen) {
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     net::OneShot<bool> never(exchange.thread());
     exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });

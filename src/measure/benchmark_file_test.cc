@@ -45,7 +45,7 @@ class BenchmarkFileTest : public ::testing::Test {
   std::string path_;
 };
 
-TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
+TEST_F(BenchmarkFileTest, AddedMeasurementsSurviveAnInterruption) {
   {
     auto file = BenchmarkFile::Open(path_, "m");
     ASSERT_TRUE(file) << file.error().message;
@@ -66,7 +66,7 @@ TEST_F(BenchmarkFileTest, WhatWasAddedIsThereAfterAnInterruption) {
   EXPECT_EQ(again->Find(Point(4))->tput, 3.5);
 }
 
-TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
+TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsRepeated) {
   {
     auto file = BenchmarkFile::Open(path_, "m");
     EXPECT_TRUE(file->Add(Measured(2), 7));
@@ -87,7 +87,7 @@ TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsMadeAgain) {
   }
 }
 
-TEST_F(BenchmarkFileTest, InTheEndTheMostRelaxedRateOfACellComesFirst) {
+TEST_F(BenchmarkFileTest, InTheEndTheLowestRateOfACellComesFirst) {
   auto file = BenchmarkFile::Open(path_, "m");
   EXPECT_TRUE(file->Add(Measured(4, true, 64), 7));
   EXPECT_TRUE(file->Add(Measured(8), 7));
@@ -99,7 +99,7 @@ TEST_F(BenchmarkFileTest, InTheEndTheMostRelaxedRateOfACellComesFirst) {
   EXPECT_EQ(rows.back().input_tokens, 64);
 }
 
-TEST_F(BenchmarkFileTest, RefusesWhatIsNotItsOwn) {
+TEST_F(BenchmarkFileTest, RefusesOtherFiles) {
   std::ofstream(path_) << "hello\n";
   EXPECT_THAT(BenchmarkFile::Open(path_, "m").error().message, HasSubstr("line 1"));
   EXPECT_EQ(Text(), "hello\n");

@@ -131,8 +131,9 @@ std::string EndpointBenchmark::State::Refusal(const Response& response) const {
 }
 
 net::Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
-  const Response response =
-      co_await client.Get("/v1/models", system::MonotonicNow() + kSetUpTimeout);
+  std::string path = "/v1/models";
+  const Seconds deadline = system::MonotonicNow() + kSetUpTimeout;
+  const Response response = co_await client.Get(std::move(path), deadline);
   if (response.error != net::CallError::kNone) co_return Fail(Refusal(response));
   // An endpoint without the list may still serve.
   if (response.status != 200) co_return 0;
@@ -188,8 +189,8 @@ net::Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
                  " was found: the endpoint counts the same prompt differently each time.");
 }
 
-// Sends what is due. Blocks of a fixed number of arrivals follow each other; inside one they are
-// where that many points of a Poisson process are.
+// Sends the requests when they are due. Blocks of a fixed number of arrivals follow each other; in
+// a block, arrivals are at the times of that many points of a Poisson process.
 net::Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
   const auto self = shared_from_this();
   Seconds block_begin = run->started;

@@ -24,38 +24,39 @@ struct EndpointOptions {
   std::uint64_t seed = 0;
   // Requests per measurement, at least; up to eight times as many until the mean E2E has settled.
   int samples = 200;
-  Seconds timeout = 600;  // Of one request; beyond it the rate is not sustained.
-  slo::Slo slo;           // A measurement that misses it ends without waiting to settle.
+  Seconds timeout = 600;  // Of one request; a rate that exceeds it is not sustained.
+  slo::Slo slo;           // A measurement that misses it ends before it has settled.
 };
 
 struct EndpointProgress {
-  std::uint64_t finished = 0;  // Requests of the measurement that runs.
+  std::uint64_t finished = 0;  // Requests of the measurement in progress.
   std::uint64_t wanted = 0;    // 0 while it warms up.
-  std::uint64_t sent = 0;      // Since the beginning, all of them.
+  std::uint64_t sent = 0;      // In all measurements so far.
 };
 
-// Offers a rate open-loop: arrivals come when they are due, whatever has become of those before. A
-// window holds exactly rate · length of them, spread as a Poisson process with that count spreads
-// them, so that the offered rate is the nominal one. What arrives before is warm-up: at least ten
-// requests and two lifetimes; what arrives after keeps the endpoint busy until the window's
-// requests have finished. Then all that is open is broken off.
+// Offers a rate open-loop: requests are sent when they are due, even if earlier ones are open. A
+// window holds exactly rate · length arrivals, at the times of that many points of a Poisson
+// process, so that the offered rate is the nominal one. Arrivals before it are the warm-up: at
+// least ten requests and two lifetimes. Arrivals after it keep the endpoint busy until the window's
+// requests have finished. Then all open requests are broken off.
 class EndpointBenchmark {
  public:
   // `thread` must outlive it.
   EndpointBenchmark(net::IoThread& thread, EndpointOptions options);
   ~EndpointBenchmark();
 
-  // The context length that /v1/models tells (vLLM's max_model_len); 0 when it does not. Errors:
-  // nobody answers, the model is not served (names those that are).
+  // The context length in /v1/models (vLLM's max_model_len); 0 if it is not there. Errors: no
+  // response; the model is not served (names those that are).
   Result<Tokens> ContextLength();
 
-  // Blocks, minutes if need be. The first measurement with an input length finds the prompt of
-  // exactly that many tokens by what the endpoint's usage says.
-  // Errors: nobody answers; the endpoint refuses the request with its reason; it tells no usage; it
-  // ends answers early, for it knows no ignore_eos; no prompt can be that short; stopped.
+  // Blocks, possibly for minutes. The first measurement with an input length finds the prompt of
+  // exactly that many tokens by the endpoint's usage.
+  // Errors: no response; the endpoint refuses the request (with its reason); it sends no usage; it
+  // ends outputs early, because it does not support ignore_eos; no prompt can be that short;
+  // stopped.
   Result<benchmark::Measurement> Measure(const benchmark::GridPoint& point);
 
-  // From any thread, for good: a Measure in progress breaks off.
+  // From any thread: ends a Measure in progress, and every later one at once.
   void Stop();
   EndpointProgress Progress() const;
 

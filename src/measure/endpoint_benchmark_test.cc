@@ -37,7 +37,7 @@ class EndpointBenchmarkTest : public ::testing::Test {
   EndpointOptions options_;
 };
 
-TEST_F(EndpointBenchmarkTest, ASustainedRateIsTheThroughputAndLatenciesHoldWhatTheEngineTakes) {
+TEST_F(EndpointBenchmarkTest, ASustainedRateIsTheThroughputAndLatenciesIncludeTheEnginesTime) {
   for (const openai::ApiKind api :
        {openai::ApiKind::kCompletions, openai::ApiKind::kChatCompletions}) {
     options_.api = api;
@@ -83,7 +83,7 @@ TEST_F(EndpointBenchmarkTest, ReadsTheContextLength) {
   EXPECT_THAT(unknown.error().message, HasSubstr("does not serve other, but m;"));
 }
 
-TEST_F(EndpointBenchmarkTest, SaysWhyNothingCanBeMeasured) {
+TEST_F(EndpointBenchmarkTest, TellsWhyNothingCanBeMeasured) {
   {
     EndpointBenchmark benchmark(threads_[0], options_);
     const auto too_long = benchmark.Measure({.input = 1000, .output = 100, .rate = 10});
@@ -102,7 +102,7 @@ TEST_F(EndpointBenchmarkTest, SaysWhyNothingCanBeMeasured) {
   EXPECT_THAT(nobody.error().message, HasSubstr("is the engine running?"));
 }
 
-TEST_F(EndpointBenchmarkTest, StopBreaksOff) {
+TEST_F(EndpointBenchmarkTest, StopEndsAMeasurement) {
   EndpointBenchmark benchmark(threads_[0], options_);
   std::thread stopper([&] {
     // The prompt's calibration, and the first request of the warm-up.

@@ -1,4 +1,4 @@
-// Prompts whose length in tokens can be set exactly, whatever the tokenizer.
+// Prompts whose length in tokens can be set exactly for any tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -6,11 +6,11 @@
 
 namespace headrace::measure {
 
-// Eight digits, then `filler` times " the", a token of its own in the vocabularies of today's
-// models: one more filler is one more token, so that an engine's own count for one prompt tells the
-// filler for any length. The digits are what makes a prompt unique: they stand first, so that no
-// prefix cache can help, and eight digits are the same number of tokens whichever they are, in
-// tokenizers that take digits one by one or in threes.
+// Eight digits, then `filler` times " the". That is one token in the vocabularies of today's
+// models: one more filler is one more token, so the engine's count for one prompt gives the filler
+// for any length. The digits make a prompt unique. They come first, so that no prefix cache can
+// help, and any eight digits are the same number of tokens for tokenizers that take digits one by
+// one or in threes.
 std::string MeasurePrompt(std::uint64_t number, int filler);
 
 }  // namespace headrace::measure

@@ -47,7 +47,7 @@ Result<void> Check(const LogNormalTokens& log_normal) {
   if (!(log_normal.mean > 0) || !(log_normal.cv >= 0) || !std::isfinite(log_normal.mean) ||
       !std::isfinite(log_normal.cv)) {
     return Fail("lognormal: mean " + FormatNumber(log_normal.mean) + " and cv " +
-                FormatNumber(log_normal.cv) + " must be a positive number and one of at least 0");
+                FormatNumber(log_normal.cv) + " must be a number above 0 and one of at least 0");
   }
   return CheckRange("lognormal", log_normal.low, log_normal.high);
 }

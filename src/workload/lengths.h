@@ -1,4 +1,4 @@
-// How long prompts and answers are.
+// Lengths of prompts and outputs.
 #pragma once
 
 #include <memory>
@@ -29,8 +29,8 @@ struct UniformTokens {
   Tokens high = 1;
   bool operator==(const UniformTokens&) const = default;
 };
-// Log-normal with this mean and coefficient of variation, rounded and cut to low … high (which
-// moves the mean a little).
+// Log-normal with this mean and coefficient of variation, rounded and clamped to low … high (which
+// changes the mean a little).
 struct LogNormalTokens {
   double mean = 1;
   double cv = 1;
@@ -40,16 +40,16 @@ struct LogNormalTokens {
 };
 using TokenDistribution = std::variant<FixedTokens, UniformTokens, LogNormalTokens>;
 
-// Prompt and answer drawn independently of each other.
+// Prompt and output drawn independently.
 struct DistributedLengths {
   TokenDistribution prompt;
   TokenDistribution output;
 };
-// Pairs drawn with replacement, so that a prompt keeps its answer.
+// Pairs drawn with replacement: a prompt length keeps its output length.
 struct EmpiricalLengths {
   std::shared_ptr<const std::vector<RequestLength>> pairs;
 };
-// The lengths that a trace recorded beside each arrival.
+// The lengths that a trace recorded with each arrival.
 struct TraceLengths {};
 using RequestLengths = std::variant<DistributedLengths, EmpiricalLengths, TraceLengths>;
 
@@ -59,8 +59,8 @@ RequestLength DrawLength(const RequestLengths& source, Rng& rng);
 // An error says what is wrong, as a clause ("uniform: low 9 is above high 4; …").
 Result<void> CheckRequestLengths(const RequestLengths& source);
 
-// Reads CSV with the header `prompt_tokens,output_tokens`. `name` (a file) and the line begin every
-// error.
+// Reads CSV with the header `prompt_tokens,output_tokens`. Every error begins with `name` (a file)
+// and the line.
 Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::string_view name);
 
 }  // namespace headrace::workload

@@ -35,8 +35,8 @@ struct ClassReport {
   void Merge(const ClassReport& other);
 };
 
-// Counts every offered request exactly once more: as completed, refused, timed out or failed. Flat
-// memory. Not thread-safe.
+// Counts every offered request exactly once more: as completed, refused, timed out or failed.
+// Constant memory. Not thread-safe.
 class RunStatistics {
  public:
   // One class per name, in the order of the workload.

@@ -45,7 +45,7 @@ TEST(Trace, TracesOfOneClockBeginTogether) {
   EXPECT_THAT(traces[1], ElementsAre(TraceRow{0, {2, 2}}, TraceRow{1, {3, 3}}));
 }
 
-TEST(Trace, ALineThatWasCutOffAtTheEndIsNoFault) {
+TEST(Trace, ALineThatWasCutOffAtTheEndIsIgnored) {
   const std::string line = R"({"timestamp": 5, "input_length": 900, "output_length": 8})";
   const auto trace = ParseTrace(line + "\n" + line.substr(0, 30), "m.jsonl");
   ASSERT_TRUE(trace) << trace.error().message;
@@ -54,7 +54,7 @@ TEST(Trace, ALineThatWasCutOffAtTheEndIsNoFault) {
               HasSubstr("m.jsonl:1: the line is not a JSON object; write"));
 }
 
-TEST(Trace, FaultsNameFileLineAndMend) {
+TEST(Trace, ErrorsNameFileLineAndFix) {
   EXPECT_THAT(FaultOf(ParseTrace("", "t.csv")), HasSubstr("t.csv: the file is empty"));
   EXPECT_THAT(FaultOf(ParseTrace("a,b\n1,2\n", "t.csv")),
               HasSubstr("t.csv:1: the first line must"));

@@ -11,7 +11,7 @@
 namespace headrace::workload {
 namespace {
 
-// FNV-1a: what makes a class's draws its own.
+// FNV-1a; makes the draws of a class depend on its name.
 std::uint64_t HashOf(std::string_view name) {
   std::uint64_t hash = 0xcbf29ce484222325;
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
@@ -52,7 +52,7 @@ Result<void> CheckClass(const WorkloadClass& spec) {
   return CheckRequestLengths(spec.lengths);
 }
 
-// The ShareGPT turns that fit the context (all but 4 of 10,000): an engine refuses the others.
+// The ShareGPT turns that fit into the context (all but 4 of 10,000); an engine refuses the others.
 std::shared_ptr<const std::vector<RequestLength>> FittingShareGptLengths(Tokens context) {
   std::vector<RequestLength> fitting;
   for (const RequestLength& length : *ShareGptLengths()) {

@@ -1,4 +1,4 @@
-// What users send: classes of requests, each with its arrivals, lengths and promise.
+// The requests of users: classes, each with its arrivals, lengths and SLO.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@
 
 namespace headrace::workload {
 
-// Arrivals do not wait for answers (open loop).
+// Arrivals do not wait for responses (open loop).
 struct PoissonArrivals {
   double rate = 1;  // Requests per second.
 };
-// A renewal process with gamma gaps: CV 1 is Poisson, above 1 comes in bursts.
+// A renewal process with gamma-distributed gaps: CV 1 is Poisson, a CV above 1 gives bursts.
 struct GammaArrivals {
   double rate = 1;
   double cv = 1;  // Standard deviation of the gaps / their mean.
@@ -35,7 +35,7 @@ struct ReplayArrivals {
 };
 using Arrivals = std::variant<PoissonArrivals, GammaArrivals, ReplayArrivals>;
 
-// From `at` on the class arrives `factor` times as fast as its arrivals say (0: not at all).
+// From `at` on, the class's rate is `factor` times that of its arrivals (0: no requests).
 struct RateChange {
   Seconds at = 0;
   double factor = 1;
@@ -51,16 +51,16 @@ struct WorkloadClass {
   double cached_prompt = 0;              // Share (< 1) of each prompt that engines have cached.
 };
 
-// Of a prompt of the class, at least one token short of all of it.
+// The cached tokens of a prompt of the class: at most all but one.
 Tokens CachedTokens(const WorkloadClass& workload_class, Tokens prompt_tokens);
 
 struct Workload {
   std::vector<WorkloadClass> classes;
 };
 
-// Errors name the class: no classes, a name that is empty or comes twice, a rate, speed or CV that
-// is not positive, lengths from a trace without a trace, rate changes out of order, lengths that
-// CheckRequestLengths refuses.
+// Errors: no classes; then, with the class's name: a name that is empty or used twice, a rate,
+// speed or CV that is not positive, lengths from a trace without a trace, rate changes out of
+// order, and the errors of CheckRequestLengths.
 Result<void> CheckWorkload(const Workload& workload);
 
 // Requests per second of a class at the start, before its rate changes.
@@ -74,8 +74,8 @@ struct WorkloadRequest {
   bool operator==(const WorkloadRequest&) const = default;
 };
 
-// The requests of a workload in order of time, one at a time, in flat memory. What a class draws
-// depends on the seed and its name alone: other classes may come and go. Gaps are drawn in
+// The requests of a workload in order of time, one at a time, in constant memory. A class's draws
+// depend on the seed and its name only, not on the other classes. Gaps are drawn in
 // operational time (mean 1) and stretched by the rate, so the same seed at another rate gives the
 // same requests at other times, and rates may change at any moment. Deterministic. Not thread-safe.
 class WorkloadStream {
@@ -84,9 +84,9 @@ class WorkloadStream {
   // rate.
   WorkloadStream(const Workload& workload, std::uint64_t seed, double rate_scale = 1);
 
-  // The next request; nullopt when every class has ended (only replays do, and rates of 0).
+  // The next request; nullopt if every class has ended (only replays and rates of 0 end).
   std::optional<WorkloadRequest> Next();
-  // When the next request comes; kNever when there is none.
+  // When the next request arrives; kNever if there is none.
   Seconds NextAt() const { return next_ == nullptr ? kNever : next_->at; }
 
  private:
@@ -95,9 +95,9 @@ class WorkloadStream {
     Rng gaps{0};
     Rng lengths{0};
     double rate = 1;              // At factor 1.
-    std::size_t changes = 0;      // Rate changes already passed.
+    std::size_t changes = 0;      // Rate changes that have taken effect.
     std::size_t row = 0;          // The next one of a replay's trace.
-    Seconds at = 0;               // Of the request that comes next.
+    Seconds at = 0;               // Of the next request.
     std::size_t current_row = 0;  // Of the same.
   };
 
@@ -109,14 +109,14 @@ class WorkloadStream {
   ClassStream* next_ = nullptr;
 };
 
-// Workloads that come with the program.
+// The built-in workloads.
 struct NamedWorkload {
   std::string_view name;
   std::string_view summary;
   Workload (*make)();
 };
 std::span<const NamedWorkload> NamedWorkloads();
-// Null when there is none of that name.
+// Null if there is none of that name.
 const NamedWorkload* FindNamedWorkload(std::string_view name);
 
 // The lengths of 10,000 ShareGPT turns (data/lengths/sharegpt.csv, part of the program).

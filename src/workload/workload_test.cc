@@ -43,12 +43,12 @@ std::vector<WorkloadRequest> OfClass(const std::vector<WorkloadRequest>& request
   return found;
 }
 
-TEST(Workload, SameSeedSameRequestsOtherSeedOthers) {
+TEST(Workload, TheSameSeedGivesTheSameRequests) {
   EXPECT_EQ(Take(ChatAndCode(), 1, 1000), Take(ChatAndCode(), 1, 1000));
   EXPECT_NE(Take(ChatAndCode(), 1, 1000), Take(ChatAndCode(), 2, 1000));
 }
 
-TEST(Workload, ClassDoesNotNoticeTheOthers) {
+TEST(Workload, AClassDoesNotDependOnTheOthers) {
   const Workload both = ChatAndCode();
   Workload alone;
   alone.classes = {both.classes[1]};
@@ -69,7 +69,7 @@ TEST(Workload, RateScaleMovesTheSameRequestsInTime) {
   }
 }
 
-TEST(Workload, GapsHaveTheRateAndVariationAskedFor) {
+TEST(Workload, GapsHaveTheirRateAndVariation) {
   for (const double cv : {0.5, 1.0, 4.0}) {
     Workload workload;
     workload.classes = {Class("a", GammaArrivals{10, cv})};
@@ -89,7 +89,7 @@ TEST(Workload, GapsHaveTheRateAndVariationAskedFor) {
   }
 }
 
-TEST(Workload, RateChangesAtTheMomentTheyAreSetFor) {
+TEST(Workload, RateChangesTakeEffectAtTheirTime) {
   Workload workload;
   workload.classes = {Class("a", PoissonArrivals{10})};
   workload.classes[0].rate_changes = {{100, 0}, {200, 3}, {300, 0}};
@@ -149,7 +149,7 @@ TEST(Workload, LogNormalHasItsMean) {
   EXPECT_NEAR(sum / 200'000, 500, 10);
 }
 
-TEST(Workload, FaultsNameTheClass) {
+TEST(Workload, ErrorsNameTheClass) {
   const auto fault = [](const Workload& workload) {
     const auto checked = CheckWorkload(workload);
     return checked ? std::string("none") : checked.error().message;

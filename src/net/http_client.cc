@@ -6,6 +6,7 @@
 #include "net/chunk_decoder.h"
 #include "net/head_parser.h"
 #include "net/http_client_connection.h"
+#include "net/socket.h"
 #include "system/clock.h"
 
 namespace headrace::net {
@@ -65,7 +66,7 @@ struct HttpCall::Impl {
   std::unique_ptr<char[]> buffer;
   std::size_t begin = 0;  // buffer[begin, end) has come and was not handed out.
   std::size_t end = 0;
-  bool drained = true;  // The last read left nothing in the socket.
+  bool drained = true;  // The next read waits until the stream is readable.
 
   std::string framing_lines;
   std::vector<iovec> out;
@@ -127,13 +128,15 @@ Task<CallError> HttpCall::Impl::Connect(const system::SocketAddress& endpoint, S
   const int descriptor = StartConnecting(endpoint);
   if (descriptor < 0) co_return CallError::kConnectFailed;
   connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
-  if (!connection->socket().is_open()) co_return CallError::kConnectFailed;
-  const Wake wake = co_await connection->WaitWritable(
-      std::min(deadline, system::MonotonicNow() + client.options.connect_timeout));
-  if (wake == Wake::kInterrupted) co_return CallError::kClosed;
-  if (wake == Wake::kTimeout) co_return CallError::kConnectTimeout;
-  co_return connection->socket().ConnectResult() == 0 ? CallError::kNone
-                                                      : CallError::kConnectFailed;
+  const Seconds limit = std::min(deadline, system::MonotonicNow() + client.options.connect_timeout);
+  for (;;) {
+    const std::ptrdiff_t step = connection->stream().Handshake();
+    if (step == ByteStream::kFailed) co_return CallError::kConnectFailed;
+    if (step == 0) co_return CallError::kNone;
+    const Wake wake = co_await connection->WaitWritable(limit);
+    if (wake == Wake::kInterrupted) co_return CallError::kClosed;
+    if (wake == Wake::kTimeout) co_return CallError::kConnectTimeout;
+  }
 }
 
 Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
@@ -156,8 +159,8 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
   std::span<iovec> unsent(out);
   for (;;) {
     const std::ptrdiff_t written =
-        connection->socket().Write(unsent.first(std::min(unsent.size(), kMaxPieces)));
-    if (written == Socket::kFailed) {
+        connection->stream().Write(unsent.first(std::min(unsent.size(), kMaxPieces)));
+    if (written == ByteStream::kFailed) {
       // An endpoint that refuses a request may close before it was read; its answer may be here.
       reusable = false;
       co_return CallError::kNone;
@@ -175,7 +178,7 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
     if (wake == Wake::kInterrupted) co_return CallError::kClosed;
     if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
     const std::ptrdiff_t got = Read();
-    if (got == Socket::kNotNow) continue;
+    if (got == ByteStream::kNotNow) continue;
     // An answer before the end of the question: what is left of it is not wanted.
     reusable = false;
     peer_closed = got <= 0;
@@ -188,12 +191,12 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
 // Reads behind what is there.
 std::ptrdiff_t HttpCall::Impl::Read() {
   const std::size_t space = client.options.read_buffer_bytes - end;
-  const std::ptrdiff_t got = connection->socket().Read(buffer.get() + end, space);
+  const std::ptrdiff_t got = connection->stream().Read(buffer.get() + end, space);
   if (got > 0) {
     end += static_cast<std::size_t>(got);
     drained = static_cast<std::size_t>(got) < space;
     if (first_byte_at == 0) first_byte_at = system::MonotonicNow();
-  } else if (got == Socket::kNotNow) {
+  } else if (got == ByteStream::kNotNow) {
     drained = true;
   }
   return got;
@@ -222,7 +225,7 @@ Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds dea
       if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
     }
     const std::ptrdiff_t got = Read();
-    if (got == 0 || got == Socket::kFailed) co_return CallError::kNoAnswer;
+    if (got == 0 || got == ByteStream::kFailed) co_return CallError::kNoAnswer;
   }
 }
 
@@ -268,7 +271,7 @@ Task<HttpCall::Piece> HttpCall::Impl::ReadSome(Seconds deadline) {
     const std::ptrdiff_t got = Read();
     if (got == 0 && framing == Framing::kUntilClose) {
       Finish();
-    } else if (got == 0 || got == Socket::kFailed) {
+    } else if (got == 0 || got == ByteStream::kFailed) {
       Fail(CallError::kBroken);
     }
   }

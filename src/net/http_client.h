@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "net/byte_stream.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
 #include "system/address.h"
@@ -30,10 +31,12 @@ std::string_view Describe(CallError error);
 
 struct HttpClientOptions {
   std::size_t max_idle_per_endpoint = 64;
-  Seconds idle_timeout = 50;  // Below the 60 s or more after which servers usually close.
-  Seconds connect_timeout = 2;
+  Seconds idle_timeout = 50;    // Below the 60 s or more after which servers usually close.
+  Seconds connect_timeout = 2;  // Handshake included.
   std::size_t max_head_bytes = 64 * 1024;
   std::size_t read_buffer_bytes = 64 * 1024;
+  // What the connections' bytes pass through; empty: plain TCP.
+  ByteStreamFactory stream_factory;
 };
 
 // A pool of connections for the calls of one thread. All calls on that thread; must outlive its

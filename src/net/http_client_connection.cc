@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "net/socket.h"
 #include "system/clock.h"
 
 namespace headrace::net {
@@ -18,7 +19,8 @@ HttpClientConnection::HttpClientConnection(HttpClient::Impl& client,
       endpoint_(endpoint),
       sleep_(client.thread),
       deadline_(client.thread.deadlines(), [this] { OnDeadline(); }),
-      socket_(client.thread, descriptor, endpoint.family(), *this) {}
+      stream_(MakeStream(client.options.stream_factory, client.thread,
+                         {descriptor, endpoint.family(), /*connecting=*/true}, *this)) {}
 
 Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool write,
                                                             Seconds deadline) {
@@ -26,8 +28,8 @@ Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool writ
   timed_out_ = false;
   wants_read_ = read;
   wants_write_ = write;
-  if (read) socket_.ArmRead();
-  if (write) socket_.ArmWrite();
+  if (read) stream_->ArmRead();
+  if (write) stream_->ArmWrite();
   deadline_.Set(deadline);
   co_await sleep_.Wait();
   deadline_.Clear();
@@ -59,7 +61,7 @@ void HttpClientConnection::OnDeadline() {
 void HttpClientConnection::Interrupt() {
   if (interrupted_) return;
   interrupted_ = true;
-  socket_.Close();
+  stream_->Close();
   if (!sleep_.waiting()) return;
   client_.thread.Post([weak = weak_from_this()] {
     if (const auto alive = weak.lock()) alive->sleep_.Resume();
@@ -68,7 +70,7 @@ void HttpClientConnection::Interrupt() {
 
 void HttpClientConnection::EnterPool(Seconds until) {
   pooled_ = true;
-  socket_.ArmRead();
+  stream_->ArmRead();
   deadline_.Set(until);
 }
 
@@ -116,8 +118,9 @@ void HttpClient::Impl::ReturnBuffer(std::unique_ptr<char[]> buffer) {
 }
 
 HttpClient::HttpClient(IoThread& thread, HttpClientOptions options)
-    : impl_(std::make_unique<Impl>(thread, options)) {
-  impl_->options.read_buffer_bytes = std::max(options.read_buffer_bytes, options.max_head_bytes);
+    : impl_(std::make_unique<Impl>(thread, std::move(options))) {
+  HttpClientOptions& own = impl_->options;
+  own.read_buffer_bytes = std::max(own.read_buffer_bytes, own.max_head_bytes);
 }
 
 HttpClient::~HttpClient() = default;

@@ -3,10 +3,11 @@
 
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "net/byte_stream.h"
 #include "net/http_client.h"
-#include "net/socket.h"
 #include "net/suspension.h"
 #include "net/timing_wheel.h"
 
@@ -15,7 +16,7 @@ namespace headrace::net {
 // In the pool, any sign of life ends it: an idle HTTP connection has nothing to say but goodbye. In
 // the hands of a call it wakes that call's coroutine. On one thread.
 class HttpClientConnection final : public std::enable_shared_from_this<HttpClientConnection>,
-                                   private SocketListener {
+                                   private ByteStreamListener {
  public:
   enum class Wake { kReady, kTimeout, kInterrupted };
 
@@ -23,13 +24,13 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
                        int descriptor);
 
   const system::SocketAddress& endpoint() const { return endpoint_; }
-  Socket& socket() { return socket_; }
+  ByteStream& stream() { return *stream_; }
 
-  // Sleeps until the socket is worth a read (a write, either), or the deadline has passed.
+  // Sleeps until the stream is worth a read (a write, either), or the deadline has passed.
   Task<Wake> WaitReadable(Seconds deadline) { return Wait(true, false, deadline); }
   Task<Wake> WaitWritable(Seconds deadline) { return Wait(false, true, deadline); }
   Task<Wake> WaitEither(Seconds deadline) { return Wait(true, true, deadline); }
-  // Closes the socket at once; the sleeper, if any, is woken through the event loop's queue.
+  // Closes the stream at once; the sleeper, if any, is woken through the event loop's queue.
   void Interrupt();
 
   void EnterPool(Seconds until);
@@ -45,7 +46,7 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
   system::SocketAddress endpoint_;
   Suspension sleep_;
   Deadline deadline_;
-  Socket socket_;
+  std::unique_ptr<ByteStream> stream_;
   bool pooled_ = false;
   bool wants_read_ = false;
   bool wants_write_ = false;
@@ -55,7 +56,7 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
 
 struct HttpClient::Impl {
   Impl(IoThread& the_thread, HttpClientOptions the_options)
-      : thread(the_thread), options(the_options) {}
+      : thread(the_thread), options(std::move(the_options)) {}
 
   std::shared_ptr<HttpClientConnection> TakeIdle(const system::SocketAddress& endpoint);
   void Return(std::shared_ptr<HttpClientConnection> connection);

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "net/chunk_decoder.h"
+#include "net/socket.h"
 #include "system/clock.h"
 
 namespace headrace::net {
@@ -49,7 +50,7 @@ void GiveBack(std::string& buffer) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
+HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
                                const system::SocketAddress& peer)
     : shared_(shared),
       thread_(thread),
@@ -63,7 +64,7 @@ HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, int d
                      }),
       write_deadline_(thread.deadlines(), [this] { Gone(); }),
       exchange_(*this),
-      socket_(thread, descriptor, peer.family(), *this) {}
+      stream_(MakeStream(shared.options.stream_factory, thread, connection, *this)) {}
 
 void HttpConnection::OnReadable() {
   if (reading_.waiting()) {
@@ -85,7 +86,7 @@ void HttpConnection::Break() {
     return;
   }
   gone_ = true;
-  socket_.Close();
+  stream_->Close();
   if (reading_.waiting()) {
     reading_.Resume();
   } else {
@@ -94,7 +95,8 @@ void HttpConnection::Break() {
 }
 
 Task<void> HttpConnection::Run() {
-  do {
+  bool open = co_await Handshake();
+  while (open) {
     const int result = co_await ReadRequest();
     if (result == kClosed) break;
     if (result != kReadWhole) {
@@ -102,11 +104,25 @@ Task<void> HttpConnection::Run() {
       break;
     }
     co_await Serve();
-  } while (persist_ && !gone_);
-  socket_.Close();
+    open = persist_ && !gone_;
+  }
+  stream_->Close();
 }
 
 // --- Reading
+
+Task<bool> HttpConnection::Handshake() {
+  const Seconds deadline = system::MonotonicNow() + shared_.options.head_timeout;
+  for (;;) {
+    const std::ptrdiff_t step = stream_->Handshake();
+    if (step != ByteStream::kNotNow) co_return step == 0;
+    write_deadline_.Set(deadline);
+    stream_->ArmWrite();
+    co_await writing_.Wait();
+    write_deadline_.Clear();
+    if (gone_) co_return false;
+  }
+}
 
 Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds deadline) {
   for (;;) {
@@ -114,14 +130,14 @@ Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds
       if (gone_) co_return 0;
       read_timed_out_ = false;
       read_deadline_.Set(deadline);
-      socket_.ArmRead();
+      stream_->ArmRead();
       co_await reading_.Wait();
       read_deadline_.Clear();
       if (read_timed_out_ || gone_) co_return 0;
       drained_ = false;
     }
-    const std::ptrdiff_t got = socket_.Read(data, size);
-    if (got == Socket::kNotNow) {
+    const std::ptrdiff_t got = stream_->Read(data, size);
+    if (got == ByteStream::kNotNow) {
       drained_ = true;
       continue;
     }
@@ -250,15 +266,15 @@ Task<int> HttpConnection::ReadChunkedBody() {
 
 void HttpConnection::ReadAhead() {
   for (;;) {
-    const std::ptrdiff_t got = socket_.Read(scratch, sizeof(scratch));
-    if (got == Socket::kNotNow) break;
+    const std::ptrdiff_t got = stream_->Read(scratch, sizeof(scratch));
+    if (got == ByteStream::kNotNow) break;
     // A client that ends its half of the connection counts as gone, as elsewhere (nginx).
     if (got <= 0) return Gone();
     ahead_.append(scratch, static_cast<std::size_t>(got));
     if (ahead_.size() > shared_.options.max_pipelined_bytes) return Gone();
     if (static_cast<std::size_t>(got) < sizeof(scratch)) break;
   }
-  socket_.ArmRead();
+  stream_->ArmRead();
 }
 
 // --- Serving
@@ -268,7 +284,7 @@ Task<void> HttpConnection::Serve() {
   persist_ = head_.keep_alive;
   serving_ = true;
   drained_ = true;
-  socket_.ArmRead();
+  stream_->ArmRead();
   try {
     co_await shared_.handler(exchange_);
   } catch (const std::exception& error) {
@@ -299,7 +315,7 @@ Task<void> HttpConnection::Refuse(int status) {
 
 // Closing a socket with unread bytes resets the connection, and the client could lose the answer.
 Task<void> HttpConnection::Linger() {
-  socket_.ShutdownWrite();
+  stream_->ShutdownWrite();
   const Seconds deadline = system::MonotonicNow() + kLingerTime;
   std::size_t budget = kLingerBytes;
   for (;;) {
@@ -314,7 +330,7 @@ void HttpConnection::Gone() {
   if (gone_) return;
   gone_ = true;
   persist_ = false;
-  socket_.Close();
+  stream_->Close();
   const std::function<void()> tell = std::move(client_gone_);
   client_gone_ = {};
   if (tell) tell();
@@ -326,9 +342,9 @@ void HttpConnection::Abort() {
   gone_ = true;
   persist_ = false;
   if (until_close_) {
-    socket_.Reset();
+    stream_->Reset();
   } else {
-    socket_.Close();
+    stream_->Close();
   }
 }
 
@@ -404,7 +420,7 @@ Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool 
   std::size_t bytes = 0;
   for (const iovec& piece : out_) bytes += piece.iov_len;
   const std::ptrdiff_t sent =
-      socket_.Write(std::span(out_.data(), std::min(out_.size(), kMaxPieces)));
+      stream_->Write(std::span(out_.data(), std::min(out_.size(), kMaxPieces)));
   if (sent != static_cast<std::ptrdiff_t>(bytes) &&
       !co_await SendRest(static_cast<std::size_t>(std::max<std::ptrdiff_t>(sent, 0)))) {
     co_return false;
@@ -427,13 +443,13 @@ Task<bool> HttpConnection::SendRest(std::size_t sent) {
     left.front().iov_len -= sent;
     if (wait) {
       write_deadline_.Set(system::MonotonicNow() + shared_.options.write_timeout);
-      socket_.ArmWrite();
+      stream_->ArmWrite();
       co_await writing_.Wait();
       write_deadline_.Clear();
       if (gone_) co_return false;
     }
-    const std::ptrdiff_t now = socket_.Write(left.first(std::min(left.size(), kMaxPieces)));
-    if (now == Socket::kFailed) {
+    const std::ptrdiff_t now = stream_->Write(left.first(std::min(left.size(), kMaxPieces)));
+    if (now == ByteStream::kFailed) {
       Gone();
       co_return false;
     }

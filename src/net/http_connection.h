@@ -3,14 +3,15 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "net/byte_stream.h"
 #include "net/head_parser.h"
 #include "net/http_server.h"
-#include "net/socket.h"
 #include "net/suspension.h"
 #include "net/timing_wheel.h"
 
@@ -25,12 +26,12 @@ struct HttpServerShared {
 
 // Lives on one thread. Between requests it holds no buffer to speak of.
 //
-// At most one call back of the socket's readability is owed at any time. It goes to the coroutine
+// At most one call back of the stream's readability is owed at any time. It goes to the coroutine
 // that waits for bytes of a request, or, while a handler runs, to ReadAhead: this is how a client's
 // leaving is noticed in every phase.
-class HttpConnection final : private SocketListener {
+class HttpConnection final : private ByteStreamListener {
  public:
-  HttpConnection(HttpServerShared& shared, IoThread& thread, int descriptor,
+  HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
                  const system::SocketAddress& peer);
 
   // Serves requests until the connection is over.
@@ -50,6 +51,8 @@ class HttpConnection final : private SocketListener {
   void OnReadable() override;
   void OnWritable() override;
 
+  // False when there will be no requests.
+  Task<bool> Handshake();
   Task<int> ReadRequest();
   Task<int> ReadHead();
   int ParseHead(std::size_t size);
@@ -77,14 +80,14 @@ class HttpConnection final : private SocketListener {
   Deadline read_deadline_;
   Deadline write_deadline_;
   HttpExchange exchange_;
-  Socket socket_;
+  std::unique_ptr<ByteStream> stream_;
 
   // The connection.
   bool idle_ = true;      // No byte of a request is here.
   bool serving_ = false;  // A handler runs.
   bool gone_ = false;     // Nothing more can be sent.
   bool persist_ = false;  // Another request may follow.
-  bool drained_ = true;   // The last read left nothing in the socket.
+  bool drained_ = true;   // The next read waits until the stream is readable.
   bool read_timed_out_ = false;
   std::string ahead_;  // Bytes beyond this request.
 

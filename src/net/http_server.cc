@@ -108,15 +108,19 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   static Task<void> Serve(std::shared_ptr<Ticket> ticket, IoThread& thread, int descriptor,
                           system::SocketAddress peer) {
     State& state = *ticket->state;
-    HttpConnection connection(state, thread, descriptor, peer);
+    HttpConnection connection(state, thread, {descriptor, peer.family()}, peer);
     auto& connections = state.shares[ticket->index].connections;
     connections.insert(&connection);
     co_await connection.Run();
     connections.erase(&connection);
   }
 
-  // There is no room: says so, as well as it goes without waiting.
+  // There is no room: says so, as well as that can be done without waiting.
   void Turn(int descriptor) const {
+    if (options.stream_factory) {  // No handshake, no answer.
+      ::close(descriptor);
+      return;
+    }
     const std::string body = options.error_body ? options.error_body(503, "too many connections")
                                                 : "too many connections\n";
     const std::string answer =

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "net/byte_stream.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
 #include "system/address.h"
@@ -88,13 +89,15 @@ struct HttpServerOptions {
   std::size_t max_body_bytes = 64 * 1024 * 1024;  // More: 413.
   // Bytes that a client may send ahead (pipelining) while its request is served.
   std::size_t max_pipelined_bytes = 256 * 1024;
-  Seconds head_timeout = 10;   // From its first byte to its last: 408.
+  Seconds head_timeout = 10;   // From its first byte to its last: 408. A handshake: closed.
   Seconds body_timeout = 60;   // Between two arrivals of body bytes: 408.
   Seconds idle_timeout = 75;   // Between two requests: closed.
   Seconds write_timeout = 60;  // A client that takes no byte for so long is gone.
   // The body and content type of the server's own errors (400, 408, 413, 431, 500, 503).
   std::function<std::string(int status, std::string_view reason)> error_body;
   std::string error_content_type = "text/plain";
+  // What the connections' bytes pass through; empty: plain TCP.
+  ByteStreamFactory stream_factory;
   // Called with what() when a handler threw, on the connection's thread.
   std::function<void(std::string_view what)> handler_threw;
 };

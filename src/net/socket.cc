@@ -34,23 +34,42 @@ system::SocketAddress FromKernel(const sockaddr_storage& storage) {
 
 // Outlives the Socket while the event loop still owes a call.
 struct Socket::State : std::enable_shared_from_this<State> {
-  State(IoThread& io, SocketListener& the_listener)
-      : socket(io.context()), listener(&the_listener) {}
+  enum class Connect { kPending, kEnded, kDone };
+
+  State(IoThread& io, ByteStreamListener& the_listener, bool connecting)
+      : socket(io.context()),
+        listener(&the_listener),
+        connect(connecting ? Connect::kPending : Connect::kDone) {}
 
   boost::asio::basic_stream_socket<tcp, boost::asio::io_context::executor_type> socket;
-  SocketListener* listener;  // Null once closed.
+  ByteStreamListener* listener;  // Null once closed.
+  Connect connect;
   bool read_armed = false;
   bool write_armed = false;
 };
 
-Socket::Socket(IoThread& thread, int descriptor, int family, SocketListener& listener)
-    : state_(std::make_shared<State>(thread, listener)) {
+Socket::Socket(IoThread& thread, TcpConnection connection, ByteStreamListener& listener)
+    : state_(std::make_shared<State>(thread, listener, connection.connecting)) {
+  const tcp protocol = connection.family == AF_INET6 ? tcp::v6() : tcp::v4();
   boost::system::error_code error;
-  error = state_->socket.assign(family == AF_INET6 ? tcp::v6() : tcp::v4(), descriptor, error);
-  if (error) ::close(descriptor);  // No room in epoll: the socket counts as closed.
+  error = state_->socket.assign(protocol, connection.descriptor, error);
+  if (error) ::close(connection.descriptor);  // No room in epoll: the socket counts as closed.
 }
 
 Socket::~Socket() { Close(); }
+
+std::ptrdiff_t Socket::Handshake() {
+  State& state = *state_;
+  if (!state.socket.is_open()) return kFailed;
+  if (state.connect == State::Connect::kDone) return 0;
+  if (state.connect == State::Connect::kPending) return kNotNow;
+  int error = 0;
+  socklen_t size = sizeof(error);
+  getsockopt(state.socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error != 0) return kFailed;
+  state.connect = State::Connect::kDone;
+  return 0;
+}
 
 std::ptrdiff_t Socket::Read(char* data, std::size_t size) {
   for (;;) {
@@ -74,7 +93,7 @@ std::ptrdiff_t Socket::Write(std::span<const iovec> pieces) {
 }
 
 void Socket::ArmRead() {
-  if (state_->read_armed || !is_open()) return;
+  if (state_->read_armed || !state_->socket.is_open()) return;
   state_->read_armed = true;
   state_->socket.async_wait(tcp::socket::wait_read,
                             [state = state_](const boost::system::error_code&) {
@@ -84,22 +103,16 @@ void Socket::ArmRead() {
 }
 
 void Socket::ArmWrite() {
-  if (state_->write_armed || !is_open()) return;
+  if (state_->write_armed || !state_->socket.is_open()) return;
   state_->write_armed = true;
   state_->socket.async_wait(tcp::socket::wait_write,
                             [state = state_](const boost::system::error_code&) {
                               state->write_armed = false;
+                              if (state->connect == State::Connect::kPending) {
+                                state->connect = State::Connect::kEnded;
+                              }
                               if (state->listener != nullptr) state->listener->OnWritable();
                             });
-}
-
-bool Socket::read_armed() const { return state_->read_armed; }
-
-int Socket::ConnectResult() {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  getsockopt(state_->socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error;
 }
 
 void Socket::ShutdownWrite() {
@@ -114,14 +127,18 @@ void Socket::Close() {
 }
 
 void Socket::Reset() {
-  if (is_open()) {
+  if (state_->socket.is_open()) {
     boost::system::error_code ignored;
     ignored = state_->socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
   }
   Close();
 }
 
-bool Socket::is_open() const { return state_->socket.is_open(); }
+std::unique_ptr<ByteStream> MakeStream(const ByteStreamFactory& factory, IoThread& thread,
+                                       TcpConnection connection, ByteStreamListener& listener) {
+  if (factory) return factory(thread, connection, listener);
+  return std::make_unique<Socket>(thread, connection, listener);
+}
 
 int StartConnecting(const system::SocketAddress& address) {
   const int descriptor =
@@ -136,9 +153,9 @@ int StartConnecting(const system::SocketAddress& address) {
 }
 
 Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress& bound) {
-  const auto fail = [&](int descriptor, const char* mend) {
+  const auto fail = [&](int descriptor, const char* fix) {
     std::string message =
-        "can't listen on " + address.ToString() + " (" + std::strerror(errno) + "); " + mend;
+        "can't listen on " + address.ToString() + " (" + std::strerror(errno) + "); " + fix;
     if (descriptor >= 0) ::close(descriptor);
     return Fail(std::move(message));
   };

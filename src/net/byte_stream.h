@@ -1,0 +1,74 @@
+// The bytes of one HTTP connection. HTTP is written against this, so that TLS can be put between it
+// and the TCP socket.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "net/io_threads.h"
+
+namespace headrace::net {
+
+// Who uses a stream is called back here.
+class ByteStreamListener {
+ public:
+  virtual void OnReadable() = 0;
+  virtual void OnWritable() = 0;
+
+ protected:
+  ~ByteStreamListener() = default;
+};
+
+// Non-blocking. "Readable" and "writable" are meant of the stream, not of the socket below: a
+// stream that has to write before it can give bytes (a TLS key update), or to read before it can
+// take any, waits for that itself and calls back when the caller's next Read or Write is worth a
+// try. On one thread.
+class ByteStream {
+ public:
+  // What a step came to, when not a count of bytes.
+  static constexpr std::ptrdiff_t kNotNow = -1;
+  static constexpr std::ptrdiff_t kFailed = -2;
+
+  virtual ~ByteStream() = default;
+
+  // One step of what comes before the first byte: the end of connecting, a TLS handshake. 0 when
+  // done, kFailed, or kNotNow: ArmWrite then calls back when the next step is worth a try. Read and
+  // Write come after it is done.
+  virtual std::ptrdiff_t Handshake() = 0;
+  // Bytes read, 0 at the end that the peer meant, kNotNow or kFailed. Less than `size` does not say
+  // that nothing is left.
+  virtual std::ptrdiff_t Read(char* data, std::size_t size) = 0;
+  // Bytes written, kNotNow or kFailed. The next Write must begin with the bytes that this one did
+  // not take; they may have moved.
+  virtual std::ptrdiff_t Write(std::span<const iovec> pieces) = 0;
+
+  // One call back, never from within the call, when Read has something to say (bytes, the end or a
+  // failure; at once when bytes wait in the stream), or when Write can take bytes or has failed.
+  // Arming again while a call is owed does nothing.
+  virtual void ArmRead() = 0;
+  virtual void ArmWrite() = 0;
+
+  // Tells the peer that no more bytes come, as well as that can be done without waiting.
+  virtual void ShutdownWrite() = 0;
+  // No call back comes after this.
+  virtual void Close() = 0;
+  // Closes with a reset, for a peer that must not take what it got for complete.
+  virtual void Reset() = 0;
+};
+
+// A TCP connection that has no stream yet.
+struct TcpConnection {
+  int descriptor = -1;      // Non-blocking; whoever gets this struct owns it.
+  int family = 0;           // AF_INET or AF_INET6.
+  bool connecting = false;  // Made by StartConnecting, and not yet known to have succeeded.
+};
+
+// Puts a stream on a connection. `listener` outlives the stream.
+using ByteStreamFactory = std::function<std::unique_ptr<ByteStream>(
+    IoThread& thread, TcpConnection connection, ByteStreamListener& listener)>;
+
+}  // namespace headrace::net

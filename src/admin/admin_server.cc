@@ -5,10 +5,10 @@
 
 #include "admin/status_json.h"
 #include "base/json_writer.h"
-#include "base/percent.h"
 #include "config/quantity.h"
 #include "openai/error.h"
 #include "system/clock.h"
+#include "system/url.h"
 
 namespace headrace::admin {
 namespace {
@@ -45,17 +45,13 @@ struct RecordingRequest {
 Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
                                                const gateway::Gateway& gateway) {
   RecordingRequest request;
-  while (!query.empty()) {
-    const std::size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    const std::string_view name = pair.substr(0, equals);
-    const auto value = DecodePercent(pair.substr(std::min(equals + 1, pair.size())));
-    if (name == "model" && value) {
-      request.model = *value;
-    } else if (name == "duration" && value) {
-      const auto duration = config::ParseDuration(*value);
+  const auto parameters = system::ParseQuery(query);
+  if (!parameters) return tl::unexpected(parameters.error());
+  for (const auto& [name, value] : *parameters) {
+    if (name == "model") {
+      request.model = value;
+    } else if (name == "duration") {
+      const auto duration = config::ParseDuration(value);
       if (!duration) return Fail("duration " + duration.error().message);
       if (!(*duration > 0 && *duration <= kLongestRecording)) {
         return Fail("duration must be above 0 and at most " +
@@ -63,7 +59,7 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
       }
       request.duration = *duration;
     } else {
-      return Fail("only model=NAME and duration=1m may stand behind the ?");
+      return Fail("only model=NAME and duration=1m are allowed after the ?");
     }
   }
   const serving::Pools& pools = gateway.pools();

@@ -4,17 +4,26 @@
 
 #include <string>
 
+#include "system/url.h"
+
 namespace headrace::cli {
 
 Result<system::HostPort> ParseTarget(std::string_view text) {
-  if (text.starts_with("https://")) {
-    return Fail("target \"" + std::string(text) +
-                "\": only plain HTTP can be loaded; give http://host:port");
+  // Without the text, which may hold a password.
+  const auto fail = [](const std::string& why) {
+    return Fail("can't use the server's URL: " + why + "; write it like http://host:port");
+  };
+  const bool has_scheme = text.find("://") != std::string_view::npos;
+  const auto url = system::ParseUrl(has_scheme ? std::string(text) : "http://" + std::string(text));
+  if (!url) return fail(url.error().message);
+  if (url->scheme != "http") return fail("only plain HTTP is supported");
+  if (!url->user.empty() || url->password) return fail("it must not have a user or a password");
+  if (url->host.empty() || !url->port) return fail("it has no host and port");
+  const std::string_view path = url->path;
+  if (!(path.empty() || path == "/" || path == "/v1" || path == "/v1/") || !url->query.empty()) {
+    return fail("only /v1 is allowed behind the port");
   }
-  if (text.starts_with("http://")) text.remove_prefix(7);
-  if (text.ends_with('/')) text.remove_suffix(1);
-  if (text.ends_with("/v1")) text.remove_suffix(3);
-  return system::ParseHostPort(text);
+  return system::HostPort{url->host, *url->port};
 }
 
 void RaiseConnectionLimit() {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/nearest_name.h"
 #include "config/quantity.h"
+#include "system/url.h"
 
 namespace headrace::config {
 namespace {
@@ -151,7 +152,7 @@ OptionForm<std::string> UrlPathForm() {
   return StringForm("URL path", [](std::string_view text) -> Result<std::string> {
     std::string why = WhyNotText(text);
     if (!why.empty()) return Fail(std::move(why));
-    if (!text.starts_with('/') || text.find(' ') != std::string_view::npos) {
+    if (!system::IsPathAndQuery(text)) {
       return Fail("is not a URL's path; write it like /health");
     }
     return std::string(text);

@@ -17,13 +17,13 @@ struct RedisUrl {
   int database = 0;
   std::string model;  // Empty: not given.
 
-  // host:port/database, for sentences and status pages: without the password.
+  // redis://host:port/database, for sentences and status pages: without the password.
   std::string Name() const;
   bool operator==(const RedisUrl&) const = default;
 };
 
-// User, password and model may be percent-encoded. Errors: the mend, without the text itself, which
-// may hold a password.
+// User, password and model may be percent-encoded; special characters in them must be. Errors: what
+// is wrong and the fix, without the text itself, which may hold a password.
 Result<RedisUrl> ParseRedisUrl(std::string_view text);
 
 }  // namespace headrace::store

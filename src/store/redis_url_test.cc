@@ -15,11 +15,12 @@ TEST(RedisUrl, TakesEveryPart) {
   EXPECT_EQ(*ParseRedisUrl("redis://:secret@h:1/?model=m"),
             (RedisUrl{.host = "h", .port = 1, .password = "secret", .model = "m"}));
   EXPECT_EQ(ParseRedisUrl("redis://secret@h")->password, "secret");
+  EXPECT_EQ(*ParseRedisUrl("redis://h/?"), (RedisUrl{.host = "h"}));
   EXPECT_EQ(*ParseRedisUrl("redis://h?model=org@v2"), (RedisUrl{.host = "h", .model = "org@v2"}));
   EXPECT_EQ(ParseRedisUrl("redis://[::1]:7/2")->Name(), "redis://[::1]:7/2");
 }
 
-TEST(RedisUrl, NamesTheMendAndNeverThePassword) {
+TEST(RedisUrl, NamesTheFixAndNeverThePassword) {
   EXPECT_EQ(ParseRedisUrl("redis://u:secret@h/1")->Name(), "redis://h:6379/1");
   for (const char* text : {"",
                            "h:1",
@@ -40,7 +41,11 @@ TEST(RedisUrl, NamesTheMendAndNeverThePassword) {
                            "redis://u:@h",
                            "redis://[::1",
                            "redis://[::1]x:1",
-                           "redis://a b"}) {
+                           "redis://a b",
+                           "redis://:secret@part@h",
+                           "redis://:secret/part@h",
+                           "redis://u:secret#part@h",
+                           "redis://h?model=a#b"}) {
     const auto url = ParseRedisUrl(text);
     ASSERT_FALSE(url) << text;
     EXPECT_THAT(url.error().message, HasSubstr("write it like")) << text;

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "admin/status_json.h"
+#include "base/duration.h"
 #include "base/json_writer.h"
-#include "config/quantity.h"
 #include "openai/error.h"
 #include "system/clock.h"
 #include "system/url.h"
@@ -51,11 +51,10 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
     if (name == "model") {
       request.model = value;
     } else if (name == "duration") {
-      const auto duration = config::ParseDuration(value);
+      const auto duration = ParseDuration(value);
       if (!duration) return Fail("duration " + duration.error().message);
       if (!(*duration > 0 && *duration <= kLongestRecording)) {
-        return Fail("duration must be above 0 and at most " +
-                    config::WriteDuration(kLongestRecording));
+        return Fail("duration must be above 0 and at most " + WriteDuration(kLongestRecording));
       }
       request.duration = *duration;
     } else {

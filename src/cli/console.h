@@ -24,4 +24,11 @@ T OrStop(Result<T> result) {
 // A validator without its own words, which would clutter the help.
 CLI::Validator Quiet(CLI::Validator validator);
 
+// A check: a number above 0. CLI11's own prints both ends of the range of a double in full.
+CLI::Validator AboveZero();
+
+// A transformation for options in seconds: a duration like 50ms or 1h30m; a number alone is
+// seconds.
+CLI::Validator InSeconds();
+
 }  // namespace headrace::cli

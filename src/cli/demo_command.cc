@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "admin/admin_server.h"
+#include "cli/console.h"
 #include "embedded/demo_profiles.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
@@ -242,11 +243,11 @@ void AddDemoCommand(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--duration", arguments->duration,
-                   "Arrivals end after so long, e.g. 60s; without it, at Ctrl-C")
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}));
+                   "Arrivals end after this time, e.g. 60s; without it, at Ctrl-C")
+      ->transform(InSeconds());
   command
       ->add_option("--rate-scale", arguments->rate_scale, "Of 7 chats and 4 code requests a second")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Of arrivals and lengths")->capture_default_str();
   command->add_option("--listen", arguments->listen, "Address of the gateway")

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/console.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 #include "system/files.h"
@@ -83,7 +84,7 @@ void AddEngineCommand(CLI::App& app) {
                    "Context length in tokens; the model's own if not given")
       ->check(CLI::Range(2, 1 << 24));
   command->add_option("--speed", arguments->speed, "Run so many times faster than the GPU would")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Of the lengths and texts of answers")
       ->capture_default_str();

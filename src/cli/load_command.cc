@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/console.h"
 #include "cli/target.h"
-#include "config/quantity.h"
 #include "load/class_spec.h"
 #include "load/load_generator.h"
 #include "load/load_report.h"
@@ -30,8 +30,8 @@ struct Arguments {
   std::vector<std::string> classes;
   std::optional<double> rate;
   double rate_scale = 1;
-  std::string duration = "60s";
-  std::string timeout = "2m";
+  Seconds duration = 60;
+  Seconds timeout = 120;
   std::uint64_t max_requests = 1'000'000;
   std::uint64_t seed = 1;
   std::string policy;
@@ -61,10 +61,6 @@ Result<load::LoadOptions> OptionsOf(const Arguments& arguments,
   load::LoadOptions options;
   const auto target = ParseTarget(arguments.target).and_then(system::Resolve);
   if (!target) return tl::unexpected(target.error());
-  const auto duration = config::ParseDuration(arguments.duration);
-  if (!duration) return Fail("--duration " + arguments.duration + " " + duration.error().message);
-  const auto timeout = config::ParseDuration(arguments.timeout);
-  if (!timeout) return Fail("--timeout " + arguments.timeout + " " + timeout.error().message);
   for (const std::string& header : arguments.headers) {
     if (header.find(':') == header.npos) {
       return Fail("header \"" + header + "\" has no colon; write it like \"Name: value\"");
@@ -75,9 +71,9 @@ Result<load::LoadOptions> OptionsOf(const Arguments& arguments,
   options.workload = &workload;
   options.seed = arguments.seed;
   options.rate_scale = arguments.rate_scale;
-  options.duration = *duration;
+  options.duration = arguments.duration;
   options.max_requests = arguments.max_requests;
-  options.timeout = *timeout;
+  options.timeout = arguments.timeout;
   options.stream = !arguments.whole;
   options.send_slo = arguments.send_slo;
   options.state_length = !arguments.limit_length;
@@ -189,15 +185,18 @@ void AddLoadCommand(CLI::App& app) {
       ->expected(1)
       ->take_all();
   command->add_option("--rate", arguments->rate, "Of the classes with share=, requests per second")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   command->add_option("--rate-scale", arguments->rate_scale, "Multiplies all rates")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
-  command->add_option("--duration", arguments->duration, "Of arrivals")->capture_default_str();
+  command->add_option("--duration", arguments->duration, "How long requests arrive, e.g. 10m")
+      ->transform(InSeconds())
+      ->default_str("60s");
   command->add_option("--timeout", arguments->timeout, "Of each request, from when it is due")
-      ->capture_default_str();
+      ->transform(InSeconds())
+      ->default_str("2m");
   command->add_option("--max-requests", arguments->max_requests, "Ends the arrivals as well")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Of arrivals and lengths")->capture_default_str();
   command->add_option("--policy", arguments->policy, "Sent as routing-strategy");

@@ -93,7 +93,7 @@ TEST_F(LoadCommand, SaysWhatItCannotDo) {
   EXPECT_THAT(run({"--workload", "chat-and-code", "--target", "https://x:1"}),
               HasSubstr("only plain HTTP"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--duration", "long"}),
-              HasSubstr("--duration long"));
+              HasSubstr("--duration: long is not a duration; write it like"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--header", "nonsense"}),
               HasSubstr("has no colon"));
 }

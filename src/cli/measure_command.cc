@@ -131,10 +131,11 @@ void AddMeasure(CLI::App& profile) {
       ->group(kEndpoint);
   command
       ->add_option("--timeout", arguments->timeout,
-                   "Seconds for one request; a rate that exceeds it is not sustained")
-      ->check(Quiet(CLI::PositiveNumber))
-      ->capture_default_str()
-      ->type_name("SECONDS")
+                   "Longest time of one request; a rate that exceeds it is not sustained")
+      ->check(AboveZero())
+      ->transform(InSeconds())
+      ->default_str("10m")
+      ->type_name("TIME")
       ->group(kEndpoint);
 
   constexpr auto kEmulated = "An emulated GPU, in virtual time";
@@ -162,7 +163,7 @@ void AddMeasure(CLI::App& profile) {
               "Answer lengths: 4 … 1024 in powers of 4 / in powers of 2");
   const auto add_rate = [&](const char* name, double& rate, const char* description) {
     command->add_option(name, rate, description)
-        ->check(Quiet(CLI::PositiveNumber))
+        ->check(AboveZero())
         ->type_name("RATE")
         ->group(kGrid);
   };

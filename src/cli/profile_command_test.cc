@@ -190,9 +190,25 @@ TEST_F(ProfileCommand, NamesTheFileThatFails) {
 TEST_F(ProfileCommand, RefusesImpossibleArguments) {
   EXPECT_NE(Run(Generate("--percentile 95")).status, 0);
   EXPECT_NE(Run(Generate("--e2e -5")).status, 0);
-  EXPECT_NE(Run(Generate("--e2e 5h")).status, 0);
+  EXPECT_NE(Run(Generate("--e2e 5hours")).status, 0);
   EXPECT_NE(Run("profile").status, 0);
   EXPECT_NE(Run("profile check").status, 0);
+}
+
+TEST_F(ProfileCommand, MeasureTakesATimeoutWithAUnit) {
+  const std::string measure =
+      "profile measure --endpoint http://127.0.0.1:1 --model m --deployment d -o " +
+      Path("d.jsonl") + " --timeout ";
+  for (const char* timeout : {"10m", "1h30m", "600"}) {
+    const Outcome outcome = Run(measure + timeout);
+    EXPECT_NE(outcome.status, 0);
+    EXPECT_THAT(outcome.err, HasSubstr("127.0.0.1:1")) << "nothing listens there";
+    EXPECT_THAT(outcome.err, Not(HasSubstr("timeout")));
+  }
+  EXPECT_THAT(Run(measure + "soon").err,
+              HasSubstr("--timeout: soon is not a duration; write it like 50ms, 2s or 1h30m\n"));
+  EXPECT_THAT(Run(measure + "-5").err, HasSubstr("--timeout: -5 is not a duration"));
+  EXPECT_THAT(Run(measure + "0").err, HasSubstr("--timeout: 0 is not a number above 0\n"));
 }
 
 TEST_F(ProfileCommand, ChecksEveryProfileOfADirectory) {

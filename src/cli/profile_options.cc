@@ -1,6 +1,5 @@
 #include "cli/profile_options.h"
 
-#include <map>
 #include <optional>
 
 #include "cli/console.h"
@@ -17,12 +16,11 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
       ->capture_default_str()
       ->type_name("P");
   constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";
-  const std::map<std::string, double> units = {{"s", 1}, {"ms", 1e-3}};
   const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
                                const char* description) {
     command.add_option(name, target, description)
-        ->check(Quiet(CLI::PositiveNumber))
-        ->transform(Quiet(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE)))
+        ->check(AboveZero())
+        ->transform(InSeconds())
         ->type_name("TIME")
         ->group(kSloGroup);
   };
@@ -33,7 +31,7 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   const auto add_throughput = [&](const char* name, std::optional<double>& target,
                                   const char* description) {
     command.add_option(name, target, description)
-        ->check(Quiet(CLI::PositiveNumber))
+        ->check(AboveZero())
         ->type_name("RATE")
         ->group(kSloGroup);
   };

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/duration.h"
 #include "config/quantity.h"
 
 namespace headrace::config {
@@ -47,9 +48,10 @@ OptionGroup<LimitsConfig> LimitsOptions() {
 
 OptionGroup<TimeoutsConfig> TimeoutsOptions() {
   return OptionGroup<TimeoutsConfig>()
-      .Value("connect", &TimeoutsConfig::connect, DurationForm(kMillisecond, kMinute),
-             {.prose = "To connect to an engine. When it expires, nothing has been sent yet and the "
-                       "request goes to another endpoint."})
+      .Value(
+          "connect", &TimeoutsConfig::connect, DurationForm(kMillisecond, kMinute),
+          {.prose = "To connect to an engine. When it expires, nothing has been sent yet and the "
+                    "request goes to another endpoint."})
       .Value("request", &TimeoutsConfig::request, DurationForm(kMillisecond, kDay),
              {.prose = "From a request's arrival to the last byte of its response, including the "
                        "time in the queue. When it expires, the engine's work is cancelled and the "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/duration.h"
 #include "base/text.h"
 #include "config/nearest_name.h"
 #include "config/quantity.h"

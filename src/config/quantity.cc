@@ -4,9 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
-#include <utility>
-
-#include "base/text.h"
 
 namespace headrace::config {
 namespace {
@@ -16,9 +13,7 @@ struct Unit {
   double factor;
 };
 
-// From large to small, as the printers look for the first that fits.
-constexpr std::array<Unit, 6> kTimeUnits = {
-    {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}}};
+// From large to small, so that the first that fits is the largest.
 constexpr std::array<Unit, 5> kSizeUnits = {
     {{"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"B", 1}}};
 
@@ -41,9 +36,8 @@ std::optional<Quantity> Split(std::string_view text) {
   return quantity;
 }
 
-template <std::size_t N>
-std::optional<double> FactorOf(const std::array<Unit, N>& units, std::string_view name) {
-  for (const Unit& unit : units) {
+std::optional<double> FactorOf(std::string_view name) {
+  for (const Unit& unit : kSizeUnits) {
     if (unit.name == name) return unit.factor;
   }
   return std::nullopt;
@@ -51,36 +45,11 @@ std::optional<double> FactorOf(const std::array<Unit, N>& units, std::string_vie
 
 }  // namespace
 
-Result<Seconds> ParseDuration(std::string_view text) {
-  const std::optional<Quantity> quantity = Split(text);
-  if (quantity && quantity->unit.empty()) {
-    if (quantity->number == 0) return 0.0;
-    const std::string number(text);
-    return Fail("has no unit; write " + number + "ms, " + number + "s or " + number + "m");
-  }
-  const std::optional<double> factor =
-      quantity ? FactorOf(kTimeUnits, quantity->unit) : std::nullopt;
-  if (!factor) return Fail("is not a duration; write it like 50ms, 2s or 10m");
-  // Dividing is exact where multiplying by 0.001 is not: 50ms is 0.05, not 0.05 and a bit.
-  return *factor < 1 ? quantity->number / std::round(1 / *factor) : quantity->number * *factor;
-}
-
-std::string WriteDuration(Seconds seconds) {
-  if (seconds == 0) return "0";
-  const double micros = std::round(seconds * 1e6);
-  for (const Unit& unit : kTimeUnits) {
-    const double size = std::round(unit.factor * 1e6);
-    if (std::fmod(micros, size) == 0)
-      return FormatJsonNumber(micros / size) + std::string(unit.name);
-  }
-  return FormatJsonNumber(seconds) + "s";
-}
-
 Result<std::uint64_t> ParseSize(std::string_view text) {
   const auto not_a_size = Fail("is not a size; write it like 64KiB, 32MiB or 1GiB");
   const std::optional<Quantity> quantity = Split(text);
   if (!quantity) return not_a_size;
-  const auto factor = FactorOf(kSizeUnits, quantity->unit.empty() ? "B" : quantity->unit);
+  const auto factor = FactorOf(quantity->unit.empty() ? "B" : quantity->unit);
   if (!factor) return not_a_size;
   const double bytes = quantity->number * *factor;
   if (bytes != std::floor(bytes)) return Fail("is not a whole number of bytes");

@@ -6,8 +6,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/duration.h"
+#include "base/token_range.h"
 #include "config/nearest_name.h"
-#include "config/quantity.h"
 
 namespace headrace::load {
 namespace {
@@ -86,22 +87,15 @@ class ClassText {
 
   Result<workload::TokenDistribution> Distribution(std::string_view key) const {
     const std::string& text = Value(key);
-    const std::size_t dash = std::min(text.find('-'), text.size());
-    Tokens low = 0;
-    Tokens high = 0;
-    const std::string_view view(text);
-    if (!ParseNumber(view.substr(0, dash), low) || low < 1 ||
-        (dash < text.size() && (!ParseNumber(view.substr(dash + 1), high) || high < low))) {
-      return Fault(std::string(key) + "=" + text +
-                   " is not a number of tokens; write it like 500 or 4000-4600");
-    }
-    if (dash == text.size()) return workload::FixedTokens{low};
-    return workload::UniformTokens{low, high};
+    const auto range = ParseTokenRange(text);
+    if (!range) return Fault(std::string(key) + "=" + text + " " + range.error().message);
+    if (range->low == range->high) return workload::FixedTokens{range->low};
+    return workload::UniformTokens{range->low, range->high};
   }
 
   Result<std::optional<Seconds>> Goal(std::string_view key) const {
     if (!Has(key)) return std::nullopt;
-    const Result<Seconds> goal = config::ParseDuration(Value(key));
+    const Result<Seconds> goal = ParseDuration(Value(key));
     if (!goal) return Fault(std::string(key) + "=" + Value(key) + " " + goal.error().message);
     return *goal;
   }

@@ -4,10 +4,11 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/duration.h"
 #include "base/text.h"
+#include "base/token_range.h"
 #include "config/config_schema.h"
 #include "config/option_form.h"
-#include "config/quantity.h"
 
 namespace headrace::scenario {
 namespace {
@@ -37,30 +38,22 @@ config::OptionForm<double> NumberForm(double low, double high) {
   return form;
 }
 
-// "128", "4000 to 4600" or "mean 300 cv 1.2".
+// A range of tokens, or "mean 300 cv 1.2".
 std::optional<workload::TokenDistribution> ParseTokens(std::string_view text) {
+  constexpr Tokens kMost = 1'000'000;
+  if (const auto range = ParseTokenRange(text)) {
+    if (range->high > kMost) return std::nullopt;
+    if (range->low == range->high) return workload::FixedTokens{range->low};
+    return workload::UniformTokens{range->low, range->high};
+  }
   std::istringstream stream{std::string(text)};
   std::vector<std::string> words;
   for (std::string word; stream >> word;) words.push_back(word);
-  const auto tokens = [](const std::string& word) -> std::optional<Tokens> {
-    const auto value = ParseNumber(word);
-    if (!value || *value < 1 || *value > 1e6 || *value != std::floor(*value)) return std::nullopt;
-    return static_cast<Tokens>(*value);
-  };
-  if (words.size() == 1) {
-    if (const auto count = tokens(words[0])) return workload::FixedTokens{*count};
-  } else if (words.size() == 3 && words[1] == "to") {
-    const auto low = tokens(words[0]);
-    const auto high = tokens(words[2]);
-    if (low && high && *low <= *high) return workload::UniformTokens{*low, *high};
-  } else if (words.size() == 4 && words[0] == "mean" && words[2] == "cv") {
-    const auto mean = ParseNumber(words[1]);
-    const auto cv = ParseNumber(words[3]);
-    if (mean && cv && *mean >= 1 && *cv >= 0 && *mean <= 1e6 && *cv <= 100) {
-      return workload::LogNormalTokens{.mean = *mean, .cv = *cv};
-    }
-  }
-  return std::nullopt;
+  if (words.size() != 4 || words[0] != "mean" || words[2] != "cv") return std::nullopt;
+  const auto mean = ParseNumber(words[1]);
+  const auto cv = ParseNumber(words[3]);
+  if (!mean || !cv || *mean < 1 || *mean > kMost || *cv < 0 || *cv > 100) return std::nullopt;
+  return workload::LogNormalTokens{.mean = *mean, .cv = *cv};
 }
 
 config::OptionForm<workload::TokenDistribution> TokensForm() {
@@ -88,13 +81,13 @@ config::OptionForm<workload::RateChange> RateChangeForm() {
     const std::size_t middle = text.find(kFrom);
     if (middle != std::string_view::npos) {
       const auto factor = ParseNumber(text.substr(0, middle));
-      const auto at = config::ParseDuration(text.substr(middle + kFrom.size()));
+      const auto at = ParseDuration(text.substr(middle + kFrom.size()));
       if (factor && *factor >= 0 && at) return workload::RateChange{*at, *factor};
     }
     return Fail("is no change of a rate; write it like `0.5 from 5m`");
   };
   form.print = [](const workload::RateChange& change) {
-    return FormatNumber(change.factor) + " from " + config::WriteDuration(change.at);
+    return FormatNumber(change.factor) + " from " + WriteDuration(change.at);
   };
   return form;
 }

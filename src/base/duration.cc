@@ -1,0 +1,73 @@
+#include "base/duration.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "base/text.h"
+
+namespace headrace {
+namespace {
+
+struct Unit {
+  std::string_view name;
+  double microseconds;  // Whole numbers: see ParseDuration.
+};
+
+constexpr std::array<Unit, 6> kUnits = {
+    {{"d", 86400e6}, {"h", 3600e6}, {"m", 60e6}, {"s", 1e6}, {"ms", 1e3}, {"us", 1}}};
+
+bool IsLetter(char c) { return c >= 'a' && c <= 'z'; }
+
+void SkipSpace(std::string_view& text) {
+  if (text.starts_with(' ')) text.remove_prefix(1);
+}
+
+}  // namespace
+
+Result<Seconds> ParseDuration(std::string_view text) {
+  const auto not_a_duration = Fail("is not a duration; write it like 50ms, 2s or 1h30m");
+  Seconds sum = 0;
+  const Unit* next_unit = kUnits.begin();  // Units fall from part to part.
+  std::string_view rest = text;
+  while (true) {
+    double number = 0;
+    const char* const end = rest.data() + rest.size();
+    const auto [stop, error] = std::from_chars(rest.data(), end, number, std::chars_format::fixed);
+    if (error != std::errc{} || !std::isfinite(number) || std::signbit(number)) {
+      return not_a_duration;
+    }
+    const bool only_a_number = stop == end && rest.size() == text.size();
+    if (only_a_number && number == 0) return 0.0;
+    if (only_a_number) {
+      const std::string written(text);
+      return Fail("has no unit; write " + written + "ms, " + written + "s or " + written + "m");
+    }
+    rest.remove_prefix(static_cast<std::size_t>(stop - rest.data()));
+    SkipSpace(rest);
+    const std::string_view name(rest.begin(), std::find_if_not(rest.begin(), rest.end(), IsLetter));
+    const Unit* const unit = std::find_if(next_unit, kUnits.end(),
+                                          [&](const Unit& known) { return known.name == name; });
+    if (unit == kUnits.end()) return not_a_duration;
+    next_unit = unit + 1;
+    // Dividing is exact where multiplying by 0.001 is not: 50ms is 0.05, not 0.05 and a bit.
+    sum += unit->microseconds < 1e6 ? number / (1e6 / unit->microseconds)
+                                    : number * (unit->microseconds / 1e6);
+    rest.remove_prefix(name.size());
+    if (rest.empty()) return sum;
+    SkipSpace(rest);
+  }
+}
+
+std::string WriteDuration(Seconds seconds) {
+  if (seconds == 0) return "0";
+  const double microseconds = std::round(seconds * 1e6);
+  for (const Unit& unit : kUnits) {
+    if (std::fmod(microseconds, unit.microseconds) != 0) continue;
+    return FormatJsonNumber(microseconds / unit.microseconds) + std::string(unit.name);
+  }
+  return FormatJsonNumber(seconds) + "s";
+}
+
+}  // namespace headrace

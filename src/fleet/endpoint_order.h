@@ -11,9 +11,9 @@ namespace headrace::fleet {
 
 using EndpointId = std::uint32_t;
 
-// Endpoints ordered by a key, equal keys by how long ago each was last used. Changing one costs
-// O(log n) and allocates nothing; the ends and neighbours of a key are O(1) and O(log n).
-// Not thread-safe.
+// Endpoints ordered by a key, equal keys by how long ago each was last used. A balanced tree in
+// which an endpoint is put to its new place on every change, as in HAProxy's least-connection
+// balancer (src/lb_fwlc.c): O(log n), without an allocation. Not thread-safe.
 class EndpointOrder {
  public:
   using Key = std::int64_t;
@@ -28,11 +28,16 @@ class EndpointOrder {
   // The smallest key, the least recently used of its equals. The order must not be empty.
   EndpointId First() const { return std::get<2>(*order_.begin()); }
   Key FirstKey() const { return std::get<0>(*order_.begin()); }
-  // The largest key ≤ `bound`, the most recently used of its equals.
-  std::optional<EndpointId> LastAtMost(Key bound) const {
+  // From the largest key ≤ `bound` down (of equals, the most recently used first): the first
+  // endpoint that `accepts`, of at most `most` that are asked.
+  template <typename Accepts>
+  std::optional<EndpointId> FindDownFrom(Key bound, int most, const Accepts& accepts) const {
     auto next = order_.upper_bound({bound, ~std::uint64_t{0}, ~EndpointId{0}});
-    if (next == order_.begin()) return std::nullopt;
-    return std::get<2>(*std::prev(next));
+    for (; most > 0 && next != order_.begin(); --most) {
+      const EndpointId id = std::get<2>(*--next);
+      if (accepts(id)) return id;
+    }
+    return std::nullopt;
   }
 
   void Set(EndpointId id, Key key, std::uint64_t last_used) {

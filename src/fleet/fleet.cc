@@ -51,7 +51,9 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& addres
     last_used_.push_back(0);
     available_at_.push_back(kNotAvailable);
   }
-  endpoints_[id] = {.address = address, .deployment = deployment};
+  Endpoint& endpoint = endpoints_[id];
+  endpoint = {.address = address, .deployment = deployment};
+  endpoint.load = model_->Join(deployments_[deployment], endpoint);
   deployments_[deployment].up += 1;
   up_ += 1;
   return id;
@@ -82,28 +84,49 @@ void Fleet::SetUp(EndpointId id, bool up) {
   Refresh(id);
 }
 
-void Fleet::Add(EndpointId id, Load share) {
+Resident Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
   endpoint.in_flight += 1;
-  endpoint.load += share;
   in_flight_ += 1;
   last_used_[id] = ++uses_;
+  const Resident resident = endpoint.load->Start(demand, now);
+  Refresh(id);
+  return resident;
+}
+
+void Fleet::FirstToken(EndpointId id, Resident resident, Seconds now) {
+  endpoints_[id].load->FirstToken(resident, now);
   Refresh(id);
 }
 
-void Fleet::Remove(EndpointId id, Load share) {
+void Fleet::Progress(EndpointId id, Resident resident, Tokens generated, Seconds now) {
+  endpoints_[id].load->Progress(resident, generated, now);
+  Refresh(id);
+}
+
+void Fleet::End(EndpointId id, Resident resident, const Completion& completion, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
-  assert(endpoint.in_flight > 0 && endpoint.load >= share);
+  assert(endpoint.in_flight > 0);
   endpoint.in_flight -= 1;
-  endpoint.load -= share;
   in_flight_ -= 1;
+  endpoint.load->End(resident, completion, now);
+  if (completion.output_tokens > 0) {
+    ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
+  }
   Refresh(id);
 }
 
-void Fleet::ObserveLatency(EndpointId id, double seconds_per_token) {
-  double& mean = endpoints_[id].normalized_latency;
-  mean = mean == 0 ? seconds_per_token : mean + kLatencyWeight * (seconds_per_token - mean);
-  if (by_latency_.tracked) Refresh(id);
+void Fleet::SetForeignLoad(EndpointId id, const ForeignLoad& foreign) {
+  if (id >= endpoints_.size() || endpoints_[id].retired) return;
+  endpoints_[id].foreign_in_flight = foreign.in_flight;
+  endpoints_[id].load->SetForeign(foreign);
+  Refresh(id);
+}
+
+void Fleet::ObserveLatency(Endpoint& endpoint, double seconds_per_token) {
+  for (double* mean : {&endpoint.normalized_latency, &mean_latency_}) {
+    *mean = *mean == 0 ? seconds_per_token : *mean + kLatencyWeight * (seconds_per_token - *mean);
+  }
 }
 
 std::optional<EndpointId> Fleet::FindEndpoint(const std::string& deployment,
@@ -127,7 +150,7 @@ const EndpointOrder& Fleet::Track(LazyOrder& lazy) const {
     lazy.tracked = true;
     for (const EndpointId id : available_) {
       const Endpoint& endpoint = endpoints_[id];
-      lazy.order.Set(id, &lazy == &by_latency_ ? LatencyKey(endpoint) : endpoint.in_flight,
+      lazy.order.Set(id, &lazy == &by_latency_ ? LatencyKey(endpoint) : endpoint.all_in_flight(),
                      last_used_[id]);
     }
   }
@@ -136,13 +159,16 @@ const EndpointOrder& Fleet::Track(LazyOrder& lazy) const {
 
 bool Fleet::Available(const Endpoint& endpoint) const {
   return endpoint.up && !endpoint.retired &&
-         endpoint.in_flight < deployments_[endpoint.deployment].max_in_flight;
+         endpoint.all_in_flight() < deployments_[endpoint.deployment].max_in_flight;
 }
 
-EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) {
-  // In nanoseconds; a second per token with a thousand in flight is 1e12.
-  return static_cast<EndpointOrder::Key>(endpoint.normalized_latency * 1e9) *
-         (endpoint.in_flight + 1);
+EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {
+  const double latency =
+      endpoint.normalized_latency > 0 ? endpoint.normalized_latency : mean_latency_;
+  // In nanoseconds; a second per token with a thousand in flight is 1e12. While no endpoint's
+  // latency is known, requests in flight alone decide.
+  return std::max<EndpointOrder::Key>(1, static_cast<EndpointOrder::Key>(latency * 1e9)) *
+         (endpoint.all_in_flight() + 1);
 }
 
 void Fleet::SetAvailable(EndpointId id, bool available) {
@@ -170,8 +196,8 @@ void Fleet::Refresh(EndpointId id) {
     by_latency_.order.Erase(id);
     return;
   }
-  by_load.Set(id, endpoint.load, last_used_[id]);
-  if (by_in_flight_.tracked) by_in_flight_.order.Set(id, endpoint.in_flight, last_used_[id]);
+  by_load.Set(id, endpoint.load->Order(), last_used_[id]);
+  if (by_in_flight_.tracked) by_in_flight_.order.Set(id, endpoint.all_in_flight(), last_used_[id]);
   if (by_latency_.tracked) by_latency_.order.Set(id, LatencyKey(endpoint), last_used_[id]);
 }
 

@@ -1,4 +1,4 @@
-// The GPUs that serve one model, and what each of them carries right now.
+// The GPUs that serve one pool, and what each of them carries right now.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
@@ -17,7 +18,7 @@ namespace headrace::fleet {
 
 using DeploymentId = std::uint32_t;
 
-// What an operator declares: replicas of one model on one GPU type.
+// What an operator declares: replicas of one pool on one GPU type.
 struct DeploymentSpec {
   std::string name;
   // Most requests in flight at one endpoint, whatever its load says; ≥ 1.
@@ -30,10 +31,13 @@ struct Endpoint {
   DeploymentId deployment = 0;
   bool up = true;        // Healthy, as far as the shell knows.
   bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
-  int in_flight = 0;
-  Load load = 0;
+  int in_flight = 0;     // Requests of this router.
+  int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
+  std::unique_ptr<EndpointLoad> load;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
+
+  int all_in_flight() const { return in_flight + foreign_in_flight; }
 };
 
 struct Deployment {
@@ -44,14 +48,16 @@ struct Deployment {
   int up = 0;                                          // Endpoints that are up.
 };
 
-// One model's deployments and endpoints. Ids are dense and stay what they are while a thing is in
-// use; an endpoint's id is given out again once it is retired and empty.
+// One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
+// endpoint's id is given out again once it is retired and empty.
 //
 // An endpoint is *available* when it is up, not retired, and below max_in_flight: only those are in
-// the orders that policies choose from. Orders nobody has asked for cost nothing.
+// the orders that policies choose from. Orders that no policy has asked for cost nothing.
 // Not thread-safe.
 class Fleet {
  public:
+  explicit Fleet(std::unique_ptr<LoadModel> model) : model_(std::move(model)) {}
+
   // Replaces the declared fleet by a new snapshot: deployments are matched by name and endpoints by
   // deployment and address; what stays keeps its load, what is new starts up and idle, what is gone
   // is retired and finishes what it has.
@@ -62,13 +68,17 @@ class Fleet {
   // Health, as the shell sees it. Unknown or retired endpoints are ignored.
   void SetUp(EndpointId endpoint, bool up);
 
-  // A request starts at an endpoint, with this share of it, …
-  void Add(EndpointId endpoint, Load share);
-  // … and ends there. The same share must be given back exactly once.
-  void Remove(EndpointId endpoint, Load share);
-  // What a finished request tells about an endpoint: E2E seconds per output token.
-  void ObserveLatency(EndpointId endpoint, double seconds_per_token);
+  // A request runs at an endpoint: it starts there, its tokens come (where the shell sees them), it
+  // ends, exactly once.
+  Resident Start(EndpointId endpoint, const Demand& demand, Seconds now);
+  void FirstToken(EndpointId endpoint, Resident resident, Seconds now);
+  void Progress(EndpointId endpoint, Resident resident, Tokens generated, Seconds now);
+  void End(EndpointId endpoint, Resident resident, const Completion& completion, Seconds now);
+  // Replaces what other replicas of the router are known to have sent to an endpoint. Unknown or
+  // retired endpoints are ignored.
+  void SetForeignLoad(EndpointId endpoint, const ForeignLoad& foreign);
 
+  const LoadModel& model() const { return *model_; }
   std::span<const Deployment> deployments() const { return deployments_; }
   std::span<const Endpoint> endpoints() const { return endpoints_; }
   const Endpoint& endpoint(EndpointId id) const { return endpoints_[id]; }
@@ -79,16 +89,19 @@ class Fleet {
                                          const std::string& address) const;
   // Endpoints that are up, whatever they carry.
   int up() const { return up_; }
+  // Requests of this router that run.
   int in_flight() const { return in_flight_; }
 
   // The available endpoints, in no particular order.
   std::span<const EndpointId> available() const { return available_; }
-  // Of one deployment's available endpoints, ordered by load.
+  // Of one deployment's available endpoints, by the load model's order.
   const EndpointOrder& ByLoad(DeploymentId deployment) const { return by_load_[deployment]; }
   // Of all available endpoints, ordered by requests in flight.
   const EndpointOrder& ByInFlight() const;
   // Of all available endpoints, ordered by normalised latency · (requests in flight + 1), as in
-  // Finagle's peak-EWMA balancer: one slow answer is forgotten as the others fill up.
+  // Finagle's peak-EWMA balancer: one slow response is forgotten as the others fill up. An endpoint
+  // that nothing has ended at yet counts as fast as the mean of all, so that it is neither flooded
+  // nor avoided.
   const EndpointOrder& ByLatency() const;
 
  private:
@@ -105,10 +118,12 @@ class Fleet {
   EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
   void Retire(EndpointId id);
   const EndpointOrder& Track(LazyOrder& order) const;
-  static EndpointOrder::Key LatencyKey(const Endpoint& endpoint);
+  EndpointOrder::Key LatencyKey(const Endpoint& endpoint) const;
+  void ObserveLatency(Endpoint& endpoint, double seconds_per_token);
 
   static constexpr std::uint32_t kNotAvailable = ~std::uint32_t{0};
 
+  std::unique_ptr<LoadModel> model_;
   std::vector<Deployment> deployments_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::uint64_t> last_used_;     // By endpoint: when it last got a request.
@@ -118,6 +133,7 @@ class Fleet {
   mutable LazyOrder by_in_flight_;
   mutable LazyOrder by_latency_;
   std::uint64_t uses_ = 0;
+  double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
   int up_ = 0;
   int in_flight_ = 0;
 };

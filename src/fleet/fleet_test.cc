@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
+
 #include "base/random.h"
+#include "fleet/littles_law.h"
 
 namespace headrace::fleet {
 namespace {
@@ -15,6 +18,21 @@ DeploymentSpec Spec(std::string name, std::vector<std::string> endpoints, int ma
   return {std::move(name), max_in_flight, std::move(endpoints)};
 }
 
+Demand Share(Load share) { return {.share = share}; }
+
+// A fleet whose requests take what the test says.
+struct TestFleet : Fleet {
+  TestFleet() : Fleet(std::make_unique<LittlesLaw>()) {}
+  void Add(EndpointId id, Load share) { residents.emplace(id, Start(id, Share(share), 0)); }
+  // Ends any of the endpoint's requests.
+  void Remove(EndpointId id, const Completion& completion = {}) {
+    const auto found = residents.find(id);
+    End(id, found->second, completion, 0);
+    residents.erase(found);
+  }
+  std::multimap<EndpointId, Resident> residents;
+};
+
 TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {
   profile::GpuProfile profile;
   profile.outputs = profile::BucketAxis({100});
@@ -25,7 +43,7 @@ TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {
   profile.tput.at(0, 1) = 0.1;
   profile.tput.at(0, 2) = 0;
   profile.tput.at(0, 3) = std::nan("");
-  const LittlesLawLoad model;
+  const LittlesLaw model;
   EXPECT_EQ(model.Share(profile, {0, 0}), kCapacity / 10);
   // Half a request in flight on average: it still takes one endpoint, not two.
   EXPECT_EQ(model.Share(profile, {0, 1}), kCapacity);
@@ -33,12 +51,25 @@ TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {
   EXPECT_EQ(model.Share(profile, {0, 3}), std::nullopt);
   profile.e2e.reset();
   EXPECT_EQ(model.Share(profile, {0, 0}), std::nullopt);
-  EXPECT_TRUE(model.Fits(kCapacity - 5, 5));
-  EXPECT_FALSE(model.Fits(kCapacity - 5, 6));
+}
+
+TEST(LittlesLaw, EndpointIsFullAtTheSumOfItsShares) {
+  const auto load = LittlesLaw().Join({}, {});
+  const auto fits = [&](Load share) { return load->Assess(Share(share), 0).now; };
+  EXPECT_EQ(load->Order(), 0);
+  const Resident first = load->Start(Share(kCapacity - 5), 0);
+  EXPECT_TRUE(fits(5));
+  EXPECT_FALSE(fits(6));
+  load->SetForeign({.in_flight = 1, .load = 3});
+  EXPECT_TRUE(fits(2));
+  EXPECT_FALSE(fits(3));
+  load->SetForeign({});
+  load->End(first, {}, 0);
+  EXPECT_EQ(load->Order(), 0);
 }
 
 TEST(Fleet, UpdateKeepsWhatStays) {
-  Fleet fleet;
+  TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}), Spec("b", {"h:1"})});
   const auto kept = *fleet.FindEndpoint("a", "h:2");
   fleet.Add(kept, 500);
@@ -46,7 +77,7 @@ TEST(Fleet, UpdateKeepsWhatStays) {
   EXPECT_EQ(fleet.FindEndpoint("a", "h:1"), std::nullopt);
   EXPECT_EQ(fleet.FindEndpoint("b", "h:1"), std::nullopt);
   EXPECT_EQ(fleet.FindEndpoint("a", "h:2"), kept);
-  EXPECT_EQ(fleet.endpoint(kept).load, 500);
+  EXPECT_EQ(fleet.endpoint(kept).load->Order(), 500);
   EXPECT_EQ(fleet.up(), 2);
   EXPECT_EQ(fleet.available().size(), 2);
   EXPECT_TRUE(fleet.deployments()[1].retired);
@@ -54,7 +85,7 @@ TEST(Fleet, UpdateKeepsWhatStays) {
 }
 
 TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
-  Fleet fleet;
+  TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1"})});
   fleet.Add(0, 700);
   fleet.Update(std::vector{Spec("a", {"h:2"})});
@@ -63,15 +94,15 @@ TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
   EXPECT_THAT(fleet.available(), ElementsAre(1));
   fleet.SetUp(0, true);
   EXPECT_THAT(fleet.available(), ElementsAre(1));
-  fleet.Remove(0, 700);
-  EXPECT_EQ(fleet.endpoint(0).load, 0);
+  fleet.Remove(0);
+  EXPECT_EQ(fleet.endpoint(0).load->Order(), 0);
   EXPECT_EQ(fleet.in_flight(), 0);
   fleet.Update(std::vector{Spec("a", {"h:2", "h:4"})});
   EXPECT_EQ(fleet.FindEndpoint("a", "h:4"), 0);
 }
 
 TEST(Fleet, AvailableMeansUpAndBelowItsLimit) {
-  Fleet fleet;
+  TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}, 2)});
   EXPECT_THAT(fleet.available(), UnorderedElementsAre(0, 1));
   fleet.Add(0, 0);
@@ -81,35 +112,87 @@ TEST(Fleet, AvailableMeansUpAndBelowItsLimit) {
   EXPECT_THAT(fleet.available(), IsEmpty());
   EXPECT_TRUE(fleet.ByLoad(0).empty());
   EXPECT_TRUE(fleet.ByInFlight().empty());
-  fleet.Remove(0, 0);
+  fleet.Remove(0);
   EXPECT_EQ(fleet.ByInFlight().First(), 0);
   fleet.SetUp(1, true);
   EXPECT_EQ(fleet.ByInFlight().First(), 1);
 }
 
 TEST(Fleet, EqualEndpointsTakeTurns) {
-  Fleet fleet;
+  TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2", "h:3"})});
   std::vector<EndpointId> order;
   for (int i = 0; i < 6; ++i) {
     const EndpointId id = fleet.ByInFlight().First();
     order.push_back(id);
     fleet.Add(id, 1);
-    fleet.Remove(id, 1);
+    fleet.Remove(id);
   }
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 0, 1, 2));
 }
 
+void Observe(TestFleet& fleet, EndpointId id, double seconds_per_token) {
+  fleet.Add(id, 0);
+  fleet.Remove(id, {.prompt_tokens = 1, .output_tokens = 100, .e2e = seconds_per_token * 100});
+}
+
 TEST(Fleet, LatencyOrderWeighsCompany) {
-  Fleet fleet;
+  TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
-  fleet.ObserveLatency(0, 0.010);
-  fleet.ObserveLatency(1, 0.025);
+  Observe(fleet, 0, 0.010);
+  Observe(fleet, 1, 0.025);
   EXPECT_EQ(fleet.ByLatency().First(), 0);
   fleet.Add(0, 0);
   EXPECT_EQ(fleet.ByLatency().First(), 0);
   fleet.Add(0, 0);
   EXPECT_EQ(fleet.ByLatency().First(), 1);
+}
+
+// Requests in flight that nobody has finished yet say nothing about speed: a fresh endpoint counts
+// as fast as the mean of the others.
+TEST(Fleet, FreshEndpointIsNotFlooded) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
+  for (const EndpointId id : {0u, 1u, 0u, 1u}) Observe(fleet, id, 0.030);
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2", "h:3"})});
+  std::map<EndpointId, int> sent;
+  for (int i = 0; i < 200; ++i) {
+    const EndpointId id = fleet.ByLatency().First();
+    fleet.Add(id, 0);
+    ++sent[id];
+  }
+  for (const EndpointId id : {0u, 1u, 2u}) {
+    EXPECT_GE(sent[id], 60) << id;
+    EXPECT_LE(sent[id], 72) << id;
+  }
+}
+
+TEST(Fleet, WithoutAnyLatencyRequestsInFlightDecide) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
+  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  fleet.Add(0, 0);
+  fleet.Add(1, 0);
+  fleet.Add(1, 0);
+  EXPECT_EQ(fleet.ByLatency().First(), 0);
+}
+
+TEST(Fleet, WhatOtherReplicasSentCountsEverywhere) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}, 4)});
+  Observe(fleet, 0, 0.01);
+  Observe(fleet, 1, 0.01);
+  fleet.Add(1, 10);
+  fleet.SetForeignLoad(0, {.in_flight = 2, .load = 300});
+  EXPECT_EQ(fleet.ByLoad(0).First(), 1);
+  EXPECT_EQ(fleet.ByInFlight().First(), 1);
+  EXPECT_EQ(fleet.ByLatency().First(), 1);
+  EXPECT_EQ(fleet.in_flight(), 1) << "others' requests are not ours";
+  fleet.SetForeignLoad(0, {.in_flight = 4, .load = 300});
+  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  fleet.SetForeignLoad(0, {});
+  EXPECT_EQ(fleet.endpoint(0).load->Order(), 0);
+  EXPECT_EQ(fleet.ByLoad(0).First(), 0);
 }
 
 TEST(EndpointOrder, AgreesWithALinearSearch) {
@@ -136,7 +219,7 @@ TEST(EndpointOrder, AgreesWithALinearSearch) {
       if (key.first <= bound && (!last || key > model[*last])) last = each;
     }
     ASSERT_EQ(order.First(), first);
-    ASSERT_EQ(order.LastAtMost(bound), last);
+    ASSERT_EQ(order.FindDownFrom(bound, 1, [](EndpointId) { return true; }), last);
   }
 }
 

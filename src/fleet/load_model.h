@@ -1,15 +1,18 @@
-// What a request takes of an endpoint, and whether it fits.
+// The seam between "which endpoint" and "how loaded is it": models of what an endpoint carries.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/units.h"
 #include "profile/gpu_profile.h"
+#include "slo/slo.h"
 
 namespace headrace::fleet {
+
+struct Deployment;
+struct Endpoint;
 
 // A share of one endpoint, in billionths. Integers, so that what was added is taken off exactly and
 // an idle endpoint's load is zero, not 1e-16.
@@ -20,39 +23,80 @@ inline double LoadFraction(Load load) {
   return static_cast<double>(load) / static_cast<double>(kCapacity);
 }
 
-// The seam between "how much" and "where": the scheduler asks it what a request would take and adds
-// and removes exactly that. Stateless and thread-compatible; the state is the endpoints' load.
+// One request as a load model sees it, on one deployment.
+struct Demand {
+  Seconds arrived = 0;
+  Tokens prompt_tokens = 1;
+  Tokens output_tokens = 1;           // Expected.
+  std::optional<slo::Target> target;  // nullopt if no latency was promised.
+  // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
+  // profile tells.
+  Load share = 0;
+};
+
+// How a request that ran has ended.
+struct Completion {
+  Tokens prompt_tokens = 0;
+  // 0: the request failed or was cancelled; nothing is learned from it.
+  Tokens output_tokens = 0;
+  Seconds e2e = 0;  // From its dispatch to its last token.
+};
+
+// What other replicas of the router have sent to an endpoint.
+struct ForeignLoad {
+  int in_flight = 0;
+  Load load = 0;  // In the terms of the same load model.
+};
+
+// What one more request would meet at an endpoint.
+struct Fit {
+  bool now = false;  // The endpoint takes it now. If not: later, when others have ended.
+};
+
+// A model's own name for a request at an endpoint, handed back with every later event. Opaque to
+// everybody else; may repeat once its request has ended.
+enum class Resident : std::uint64_t {};
+
+// What one endpoint carries. It hears of every request's start there, of its first token and its
+// progress where the shell sees them, and of its end, exactly once each. Not thread-safe.
+class EndpointLoad {
+ public:
+  virtual ~EndpointLoad() = default;
+
+  virtual Fit Assess(const Demand& demand, Seconds now) const = 0;
+
+  virtual Resident Start(const Demand& demand, Seconds now) = 0;
+  virtual void FirstToken(Resident /*resident*/, Seconds /*now*/) {}
+  // `generated`: output tokens so far.
+  virtual void Progress(Resident /*resident*/, Tokens /*generated*/, Seconds /*now*/) {}
+  virtual void End(Resident resident, const Completion& completion, Seconds now) = 0;
+  // Replaces what was known of other replicas.
+  virtual void SetForeign(const ForeignLoad& foreign) = 0;
+
+  // Where the endpoint stands among those of its deployment: the least is the least loaded. For
+  // status pages also its load, kCapacity = full. Exactly 0 when nothing runs there.
+  virtual Load Order() const = 0;
+};
+
+// A model: makes the state of endpoints, and knows what holds for all of them. Every policy that
+// looks at load goes through it.
 class LoadModel {
  public:
   virtual ~LoadModel() = default;
 
-  // The share of one endpoint that a request of this size takes while it runs there.
-  // nullopt: nothing is known (no profile matrix, or a hole). 0: its SLO cannot be met there even
-  // on an idle endpoint.
+  // The state of an endpoint that joins the fleet, idle.
+  virtual std::unique_ptr<EndpointLoad> Join(const Deployment& deployment,
+                                             const Endpoint& endpoint) const = 0;
+
+  // The share of one endpoint that a request of this size takes while it runs there, 1 … kCapacity.
+  // nullopt if the profile does not tell (no matrix, or a hole). 0 if the size's SLO cannot be met
+  // there even on an idle endpoint.
   virtual std::optional<Load> Share(const profile::GpuProfile& profile,
                                     profile::ProfileCell cell) const = 0;
 
-  // Whether an endpoint that carries `load` takes `share` now; if not now, then later, because no
-  // share is above kCapacity.
-  virtual bool Fits(Load load, Load share) const = 0;
-};
-
-// Little's law: a cell sustains tput · e2e requests in flight, so each takes 1 / (tput · e2e). A
-// cell that sustains less than one request in flight still takes one, alone.
-class LittlesLawLoad final : public LoadModel {
- public:
-  std::optional<Load> Share(const profile::GpuProfile& profile,
-                            profile::ProfileCell cell) const override {
-    const double tput = profile.tput.at(cell.output, cell.input);
-    if (tput == 0) return 0;
-    if (!profile.e2e) return std::nullopt;
-    const double in_flight = tput * profile.e2e->at(cell.output, cell.input);
-    if (!(in_flight > 0)) return std::nullopt;
-    const auto share = std::llround(static_cast<double>(kCapacity) / in_flight);
-    return std::clamp<Load>(share, 1, kCapacity);
-  }
-
-  bool Fits(Load load, Load share) const override { return load + share <= kCapacity; }
+  // The highest Order at which an endpoint may still take the request now: where the search for the
+  // fullest one with room begins.
+  virtual Load HighestOrderWithRoom(const Demand& demand) const = 0;
 };
 
 }  // namespace headrace::fleet

@@ -55,6 +55,9 @@ class LengthPredictor {
  public:
   explicit LengthPredictor(const LengthOptions& options) : options_(options) {}
 
+  // What was learned stays; a shorter window forgets with the next call.
+  void SetOptions(const LengthOptions& options) { options_ = options; }
+
   // Learns from a finished request. `now` never goes backwards.
   void Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens);
 

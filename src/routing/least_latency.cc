@@ -6,9 +6,8 @@ namespace {
 // Lowest observed latency, weighted by how many already share the endpoint.
 class LeastLatency final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
-                                          const fleet::LoadModel&, Seconds, Rng&) override {
-    const fleet::EndpointOrder& order = fleet.ByLatency();
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const fleet::EndpointOrder& order = context.fleet.ByLatency();
     if (order.empty()) return std::nullopt;
     return order.First();
   }

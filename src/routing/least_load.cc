@@ -7,15 +7,14 @@ namespace {
 // The endpoint that would be least loaded with the request on it, of all deployments.
 class LeastLoad final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate> candidates,
-                                          const fleet::Fleet& fleet, const fleet::LoadModel& model,
-                                          Seconds, Rng&) override {
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
     std::optional<fleet::EndpointId> best;
     fleet::Load best_load = 0;
-    for (const Candidate& candidate : candidates) {
-      const auto endpoint = LeastLoaded(candidate, fleet, model);
+    for (const Candidate& candidate : context.candidates) {
+      const auto endpoint = LeastLoaded(context, candidate);
       if (!endpoint) continue;
-      const fleet::Load load = fleet.endpoint(*endpoint).load + candidate.share;
+      const fleet::Load load =
+          context.fleet.endpoint(*endpoint).load->Order() + candidate.demand.share;
       if (best && load >= best_load) continue;
       best = endpoint;
       best_load = load;

@@ -6,9 +6,8 @@ namespace {
 // Fewest requests in flight; the least recently used of equals.
 class LeastRequest final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
-                                          const fleet::LoadModel&, Seconds, Rng&) override {
-    const fleet::EndpointOrder& order = fleet.ByInFlight();
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const fleet::EndpointOrder& order = context.fleet.ByInFlight();
     if (order.empty()) return std::nullopt;
     return order.First();
   }

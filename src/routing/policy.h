@@ -1,4 +1,4 @@
-// The small interface behind which every routing policy stands.
+// The small interface of every routing policy.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ namespace headrace::routing {
 // A deployment whose profile can say something about a request.
 struct Candidate {
   fleet::DeploymentId deployment = 0;
-  fleet::Load share = 0;  // What the request takes of one of its endpoints; 1 … kCapacity.
+  // The request on this deployment, with what it takes of one of its endpoints (share ≥ 1).
+  fleet::Demand demand;
   // The request meets its SLO there if it starts by then: arrival + target − expected. Its urgency
   // there, AIBrix's rank, is now − latest_start: above 0 predicts a violation.
   Seconds latest_start = kNever;
@@ -29,20 +30,34 @@ enum class PolicyNeeds {
   kSlo,      // A profile and an SLO, for the latest start as well.
 };
 
-// Chooses among endpoints that can take a request. An instance belongs to one model's scheduler and
-// may keep state between calls. Adding one: one file that implements this, one row in registry.cc;
+// What a policy sees of one request and of the fleet. Constant and small: a policy decides, it
+// changes nothing.
+struct RoutingContext {
+  const fleet::Fleet& fleet;
+  // The request itself, without a deployment's share.
+  const fleet::Demand& request;
+  // The request's usable deployments, the most relaxed (latest latest_start) first; empty for a
+  // policy that needs nothing.
+  std::span<const Candidate> candidates;
+  Seconds now = 0;
+  Rng& rng;
+
+  // What the load model says of one more request at an endpoint of the candidate's deployment.
+  fleet::Fit Assess(const Candidate& candidate, fleet::EndpointId endpoint) const {
+    return fleet.endpoint(endpoint).load->Assess(candidate.demand, now);
+  }
+};
+
+// Chooses among endpoints that can take a request. An instance belongs to one pool's scheduler and
+// may keep state between calls. To add one: one file that implements this, one row in registry.cc;
 // the shared policy test and benchmark then run it as they run every other.
 class Policy {
  public:
   virtual ~Policy() = default;
 
-  // The endpoint to send a request to, or nullopt: none takes it now, let it wait. `candidates` are
-  // the request's usable deployments, the most relaxed (latest latest_start) first; empty for a
-  // policy that needs nothing. Only available endpoints (see Fleet) may be chosen.
-  virtual std::optional<fleet::EndpointId> Choose(std::span<const Candidate> candidates,
-                                                  const fleet::Fleet& fleet,
-                                                  const fleet::LoadModel& model, Seconds now,
-                                                  Rng& rng) = 0;
+  // The endpoint to send the request to, or nullopt: none takes it now, let it wait. Only available
+  // endpoints (see Fleet) may be chosen.
+  virtual std::optional<fleet::EndpointId> Choose(const RoutingContext& context) = 0;
 };
 
 struct PolicyInfo {
@@ -56,7 +71,7 @@ struct PolicyInfo {
 
 // All policies, in the order in which the documentation lists them.
 std::span<const PolicyInfo> Policies();
-// Null when there is no policy of that name.
+// Null if there is no policy of that name.
 const PolicyInfo* FindPolicy(std::string_view name);
 
 }  // namespace headrace::routing

@@ -3,128 +3,230 @@
 
 #include <gmock/gmock.h>
 
-#include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
+
+#include "fleet/littles_law.h"
 
 namespace headrace::routing {
 namespace {
 
-// Two deployments with loads and limits in random states.
-class EveryPolicy : public testing::TestWithParam<PolicyInfo> {
- protected:
-  EveryPolicy() { Populate(fleet_); }
+// Another load model than Little's law: an endpoint takes half of what its profile says, and its
+// residents are counted by name.
+class HalfLoad final : public fleet::LoadModel {
+ public:
+  static constexpr fleet::Load kMost = fleet::kCapacity / 2;
 
-  static void Populate(fleet::Fleet& fleet) {
-    std::vector<fleet::DeploymentSpec> specs{{"big", 6, {}}, {"small", 3, {}}};
-    for (int i = 0; i < 12; ++i) specs[0].endpoints.push_back("big:" + std::to_string(i));
-    for (int i = 0; i < 5; ++i) specs[1].endpoints.push_back("small:" + std::to_string(i));
+  std::unique_ptr<fleet::EndpointLoad> Join(const fleet::Deployment&,
+                                            const fleet::Endpoint&) const override {
+    return std::make_unique<State>();
+  }
+  std::optional<fleet::Load> Share(const profile::GpuProfile& profile,
+                                   profile::ProfileCell cell) const override {
+    return fleet::LittlesLaw().Share(profile, cell);
+  }
+  fleet::Load HighestOrderWithRoom(const fleet::Demand& demand) const override {
+    return kMost - demand.share;
+  }
+
+ private:
+  class State final : public fleet::EndpointLoad {
+   public:
+    fleet::Fit Assess(const fleet::Demand& demand, Seconds) const override {
+      return {.now = Order() + demand.share <= kMost};
+    }
+    fleet::Resident Start(const fleet::Demand& demand, Seconds) override {
+      shares_[++named_] = demand.share;
+      return fleet::Resident{named_};
+    }
+    void End(fleet::Resident resident, const fleet::Completion&, Seconds) override {
+      ASSERT_EQ(shares_.erase(static_cast<std::uint64_t>(resident)), 1);
+    }
+    void SetForeign(const fleet::ForeignLoad&) override {}
+    fleet::Load Order() const override {
+      fleet::Load sum = 0;
+      for (const auto& [name, share] : shares_) sum += share;
+      return sum;
+    }
+
+   private:
+    std::map<std::uint64_t, fleet::Load> shares_;
+    std::uint64_t named_ = 0;
+  };
+};
+
+using MakeModel = std::unique_ptr<fleet::LoadModel> (*)();
+template <typename Model>
+std::unique_ptr<fleet::LoadModel> Make() {
+  return std::make_unique<Model>();
+}
+
+Candidate MakeCandidate(fleet::DeploymentId deployment, fleet::Load share, Seconds latest_start) {
+  return {deployment, {.share = share}, latest_start};
+}
+
+// A fleet with what runs on it.
+struct BusyFleet {
+  BusyFleet(std::unique_ptr<fleet::LoadModel> model, std::vector<fleet::DeploymentSpec> specs)
+      : fleet(std::move(model)) {
     fleet.Update(specs);
   }
 
-  fleet::Fleet fleet_;
-  fleet::LittlesLawLoad model_;
+  std::optional<fleet::EndpointId> Choose(Policy& policy, Seconds now, Rng& rng) {
+    const fleet::Demand request;
+    return policy.Choose(
+        {.fleet = fleet, .request = request, .candidates = candidates, .now = now, .rng = rng});
+  }
+  // Starts the request there, as the scheduler does.
+  void Start(fleet::EndpointId id) {
+    Start(id, candidates[fleet.endpoint(id).deployment].demand.share);
+  }
+  void Start(fleet::EndpointId id, fleet::Load share) {
+    running.emplace_back(id, fleet.Start(id, {.share = share}, 0));
+  }
+  void End(std::size_t at, const fleet::Completion& completion) {
+    fleet.End(running[at].first, running[at].second, completion, 0);
+    running[at] = running.back();
+    running.pop_back();
+  }
+
+  fleet::Fleet fleet;
   // Most relaxed first, as the scheduler sorts them.
-  std::vector<Candidate> candidates_{{0, fleet::kCapacity / 8, 1000},
-                                     {1, fleet::kCapacity / 3, 900}};
+  std::vector<Candidate> candidates;
+  std::vector<std::pair<fleet::EndpointId, fleet::Resident>> running;
+};
+
+// Two deployments with loads and limits in random states.
+class EveryPolicy : public testing::TestWithParam<std::tuple<PolicyInfo, MakeModel>> {
+ protected:
+  static const PolicyInfo& info() { return std::get<PolicyInfo>(GetParam()); }
+
+  static BusyFleet MakeFleet() {
+    std::vector<fleet::DeploymentSpec> specs{{"big", 6, {}}, {"small", 3, {}}};
+    for (int i = 0; i < 12; ++i) specs[0].endpoints.push_back("big:" + std::to_string(i));
+    for (int i = 0; i < 5; ++i) specs[1].endpoints.push_back("small:" + std::to_string(i));
+    BusyFleet busy(std::get<MakeModel>(GetParam())(), std::move(specs));
+    busy.candidates = {MakeCandidate(0, fleet::kCapacity / 8, 1000),
+                       MakeCandidate(1, fleet::kCapacity / 3, 900)};
+    return busy;
+  }
+
+  BusyFleet busy_ = MakeFleet();
+  fleet::Fleet& fleet_ = busy_.fleet;
 };
 
 TEST_P(EveryPolicy, ChoosesOnlyAvailableEndpointsAndFindsOneIfItCan) {
   Rng rng(17);
-  const auto policy = GetParam().make();
-  std::vector<std::pair<fleet::EndpointId, fleet::Load>> running;
+  const auto policy = info().make();
   for (int step = 0; step < 20'000; ++step) {
     if (rng.Below(50) == 0) {
       fleet_.SetUp(static_cast<fleet::EndpointId>(rng.Below(17)), rng.Below(2) == 0);
     }
-    if (!running.empty() && rng.Below(3) == 0) {
-      const std::size_t at = rng.Below(running.size());
-      fleet_.ObserveLatency(running[at].first, rng.Uniform());
-      fleet_.Remove(running[at].first, running[at].second);
-      running[at] = running.back();
-      running.pop_back();
+    if (!busy_.running.empty() && rng.Below(3) == 0) {
+      busy_.End(rng.Below(busy_.running.size()),
+                {.prompt_tokens = 1, .output_tokens = 1, .e2e = rng.Uniform()});
       continue;
     }
-    const auto chosen = policy->Choose(candidates_, fleet_, model_, 500, rng);
+    const auto chosen = busy_.Choose(*policy, 500, rng);
     if (!chosen) {
-      // Nothing available, or nothing with room for a policy that minds it.
+      // Nothing is available, or nothing has room for a policy that asks for it.
       for (const fleet::EndpointId id : fleet_.available()) {
-        const Candidate& candidate = candidates_[fleet_.endpoint(id).deployment];
-        ASSERT_FALSE(model_.Fits(fleet_.endpoint(id).load, candidate.share));
+        const fleet::Endpoint& endpoint = fleet_.endpoint(id);
+        const fleet::Demand& demand = busy_.candidates[endpoint.deployment].demand;
+        ASSERT_FALSE(endpoint.load->Assess(demand, 500).now);
       }
       continue;
     }
     const fleet::Endpoint& endpoint = fleet_.endpoint(*chosen);
     ASSERT_TRUE(endpoint.up);
     ASSERT_LT(endpoint.in_flight, fleet_.deployment_of(*chosen).max_in_flight);
-    const fleet::Load share = candidates_[endpoint.deployment].share;
-    fleet_.Add(*chosen, share);
-    running.emplace_back(*chosen, share);
+    busy_.Start(*chosen);
   }
-  for (const auto& [id, share] : running) fleet_.Remove(id, share);
-  for (const fleet::Endpoint& endpoint : fleet_.endpoints()) EXPECT_EQ(endpoint.load, 0);
+  while (!busy_.running.empty()) busy_.End(0, {});
+  for (const fleet::Endpoint& endpoint : fleet_.endpoints()) EXPECT_EQ(endpoint.load->Order(), 0);
+}
+
+// Policies that keep to the load keep to what the model says, whatever the model is.
+TEST_P(EveryPolicy, ThatWaitsForRoomNeverGoesWhereTheModelSaysNo) {
+  if (info().needs == PolicyNeeds::kNothing || info().name == "least-load" ||
+      info().name == "slo-least-load") {
+    GTEST_SUCCEED() << "sends at once, whether there is room or not";
+    return;
+  }
+  Rng rng(5);
+  const auto policy = info().make();
+  int sent = 0;
+  for (; const auto chosen = busy_.Choose(*policy, 0, rng); ++sent) {
+    const fleet::Endpoint& endpoint = fleet_.endpoint(*chosen);
+    ASSERT_TRUE(endpoint.load->Assess(busy_.candidates[endpoint.deployment].demand, 0).now);
+    busy_.Start(*chosen);
+  }
+  const bool half = fleet_.model().HighestOrderWithRoom({}) == HalfLoad::kMost;
+  EXPECT_EQ(sent, half ? 12 * 4 + 5 * 1 : 12 * 6 + 5 * 3) << "all that the model has room for";
 }
 
 TEST_P(EveryPolicy, SaysSoWhenNothingIsAvailable) {
   Rng rng(1);
-  const auto policy = GetParam().make();
+  const auto policy = info().make();
   for (fleet::EndpointId id = 0; id < 17; ++id) fleet_.SetUp(id, false);
-  EXPECT_EQ(policy->Choose(candidates_, fleet_, model_, 0, rng), std::nullopt);
+  EXPECT_EQ(busy_.Choose(*policy, 0, rng), std::nullopt);
 }
 
 TEST_P(EveryPolicy, SameSeedSameChoices) {
-  fleet::Fleet other;
-  Populate(other);
+  BusyFleet other = MakeFleet();
   Rng a(3);
   Rng b(3);
-  const auto first = GetParam().make();
-  const auto second = GetParam().make();
+  const auto first = info().make();
+  const auto second = info().make();
   for (int i = 0; i < 40; ++i) {
-    const auto chosen = first->Choose(candidates_, fleet_, model_, 0, a);
-    ASSERT_EQ(chosen, second->Choose(candidates_, other, model_, 0, b));
+    const auto chosen = busy_.Choose(*first, 0, a);
+    ASSERT_EQ(chosen, other.Choose(*second, 0, b));
     if (!chosen) break;
-    fleet_.Add(*chosen, candidates_[fleet_.endpoint(*chosen).deployment].share);
-    other.Add(*chosen, candidates_[other.endpoint(*chosen).deployment].share);
+    busy_.Start(*chosen);
+    other.Start(*chosen);
   }
 }
 
 TEST_P(EveryPolicy, HasAFallbackThatNeedsNothing) {
-  const PolicyInfo* fallback = FindPolicy(GetParam().fallback);
+  const PolicyInfo* fallback = FindPolicy(info().fallback);
   ASSERT_NE(fallback, nullptr);
   EXPECT_EQ(fallback->needs, PolicyNeeds::kNothing);
-  EXPECT_EQ(fallback->name, GetParam().needs == PolicyNeeds::kSlo ? "least-request" : "random");
+  EXPECT_EQ(fallback->name, info().needs == PolicyNeeds::kSlo ? "least-request" : "random");
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy, testing::ValuesIn(Policies()),
+INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy,
+                         testing::Combine(testing::ValuesIn(Policies()),
+                                          testing::Values(&Make<fleet::LittlesLaw>,
+                                                          &Make<HalfLoad>)),
                          [](const auto& info) {
                            std::string name;
-                           for (const char c : info.param.name) name += c == '-' ? '_' : c;
-                           return name;
+                           for (const char c : std::get<PolicyInfo>(info.param).name)
+                             name += c == '-' ? '_' : c;
+                           return name + (info.index % 2 == 0 ? "_littles_law" : "_half_load");
                          });
 
 // --- What sets each of them apart
 
 struct PolicyFixture : testing::Test {
-  PolicyFixture() {
-    fleet.Update(std::vector<fleet::DeploymentSpec>{{"l20", 512, {"a", "b"}}, {"a10", 512, {"c"}}});
-  }
   std::optional<fleet::EndpointId> Choose(std::string_view name, Seconds now = 0) {
     if (!policies.contains(name)) policies[name] = FindPolicy(name)->make();
-    return policies[name]->Choose(candidates, fleet, model, now, rng);
+    busy.candidates = candidates;
+    return busy.Choose(*policies[name], now, rng);
   }
   std::map<std::string_view, std::unique_ptr<Policy>> policies;
-  fleet::Fleet fleet;
-  fleet::LittlesLawLoad model;
+  BusyFleet busy{Make<fleet::LittlesLaw>(), {{"l20", 512, {"a", "b"}}, {"a10", 512, {"c"}}}};
   Rng rng{1};
-  std::vector<Candidate> candidates{{0, fleet::kCapacity / 4, 100}, {1, fleet::kCapacity / 2, 50}};
+  std::vector<Candidate> candidates{MakeCandidate(0, fleet::kCapacity / 4, 100),
+                                    MakeCandidate(1, fleet::kCapacity / 2, 50)};
 };
 
 TEST_F(PolicyFixture, SloTakesTheMostRelaxedDeploymentUntilItIsFull) {
   for (int i = 0; i < 8; ++i) {
     const auto chosen = Choose("slo");
     ASSERT_LT(*chosen, 2);
-    fleet.Add(*chosen, fleet::kCapacity / 4);
-    EXPECT_EQ(fleet.endpoint(*chosen).load, (i / 2 + 1) * (fleet::kCapacity / 4))
+    busy.Start(*chosen, fleet::kCapacity / 4);
+    EXPECT_EQ(busy.fleet.endpoint(*chosen).load->Order(), (i / 2 + 1) * (fleet::kCapacity / 4))
         << "least loaded first";
   }
   EXPECT_EQ(Choose("slo"), 2);
@@ -138,23 +240,23 @@ TEST_F(PolicyFixture, SloPackLoadFillsOneEndpointFirst) {
   const fleet::EndpointId first = *Choose("slo-pack-load");
   for (int i = 0; i < 4; ++i) {
     ASSERT_EQ(Choose("slo-pack-load"), first);
-    fleet.Add(first, fleet::kCapacity / 4);
+    busy.Start(first, fleet::kCapacity / 4);
   }
   EXPECT_EQ(Choose("slo-pack-load"), 1 - first);
 }
 
 TEST_F(PolicyFixture, LoadPoliciesCompareAllDeployments) {
-  fleet.Add(0, fleet::kCapacity / 2);
-  fleet.Add(1, fleet::kCapacity / 2);
+  busy.Start(0, fleet::kCapacity / 2);
+  busy.Start(1, fleet::kCapacity / 2);
   EXPECT_EQ(Choose("least-load"), 2);
-  candidates[1].share = fleet::kCapacity;
+  candidates[1].demand.share = fleet::kCapacity;
   EXPECT_NE(Choose("least-load"), 2);
   EXPECT_EQ(Choose("pack-load"), 2);
 }
 
 TEST_F(PolicyFixture, LeastRequestCountsRequestsAndRoundRobinTakesTurns) {
-  fleet.Add(0, 0);
-  fleet.Add(2, 0);
+  busy.Start(0, 0);
+  busy.Start(2, 0);
   EXPECT_EQ(Choose("least-request"), 1);
   std::set<fleet::EndpointId> seen;
   for (int i = 0; i < 3; ++i) seen.insert(*Choose("round-robin"));
@@ -162,7 +264,7 @@ TEST_F(PolicyFixture, LeastRequestCountsRequestsAndRoundRobinTakesTurns) {
 }
 
 TEST_F(PolicyFixture, PowerOfTwoNeverTakesTheFullestOfThree) {
-  for (int i = 0; i < 5; ++i) fleet.Add(1, 0);
+  for (int i = 0; i < 5; ++i) busy.Start(1, 0);
   for (int i = 0; i < 200; ++i) EXPECT_NE(Choose("power-of-two"), 1);
 }
 

@@ -7,17 +7,18 @@ namespace {
 // 2001).
 class PowerOfTwo final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
-                                          const fleet::LoadModel&, Seconds, Rng& rng) override {
-    const auto available = fleet.available();
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const auto available = context.fleet.available();
     if (available.empty()) return std::nullopt;
     if (available.size() == 1) return available.front();
-    const std::size_t first = rng.Below(available.size());
-    std::size_t second = rng.Below(available.size() - 1);
+    const std::size_t first = context.rng.Below(available.size());
+    std::size_t second = context.rng.Below(available.size() - 1);
     if (second >= first) ++second;
     const fleet::EndpointId a = available[first];
     const fleet::EndpointId b = available[second];
-    return fleet.endpoint(b).in_flight < fleet.endpoint(a).in_flight ? b : a;
+    return context.fleet.endpoint(b).all_in_flight() < context.fleet.endpoint(a).all_in_flight()
+               ? b
+               : a;
   }
 };
 

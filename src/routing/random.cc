@@ -5,11 +5,10 @@ namespace {
 
 class RandomChoice final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
-                                          const fleet::LoadModel&, Seconds, Rng& rng) override {
-    const auto available = fleet.available();
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const auto available = context.fleet.available();
     if (available.empty()) return std::nullopt;
-    return available[rng.Below(available.size())];
+    return available[context.rng.Below(available.size())];
   }
 };
 

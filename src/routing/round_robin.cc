@@ -5,9 +5,8 @@ namespace {
 
 class RoundRobin final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate>, const fleet::Fleet& fleet,
-                                          const fleet::LoadModel&, Seconds, Rng&) override {
-    const auto available = fleet.available();
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const auto available = context.fleet.available();
     if (available.empty()) return std::nullopt;
     return available[next_++ % available.size()];
   }

@@ -5,20 +5,17 @@
 namespace headrace::routing {
 namespace {
 
-using Placement = std::optional<fleet::EndpointId> (*)(const Candidate&, const fleet::Fleet&,
-                                                       const fleet::LoadModel&);
+using Placement = std::optional<fleet::EndpointId> (*)(const RoutingContext&, const Candidate&);
 
 // Tries deployments from the most relaxed on, as long as a start now would still meet the SLO
 // there; `place` picks the endpoint inside one.
 template <Placement place>
 class SloPolicy final : public Policy {
  public:
-  std::optional<fleet::EndpointId> Choose(std::span<const Candidate> candidates,
-                                          const fleet::Fleet& fleet, const fleet::LoadModel& model,
-                                          Seconds now, Rng&) override {
-    for (const Candidate& candidate : candidates) {
-      if (now > candidate.latest_start) break;
-      if (const auto endpoint = place(candidate, fleet, model)) return endpoint;
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    for (const Candidate& candidate : context.candidates) {
+      if (context.now > candidate.latest_start) break;
+      if (const auto endpoint = place(context, candidate)) return endpoint;
     }
     return std::nullopt;
   }

@@ -415,7 +415,7 @@ sim::SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender,
   spec.scheduler.policy = contender.policy;
   spec.scheduler.length.summary = contender.length;
   spec.scheduler.length.quantile = contender.quantile;
-  spec.scheduler.redraw_lengths = contender.redraw_lengths;
+  spec.experiment.redraw_lengths = contender.redraw_lengths;
   spec.rate_scale = rate;
   spec.seed = seed;
   spec.warm_up = scenario.warm_up;

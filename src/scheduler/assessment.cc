@@ -2,27 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace headrace::scheduler {
 namespace {
 
-struct Promise {
-  Seconds target = 0;
-  const std::optional<profile::BucketMatrix>* expected = nullptr;  // Null: no latency is promised.
-};
-
-Promise FindPromise(const slo::Slo& slo, const profile::GpuProfile& profile,
-                    const RequestDemand& demand) {
-  if (slo.tpot) {
-    return {*slo.tpot * demand.output_tokens + slo.ttft.value_or(0), &profile.e2e};
-  }
-  if (slo.ttft) return {*slo.ttft, &profile.ttft};
-  if (slo.tpat) {
-    return {*slo.tpat * (static_cast<double>(demand.prompt_tokens) + demand.output_tokens),
-            &profile.e2e};
-  }
-  if (slo.e2e) return {*slo.e2e, &profile.e2e};
-  return {};
+// The profile's matrix that a target is compared with.
+const std::optional<profile::BucketMatrix>& MatrixFor(const slo::Target& target,
+                                                      const profile::GpuProfile& profile) {
+  return target.measure == slo::Target::Measure::kTtft ? profile.ttft : profile.e2e;
 }
 
 Verdict Unknown(FallbackCause cause) {
@@ -33,52 +21,105 @@ Verdict Unknown(FallbackCause cause) {
 
 }  // namespace
 
-Verdict Assess(const RequestDemand& demand, const fleet::Deployment& deployment,
+fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo) {
+  fleet::Demand demand{.arrived = request.arrived,
+                       .prompt_tokens = request.prompt_tokens,
+                       .output_tokens = request.output_tokens};
+  const slo::Slo* slo = slo::EffectiveSlo(request.own_slo, request.pool_slo, profile_slo);
+  if (slo != nullptr) {
+    demand.target = slo::TargetOf(*slo, request.prompt_tokens, request.output_tokens);
+  }
+  return demand;
+}
+
+Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
                fleet::DeploymentId id, const fleet::LoadModel& model) {
   if (!deployment.profile) return Unknown(FallbackCause::kNoProfile);
   const profile::GpuProfile& profile = *deployment.profile;
-  const profile::ProfileCell cell = profile.Find(demand.prompt_tokens, demand.output_tokens);
+  const profile::ProfileCell cell = profile.Find(request.prompt_tokens, request.output_tokens);
 
   Verdict verdict;
   verdict.candidate.deployment = id;
-  if (demand.needs == routing::PolicyNeeds::kSlo) {
-    const slo::Slo& slo = demand.slo != nullptr ? *demand.slo : profile.slo;
-    const Promise promise = FindPromise(slo, profile, demand);
-    if (promise.expected == nullptr) return Unknown(FallbackCause::kNoSlo);
-    if (!promise.expected->has_value()) return Unknown(FallbackCause::kMissingMatrix);
-    verdict.target = promise.target;
-    verdict.expected = promise.expected->value().at(cell.output, cell.input);
+  fleet::Demand& demand = verdict.candidate.demand;
+  demand = DemandOf(request, &profile.slo);
+  if (request.needs == routing::PolicyNeeds::kSlo) {
+    if (!demand.target) return Unknown(FallbackCause::kNoSlo);
+    const auto& matrix = MatrixFor(*demand.target, profile);
+    if (!matrix) return Unknown(FallbackCause::kMissingMatrix);
+    verdict.expected = matrix->at(cell.output, cell.input);
     if (std::isnan(verdict.expected)) return Unknown(FallbackCause::kHole);
-    const Seconds slack = verdict.target - verdict.expected;
+    const Seconds slack = demand.target->seconds - verdict.expected;
     // The profile was made for this very SLO: a cell with a tput keeps it. `slack` can still be
     // negative, for a request that is shorter than the middle of its cell; it is in time if it
     // starts at once.
-    const bool certified = slo.SameLatencies(profile.slo);
-    verdict.candidate.latest_start = demand.arrived + (certified ? std::max(slack, 0.0) : slack);
+    const bool certified = slo::EffectiveSlo(request.own_slo, request.pool_slo, &profile.slo)
+                               ->SameLatencies(profile.slo);
+    verdict.candidate.latest_start = request.arrived + (certified ? std::max(slack, 0.0) : slack);
   }
 
   const std::optional<fleet::Load> share = model.Share(profile, cell);
   if (!share) {
     return Unknown(profile.e2e ? FallbackCause::kHole : FallbackCause::kMissingMatrix);
   }
-  verdict.tput = profile.tput.at(cell.output, cell.input);
-  verdict.candidate.share = *share > 0 ? *share : fleet::kCapacity;
-  // A policy that minds load alone still has to place what no SLO can be met for.
-  verdict.kind = *share == 0 && demand.needs == routing::PolicyNeeds::kSlo
+  demand.share = *share > 0 ? *share : fleet::kCapacity;
+  // A policy that needs the load alone still has to place what no SLO can be met for.
+  verdict.kind = *share == 0 && request.needs == routing::PolicyNeeds::kSlo
                      ? Verdict::Kind::kInfeasible
                      : Verdict::Kind::kCandidate;
   return verdict;
 }
 
 FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNeeds needs,
-                          const slo::Slo* slo) {
+                          const std::optional<slo::Slo>& pool_slo) {
   if (needs == routing::PolicyNeeds::kNothing) return FallbackCause::kNone;
   if (needs == routing::PolicyNeeds::kSlo) {
-    const Promise promise = FindPromise(slo != nullptr ? *slo : profile.slo, profile, {});
-    if (promise.expected == nullptr) return FallbackCause::kNoSlo;
-    if (!promise.expected->has_value()) return FallbackCause::kMissingMatrix;
+    const slo::Slo& slo = *slo::EffectiveSlo(std::nullopt, pool_slo, &profile.slo);
+    const auto target = slo::TargetOf(slo, 1, 1);
+    if (!target) return FallbackCause::kNoSlo;
+    if (!MatrixFor(*target, profile)) return FallbackCause::kMissingMatrix;
   }
   return profile.e2e ? FallbackCause::kNone : FallbackCause::kMissingMatrix;
+}
+
+void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessment& assessment) {
+  assessment.candidates.clear();
+  assessment.unprofiled.clear();
+  assessment.cause = FallbackCause::kNone;
+  assessment.slo_deadline = kNever;
+  if (request.needs == routing::PolicyNeeds::kNothing) return;
+
+  const auto deployments = fleet.deployments();
+  bool infeasible = false;
+  FallbackCause cause = FallbackCause::kNone;
+  for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
+    if (deployments[id].up == 0) continue;
+    const Verdict verdict = Assess(request, deployments[id], id, fleet.model());
+    switch (verdict.kind) {
+      case Verdict::Kind::kCandidate:
+        assessment.candidates.push_back(verdict.candidate);
+        break;
+      case Verdict::Kind::kInfeasible:
+        infeasible = true;
+        break;
+      case Verdict::Kind::kUnknown:
+        assessment.unprofiled.push_back(id);
+        if (cause == FallbackCause::kNone || verdict.cause < cause) cause = verdict.cause;
+        break;
+    }
+  }
+  if (assessment.candidates.empty()) {
+    if (infeasible) {
+      assessment.slo_deadline = -kNever;
+    } else {
+      assessment.cause = cause;
+    }
+    return;
+  }
+  std::ranges::sort(
+      assessment.candidates, [](const routing::Candidate& a, const routing::Candidate& b) {
+        return std::tie(b.latest_start, a.deployment) < std::tie(a.latest_start, b.deployment);
+      });
+  assessment.slo_deadline = assessment.candidates.front().latest_start;
 }
 
 }  // namespace headrace::scheduler

@@ -1,8 +1,8 @@
 // What each deployment could do for one request, from its profile alone.
 #pragma once
 
+#include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -15,16 +15,21 @@
 
 namespace headrace::scheduler {
 
-// The sizes and promises by which a request is judged.
-struct RequestDemand {
+// A request by the sizes and SLOs that it is assessed by.
+struct SizedRequest {
   Seconds arrived = 0;
   Tokens prompt_tokens = 1;
   Tokens output_tokens = 1;
-  const slo::Slo* slo = nullptr;  // The request's or the model's; null = each profile's own.
+  const std::optional<slo::Slo>& own_slo;
+  const std::optional<slo::Slo>& pool_slo;
   routing::PolicyNeeds needs = routing::PolicyNeeds::kNothing;
 };
 
-// One deployment's answer to a demand.
+// The request as a load model gets it where no profile tells its share. `profile_slo`: of the
+// deployment, null if it has no profile.
+fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo);
+
+// One deployment's result for a request.
 struct Verdict {
   enum class Kind {
     kCandidate,   // It can serve the request; `candidate` says how.
@@ -34,26 +39,35 @@ struct Verdict {
   Kind kind = Kind::kUnknown;
   FallbackCause cause = FallbackCause::kNone;
   routing::Candidate candidate;
-  // For explanations: 0 where the profile does not say.
-  double tput = 0;       // Of the request's cell, req/s.
-  Seconds expected = 0;  // What the profile expects: TTFT for a TTFT SLO, else E2E.
-  Seconds target = 0;    // What was promised, in the same terms.
+  // For explanations: what the profile expects, in the terms of candidate.demand.target; 0 where it
+  // does not say.
+  Seconds expected = 0;
 };
 
-// Rank and load of a request on a deployment, by AIBrix's rules: the first SLO that is set wins,
-//   tpot: target = tpot · out + ttft   expected = e2e[cell]
-//   ttft: target = ttft                expected = ttft[cell]
-//   tpat: target = tpat · (in + out)   expected = e2e[cell]
-//   e2e:  target = e2e                 expected = e2e[cell]
-// and the request is in time if it starts by arrived + target − expected. Where the SLO is the one
-// that the profile was made for, a cell with a tput above 0 says itself that a start at once is in
-// time.
-Verdict Assess(const RequestDemand& demand, const fleet::Deployment& deployment,
+// Rank and load of a request on a deployment, by AIBrix's rules: slo::TargetOf gives the target,
+// the profile's cell of the request's size the expected latency of the same kind (ttft or e2e), and
+// the request is in time if it starts by arrived + target − expected. Where the SLO is the one that
+// the profile was made for, a cell with a tput above 0 says itself that a start at once is in time.
+Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
                fleet::DeploymentId id, const fleet::LoadModel& model);
 
-// Why a policy with these needs can route no request whatever by the profile, under the model's SLO
-// (null = the profile's own); kNone when it can.
+// Why a policy with these needs can route no request at all by the profile, under the pool's SLO
+// (else the profile's own); kNone if it can.
 FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNeeds needs,
-                          const slo::Slo* slo);
+                          const std::optional<slo::Slo>& pool_slo);
+
+// The verdicts of all deployments that are up, as decisions need them.
+struct Assessment {
+  std::uint64_t epoch = 0;                      // When it was made; see AssessmentCache.
+  std::vector<routing::Candidate> candidates;   // Most relaxed first.
+  std::vector<fleet::DeploymentId> unprofiled;  // Nothing is known about the request there.
+  // Why the policy's fallback has to serve the request; kNone if the policy itself can.
+  FallbackCause cause = FallbackCause::kNone;
+  // The latest start on the most relaxed deployment; −kNever if its SLO is infeasible everywhere.
+  Seconds slo_deadline = kNever;
+};
+
+// Makes `assessment` anew (its epoch is the caller's), reusing its memory.
+void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessment& assessment);
 
 }  // namespace headrace::scheduler

@@ -23,27 +23,21 @@ struct Arrival {
   std::uint64_t tag = 0;  // The shell's own name for it, handed back with the decision.
   Tokens prompt_tokens = 1;
   std::optional<Tokens> max_tokens;
-  // The answer's length where it is known beforehand (a replay, an oracle experiment); predicted
-  // otherwise.
+  // The length of the response where it is known beforehand (a replay, an oracle experiment);
+  // predicted otherwise.
   std::optional<Tokens> output_tokens;
-  std::optional<slo::Slo> slo;  // The request's own; else the model's, else each profile's.
+  std::optional<slo::Slo> slo;  // The request's own; else the pool's, else each profile's.
   std::size_t bytes = 0;        // What it occupies while it waits.
-  const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the model's.
+  const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the pool's.
 };
 
-// How a request that ran has ended.
-struct Completion {
-  Tokens prompt_tokens = 0;
-  // 0: the request failed or was broken off; nothing is learned from it.
-  Tokens output_tokens = 0;
-  Seconds e2e = 0;  // From its dispatch to its last token.
-};
+using Completion = fleet::Completion;
 
 // Why a policy was replaced by its fallback, most telling first.
 enum class FallbackCause {
   kNone,
   kNoProfile,      // No deployment has a usable profile.
-  kNoSlo,          // Neither the request, the model nor a profile promises a latency.
+  kNoSlo,          // Neither the request, the pool nor a profile sets a latency.
   kMissingMatrix,  // The profile lacks the latency matrix that the SLO needs.
   kHole,           // The profile knows nothing about requests of this size.
   // Some deployments have no usable profile; the request could not be served by SLO on the others.
@@ -53,11 +47,11 @@ std::string_view ToString(FallbackCause cause);
 inline constexpr int kFallbackCauses = 6;
 
 enum class RefusalReason {
-  kNoEndpoint,       // No endpoint of the model is up.
+  kNoEndpoint,       // No endpoint of the pool is up.
   kQueueFull,        // By number or by bytes.
   kSloUnattainable,  // No GPU type can meet its SLO, not even by starting at once.
   kSloDeadline,      // It waited until no GPU type could meet its SLO any more.
-  kQueueTimeout,     // It waited for as long as the model's queue allows.
+  kQueueTimeout,     // It waited for as long as the pool's queue allows.
 };
 std::string_view ToString(RefusalReason reason);
 inline constexpr int kRefusalReasons = 5;
@@ -78,11 +72,15 @@ struct Decision {
   Seconds rank = 0;
 
   predict::LengthEstimate length;
+  // The SLO that holds for the request: its own, else the pool's, else the profile's of the
+  // deployment that serves it (if refused: of any profile that has one). No latency set if there is
+  // none.
+  slo::Slo slo;
   Seconds queued = 0;  // From arrival to this decision.
 };
 using Decisions = std::vector<Decision>;
 
-// What a model's operator chooses.
+// What a pool's operator chooses.
 struct SchedulerOptions {
   const routing::PolicyInfo* policy = nullptr;  // Required.
   std::optional<slo::Slo> slo;                  // For requests that bring none.
@@ -90,8 +88,12 @@ struct SchedulerOptions {
   std::size_t max_queue_bytes = std::size_t{1} << 30;
   Seconds queue_timeout = 60;
   predict::LengthOptions length;
-  // Predicts a waiting request's length anew at every look instead of once: what the reference
-  // does, for comparisons only.
+};
+
+// Deviations that only comparisons in the simulator want.
+struct Experiment {
+  // Predicts a waiting request's length anew at every look instead of once, as AIBrix's router
+  // does.
   bool redraw_lengths = false;
 };
 

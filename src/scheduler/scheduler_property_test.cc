@@ -23,8 +23,7 @@ class History {
     options.policy = policy_;
     options.max_queue_length = 60;
     options.queue_timeout = 20;
-    scheduler_ =
-        std::make_unique<Scheduler>(options, std::make_unique<fleet::LittlesLawLoad>(), seed);
+    scheduler_ = std::make_unique<Scheduler>(options, std::make_unique<fleet::LittlesLaw>(), seed);
     Decisions none;
     scheduler_->UpdateFleet(specs_, now_, none);
     for (const fleet::DeploymentSpec& spec : specs_) SetProfile(spec.name, none);
@@ -53,7 +52,7 @@ class History {
     EXPECT_EQ(scheduler_->running(), 0);
     EXPECT_EQ(scheduler_->queue_bytes(), 0);
     for (const fleet::Endpoint& endpoint : scheduler_->fleet().endpoints()) {
-      EXPECT_EQ(endpoint.load, 0);
+      EXPECT_EQ(endpoint.load->Order(), 0);
       EXPECT_EQ(endpoint.in_flight, 0);
     }
     EXPECT_EQ(arrived_, ended_);
@@ -220,7 +219,7 @@ class History {
   void CheckCapacity() {
     if (mixed_policies_ || changing_fleet_ || policy_->name != "slo") return;
     for (const fleet::Endpoint& endpoint : scheduler_->fleet().endpoints()) {
-      ASSERT_LE(endpoint.load, fleet::kCapacity);
+      ASSERT_LE(endpoint.load->Order(), fleet::kCapacity);
     }
   }
 

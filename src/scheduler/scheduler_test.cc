@@ -143,15 +143,18 @@ TEST(Rank, FollowsTheFirstSloThatIsSet) {
   fleet::Deployment deployment;
   auto profile = std::make_shared<profile::GpuProfile>(FlatProfile("a10", 1, 4, {}));
   deployment.profile = profile;
-  const fleet::LittlesLawLoad model;
-  slo::Slo slo;
+  const fleet::LittlesLaw model;
+  std::optional<slo::Slo> own{slo::Slo{}};
+  slo::Slo& slo = *own;
+  const std::optional<slo::Slo> none;
   const auto latest = [&] {
-    const RequestDemand demand{.arrived = 1000,
+    const SizedRequest request{.arrived = 1000,
                                .prompt_tokens = 300,
                                .output_tokens = 100,
-                               .slo = &slo,
+                               .own_slo = own,
+                               .pool_slo = none,
                                .needs = routing::PolicyNeeds::kSlo};
-    const Verdict verdict = Assess(demand, deployment, 0, model);
+    const Verdict verdict = Assess(request, deployment, 0, model);
     EXPECT_EQ(verdict.kind, Verdict::Kind::kCandidate);
     return verdict.candidate.latest_start - 1000;
   };
@@ -480,7 +483,7 @@ TEST(Explain, GivesEachDeploymentsReasons) {
   EXPECT_EQ(verdicts[0].kind, Verdict::Kind::kInfeasible);
   EXPECT_EQ(verdicts[1].kind, Verdict::Kind::kCandidate);
   EXPECT_EQ(verdicts[1].expected, 4);
-  EXPECT_EQ(verdicts[1].target, 10);
+  EXPECT_EQ(verdicts[1].candidate.demand.target->seconds, 10);
   EXPECT_EQ(verdicts[2].cause, FallbackCause::kNoProfile);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "fleet/littles_law.h"
 #include "scheduler/scheduler.h"
 
 namespace headrace::scheduler {
@@ -37,7 +38,7 @@ struct SchedulerHarness {
   explicit SchedulerHarness(std::string_view policy = "slo", SchedulerOptions base = {},
                             std::uint64_t seed = 1)
       : scheduler((base.policy = routing::FindPolicy(policy), base),
-                  std::make_unique<fleet::LittlesLawLoad>(), seed) {}
+                  std::make_unique<fleet::LittlesLaw>(), seed) {}
 
   void Fleet(std::vector<fleet::DeploymentSpec> specs) {
     scheduler.UpdateFleet(specs, now, decisions);
@@ -76,7 +77,9 @@ struct SchedulerHarness {
   }
   fleet::Load TotalLoad() const {
     fleet::Load total = 0;
-    for (const fleet::Endpoint& endpoint : scheduler.fleet().endpoints()) total += endpoint.load;
+    for (const fleet::Endpoint& endpoint : scheduler.fleet().endpoints()) {
+      total += endpoint.load->Order();
+    }
     return total;
   }
 

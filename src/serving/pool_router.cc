@@ -4,6 +4,8 @@
 #include <bit>
 #include <utility>
 
+#include "fleet/littles_law.h"
+
 namespace headrace::serving {
 
 // The part of a router that its executor may still hold when the router is gone.
@@ -105,7 +107,7 @@ PoolRouter::PoolRouter(std::string pool, const scheduler::SchedulerOptions& opti
       reports_(reports),
       wake_loop_(std::make_shared<WakeLoop>(executor, *this)),
       state_{.scheduler =
-                 scheduler::Scheduler(options, std::make_unique<fleet::LittlesLawLoad>(), seed)} {}
+                 scheduler::Scheduler(options, std::make_unique<fleet::LittlesLaw>(), seed)} {}
 
 PoolRouter::~PoolRouter() {
   {
@@ -162,7 +164,6 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
     auto& request = *std::bit_cast<RoutedRequest*>(decision.tag);
     Route route{.decision = decision};
     if (!decision.refused) route.endpoint = state.infos[decision.endpoint];
-    route.slo = state.SloFor(request.arrival_, decision);
     deliveries.push_back({&request, request.ticket_, std::move(route)});
   }
   return deliveries;
@@ -176,21 +177,6 @@ void PoolRouter::ReportFallback(const Route& route) const {
                         cause + ": requests are routed by " + std::string(decision.policy) +
                             "; /status shows every profile and its faults",
                         executor_.Now());
-}
-
-slo::Slo PoolRouter::State::SloFor(const scheduler::Arrival& arrival,
-                                   const scheduler::Decision& decision) const {
-  if (arrival.slo) return *arrival.slo;
-  if (scheduler.options().slo) return *scheduler.options().slo;
-  const fleet::Fleet& fleet = scheduler.fleet();
-  if (!decision.refused) {
-    const auto& profile = fleet.deployment_of(decision.endpoint).profile;
-    return profile ? profile->slo : slo::Slo{};
-  }
-  for (const fleet::Deployment& deployment : fleet.deployments()) {
-    if (deployment.profile && deployment.profile->slo.HasLatency()) return deployment.profile->slo;
-  }
-  return {};
 }
 
 // --- PoolRouter: the fleet
@@ -302,7 +288,7 @@ RouterStatus PoolRouter::Status() const {
     if (endpoint.retired && endpoint.in_flight == 0) continue;
     status.deployments[endpoint.deployment].endpoints.push_back(
         {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
-         fleet::LoadFraction(endpoint.load), endpoint.normalized_latency});
+         fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency});
   }
   std::erase_if(status.deployments, [&](const RouterStatus::DeploymentStatus& deployment) {
     return deployment.retired && deployment.endpoints.empty();
@@ -324,8 +310,7 @@ RouterStatus PoolRouter::Status() const {
 scheduler::FallbackCause PoolRouter::WhyUnusable(const profile::GpuProfile& profile) const {
   const system::MutexLock lock(mutex_);
   const scheduler::SchedulerOptions& options = state_.scheduler.options();
-  return scheduler::WhyUnusable(profile, options.policy->needs,
-                                options.slo ? &*options.slo : nullptr);
+  return scheduler::WhyUnusable(profile, options.policy->needs, options.slo);
 }
 
 RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,

@@ -39,7 +39,6 @@ using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 struct Route {
   scheduler::Decision decision;
   std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
-  slo::Slo slo;  // The one that holds for the request: its own, the pool's or the profile's.
 };
 
 class PoolRouter;
@@ -145,9 +144,6 @@ class PoolRouter {
     // The endpoint is in the fleet: it has not left, and no other one has its id.
     bool Has(const EndpointInfo& endpoint) const;
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
-    // The SLO for a request that brings none: the pool's, else the profile's of the deployment that
-    // serves it, else, when refused, that of any profile that has one.
-    slo::Slo SloFor(const scheduler::Arrival& arrival, const scheduler::Decision& decision) const;
   };
   struct Delivery;
   struct WakeLoop;

@@ -23,8 +23,8 @@ std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
     case scheduler::Verdict::Kind::kUnknown:
       return std::string(ToString(verdict.cause));
     case scheduler::Verdict::Kind::kCandidate:
-      return "expects " + Milliseconds(verdict.expected) + " of " + Milliseconds(verdict.target) +
-             " allowed";
+      return "expects " + Milliseconds(verdict.expected) + " of " +
+             Milliseconds(verdict.candidate.demand.target->seconds) + " allowed";
   }
   return "";
 }

@@ -87,7 +87,7 @@ scheduler::Arrival ServedRequest::MakeArrival() {
 void ServedRequest::TakeRoute(Route route) {
   const Seconds now = thread_.executor.Now();
   finished_.queued = now - finished_.arrived;
-  finished_.slo = route.slo;
+  finished_.slo = route.decision.slo;
   if (route.decision.refused) {
     End(telemetry::Outcome::kRefused);
     finished_.refused = route.decision.refused;

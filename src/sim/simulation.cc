@@ -9,6 +9,7 @@
 
 #include "base/indexed_heap.h"
 #include "engine/timed_engine.h"
+#include "fleet/littles_law.h"
 #include "scheduler/scheduler.h"
 #include "sim/clairvoyant.h"
 #include "sim/run_record.h"
@@ -26,8 +27,8 @@ class Simulator {
       : spec_(spec),
         observer_(observer),
         stream_(*spec.workload, spec.seed, spec.rate_scale),
-        scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLawLoad>(),
-                   spec.seed ^ kSchedulerSeed),
+        scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLaw>(),
+                   spec.seed ^ kSchedulerSeed, spec.experiment),
         record_(spec) {
     disturbances_ = spec.disturbances;
     std::ranges::sort(disturbances_, {}, [](const Disturbance& disturbance) {

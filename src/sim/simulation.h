@@ -46,6 +46,7 @@ struct SimulationSpec {
   std::vector<SimDeployment> fleet;
   const workload::Workload* workload = nullptr;  // Must pass CheckWorkload and outlive the run.
   scheduler::SchedulerOptions scheduler;
+  scheduler::Experiment experiment;
   double rate_scale = 1;
   std::uint64_t seed = 1;
   // Requests that arrive from warm_up to warm_up + duration count. Arrivals go on after that until

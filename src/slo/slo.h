@@ -1,6 +1,7 @@
-// Service level objectives: what a user was promised.
+// Service level objectives: the latencies that a user was promised.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -14,8 +15,8 @@ namespace headrace::slo {
 //   TPAT = E2E / (prompt tokens + output tokens)
 //   E2E  = last token − arrival at the gateway
 // `percentile` (0 = the mean, else 50, 90 or 99) says which statistic of a GPU's measurements must
-// meet them; `tput` (req/s) and `tt` (output tokens/s) are promises about a GPU, used only when a
-// profile is generated.
+// meet them; `tput` (req/s) and `tt` (output tokens/s) are targets of a GPU. These three are used
+// only when a profile is generated.
 struct Slo {
   int percentile = 0;
   std::optional<Seconds> ttft;
@@ -25,7 +26,7 @@ struct Slo {
   std::optional<double> tput;
   std::optional<double> tt;
 
-  // Whether there is a per-request promise at all.
+  // Whether there is a latency target per request at all.
   bool HasLatency() const { return ttft || tpot || tpat || e2e; }
   bool SameLatencies(const Slo& other) const {
     return ttft == other.ttft && tpot == other.tpot && tpat == other.tpat && e2e == other.e2e;
@@ -34,6 +35,32 @@ struct Slo {
   bool operator==(const Slo&) const = default;
 };
 
+// The one latency by which a request of a known size is ranked.
+struct Target {
+  // What it is compared with.
+  enum class Measure : std::uint8_t { kTtft, kE2e };
+  Measure measure = Measure::kE2e;
+  Seconds seconds = 0;  // From the request's arrival.
+};
+
+// AIBrix's rule, the only one of its kind: the first latency that is set counts, in this order:
+//   tpot → E2E within tpot · output + ttft (0 if not set)
+//   ttft → TTFT within ttft
+//   tpat → E2E within tpat · (prompt + output)
+//   e2e  → E2E within e2e
+// nullopt if no latency is set.
+std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Tokens output_tokens);
+
+// Whose SLO holds for a request: its own, else its pool's, else the profile's of the GPU that
+// serves it. They are never mixed: a target that the request did not set must not outrank one that
+// it did. Null if there is none. The result points to one of the arguments.
+inline const Slo* EffectiveSlo(const std::optional<Slo>& request, const std::optional<Slo>& pool,
+                               const Slo* profile) {
+  if (request) return &*request;
+  if (pool) return &*pool;
+  return profile;
+}
+
 // What one finished request experienced.
 struct RequestLatency {
   Seconds ttft = 0;  // From arrival to the first token.
@@ -41,7 +68,7 @@ struct RequestLatency {
   Tokens prompt_tokens = 0;
   Tokens output_tokens = 0;
 
-  // 0 for an answer of at most one token, which has no gaps.
+  // 0 for a response of at most one token, which has no gaps.
   Seconds Tpot() const { return output_tokens > 1 ? (e2e - ttft) / (output_tokens - 1) : 0; }
   Seconds Tpat() const {
     const Tokens all = prompt_tokens + output_tokens;
@@ -49,13 +76,13 @@ struct RequestLatency {
   }
 };
 
-// Whether a request that finished with `latency` met every latency promise in `slo`.
+// Whether a request that finished with `latency` met every latency target in `slo`.
 inline bool Attained(const Slo& slo, const RequestLatency& latency) {
   return !(slo.ttft && latency.ttft > *slo.ttft) && !(slo.tpot && latency.Tpot() > *slo.tpot) &&
          !(slo.tpat && latency.Tpat() > *slo.tpat) && !(slo.e2e && latency.e2e > *slo.e2e);
 }
 
-// "tpat 50 ms" or "ttft 1 s, tpot 40 ms"; "none" when no latency is promised.
+// "tpat 50 ms" or "ttft 1 s, tpot 40 ms"; "none" if no latency is set.
 std::string Describe(const Slo& slo);
 
 }  // namespace headrace::slo

@@ -1,0 +1,202 @@
+#include "scheduler/dispatcher.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace headrace::scheduler {
+namespace {
+
+constexpr double kGapWeight = 0.05;
+constexpr Seconds kLeastRetry = 1;
+constexpr Seconds kMostRetry = 300;
+// When profiles or predictions may have changed.
+constexpr Seconds kUnattainableRetry = 60;
+
+const routing::Candidate* CandidateFor(const Record& record, fleet::DeploymentId deployment) {
+  for (const routing::Candidate& candidate : record.assessment.candidates) {
+    if (candidate.deployment == deployment) return &candidate;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
+                       std::uint64_t seed)
+    : options_(options),
+      fleet_(fleet),
+      records_(records),
+      rng_(seed),
+      policies_(routing::Policies().size()) {}
+
+bool Dispatcher::TryDispatch(Record& record, Seconds now, Decisions& decisions) {
+  const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
+  if (record.NeedsFallback()) {
+    const auto endpoint = Choose(fallback, record, {}, now);
+    if (!endpoint) return false;
+    Dispatch(record, *endpoint, fallback, record.assessment.cause, now, decisions);
+    return true;
+  }
+  const auto chosen = Choose(*record.policy, record, record.assessment.candidates, now);
+  const auto& unprofiled = record.assessment.unprofiled;
+  if (!unprofiled.empty()) {
+    const bool has_room =
+        chosen && fleet_.endpoint(*chosen)
+                      .load->Assess(DemandAt(record, fleet_.endpoint(*chosen).deployment), now)
+                      .now;
+    // What the profiled deployments have no room for goes where nothing is known, but only as the
+    // fallback policy would send it there: an endpoint without a profile must not get all overflow.
+    if (!has_room) {
+      const auto other = Choose(fallback, record, {}, now);
+      if (other &&
+          std::ranges::find(unprofiled, fleet_.endpoint(*other).deployment) != unprofiled.end()) {
+        Dispatch(record, *other, fallback, FallbackCause::kUnprofiledDeployment, now, decisions);
+        return true;
+      }
+    }
+  }
+  if (!chosen) return false;
+  Dispatch(record, *chosen, *record.policy, FallbackCause::kNone, now, decisions);
+  return true;
+}
+
+void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions) {
+  if (now <= record.assessment.slo_deadline) {
+    Refuse(record, RefusalReason::kQueueTimeout, waiting, now, decisions);
+    return;
+  }
+  if (const auto endpoint = LeastRequestAmong(record.assessment.unprofiled)) {
+    Dispatch(record, *endpoint, *EntryOf(*record.policy).fallback,
+             FallbackCause::kUnprofiledDeployment, now, decisions);
+    return;
+  }
+  Refuse(record,
+         record.assessment.slo_deadline < record.arrived ? RefusalReason::kSloUnattainable
+                                                         : RefusalReason::kSloDeadline,
+         waiting, now, decisions);
+}
+
+void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
+                          const routing::PolicyInfo& policy, FallbackCause cause, Seconds now,
+                          Decisions& decisions) {
+  const fleet::DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
+  record.state = Record::State::kRunning;
+  record.endpoint = endpoint;
+  record.resident = fleet_.Start(endpoint, DemandAt(record, deployment), now);
+  Decision decision{.id = record.id,
+                    .tag = record.tag,
+                    .endpoint = endpoint,
+                    .policy = policy.name,
+                    .fallback = cause,
+                    .length = record.length,
+                    .slo = EffectiveSlo(record, &fleet_.deployments()[deployment]),
+                    .queued = now - record.arrived};
+  const routing::Candidate* candidate = CandidateFor(record, deployment);
+  if (candidate != nullptr && candidate->latest_start != kNever) {
+    decision.rank = now - candidate->latest_start;
+  }
+  decisions.push_back(decision);
+}
+
+void Dispatcher::Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
+                        Decisions& decisions) {
+  decisions.push_back({.id = record.id,
+                       .tag = record.tag,
+                       .refused = reason,
+                       .retry_after = RetryAfter(reason, waiting),
+                       .length = record.length,
+                       .slo = EffectiveSlo(record, nullptr),
+                       .queued = now - record.arrived});
+  records_.Free(record);
+}
+
+void Dispatcher::ObserveEnd(Seconds now) {
+  if (last_end_ > 0) {
+    const Seconds gap = now - last_end_;
+    mean_gap_ = mean_gap_ == 0 ? gap : mean_gap_ + kGapWeight * (gap - mean_gap_);
+  }
+  last_end_ = now;
+}
+
+Dispatcher::Entry& Dispatcher::EntryOf(const routing::PolicyInfo& info) {
+  Entry& entry = policies_[static_cast<std::size_t>(&info - routing::Policies().data())];
+  if (!entry.policy) entry = {info.make(), routing::FindPolicy(info.fallback)};
+  return entry;
+}
+
+std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& info,
+                                                    const Record& record,
+                                                    std::span<const routing::Candidate> candidates,
+                                                    Seconds now) {
+  const fleet::Demand request = DemandOf(Sized(record, info.needs), nullptr);
+  return EntryOf(info).policy->Choose(
+      {.fleet = fleet_, .request = request, .candidates = candidates, .now = now, .rng = rng_});
+}
+
+fleet::Demand Dispatcher::DemandAt(const Record& record, fleet::DeploymentId deployment) const {
+  if (const routing::Candidate* candidate = CandidateFor(record, deployment)) {
+    return candidate->demand;
+  }
+  // Sent there by a policy that does not read profiles: it still takes what the profile says.
+  const SizedRequest request = Sized(record, routing::PolicyNeeds::kLoad);
+  const fleet::Deployment& at = fleet_.deployments()[deployment];
+  const Verdict verdict = Assess(request, at, deployment, fleet_.model());
+  if (verdict.kind == Verdict::Kind::kCandidate) return verdict.candidate.demand;
+  return DemandOf(request, at.profile ? &at.profile->slo : nullptr);
+}
+
+SizedRequest Dispatcher::Sized(const Record& record, routing::PolicyNeeds needs) const {
+  return {.arrived = record.arrived,
+          .prompt_tokens = record.prompt_tokens,
+          .output_tokens = record.length.tokens,
+          .own_slo = record.slo,
+          .pool_slo = options_.slo,
+          .needs = needs};
+}
+
+slo::Slo Dispatcher::EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const {
+  const slo::Slo* profile = nullptr;
+  if (deployment != nullptr) {
+    if (deployment->profile) profile = &deployment->profile->slo;
+  } else {
+    for (const fleet::Deployment& any : fleet_.deployments()) {
+      if (any.profile && any.profile->slo.HasLatency()) {
+        profile = &any.profile->slo;
+        break;
+      }
+    }
+  }
+  const slo::Slo* slo = slo::EffectiveSlo(record.slo, options_.slo, profile);
+  return slo != nullptr ? *slo : slo::Slo{};
+}
+
+std::optional<fleet::EndpointId> Dispatcher::LeastRequestAmong(
+    std::span<const fleet::DeploymentId> deployments) const {
+  std::optional<fleet::EndpointId> best;
+  if (deployments.empty()) return best;
+  for (const fleet::EndpointId id : fleet_.available()) {
+    const fleet::Endpoint& endpoint = fleet_.endpoint(id);
+    if (std::ranges::find(deployments, endpoint.deployment) == deployments.end()) continue;
+    if (!best || endpoint.all_in_flight() < fleet_.endpoint(*best).all_in_flight()) best = id;
+  }
+  return best;
+}
+
+Seconds Dispatcher::RetryAfter(RefusalReason reason, std::size_t waiting) const {
+  switch (reason) {
+    case RefusalReason::kSloUnattainable:
+      return kUnattainableRetry;
+    case RefusalReason::kNoEndpoint:
+      return kLeastRetry;
+    case RefusalReason::kQueueFull:
+    case RefusalReason::kSloDeadline:
+    case RefusalReason::kQueueTimeout:
+      break;
+  }
+  // The time in which the queue drains at the pace at which requests have been ending.
+  const Seconds drain = mean_gap_ * static_cast<double>(waiting + 1);
+  return std::clamp(std::ceil(drain), kLeastRetry, kMostRetry);
+}
+
+}  // namespace headrace::scheduler

@@ -1,0 +1,73 @@
+// Decides about one request: where it goes now, or why it is refused.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/random.h"
+#include "base/units.h"
+#include "fleet/fleet.h"
+#include "routing/policy.h"
+#include "scheduler/events.h"
+#include "scheduler/record_table.h"
+#include "slo/slo.h"
+
+namespace headrace::scheduler {
+
+// Asks the request's policy, and its fallback where a profile or an SLO is missing; puts the
+// request on its endpoint. The request must not be in the queue, or must leave it when this answers
+// true. Not thread-safe.
+class Dispatcher {
+ public:
+  // What is passed in must outlive it.
+  Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
+             std::uint64_t seed);
+
+  // Dispatches the request if some endpoint takes it now.
+  bool TryDispatch(Record& record, Seconds now, Decisions& decisions);
+  // For a request whose deadline has passed: it goes where nothing is known about its SLO, or is
+  // refused. `waiting`: requests in the queue besides it.
+  void Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
+  void Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
+              Decisions& decisions);
+
+  // A running request has ended, in whatever way: the pace by which RetryAfter is predicted.
+  void ObserveEnd(Seconds now);
+
+  Rng& rng() { return rng_; }
+
+ private:
+  // A policy that is in use, with the one that serves in its place.
+  struct Entry {
+    std::unique_ptr<routing::Policy> policy;
+    const routing::PolicyInfo* fallback = nullptr;
+  };
+
+  // By `info`'s place in routing::Policies(), made when first used.
+  Entry& EntryOf(const routing::PolicyInfo& info);
+  std::optional<fleet::EndpointId> Choose(const routing::PolicyInfo& info, const Record& record,
+                                          std::span<const routing::Candidate> candidates,
+                                          Seconds now);
+  void Dispatch(Record& record, fleet::EndpointId endpoint, const routing::PolicyInfo& policy,
+                FallbackCause cause, Seconds now, Decisions& decisions);
+  // The request as the endpoint's load model gets it, whichever policy chose the endpoint.
+  fleet::Demand DemandAt(const Record& record, fleet::DeploymentId deployment) const;
+  SizedRequest Sized(const Record& record, routing::PolicyNeeds needs) const;
+  slo::Slo EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const;
+  std::optional<fleet::EndpointId> LeastRequestAmong(
+      std::span<const fleet::DeploymentId> deployments) const;
+  // When another try may succeed, with so many waiting.
+  Seconds RetryAfter(RefusalReason reason, std::size_t waiting) const;
+
+  const SchedulerOptions& options_;
+  fleet::Fleet& fleet_;
+  RecordTable& records_;
+  Rng rng_;
+  std::vector<Entry> policies_;
+  Seconds last_end_ = 0;
+  Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.
+};
+
+}  // namespace headrace::scheduler

@@ -1,0 +1,61 @@
+// What the scheduler remembers of the requests that wait or run.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/units.h"
+#include "fleet/fleet.h"
+#include "predict/length_predictor.h"
+#include "routing/policy.h"
+#include "scheduler/assessment.h"
+#include "scheduler/events.h"
+#include "scheduler/wait_queue.h"
+#include "slo/slo.h"
+
+namespace headrace::scheduler {
+
+struct Record {
+  enum class State : std::uint8_t { kFree, kWaiting, kRunning };
+
+  RequestId id = 0;
+  std::uint64_t tag = 0;
+  State state = State::kFree;
+  Seconds arrived = 0;
+  Tokens prompt_tokens = 0;
+  predict::LengthEstimate length;
+  std::optional<slo::Slo> slo;
+  std::size_t bytes = 0;
+  const routing::PolicyInfo* policy = nullptr;
+  WaitQueue::Key key = 0;  // Its sub-queue, for as long as it lives: inside one, order is kept.
+  Assessment assessment;
+  // While it runs:
+  fleet::EndpointId endpoint = 0;
+  fleet::Resident resident{};
+
+  bool NeedsFallback() const { return assessment.cause != FallbackCause::kNone; }
+};
+
+// Records in slots that are used again; a slot's next request gets another id, so that an event for
+// one that is gone finds nothing. References stay valid until the next New. Not thread-safe.
+class RecordTable {
+ public:
+  static Slot SlotOf(RequestId id) { return static_cast<Slot>(id); }
+
+  Record& operator[](Slot slot) { return records_[slot]; }
+  const Record& operator[](Slot slot) const { return records_[slot]; }
+  // Slots that were ever used.
+  std::size_t size() const { return records_.size(); }
+
+  // Null if the request is gone or in another state.
+  Record* Find(RequestId id, Record::State state);
+  Record& New();
+  void Free(Record& record);
+
+ private:
+  std::vector<Record> records_;
+  std::vector<Slot> free_;
+};
+
+}  // namespace headrace::scheduler

@@ -1,0 +1,42 @@
+#include "slo/slo.h"
+
+#include <gtest/gtest.h>
+
+namespace headrace::slo {
+namespace {
+
+using Measure = Target::Measure;
+
+TEST(TargetOf, TheFirstLatencyThatIsSetCounts) {
+  Slo slo;
+  EXPECT_EQ(TargetOf(slo, 100, 10), std::nullopt);
+  slo.e2e = 9;
+  EXPECT_EQ(TargetOf(slo, 100, 10)->seconds, 9);
+  EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
+  slo.tpat = 0.05;
+  EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 0.05 * 110);
+  EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
+  slo.ttft = 2;
+  EXPECT_EQ(TargetOf(slo, 100, 10)->seconds, 2);
+  EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kTtft);
+  slo.tpot = 0.04;
+  EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 2.4);
+  EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
+  slo.ttft.reset();
+  EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 0.4);
+}
+
+TEST(EffectiveSlo, TheNearestToTheRequestHoldsAsAWhole) {
+  std::optional<Slo> request;
+  std::optional<Slo> pool;
+  Slo profile;
+  EXPECT_EQ(EffectiveSlo(request, pool, nullptr), nullptr);
+  EXPECT_EQ(EffectiveSlo(request, pool, &profile), &profile);
+  pool.emplace().ttft = 1;
+  EXPECT_EQ(EffectiveSlo(request, pool, &profile), &*pool);
+  request.emplace().e2e = 1;
+  EXPECT_EQ(EffectiveSlo(request, pool, &profile), &*request);
+}
+
+}  // namespace
+}  // namespace headrace::slo

@@ -75,8 +75,8 @@ Panel LatencyPanel(std::span<const ProfileView> views, const char* name, const c
 double Headroom(const profile::GpuProfile& profile, profile::ProfileCell cell) {
   const slo::Slo& slo = profile.slo;
   const profile::ProfileDetail& detail = profile.detail;
-  const double output = profile.outputs.centres()[cell.output];
-  const double input = profile.inputs.centres()[cell.input];
+  const Tokens output = profile.outputs.centres()[cell.output];
+  const Tokens input = profile.inputs.centres()[cell.input];
   const Matrix* e2e =
       Statistic(slo.percentile, &profile.e2e, &detail.e2e_p50, &detail.e2e_p90, &detail.e2e_p99);
   const Matrix* ttft = Statistic(slo.percentile, &profile.ttft, &detail.ttft_p50, &detail.ttft_p90,
@@ -84,11 +84,9 @@ double Headroom(const profile::GpuProfile& profile, profile::ProfileCell cell) {
   const auto left = [&](Seconds target, const Matrix& expected) {
     return expected ? 1 - expected->at(cell.output, cell.input) / target : kHole;
   };
-  if (slo.tpot) return left(*slo.tpot * output + slo.ttft.value_or(0), *e2e);
-  if (slo.ttft) return left(*slo.ttft, *ttft);
-  if (slo.tpat) return left(*slo.tpat * (input + output), *e2e);
-  if (slo.e2e) return left(*slo.e2e, *e2e);
-  return kHole;
+  const auto target = slo::TargetOf(slo, input, output);
+  if (!target) return kHole;
+  return left(target->seconds, target->measure == slo::Target::Measure::kTtft ? *ttft : *e2e);
 }
 
 Shade Panel::ShadeOf(double value) const {

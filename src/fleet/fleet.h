@@ -21,7 +21,7 @@ using DeploymentId = std::uint32_t;
 // What an operator declares: replicas of one pool on one GPU type.
 struct DeploymentSpec {
   std::string name;
-  // Most requests in flight at one endpoint, whatever its load says; ≥ 1.
+  // The limit of requests in flight at one endpoint, for any load and policy; ≥ 1.
   int max_in_flight = 512;
   std::vector<std::string> endpoints;  // host:port each.
 };
@@ -58,11 +58,11 @@ class Fleet {
  public:
   explicit Fleet(std::unique_ptr<LoadModel> model) : model_(std::move(model)) {}
 
-  // Replaces the declared fleet by a new snapshot: deployments are matched by name and endpoints by
-  // deployment and address; what stays keeps its load, what is new starts up and idle, what is gone
-  // is retired and finishes what it has.
+  // Replaces the declared fleet by a new snapshot. Deployments are matched by name, endpoints by
+  // deployment and address. What stays keeps its load, what is new starts up and idle, what is gone
+  // is retired: it finishes what it has.
   void Update(std::span<const DeploymentSpec> deployments);
-  // Null takes the profile away. Returns false when there is no such deployment.
+  // Null takes the profile away. Returns false if there is no such deployment.
   bool SetProfile(const std::string& deployment,
                   std::shared_ptr<const profile::GpuProfile> profile);
   // Health, as the shell sees it. Unknown or retired endpoints are ignored.
@@ -87,7 +87,7 @@ class Fleet {
   }
   std::optional<EndpointId> FindEndpoint(const std::string& deployment,
                                          const std::string& address) const;
-  // Endpoints that are up, whatever they carry.
+  // Endpoints that are up, full or not.
   int up() const { return up_; }
   // Requests of this router that run.
   int in_flight() const { return in_flight_; }
@@ -111,7 +111,7 @@ class Fleet {
   };
 
   bool Available(const Endpoint& endpoint) const;
-  // Puts the endpoint into, or takes it out of, every tracked order, as its state now says.
+  // Brings every tracked order up to date with the endpoint's state.
   void Refresh(EndpointId id);
   void SetAvailable(EndpointId id, bool available);
   // Takes the first id at or above `from` that is free.

@@ -148,8 +148,8 @@ TEST(Fleet, LatencyOrderWeighsCompany) {
   EXPECT_EQ(fleet.ByLatency().First(), 1);
 }
 
-// Requests in flight that nobody has finished yet say nothing about speed: a fresh endpoint counts
-// as fast as the mean of the others.
+// Until a request has finished there, nothing is known about an endpoint's speed: a fresh endpoint
+// counts as fast as the mean of the others.
 TEST(Fleet, FreshEndpointIsNotFlooded) {
   TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});

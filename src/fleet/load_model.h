@@ -28,7 +28,7 @@ struct Demand {
   Seconds arrived = 0;
   Tokens prompt_tokens = 1;
   Tokens output_tokens = 1;           // Expected.
-  std::optional<slo::Target> target;  // nullopt if no latency was promised.
+  std::optional<slo::Target> target;  // nullopt if no latency is set.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.
   Load share = 0;
@@ -73,8 +73,8 @@ class EndpointLoad {
   // Replaces what was known of other replicas.
   virtual void SetForeign(const ForeignLoad& foreign) = 0;
 
-  // Where the endpoint stands among those of its deployment: the least is the least loaded. For
-  // status pages also its load, kCapacity = full. Exactly 0 when nothing runs there.
+  // Its place among the endpoints of its deployment: the least is the least loaded. Status pages
+  // show it as the load, kCapacity = full. Exactly 0 when nothing runs there.
   virtual Load Order() const = 0;
 };
 

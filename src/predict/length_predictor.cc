@@ -6,8 +6,8 @@
 namespace headrace::predict {
 namespace {
 
-// Assumed when nothing at all is known: the middle of what chat models answer, and never "1 token",
-// which would make every request look free.
+// Assumed when nothing is known: a usual length of a chat response. Never "1 token", which would
+// make every request look free.
 constexpr Tokens kDefaultLength = 256;
 
 }  // namespace

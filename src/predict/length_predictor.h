@@ -1,4 +1,4 @@
-// How long will the answer be? Learned from the requests that finished lately.
+// Predicts the length of a response from the requests that finished recently.
 #pragma once
 
 #include <array>
@@ -24,8 +24,8 @@ enum class LengthSource {
 };
 std::string_view ToString(LengthSource source);
 
-// One request's expected output length. Made once, when the request arrives, and kept with it: a
-// request that is looked at twice has the same length twice.
+// One request's expected output length. Predicted once, when the request arrives, and kept with it,
+// so that every decision about the request uses the same length.
 struct LengthEstimate {
   Tokens tokens = 1;  // ≥ 1, ≤ the request's max_tokens.
   LengthSource source = LengthSource::kDefault;
@@ -36,26 +36,26 @@ struct LengthOptions {
   enum class Summary {
     kMean,
     kQuantile,  // `quantile` of the distribution.
-    kSample,    // One draw, weighted by counts: the reference behaviour.
+    kSample,    // One draw, weighted by counts, as AIBrix does.
   };
-  // An upper quantile by default: the requests in flight at any moment are longer than those that
-  // arrive, since long ones stay longer, so a mean understates what an endpoint carries.
+  // An upper quantile by default. Long requests stay longer, so those in flight at any moment are
+  // longer than those that arrive, and a mean would understate what an endpoint carries.
   Summary summary = Summary::kQuantile;
   double quantile = 0.9;
   Seconds window = 600;  // What is older is forgotten.
-  Tokens prior = 0;      // Answer length to assume at a cold start; 0 = none.
+  Tokens prior = 0;      // Response length to assume at a cold start; 0 = none.
 };
 
 // A histogram of finished requests, input bucket × output bucket (both round(log2 tokens)), over a
-// sliding window in steps of 10 s: AIBrix's output predictor with the weaknesses mended that
-// docs/architecture names. Each bucket also keeps its tokens' sum, so an answer is a bucket's own
-// mean rather than a power of two. Memory: at most one entry per occupied cell and step.
+// sliding window in steps of 10 s: AIBrix's output predictor, without the weaknesses that
+// docs/architecture.md lists. Each bucket also keeps the sum of its tokens, so a prediction is a
+// bucket's own mean instead of a power of two. Memory: at most one entry per used cell and step.
 // Not thread-safe.
 class LengthPredictor {
  public:
   explicit LengthPredictor(const LengthOptions& options) : options_(options) {}
 
-  // What was learned stays; a shorter window forgets with the next call.
+  // Keeps what was learned. A shorter window takes effect at the next call.
   void SetOptions(const LengthOptions& options) { options_ = options; }
 
   // Learns from a finished request. `now` never goes backwards.
@@ -71,7 +71,7 @@ class LengthPredictor {
 
  private:
   static constexpr Seconds kStep = 10;
-  // Fewer samples than this say less than a prior does.
+  // With fewer samples than this, a prior is the better prediction.
   static constexpr std::int64_t kEnoughSamples = 8;
 
   struct Cell {
@@ -89,7 +89,8 @@ class LengthPredictor {
   };
 
   void Advance(Seconds now);
-  // Sums the rows around `input` that together hold enough samples; false when all of them do not.
+  // Sums the rows around `input` that together hold enough samples; false if all rows together do
+  // not.
   bool Gather(int input, std::array<Cell, kLog2Buckets>& row) const;
   double Summarise(const std::array<Cell, kLog2Buckets>& row, Rng& rng) const;
 

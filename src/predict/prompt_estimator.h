@@ -1,4 +1,4 @@
-// How many tokens are in a prompt? Estimated from its bytes, since the tokenizer is the engine's.
+// Estimates the tokens of a prompt from its bytes, because only the engine has the tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 namespace headrace::predict {
 
 // tokens ≈ per_request + per_byte · bytes, by least squares over the finished requests' `usage`,
-// old ones weighing less and less (the last ~1,000 count). The constant holds what the chat
-// template adds. Starts at 4 bytes a token, the usual rule for English text. One per model. Not
+// with a weight that decays (about the last 1,000 count). The constant covers what the chat
+// template adds. Starts at 4 bytes per token, the usual rule for English text. One per pool. Not
 // thread-safe.
 class PromptEstimator {
  public:

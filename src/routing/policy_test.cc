@@ -1,4 +1,4 @@
-// What every policy owes, whatever it is: this file runs them all.
+// What holds for every policy; this file runs them all.
 #include "routing/policy.h"
 
 #include <gmock/gmock.h>
@@ -147,7 +147,7 @@ TEST_P(EveryPolicy, ChoosesOnlyAvailableEndpointsAndFindsOneIfItCan) {
   for (const fleet::Endpoint& endpoint : fleet_.endpoints()) EXPECT_EQ(endpoint.load->Order(), 0);
 }
 
-// Policies that keep to the load keep to what the model says, whatever the model is.
+// Policies that wait for room ask the load model, whichever it is.
 TEST_P(EveryPolicy, ThatWaitsForRoomNeverGoesWhereTheModelSaysNo) {
   if (info().needs == PolicyNeeds::kNothing || info().name == "least-load" ||
       info().name == "slo-least-load") {

@@ -51,7 +51,7 @@ class Backlog {
   // heads that wait have all been tried.
   bool MayPass(WaitQueue::Key key) const { return !more_to_decide_ && !queue_.HasWaiting(key); }
   bool HasRoomFor(std::size_t bytes) const;
-  // When Drain is next due, whatever else happens.
+  // When Drain is next due if no event comes before.
   Seconds NextWakeup() const;
 
   const WaitQueue& queue() const { return queue_; }

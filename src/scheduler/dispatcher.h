@@ -17,8 +17,8 @@
 namespace headrace::scheduler {
 
 // Asks the request's policy, and its fallback where a profile or an SLO is missing; puts the
-// request on its endpoint. The request must not be in the queue, or must leave it when this answers
-// true. Not thread-safe.
+// request on its endpoint. The caller takes a request that has left out of the queue. Not
+// thread-safe.
 class Dispatcher {
  public:
   // What is passed in must outlive it.
@@ -33,7 +33,7 @@ class Dispatcher {
   void Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
               Decisions& decisions);
 
-  // A running request has ended, in whatever way: the pace by which RetryAfter is predicted.
+  // A running request has ended: RetryAfter is predicted from the pace of ends.
   void ObserveEnd(Seconds now);
 
   Rng& rng() { return rng_; }

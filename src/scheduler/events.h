@@ -33,7 +33,7 @@ struct Arrival {
 
 using Completion = fleet::Completion;
 
-// Why a policy was replaced by its fallback, most telling first.
+// Why the fallback serves a request instead of its policy; the first of several is reported.
 enum class FallbackCause {
   kNone,
   kNoProfile,      // No deployment has a usable profile.
@@ -61,14 +61,15 @@ struct Decision {
   RequestId id = 0;
   std::uint64_t tag = 0;
   std::optional<RefusalReason> refused;
-  // When refused: after how long another try may succeed; 0 = a retry would not help.
+  // If refused: the time after which another try may succeed.
   Seconds retry_after = 0;
 
-  // When dispatched:
+  // If dispatched:
   fleet::EndpointId endpoint = 0;
-  std::string_view policy;  // The one that really chose.
+  std::string_view policy;  // The one that chose.
   FallbackCause fallback = FallbackCause::kNone;
-  // now − latest start on the chosen deployment: ≤ 0, and how much time is left. 0 without an SLO.
+  // now − latest start on the chosen deployment, ≤ 0: minus the time that was left. 0 without an
+  // SLO.
   Seconds rank = 0;
 
   predict::LengthEstimate length;
@@ -90,10 +91,10 @@ struct SchedulerOptions {
   predict::LengthOptions length;
 };
 
-// Deviations that only comparisons in the simulator want.
+// Changes of behaviour for comparisons in the simulator.
 struct Experiment {
-  // Predicts a waiting request's length anew at every look instead of once, as AIBrix's router
-  // does.
+  // Predicts a waiting request's length anew each time it is tried, instead of once, as AIBrix's
+  // router does.
   bool redraw_lengths = false;
 };
 

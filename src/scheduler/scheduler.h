@@ -59,7 +59,7 @@ class Scheduler {
   // Replaces what other replicas of the router are known to have sent to an endpoint.
   void SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign, Seconds now,
                       Decisions& decisions);
-  // Replaces the options; requests that wait keep their places and their predicted lengths.
+  // Replaces the options. Requests that wait keep their places, policies and predicted lengths.
   void SetOptions(const SchedulerOptions& options, Seconds now, Decisions& decisions);
   void Tick(Seconds now, Decisions& decisions);
 
@@ -74,7 +74,7 @@ class Scheduler {
     return records_[RecordTable::SlotOf(id)].length.tokens;
   }
 
-  // When Tick is next due, whatever else happens: 0, at once, if the last event left something to
+  // When Tick is next due if no event comes before: 0 (at once) if the last event left something to
   // go on with; kNever if nothing waits for time to pass.
   Seconds NextWakeup() const { return backlog_.NextWakeup(); }
 

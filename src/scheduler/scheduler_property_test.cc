@@ -1,4 +1,4 @@
-// What holds for the scheduler whatever happens, in random histories.
+// What holds for the scheduler in every history of events: random ones.
 #include <gmock/gmock.h>
 
 #include <map>

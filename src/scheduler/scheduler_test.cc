@@ -18,7 +18,7 @@ profile::GpuProfile Plain(std::string name, double tput = 1, Seconds e2e = 2) {
 
 // --- The reference behaviours
 
-TEST(Reference, NoProfileFallsBackToLeastRequestAndSaysSo) {
+TEST(Reference, NoProfileFallsBackToLeastRequestAndTheDecisionNamesIt) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1", "h:2"}}});
   const auto decision = h.Arrive();
@@ -221,7 +221,7 @@ TEST(Deadline, RequestThatIsShorterThanItsBucketIsNotRefusedForRounding) {
   // may take 9 s, and nothing in the profile says that it would take 11.
   h.Profile(FlatProfile("a10", 1, 11, slo));
   EXPECT_EQ(h.Arrive(90, std::nullopt, 90)->policy, "slo");
-  // A promise of its own is another matter: the profile was not made for it.
+  // A request with its own SLO is different: the profile was not made for it.
   slo::Slo tighter;
   tighter.tpat = 0.04;
   EXPECT_EQ(h.Arrive(90, tighter, 90)->refused, RefusalReason::kSloUnattainable);
@@ -258,7 +258,7 @@ TEST(Queue, MostUrgentHeadGoesFirst) {
   EXPECT_EQ(next[0].id, urgent);
 }
 
-TEST(Queue, ServesInOrderOfArrivalWithinASubQueueWhateverTheSlo) {
+TEST(Queue, ServesInOrderOfArrivalWithinASubQueueForAnySlo) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}});
   h.Profile(Plain("a10", 0.5, 2));
@@ -346,7 +346,8 @@ TEST(Fleet, OneBadProfileDoesNotSwitchOffTheOthers) {
   h.Fleet({{"a10", 512, {"h:1"}}, {"l20", 512, {"h:2"}}});
   h.Profile(Plain("l20", 0.5, 2));
   EXPECT_EQ(h.Arrive()->policy, "slo");
-  // No room left by SLO: the overflow goes where nothing is known, by the fallback, and says so.
+  // No room left by SLO: the overflow goes where nothing is known, by the fallback, and the
+  // decision names it.
   const auto overflow = h.Arrive();
   EXPECT_EQ(overflow->policy, "least-request");
   EXPECT_EQ(overflow->fallback, FallbackCause::kUnprofiledDeployment);

@@ -1,4 +1,4 @@
-// Requests that wait, in the order in which they are to be looked at.
+// Requests that wait, in the order in which they are tried.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ namespace headrace::scheduler {
 using Slot = std::uint32_t;
 
 // FIFO sub-queues whose heads are ordered by urgency. One sub-queue per (round(log2 output),
-// round(log2 input)) makes the SLO queue; requests that have no SLO share one more, and where that
+// round(log2 input)) makes the SLO queue. Requests without an SLO share one more sub-queue; if that
 // is the only one in use, this is a plain FIFO queue.
 //
 // A head's urgency, AIBrix's rank, is the lowest of its ranks over the deployments:
@@ -56,10 +56,10 @@ class WaitQueue {
   // For a request that comes back: before those that arrived after it.
   void PushFront(Slot slot, Key key, Seconds deadline) { Insert(slot, key, deadline, true); }
   // Takes a request out. Returns the place in heads() of its sub-queue's new head, or
-  // heads().size() when the sub-queue is empty or its head has not changed.
+  // heads().size() if the sub-queue is empty or its head has not changed.
   std::size_t Remove(Slot slot);
   // Gives a waiting request another deadline; its place inside its sub-queue stays. Returns its
-  // place in heads(), or heads().size() when it is no head.
+  // place in heads(), or heads().size() if it is no head.
   std::size_t SetDeadline(Slot slot, Seconds deadline);
 
   struct SubQueue {

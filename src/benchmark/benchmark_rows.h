@@ -55,7 +55,7 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name);
 std::string FormatBenchmarkRow(const BenchmarkRow& row);
 
 // The rows of one measurement, by metric. A rate that is not sustained has no TPOT row: both
-// GenerateProfile and AIBrix's generator drop a rate that lacks one of the metrics, whatever the
+// GenerateProfile and AIBrix's generator drop a rate that lacks one of the metrics, for any
 // SLO. Its E2E and TTFT stay, because AIBrix's generator fails on a cell without any. Numbers are
 // rounded to six significant digits.
 std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,

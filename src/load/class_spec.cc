@@ -25,12 +25,12 @@ bool ParseNumber(std::string_view text, Number& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-// The keys of a class, in the order of Keys::values.
+// The keys of a class.
 constexpr std::array<std::string_view, 12> kKeys = {"rate",  "share",   "cv",     "trace",
                                                     "speed", "lengths", "prompt", "output",
                                                     "ttft",  "tpot",    "tpat",   "e2e"};
 
-// One class as it is written.
+// One class as text: its name, and a value per key.
 class ClassText {
  public:
   static Result<ClassText> Parse(std::string_view text) {
@@ -56,16 +56,17 @@ class ClassText {
             (near.empty() ? "; write " + All() : "; did you mean " + std::string(near) + "=?"));
       }
       std::string& value = result.values_[static_cast<std::size_t>(known - kKeys.begin())];
-      if (!value.empty()) return result.Fault(std::string(key) + " comes twice; remove one");
+      if (!value.empty()) return result.Fault(std::string(key) + " is given twice; remove one");
       value = Trim(item.substr(std::min(equals + 1, item.size())));
-      if (value.empty())
+      if (value.empty()) {
         return result.Fault(std::string(key) + " has no value; write " + std::string(key) + "=…");
+      }
     }
     return result;
   }
 
   const std::string& name() const { return name_; }
-  // "" when it is not given.
+  // "" if it is not given.
   const std::string& Value(std::string_view key) const {
     return values_[static_cast<std::size_t>(std::find(kKeys.begin(), kKeys.end(), key) -
                                             kKeys.begin())];
@@ -75,7 +76,14 @@ class ClassText {
     return Fail("class \"" + name_ + "\": " + what);
   }
 
-  // A number above 0, or `otherwise` when the key is not given.
+  // Adds the class's name to an error.
+  template <typename T>
+  Result<T> Named(Result<T> result) const {
+    if (!result) return Fault(result.error().message);
+    return result;
+  }
+
+  // A number above 0, or `otherwise` if the key is not given.
   Result<double> Number(std::string_view key, double otherwise) const {
     if (!Has(key)) return otherwise;
     double number = 0;
@@ -86,18 +94,14 @@ class ClassText {
   }
 
   Result<workload::TokenDistribution> Distribution(std::string_view key) const {
-    const std::string& text = Value(key);
-    const auto range = ParseTokenRange(text);
-    if (!range) return Fault(std::string(key) + "=" + text + " " + range.error().message);
-    if (range->low == range->high) return workload::FixedTokens{range->low};
-    return workload::UniformTokens{range->low, range->high};
+    HEADRACE_ASSIGN(const TokenRange range, Parsed(key, ParseTokenRange(Value(key))));
+    if (range.low == range.high) return workload::FixedTokens{range.low};
+    return workload::UniformTokens{range.low, range.high};
   }
 
-  Result<std::optional<Seconds>> Goal(std::string_view key) const {
+  Result<std::optional<Seconds>> Target(std::string_view key) const {
     if (!Has(key)) return std::nullopt;
-    const Result<Seconds> goal = ParseDuration(Value(key));
-    if (!goal) return Fault(std::string(key) + "=" + Value(key) + " " + goal.error().message);
-    return *goal;
+    return Parsed(key, ParseDuration(Value(key)));
   }
 
  private:
@@ -107,8 +111,15 @@ class ClassText {
     return all;
   }
 
+  // Adds the class's name, the key and its value to an error.
+  template <typename T>
+  Result<T> Parsed(std::string_view key, Result<T> result) const {
+    if (!result) return Fault(std::string(key) + "=" + Value(key) + " " + result.error().message);
+    return result;
+  }
+
   std::string name_;
-  std::array<std::string, kKeys.size()> values_;
+  std::array<std::string, kKeys.size()> values_;  // In the order of kKeys.
 };
 
 Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
@@ -117,50 +128,42 @@ Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_sh
   if (ways != 1) return text.Fault("give just one of rate=, share= and trace=");
   if (text.Has("trace")) {
     if (text.Has("cv")) return text.Fault("cv= does not go with trace=; remove one");
-    const auto speed = text.Number("speed", 1);
-    if (!speed) return tl::unexpected(speed.error());
-    const auto file = read_file(text.Value("trace"));
-    if (!file) return text.Fault(file.error().message);
-    auto trace = workload::ParseTrace(*file, text.Value("trace"));
-    if (!trace) return text.Fault(trace.error().message);
-    workload::BeginAtZero({&*trace, 1});
-    return workload::ReplayArrivals{std::make_shared<const workload::Trace>(std::move(*trace)),
-                                    *speed};
+    const std::string& path = text.Value("trace");
+    HEADRACE_ASSIGN(const double speed, text.Number("speed", 1));
+    HEADRACE_ASSIGN(const std::string file, text.Named(read_file(path)));
+    HEADRACE_ASSIGN(workload::Trace trace, text.Named(workload::ParseTrace(file, path)));
+    workload::BeginAtZero({&trace, 1});
+    return workload::ReplayArrivals{std::make_shared<const workload::Trace>(std::move(trace)),
+                                    speed};
   }
   if (text.Has("speed")) return text.Fault("speed= goes with trace= only; remove it");
-  const auto rate = text.Number("rate", rate_of_share);
-  if (!rate) return tl::unexpected(rate.error());
-  const auto cv = text.Number("cv", 1);
-  if (!cv) return tl::unexpected(cv.error());
-  if (text.Has("cv")) return workload::GammaArrivals{*rate, *cv};
-  return workload::PoissonArrivals{*rate};
+  HEADRACE_ASSIGN(const double rate, text.Number("rate", rate_of_share));
+  HEADRACE_ASSIGN(const double cv, text.Number("cv", 1));
+  if (text.Has("cv")) return workload::GammaArrivals{rate, cv};
+  return workload::PoissonArrivals{rate};
 }
 
 Result<workload::RequestLengths> ReadLengths(const ClassText& text,
                                              const LoadFileReader& read_file) {
-  const bool drawn = text.Has("prompt") || text.Has("output");
-  if (drawn && text.Has("lengths")) {
+  const bool distributed = text.Has("prompt") || text.Has("output");
+  if (distributed && text.Has("lengths")) {
     return text.Fault("lengths= does not go with prompt= and output=; remove one");
   }
-  if (drawn) {
+  if (distributed) {
     if (!text.Has("prompt") || !text.Has("output")) {
       return text.Fault("prompt= and output= go together; give both");
     }
-    const auto prompt = text.Distribution("prompt");
-    if (!prompt) return tl::unexpected(prompt.error());
-    const auto output = text.Distribution("output");
-    if (!output) return tl::unexpected(output.error());
-    return workload::DistributedLengths{*prompt, *output};
+    HEADRACE_ASSIGN(const auto prompt, text.Distribution("prompt"));
+    HEADRACE_ASSIGN(const auto output, text.Distribution("output"));
+    return workload::DistributedLengths{prompt, output};
   }
-  if (text.Value("lengths") == "sharegpt")
-    return workload::EmpiricalLengths{workload::ShareGptLengths()};
+  const std::string& path = text.Value("lengths");
+  if (path == "sharegpt") return workload::EmpiricalLengths{workload::ShareGptLengths()};
   if (text.Has("lengths")) {
-    const auto file = read_file(text.Value("lengths"));
-    if (!file) return text.Fault(file.error().message);
-    auto pairs = workload::ParseLengthCsv(*file, text.Value("lengths"));
-    if (!pairs) return text.Fault(pairs.error().message);
+    HEADRACE_ASSIGN(const std::string file, text.Named(read_file(path)));
+    HEADRACE_ASSIGN(auto pairs, text.Named(workload::ParseLengthCsv(file, path)));
     return workload::EmpiricalLengths{
-        std::make_shared<const std::vector<workload::RequestLength>>(std::move(*pairs))};
+        std::make_shared<const std::vector<workload::RequestLength>>(std::move(pairs))};
   }
   if (text.Has("trace")) return workload::TraceLengths{};
   return text.Fault("it has no lengths; give lengths=, or prompt= and output=");
@@ -168,13 +171,10 @@ Result<workload::RequestLengths> ReadLengths(const ClassText& text,
 
 Result<std::optional<slo::Slo>> ReadSlo(const ClassText& text) {
   slo::Slo slo;
-  const std::pair<std::string_view, std::optional<Seconds>*> goals[] = {
-      {"ttft", &slo.ttft}, {"tpot", &slo.tpot}, {"tpat", &slo.tpat}, {"e2e", &slo.e2e}};
-  for (const auto& [key, goal] : goals) {
-    auto read = text.Goal(key);
-    if (!read) return tl::unexpected(read.error());
-    *goal = *read;
-  }
+  HEADRACE_ASSIGN(slo.ttft, text.Target("ttft"));
+  HEADRACE_ASSIGN(slo.tpot, text.Target("tpot"));
+  HEADRACE_ASSIGN(slo.tpat, text.Target("tpat"));
+  HEADRACE_ASSIGN(slo.e2e, text.Target("e2e"));
   if (!slo.HasLatency()) return std::nullopt;
   return slo;
 }
@@ -188,34 +188,25 @@ Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
   std::vector<double> shares;
   double all_shares = 0;
   for (const std::string& spec : specs) {
-    auto text = ClassText::Parse(spec);
-    if (!text) return tl::unexpected(text.error());
-    const auto share = text->Number("share", 0);
-    if (!share) return tl::unexpected(share.error());
-    if (*share > 0 && !total_rate) {
-      return text->Fault("share= needs the rate of all classes; give --rate, or rate= here");
+    HEADRACE_ASSIGN(ClassText text, ClassText::Parse(spec));
+    HEADRACE_ASSIGN(const double share, text.Number("share", 0));
+    if (share > 0 && !total_rate) {
+      return text.Fault("share= needs the rate of all classes; give --rate, or rate= here");
     }
-    all_shares += *share;
-    shares.push_back(*share);
-    texts.push_back(std::move(*text));
+    all_shares += share;
+    shares.push_back(share);
+    texts.push_back(std::move(text));
   }
   workload::Workload workload;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const double rate = shares[i] > 0 ? total_rate.value_or(0) * shares[i] / all_shares : 0;
-    auto arrivals = ReadArrivals(texts[i], rate, read_file);
-    if (!arrivals) return tl::unexpected(arrivals.error());
-    auto lengths = ReadLengths(texts[i], read_file);
-    if (!lengths) return tl::unexpected(lengths.error());
-    const auto slo = ReadSlo(texts[i]);
-    if (!slo) return tl::unexpected(slo.error());
-    workload.classes.push_back({.name = texts[i].name(),
-                                .arrivals = std::move(*arrivals),
-                                .lengths = std::move(*lengths),
-                                .slo = *slo,
-                                .rate_changes = {}});
+    workload::WorkloadClass& added = workload.classes.emplace_back();
+    added.name = texts[i].name();
+    HEADRACE_ASSIGN(added.arrivals, ReadArrivals(texts[i], rate, read_file));
+    HEADRACE_ASSIGN(added.lengths, ReadLengths(texts[i], read_file));
+    HEADRACE_ASSIGN(added.slo, ReadSlo(texts[i]));
   }
-  if (auto checked = workload::CheckWorkload(workload); !checked)
-    return tl::unexpected(checked.error());
+  HEADRACE_TRY(workload::CheckWorkload(workload));
   return workload;
 }
 

@@ -70,7 +70,7 @@ TEST(ParseClasses, SharesDivideTheRate) {
   EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[2]), 2);
 }
 
-TEST(ParseClasses, FaultsNameTheClassAndTheMend) {
+TEST(ParseClasses, ErrorsNameTheClassAndTheFix) {
   const std::pair<const char*, const char*> cases[] = {
       {"rate=7", "has no name; write it like"},
       {": rate=7", "has no name; write it like"},
@@ -82,7 +82,7 @@ TEST(ParseClasses, FaultsNameTheClassAndTheMend) {
       {"c: rate=7, xyzzy=1", "write rate, share, cv"},
       {"c: rate=0, prompt=1, output=1", "rate=0 is not a number above 0"},
       {"c: rate=fast, prompt=1, output=1", "rate=fast is not a number above 0"},
-      {"c: rate=1, rate=2, prompt=1, output=1", "rate comes twice"},
+      {"c: rate=1, rate=2, prompt=1, output=1", "rate is given twice"},
       {"c: rate=, prompt=1, output=1", "rate has no value"},
       {"c: rate=1, prompt=1", "give both"},
       {"c: rate=1, prompt=9-3, output=1", "prompt=9-3 is not a number of tokens"},

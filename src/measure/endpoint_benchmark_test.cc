@@ -96,10 +96,10 @@ TEST_F(EndpointBenchmarkTest, TellsWhyNothingCanBeMeasured) {
     EXPECT_THAT(too_short.error().message, HasSubstr("the shortest has 2"));
   }
   engine_->Stop();
-  const auto nobody =
+  const auto unreachable =
       EndpointBenchmark(threads_[0], options_).Measure({.input = 20, .output = 2, .rate = 50});
-  ASSERT_FALSE(nobody);
-  EXPECT_THAT(nobody.error().message, HasSubstr("is the engine running?"));
+  ASSERT_FALSE(unreachable);
+  EXPECT_THAT(unreachable.error().message, HasSubstr("is the engine running?"));
 }
 
 TEST_F(EndpointBenchmarkTest, StopEndsAMeasurement) {

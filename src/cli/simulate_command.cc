@@ -126,17 +126,17 @@ scenario::Scenario Load(const Arguments& arguments, const ProgressLine& progress
   progress.Say("");
   scenario::Scenario scenario = OrStop(std::move(loaded));
   if (!arguments.policies.empty()) {
-    std::vector<scenario::Contender> chosen;
+    std::vector<scenario::Policy> chosen;
     for (const std::string& name : arguments.policies) {
-      chosen.push_back(OrStop(scenario::FindContender(name, scenario)));
+      chosen.push_back(OrStop(scenario::FindPolicy(name, scenario)));
     }
-    scenario.contenders = std::move(chosen);
+    scenario.policies = std::move(chosen);
   }
   if (!arguments.replay.empty()) Replay(arguments.replay, scenario);
   if (!arguments.rates.empty()) scenario.rates = arguments.rates;
   if (arguments.seeds > 0) scenario.seeds = arguments.seeds;
-  for (const scenario::Contender& contender : scenario.contenders) {
-    OrStop(scenario::CheckContender(contender, scenario));
+  for (const scenario::Policy& policy : scenario.policies) {
+    OrStop(scenario::CheckPolicy(policy, scenario));
   }
   return scenario;
 }
@@ -203,7 +203,7 @@ void AddSimulateCommand(CLI::App& app) {
       ->type_name("FILE");
   command
       ->add_option("--policy", arguments->policies,
-                   "Policies, variants and yardsticks to compare, instead of the scenario's")
+                   "Policies, variants and baselines to compare, instead of the scenario's")
       ->delimiter(',')
       ->type_name("NAME,…");
   command->add_option("--seeds", arguments->seeds, "Runs with different draws")

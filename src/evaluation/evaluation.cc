@@ -19,7 +19,7 @@ namespace {
 // What was published of the reference experiment: P99 seconds per token.
 struct Published {
   const char* label;
-  const char* contender;
+  const char* policy;
   bool equal;  // In the scenario with five L20.
   const char* seconds;
 };
@@ -34,9 +34,9 @@ constexpr std::array<Published, 5> kPublished{{
 // "Much above" in the published order.
 constexpr double kMuch = 2;
 
-std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_view contender) {
-  for (std::size_t i = 0; i < scenario.contenders.size(); ++i) {
-    if (scenario.contenders[i].name == contender) return i;
+std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_view policy) {
+  for (std::size_t i = 0; i < scenario.policies.size(); ++i) {
+    if (scenario.policies[i].name == policy) return i;
   }
   return std::nullopt;
 }
@@ -65,17 +65,16 @@ render::Table PublishedTable(const scenario::Study& reference, const scenario::S
   AddRates(scenario, "rate × ", table);
   for (const Published& row : kPublished) {
     const scenario::Study& study = row.equal ? equal : reference;
-    const auto contender = Find(*study.scenario, row.contender);
-    if (!contender) continue;
+    const auto policy = Find(*study.scenario, row.policy);
+    if (!policy) continue;
     std::vector<std::string>& cells = table.rows.emplace_back();
     cells = {row.label, row.seconds};
     for (const double rate : scenario.rates) {
       const auto& rates = study.scenario->rates;
       const auto found = std::ranges::find(rates, rate);
       const auto at = static_cast<std::size_t>(found - rates.begin());
-      cells.push_back(found == rates.end()
-                          ? "–"
-                          : FormatNumber(scenario::P99TpatOf(study, *contender, at).mean));
+      cells.push_back(
+          found == rates.end() ? "–" : FormatNumber(scenario::P99TpatOf(study, *policy, at).mean));
     }
   }
   return table;
@@ -84,10 +83,10 @@ render::Table PublishedTable(const scenario::Study& reference, const scenario::S
 render::Table SplitsTable(const scenario::Study& study) {
   const scenario::Scenario& scenario = *study.scenario;
   render::Table table{{{""}, {"rate ×"}, {"split"}}, {}};
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
-      table.rows.push_back({scenario.contenders[c].name, FormatNumber(scenario.rates[r]),
+      table.rows.push_back({scenario.policies[c].name, FormatNumber(scenario.rates[r]),
                             Describe(scenario, study.SplitOf(c, r))});
     }
   }
@@ -104,7 +103,7 @@ render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
                        {"refused"},
                        {"unfinished"}},
                       {}};
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
       const auto share = [&](auto count) {
         return FormatPercent(
@@ -115,7 +114,7 @@ render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
             }).mean);
       };
       table.rows.push_back(
-          {scenario.contenders[c].name, scenario.workload.classes[k].name,
+          {scenario.policies[c].name, scenario.workload.classes[k].name,
            share([](const workload::ClassReport& r) { return r.attained; }),
            share([](const workload::ClassReport& r) { return r.completed - r.attained; }),
            share([](const workload::ClassReport& r) { return r.refused; }),
@@ -131,9 +130,9 @@ render::Table LadderTable(const scenario::Study& study) {
   const scenario::Scenario& scenario = *study.scenario;
   render::Table table{{{"points against the row above, rate ×"}}, {}};
   AddRates(scenario, "", table);
-  for (std::size_t c = 1; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 1; c < scenario.policies.size(); ++c) {
     std::vector<std::string>& cells = table.rows.emplace_back();
-    cells.push_back(scenario.contenders[c].name);
+    cells.push_back(scenario.policies[c].name);
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       std::vector<double> gains;
       for (std::size_t seed = 0; seed < static_cast<std::size_t>(scenario.seeds); ++seed) {

@@ -240,7 +240,7 @@ std::string DescribeInstability(const Scenario& scenario, const std::vector<Flui
             " the scenario cannot be stable: " + FormatNumber(offered) +
             " requests/s are offered and the fleet carries at most " +
             FormatNumber(offered * bounds[i].capacity) +
-            " whatever the router does; queues will grow for as long as the run lasts\n";
+            " with any router; queues will grow for as long as the run lasts\n";
   }
   return text;
 }

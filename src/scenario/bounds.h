@@ -1,4 +1,4 @@
-// What no router could beat, and what a fleet can carry at all.
+// What no router can beat, and what a fleet can carry.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,30 @@ namespace headrace::scenario {
 // A linear program over rates x[kind of request, deployment], with true lengths, of the fluid
 // (long-run) limit. Requests are grouped by class and size (an eighth of a power of two either way)
 // and each group counts with the cheapest of its members. Per deployment of n engines, with s steps
-// per second in all, and p, o a request's prompt (in b·p, what of it no prefix cache has) and
-// output tokens:
+// per second in total, and p, o a request's prompt (in b·p, only its part that no prefix cache
+// holds) and output tokens:
 //   time:  a·s + Σ x·(b·p + c·o + d·(o·p + o²/2)) ≤ n     an engine-second holds no more
 //   KV:    Σ x·(o·p + o²/2) ≤ s · KV room                  a step holds no more tokens
 //   batch: Σ x·o ≤ s · max_num_seqs                        a step decodes no more requests
 //   space: Σ x·a·(o·p + o²/2) ≤ n · KV room                each of the o steps takes a at least
-// and a request goes only where it meets its SLO alone on an idle engine. Left out, each to the
-// router's favour: all waiting, all interference, all chance. So it is an upper bound for whatever
-// router, but a loose one near saturation.
+// and a request goes only where it meets its SLO alone on an idle engine. All waiting, interference
+// and chance are left out, each in the router's favour. So it is an upper bound for every router,
+// but a loose one near saturation.
 struct FluidBound {
-  double attainment = 1;  // Most that can attain / offered.
+  double attainment = 1;  // Most requests that can attain / offered.
   double goodput = 0;     // The same in requests per second.
   // What one more engine-second per second would add to it (requests per second), by deployment:
   // the dual price.
   std::vector<double> prices;
-  // The largest factor on all rates at which everything offered can be served at all, whatever its
-  // latency; below 1 no router keeps the queues from growing. Infinite when nothing arrives.
+  // The largest factor on all rates at which everything offered can be served, at any latency.
+  // Below 1 no router keeps the queues from growing. Infinite if nothing arrives.
   double capacity = 0;
 };
 
-// Of the requests of `seed` 1 (the first 20,000, or those that come within the run).
+// Of the requests of seed 1 (the first 20,000, or those that arrive within the run).
 FluidBound ComputeFluidBound(const Scenario& scenario, double rate);
 
-// For every rate that the fleet cannot carry a sentence; empty when there is none.
+// One sentence per rate that the fleet cannot carry; empty if there is none.
 std::string DescribeInstability(const Scenario& scenario, const std::vector<FluidBound>& bounds);
 
 }  // namespace headrace::scenario

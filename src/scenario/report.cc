@@ -16,9 +16,7 @@ namespace {
 
 constexpr int kCdfPoints = 200;
 
-bool IsYardstick(const Contender& contender) {
-  return contender.kind != Contender::Kind::kScheduler;
-}
+bool IsBaseline(const Policy& policy) { return policy.kind != Policy::Kind::kScheduler; }
 
 std::string AtRate(double rate) { return " at rate × " + FormatNumber(rate); }
 
@@ -48,10 +46,9 @@ Figure AttainmentFigure(const Study& study) {
       .x_min = low,
       .x_max = high > low ? high : low * 1.01,
       .percent = true};
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    render::Series series{.name = scenario.contenders[c].name,
-                          .colour = c,
-                          .dashed = IsYardstick(scenario.contenders[c])};
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    render::Series series{
+        .name = scenario.policies[c].name, .colour = c, .dashed = IsBaseline(scenario.policies[c])};
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       const Estimate estimate = AttainmentOf(study, c, r);
       series.points.push_back({scenario.rates[r], estimate.mean});
@@ -60,7 +57,7 @@ Figure AttainmentFigure(const Study& study) {
     }
     chart.series.push_back(std::move(series));
   }
-  render::Series bound{.name = "upper bound", .colour = scenario.contenders.size(), .dashed = true};
+  render::Series bound{.name = "upper bound", .colour = scenario.policies.size(), .dashed = true};
   for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
     bound.points.push_back({scenario.rates[r], study.bounds[r].attainment});
   }
@@ -68,10 +65,10 @@ Figure AttainmentFigure(const Study& study) {
   return {"attainment.svg", render::RenderSvg(chart)};
 }
 
-Histogram TpatOver(const Study& study, std::size_t contender, std::size_t rate) {
+Histogram TpatOver(const Study& study, std::size_t policy, std::size_t rate) {
   Histogram all;
   for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
-    all.Merge(study.At(contender, rate, seed).result.statistics.Total().tpat);
+    all.Merge(study.At(policy, rate, seed).result.statistics.Total().tpat);
   }
   return all;
 }
@@ -85,12 +82,11 @@ Figure CdfFigure(const Study& study, std::size_t rate) {
                           .percent = true};
   // Far tails would squeeze everything else into the left edge.
   chart.x_max = 0.01;
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     const Histogram all = TpatOver(study, c, rate);
     chart.x_max = std::max(chart.x_max, all.Quantile(0.99));
-    render::Series series{.name = scenario.contenders[c].name,
-                          .colour = c,
-                          .dashed = IsYardstick(scenario.contenders[c])};
+    render::Series series{
+        .name = scenario.policies[c].name, .colour = c, .dashed = IsBaseline(scenario.policies[c])};
     for (int i = 0; i <= kCdfPoints; ++i) {
       const double share = static_cast<double>(i) / kCdfPoints;
       series.points.push_back({all.Quantile(share), share});
@@ -111,9 +107,9 @@ Figure PlacementFigure(const Study& study, std::size_t rate) {
     chart.parts.push_back(std::to_string(deployment.endpoints) + "×" + deployment.name);
   }
   for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
-    for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+    for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
       render::PartsChart::Row row{.group = scenario.workload.classes[k].name,
-                                  .name = scenario.contenders[c].name,
+                                  .name = scenario.policies[c].name,
                                   .parts = std::vector<double>(scenario.fleet.size())};
       double offered = 0;
       for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
@@ -149,10 +145,9 @@ Figure AttainmentTimeline(const Study& study, std::size_t rate) {
       TimelineChart(scenario, rate, "Requests that met their SLO, by arrival,");
   chart.y_label = "attainment";
   chart.percent = true;
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
-    render::Series series{.name = scenario.contenders[c].name,
-                          .colour = c,
-                          .dashed = IsYardstick(scenario.contenders[c])};
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    render::Series series{
+        .name = scenario.policies[c].name, .colour = c, .dashed = IsBaseline(scenario.policies[c])};
     for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
       double offered = 0;
       double attained = 0;
@@ -169,9 +164,9 @@ Figure AttainmentTimeline(const Study& study, std::size_t rate) {
   return {"timeline-attainment.svg", render::RenderSvg(chart)};
 }
 
-Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender) {
+Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t policy) {
   const Scenario& scenario = *study.scenario;
-  const std::string& name = scenario.contenders[contender].name;
+  const std::string& name = scenario.policies[policy].name;
   render::LineChart chart = TimelineChart(scenario, rate, "Requests in flight under " + name);
   chart.y_label = "requests (mean over seeds)";
   const auto add = [&](const std::string& label,
@@ -180,7 +175,7 @@ Figure LoadTimeline(const Study& study, std::size_t rate, std::size_t contender)
     for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
       double sum = 0;
       for (std::size_t seed = 0; seed < SeedsOf(study); ++seed) {
-        sum += figure(study.At(contender, rate, seed).result.timeline[step]);
+        sum += figure(study.At(policy, rate, seed).result.timeline[step]);
       }
       const double mean = sum / static_cast<double>(SeedsOf(study));
       series.points.push_back({StepTime(scenario, rate, step), mean});
@@ -224,7 +219,7 @@ std::vector<Figure> RenderFigures(const Study& study) {
     figures.push_back(PlacementFigure(study, r));
   }
   figures.push_back(AttainmentTimeline(study, main));
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     figures.push_back(LoadTimeline(study, main, c));
   }
   return figures;
@@ -248,10 +243,10 @@ std::string RenderReport(const Study& study) {
   for (const Figure& figure : RenderFigures(study)) {
     body += "<figure id=\"" + render::Escape(figure.file) + "\">" + figure.svg + "</figure>\n";
   }
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
-      body += Paragraph(scenario.contenders[c].name + AtRate(scenario.rates[r]) + ": " +
+      body += Paragraph(scenario.policies[c].name + AtRate(scenario.rates[r]) + ": " +
                         Describe(scenario, study.SplitOf(c, r)));
     }
   }

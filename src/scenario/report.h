@@ -15,7 +15,7 @@ struct Figure {
 
 // Attainment against rate with 95 % bands; the CDF of latency per token and where each class went,
 // at each rate; at the rate nearest to 1 the timeline of attainment, and of requests in flight for
-// each contender.
+// each policy.
 std::vector<Figure> RenderFigures(const Study& study);
 
 // One self-contained page with the figures and the tables of attainment and P99.

@@ -21,7 +21,7 @@ constexpr std::string_view kOnlyPrefix = "only-";
 // A split is a simulation per class, rate and seed.
 constexpr double kMostSplits = 10'000;
 
-std::vector<std::string> ContenderNames(const Scenario& scenario) {
+std::vector<std::string> PolicyNames(const Scenario& scenario) {
   std::vector<std::string> names;
   for (const routing::PolicyInfo& policy : routing::Policies()) names.emplace_back(policy.name);
   for (const std::string_view name : {"best-split", "type-split", "clairvoyant"}) {
@@ -30,7 +30,7 @@ std::vector<std::string> ContenderNames(const Scenario& scenario) {
   for (const sim::SimDeployment& deployment : scenario.fleet) {
     names.push_back(std::string(kOnlyPrefix) + deployment.name);
   }
-  for (const Contender& variant : scenario.contenders) names.push_back(variant.name);
+  for (const Policy& variant : scenario.policies) names.push_back(variant.name);
   return names;
 }
 
@@ -60,8 +60,8 @@ class Resolver {
     scenario_.scheduler.max_queue_length = text_.queue_length;
     for (std::size_t i = 0; i < text_.workload.size(); ++i) AddClass(i);
     for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
-    for (std::size_t i = 0; i < text_.disturbances.size(); ++i) AddDisturbance(i);
-    AddContenders();
+    for (std::size_t i = 0; i < text_.faults.size(); ++i) AddEndpointFault(i);
+    AddPolicies();
     if (reader_.faults() == 0) AddProfiles();
     return std::move(scenario_);
   }
@@ -86,8 +86,8 @@ class Resolver {
   Result<profile::GpuProfile> ProfileOf(std::size_t index,
                                         const std::optional<slo::Slo>& slo) const;
   std::optional<slo::Slo> ProfileSlo() const;
-  void AddDisturbance(std::size_t index);
-  void AddContenders();
+  void AddEndpointFault(std::size_t index);
+  void AddPolicies();
 
   const ScenarioText& text_;
   const YAML::Node& root_;
@@ -120,7 +120,7 @@ bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
   if (text.arrivals == ClassText::Arrivals::kTrace) {
     if (text.trace.empty()) {
       Fault("workload", index, "arrivals",
-            "class \"" + text.name + "\" arrives as in a trace, but names none; add `trace: …`");
+            "class \"" + text.name + "\" has trace arrivals but no trace; add `trace: …`");
       return false;
     }
     auto& trace = traces_[text.trace];
@@ -143,7 +143,7 @@ bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
     if (!text_.rate) {
       Fault("workload", index, "share",
             "class \"" + text.name +
-                "\" has a share of a rate that is not given; add `rate: …` to the scenario");
+                "\" has a share, but the scenario has no rate; add `rate: …` to the scenario");
       return false;
     }
     double shares = 0;
@@ -175,7 +175,7 @@ bool Resolver::SetLengths(std::size_t index, workload::WorkloadClass& spec) {
   } else if (text.prompt || text.output) {
     Fault("workload", index, "lengths",
           "class \"" + text.name +
-              "\" has lengths twice; remove either `lengths` or `prompt` and "
+              "\" has lengths twice; remove either `lengths`, or `prompt` and "
               "`output`");
     return false;
   } else if (text.lengths == "sharegpt") {
@@ -204,7 +204,7 @@ void Resolver::AddDeployment(std::size_t index) {
   });
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);
-    // Whatever names it is no fault of its own.
+    // So that a fault of the engine is not also one of every option that names the deployment.
     scenario_.fleet.push_back({.name = text.name, .endpoints = text.endpoints});
     return;
   }
@@ -218,7 +218,7 @@ void Resolver::AddDeployment(std::size_t index) {
   scenario_.fleet.push_back(std::move(deployment));
 }
 
-// Measuring takes seconds of one core, so the deployments are measured beside each other.
+// Measuring takes seconds of one core, so the deployments are measured at the same time.
 void Resolver::AddProfiles() {
   const std::optional<slo::Slo> slo = ProfileSlo();
   std::vector<std::future<Result<profile::GpuProfile>>> profiles(text_.fleet.size());
@@ -252,8 +252,8 @@ Result<profile::GpuProfile> Resolver::ProfileOf(std::size_t index,
   }
   if (!slo) {
     return Fail(
-        "profiles are measured for an SLO, and the classes' differ or are missing; add `slo: …` to "
-        "the scenario");
+        "profiles are measured for one SLO, but the classes have different ones or none; add "
+        "`slo: …` to the scenario");
   }
   return benchmark::MeasureProfile(
              deployment.engine,
@@ -269,32 +269,33 @@ std::optional<slo::Slo> Resolver::ProfileSlo() const {
   return scenario_.workload.classes.empty() ? std::nullopt : scenario_.workload.classes.front().slo;
 }
 
-void Resolver::AddDisturbance(std::size_t index) {
-  const DisturbanceText& text = text_.disturbances[index];
+void Resolver::AddEndpointFault(std::size_t index) {
+  const EndpointFaultText& text = text_.faults[index];
+  const char* const list = root_["faults"] ? "faults" : kFormerFaults;
   for (std::size_t d = 0; d < text_.fleet.size(); ++d) {
     if (text_.fleet[d].name != text.deployment) continue;
     if (text.endpoint >= text_.fleet[d].endpoints) {
-      Fault("disturbances", index, "endpoint",
+      Fault(list, index, "endpoint",
             "deployment \"" + text.deployment + "\" has endpoints 0 to " +
                 std::to_string(text_.fleet[d].endpoints - 1) + "; write one of them");
       return;
     }
-    scenario_.disturbances.push_back({text.at, text.kind, d, text.endpoint, text.factor});
+    scenario_.faults.push_back({text.at, text.kind, d, text.endpoint, text.factor});
     return;
   }
   std::vector<std::string_view> names;
   for (const FleetText& deployment : text_.fleet) names.push_back(deployment.name);
-  Fault("disturbances", index, "deployment",
+  Fault(list, index, "deployment",
         "the deployment " + config::Quote(text.deployment) + " " +
             config::NotOneOf(text.deployment, names));
 }
 
-void Resolver::AddContenders() {
-  std::vector<Contender> variants;
+void Resolver::AddPolicies() {
+  std::vector<Policy> variants;
   for (std::size_t i = 0; i < text_.variants.size(); ++i) {
     const VariantText& text = text_.variants[i];
-    const routing::PolicyInfo* policy = routing::FindPolicy(text.policy);
-    if (policy == nullptr) {
+    const routing::PolicyInfo* info = routing::FindPolicy(text.policy);
+    if (info == nullptr) {
       std::vector<std::string_view> names;
       for (const routing::PolicyInfo& info : routing::Policies()) names.push_back(info.name);
       Fault(
@@ -303,7 +304,7 @@ void Resolver::AddContenders() {
       continue;
     }
     using Length = VariantText::Length;
-    Contender variant{.name = text.name, .policy = policy, .quantile = text.quantile};
+    Policy variant{.name = text.name, .router = info, .quantile = text.quantile};
     if (text.length == Length::kMean) variant.length = predict::LengthOptions::Summary::kMean;
     if (text.length == Length::kSample || text.length == Length::kRedrawn) {
       variant.length = predict::LengthOptions::Summary::kSample;
@@ -317,16 +318,16 @@ void Resolver::AddContenders() {
   std::vector<std::string> policies = text_.policies;
   if (policies.empty() && variants.empty()) policies = {"slo", "least-request"};
   for (const std::string& name : policies) {
-    const auto contender = FindContender(name, scenario_);
-    const auto checked = contender.and_then(
-        [&](const Contender& found) { return CheckContender(found, scenario_); });
+    const auto policy = FindPolicy(name, scenario_);
+    const auto checked =
+        policy.and_then([&](const Policy& found) { return CheckPolicy(found, scenario_); });
     if (checked) {
-      scenario_.contenders.push_back(*contender);
+      scenario_.policies.push_back(*policy);
     } else {
       reader_.Fault(root_["policies"].Mark(), checked.error().message);
     }
   }
-  for (Contender& variant : variants) scenario_.contenders.push_back(std::move(variant));
+  for (Policy& variant : variants) scenario_.policies.push_back(std::move(variant));
 }
 
 }  // namespace
@@ -345,44 +346,44 @@ Result<Scenario> LoadScenario(std::string_view text, const std::string& file_nam
   return scenario;
 }
 
-Result<Contender> FindContender(std::string_view name, const Scenario& scenario) {
-  Contender contender;
-  contender.name = name;
-  for (const Contender& variant : scenario.contenders) {
+Result<Policy> FindPolicy(std::string_view name, const Scenario& scenario) {
+  Policy policy;
+  policy.name = name;
+  for (const Policy& variant : scenario.policies) {
     if (variant.name == name) return variant;
   }
-  if (const routing::PolicyInfo* policy = routing::FindPolicy(name)) {
-    contender.policy = policy;
-    return contender;
+  if (const routing::PolicyInfo* info = routing::FindPolicy(name)) {
+    policy.router = info;
+    return policy;
   }
   if (name == "best-split") {
-    contender.kind = Contender::Kind::kBestSplit;
-    return contender;
+    policy.kind = Policy::Kind::kBestSplit;
+    return policy;
   }
   if (name == "type-split") {
-    contender.kind = Contender::Kind::kTypeSplit;
-    return contender;
+    policy.kind = Policy::Kind::kTypeSplit;
+    return policy;
   }
   if (name == "clairvoyant") {
-    contender.kind = Contender::Kind::kClairvoyant;
-    return contender;
+    policy.kind = Policy::Kind::kClairvoyant;
+    return policy;
   }
   if (name.starts_with(kOnlyPrefix)) {
     for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
       if (scenario.fleet[d].name != name.substr(kOnlyPrefix.size())) continue;
-      contender.kind = Contender::Kind::kOnly;
-      contender.deployment = d;
-      return contender;
+      policy.kind = Policy::Kind::kOnly;
+      policy.deployment = d;
+      return policy;
     }
   }
-  const std::vector<std::string> names = ContenderNames(scenario);
+  const std::vector<std::string> names = PolicyNames(scenario);
   return Fail("the policy " + config::Quote(name) + " " +
               config::NotOneOf(name, std::vector<std::string_view>(names.begin(), names.end())));
 }
 
-Result<void> CheckContender(const Contender& contender, const Scenario& scenario) {
-  const bool types = contender.kind == Contender::Kind::kTypeSplit;
-  if (!types && contender.kind != Contender::Kind::kBestSplit) return {};
+Result<void> CheckPolicy(const Policy& policy, const Scenario& scenario) {
+  const bool types = policy.kind == Policy::Kind::kTypeSplit;
+  if (!types && policy.kind != Policy::Kind::kBestSplit) return {};
   const std::size_t classes = scenario.workload.classes.size();
   std::size_t parts = 0;
   double ways = 1;
@@ -395,39 +396,39 @@ Result<void> CheckContender(const Contender& contender, const Scenario& scenario
     }
   }
   if (parts < classes) {
-    return Fail(contender.name + " cannot give each of " + std::to_string(classes) +
+    return Fail(policy.name + " cannot give each of " + std::to_string(classes) +
                 " classes a part of " + std::to_string(parts) +
-                (types ? " deployments" : " endpoints") + "; leave it out of the policies");
+                (types ? " deployments" : " endpoints") + "; remove it from the policies");
   }
   if (ways > kMostSplits) {
-    return Fail(contender.name + " would have to try more than " + FormatNumber(kMostSplits) +
-                " splits of the fleet; leave it out of the policies");
+    return Fail(policy.name + " has to try more than " + FormatNumber(kMostSplits) +
+                " splits of the fleet; remove it from the policies");
   }
   return {};
 }
 
-sim::SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
+sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, double rate,
                            std::uint64_t seed) {
   sim::SimulationSpec spec;
   spec.fleet = scenario.fleet;
   spec.workload = &scenario.workload;
   spec.scheduler = scenario.scheduler;
-  spec.scheduler.policy = contender.policy;
-  spec.scheduler.length.summary = contender.length;
-  spec.scheduler.length.quantile = contender.quantile;
-  spec.experiment.redraw_lengths = contender.redraw_lengths;
+  spec.scheduler.policy = policy.router;
+  spec.scheduler.length.summary = policy.length;
+  spec.scheduler.length.quantile = policy.quantile;
+  spec.experiment.redraw_lengths = policy.redraw_lengths;
   spec.rate_scale = rate;
   spec.seed = seed;
   spec.warm_up = scenario.warm_up;
   spec.duration = scenario.DurationAt(rate);
   spec.drain = scenario.drain;
-  spec.disturbances = scenario.disturbances;
+  spec.faults = scenario.faults;
   spec.state_lag = scenario.state_lag;
-  spec.exact_lengths = contender.exact_lengths;
-  spec.per_request_slo = contender.per_request_slo;
-  spec.deadline_wakeups = contender.deadline_wakeups;
-  spec.clairvoyant = contender.kind == Contender::Kind::kClairvoyant;
-  if (contender.kind == Contender::Kind::kOnly) spec.only_deployment = contender.deployment;
+  spec.exact_lengths = policy.exact_lengths;
+  spec.per_request_slo = policy.per_request_slo;
+  spec.deadline_wakeups = policy.deadline_wakeups;
+  spec.clairvoyant = policy.kind == Policy::Kind::kClairvoyant;
+  if (policy.kind == Policy::Kind::kOnly) spec.only_deployment = policy.deployment;
   if (spec.scheduler.policy == nullptr)
     spec.scheduler.policy = routing::FindPolicy("least-request");
   return spec;

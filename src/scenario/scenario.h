@@ -1,4 +1,4 @@
-// What `headrace simulate` is asked: a fleet, a workload, and who routes between them.
+// What `headrace simulate` runs: a fleet, a workload, and the policies that route between them.
 #pragma once
 
 #include <functional>
@@ -15,19 +15,19 @@
 
 namespace headrace::scenario {
 
-// Who routes: the scheduler under some policy, or a yardstick that no router can be.
-struct Contender {
+// What routes: the scheduler with a routing policy, or a baseline that no router can be.
+struct Policy {
   enum class Kind {
     kScheduler,
     kBestSplit,    // Each endpoint belongs to one class: the best of all such splits, in hindsight.
     kTypeSplit,    // The same, but each GPU type belongs to one class.
     kOnly,         // Everything to one deployment, by least-request.
-    kClairvoyant,  // Knows every answer's length and each engine's future.
+    kClairvoyant,  // Knows every response's length and each engine's future.
   };
   std::string name;
   Kind kind = Kind::kScheduler;
   // Of the scheduler:
-  const routing::PolicyInfo* policy = nullptr;
+  const routing::PolicyInfo* router = nullptr;
   predict::LengthOptions::Summary length = predict::LengthOptions::Summary::kQuantile;
   double quantile = 0.9;
   bool exact_lengths = false;
@@ -43,17 +43,17 @@ struct Scenario {
   std::string model;
   std::vector<sim::SimDeployment> fleet;
   workload::Workload workload;
-  scheduler::SchedulerOptions scheduler;  // All but what a contender says.
+  scheduler::SchedulerOptions scheduler;  // Without what a policy sets.
   Seconds warm_up = 60;
   Seconds duration = 600;  // At rate 1.
-  // The workload is a recording, to be replayed to its end: at twice the rate in half the time.
+  // The workload is a recording that is replayed to its end: at twice the rate in half the time.
   bool replay = false;
   Seconds drain = 300;
-  std::vector<sim::Disturbance> disturbances;
+  std::vector<sim::EndpointFault> faults;
   Seconds state_lag = 0;
   std::vector<double> rates = {1};  // Factors on every class's rate.
   int seeds = 5;
-  std::vector<Contender> contenders;
+  std::vector<Policy> policies;
 
   Seconds DurationAt(double rate) const { return replay ? duration / rate : duration; }
 };
@@ -62,21 +62,22 @@ struct Scenario {
 using FileReader = std::function<Result<std::string>(const std::string& path)>;
 
 // Reads a scenario (YAML; docs/simulation.md) and everything it names, and measures the profiles
-// that it wants measured. Paths in it count from its own folder. The error holds every fault, a
-// line each: `file:line: what is wrong; the mend`.
+// that are to be measured. Its paths are relative to its folder. The error holds every fault, one
+// per line: `file:line: what is wrong; the fix`.
 Result<Scenario> LoadScenario(std::string_view text, const std::string& file_name,
                               const FileReader& read_file);
 
-// A contender by its name: one of the policies, `best-split`, `type-split`, `clairvoyant` or
-// `only-<deployment>`. An error lists the names.
-Result<Contender> FindContender(std::string_view name, const Scenario& scenario);
+// A policy by its name: one of the routing policies or variants, `best-split`, `type-split`,
+// `clairvoyant` or `only-<deployment>`. An error lists the names.
+Result<Policy> FindPolicy(std::string_view name, const Scenario& scenario);
 
-// An error when the contender is a split and the fleet cannot be split among the classes, or in
-// more ways than could be tried.
-Result<void> CheckContender(const Contender& contender, const Scenario& scenario);
+// An error if the policy is a split and the fleet cannot be split among the classes, or has too
+// many splits to try.
+Result<void> CheckPolicy(const Policy& policy, const Scenario& scenario);
 
-// What one contender does with one rate and seed; `scenario` must outlive it. Not for splits.
-sim::SimulationSpec SpecOf(const Scenario& scenario, const Contender& contender, double rate,
+// The simulation of one policy at one rate with one seed; `scenario` must outlive it. Not for
+// splits.
+sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, double rate,
                            std::uint64_t seed);
 
 }  // namespace headrace::scenario

@@ -5,7 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/test_options.h"
 #include "scenario/report.h"
+#include "scenario/scenario_text.h"
 #include "scenario/study.h"
 #include "scenario/summary.h"
 
@@ -72,8 +74,8 @@ TEST(Scenario, SaysWhatItWasTold) {
   EXPECT_EQ(scenario.fleet[1].endpoints, 2);
   EXPECT_EQ(scenario.fleet[0].profile, nullptr);
   EXPECT_NE(scenario.fleet[1].profile, nullptr);
-  ASSERT_EQ(scenario.contenders.size(), 7u);
-  EXPECT_TRUE(scenario.contenders[6].exact_lengths);
+  ASSERT_EQ(scenario.policies.size(), 7u);
+  EXPECT_TRUE(scenario.policies[6].exact_lengths);
   EXPECT_EQ(scenario.workload.classes[0].slo->tpat, 0.05);
 }
 
@@ -87,9 +89,9 @@ TEST(Scenario, ADeploymentWithAFaultIsOneFault) {
 TEST(Scenario, ASplitNeedsAPartForEachClass) {
   EXPECT_THAT(FaultOf("workload:", "workload:\n  - { name: third, rate: 1, prompt: 9, output: 9 }"),
               HasSubstr("s.yaml:10: type-split cannot give each of 3 classes a part of 2 "
-                        "deployments; leave it out of the policies"));
+                        "deployments; remove it from the policies"));
   EXPECT_THAT(FaultOf("endpoints: 2", "endpoints: 9999"),
-              HasSubstr("best-split would have to try more than 10000 splits"));
+              HasSubstr("best-split has to try more than 10000 splits"));
 }
 
 TEST(Scenario, SharesDivideTheRate) {
@@ -103,7 +105,7 @@ TEST(Scenario, SharesDivideTheRate) {
   EXPECT_EQ(workload::OfferedRate(good->workload.classes[0]), 3);
 }
 
-TEST(Scenario, FaultsHaveLineAndMend) {
+TEST(Scenario, FaultsHaveLineAndFix) {
   EXPECT_THAT(FaultOf("gpu: a10", "gpu: a11"), HasSubstr("s.yaml:12: "));
   EXPECT_THAT(FaultOf("duration: 120s", "duration: long"),
               HasSubstr("s.yaml:6: duration is \"long\", which"));
@@ -116,21 +118,49 @@ TEST(Scenario, FaultsHaveLineAndMend) {
   EXPECT_THAT(FaultOf("lengths: sharegpt", "lengths: sharegpt, prompt: 9"),
               HasSubstr("has lengths twice"));
   EXPECT_THAT(FaultOf("prompt: 4000 to 4600", "prompt: many"),
-              HasSubstr("s.yaml:16: workload[1].prompt is \"many\", which is no distribution"));
-  EXPECT_THAT(FaultOf("rate: 1.5,", "arrivals: trace,"), HasSubstr("names none"));
+              HasSubstr("s.yaml:16: workload[1].prompt is \"many\", which is not a distribution"));
+  EXPECT_THAT(FaultOf("rate: 1.5,", "arrivals: trace,"),
+              HasSubstr("has trace arrivals but no trace"));
   EXPECT_THAT(FaultOf("policy: slo, length", "policy: slo2, length"),
               HasSubstr("s.yaml:18: the policy \"slo2\""));
   EXPECT_THAT(FaultOf("variants:",
-                      "disturbances:\n  - { at: 5s, kind: lost, deployment: l21 }\n"
+                      "faults:\n  - { at: 5s, kind: lost, deployment: l21 }\n"
                       "variants:"),
               HasSubstr("s.yaml:18: the deployment \"l21\""));
   EXPECT_THAT(FaultOf("variants:",
-                      "disturbances:\n  - { at: 5s, deployment: l20, endpoint: 2 }\n"
+                      "faults:\n  - { at: 5s, deployment: l20, endpoint: 2 }\n"
                       "variants:"),
               HasSubstr("has endpoints 0 to 1"));
   EXPECT_THAT(FaultOf("model: llama2-7b", "model: [a"), HasSubstr("not valid YAML"));
   EXPECT_THAT(FaultOf("slo: { tpat: 50ms, percentile: 99 }", "slo: { tpat: 10us }"),
               HasSubstr("no request size meets the SLO"));
+}
+
+TEST(Scenario, ReadsTheFormerNameOfItsFaults) {
+  const std::string faults = "  - { at: 5s, kind: lost, deployment: l20, endpoint: 1 }\nvariants:";
+  for (const std::string name : {"faults", "disturbances"}) {
+    const auto scenario = LoadWith("variants:", name + ":\n" + faults);
+    ASSERT_TRUE(scenario) << scenario.error().message;
+    ASSERT_EQ(scenario->faults.size(), 1u);
+    EXPECT_EQ(scenario->faults[0].kind, sim::EndpointFault::Kind::kLost);
+    EXPECT_EQ(scenario->faults[0].deployment, 1u);
+    EXPECT_EQ(scenario->faults[0].endpoint, 1);
+    EXPECT_THAT(FaultOf("variants:", name + ":\n  - { at: 5s, deployment: l21 }\nvariants:"),
+                HasSubstr("s.yaml:18: the deployment \"l21\""));
+  }
+  EXPECT_THAT(FaultOf("variants:", "disturbances:\n" + faults + " []\nfaults:\n" + faults),
+              HasSubstr("faults is given twice, first on line 17"));
+}
+
+TEST(Scenario, APercentileBelongsToTheScenariosSlo) {
+  EXPECT_THAT(
+      FaultOf("lengths: sharegpt }", "lengths: sharegpt, slo: { e2e: 9s, percentile: 99 } }"),
+      HasSubstr("s.yaml:15: workload[0].slo.percentile has no effect on the requests of a "
+                "class; remove it"));
+}
+
+TEST(Scenario, WhatAnErrorSuggestsForAMissingOptionIsAccepted) {
+  config::ExpectSuggestionsCanBePasted(ScenarioSchema());
 }
 
 TEST(Study, DoesNotDependOnThreads) {
@@ -139,9 +169,9 @@ TEST(Study, DoesNotDependOnThreads) {
   EXPECT_EQ(RenderReport(SmallStudy()), RenderReport(threaded));
 }
 
-TEST(Study, EveryContenderSeesTheSameRequests) {
+TEST(Study, EveryPolicySeesTheSameRequests) {
   const Study& study = SmallStudy();
-  for (std::size_t c = 1; c < Small().contenders.size(); ++c) {
+  for (std::size_t c = 1; c < Small().policies.size(); ++c) {
     for (std::size_t r = 0; r < 2; ++r) {
       for (std::size_t k = 0; k < 2; ++k) {
         EXPECT_EQ(study.At(c, r, 0).result.statistics.of(k).offered,
@@ -151,7 +181,7 @@ TEST(Study, EveryContenderSeesTheSameRequests) {
   }
 }
 
-TEST(Study, YardsticksStandAboveWhatTheyMeasure) {
+TEST(Study, BaselinesAreAboveThePolicies) {
   const Study& study = SmallStudy();
   const auto attainment = [&](std::size_t c, std::size_t r) {
     return AttainmentOf(study, c, r).mean;
@@ -160,8 +190,8 @@ TEST(Study, YardsticksStandAboveWhatTheyMeasure) {
     // A split by whole types is one of all splits, and the choice is made in hindsight.
     EXPECT_GE(attainment(2, r), attainment(3, r));
     EXPECT_FALSE(study.SplitOf(2, r).empty());
-    for (std::size_t c = 0; c < Small().contenders.size(); ++c) {
-      // The bound is of the long run; a run of two minutes may lie a little above it.
+    for (std::size_t c = 0; c < Small().policies.size(); ++c) {
+      // The bound is of the long run; a run of two minutes may be a little above it.
       EXPECT_LE(attainment(c, r), study.bounds[r].attainment + 0.03) << c;
     }
     EXPECT_GE(attainment(5, r), attainment(1, r));  // It knows what least-request does not.

@@ -62,7 +62,8 @@ config::OptionForm<workload::TokenDistribution> TokensForm() {
   form.parse = [](std::string_view text) -> Result<workload::TokenDistribution> {
     if (const auto tokens = ParseTokens(text)) return *tokens;
     return Fail(
-        "is no distribution of tokens; write it like `128`, `4000 to 4600` or `mean 300 cv 1.2`");
+        "is not a distribution of tokens; write it like `128`, `4000 to 4600` or `mean 300 cv "
+        "1.2`");
   };
   form.print = [](const workload::TokenDistribution&) { return std::string("128"); };
   return form;
@@ -84,7 +85,7 @@ config::OptionForm<workload::RateChange> RateChangeForm() {
       const auto at = ParseDuration(text.substr(middle + kFrom.size()));
       if (factor && *factor >= 0 && at) return workload::RateChange{*at, *factor};
     }
-    return Fail("is no change of a rate; write it like `0.5 from 5m`");
+    return Fail("is not a change of a rate; write it like `0.5 from 5m`");
   };
   form.print = [](const workload::RateChange& change) {
     return FormatNumber(change.factor) + " from " + WriteDuration(change.at);
@@ -96,7 +97,7 @@ config::OptionGroup<ClassText> ClassOptions() {
   using Arrivals = ClassText::Arrivals;
   return config::OptionGroup<ClassText>()
       .Value("name", &ClassText::name, config::NameForm(),
-             {.prose = "What the class is called in reports.",
+             {.prose = "The name of the class in reports.",
               .example = "chat",
               .required = true,
               .unique = config::OptionNote::Unique::kInList})
@@ -104,30 +105,31 @@ config::OptionGroup<ClassText> ClassOptions() {
              config::ChoiceForm<Arrivals>({{"poisson", Arrivals::kPoisson},
                                            {"gamma", Arrivals::kGamma},
                                            {"trace", Arrivals::kTrace}}),
-             {.prose = "How requests come; they never wait for answers."})
+             {.prose = "How requests arrive; they never wait for responses."})
       .Value("rate", &ClassText::rate, NumberForm(1e-6, 1e6),
              {.prose = "Requests per second.", .example = "7"})
       .Value("share", &ClassText::share, NumberForm(1e-6, 1e6),
              {.prose = "Instead of `rate`: this class's weight in the scenario's `rate`.",
               .example = "0.6"})
-      .Value("cv", &ClassText::cv, NumberForm(0.01, 100),
-             {.prose = "Of gamma arrivals: standard deviation of the gaps over their mean."})
+      .Value(
+          "cv", &ClassText::cv, NumberForm(0.01, 100),
+          {.prose = "Of gamma arrivals: the standard deviation of the gaps divided by their mean."})
       .Value("trace", &ClassText::trace, config::TextForm("path"),
-             {.prose = "Of trace arrivals: a trace of Azure's (CSV) or Mooncake's (JSON lines) "
-                       "kind; may be gzip.",
+             {.prose = "Of trace arrivals: a trace in Azure's format (CSV) or Mooncake's (JSON "
+                       "lines), gzip or plain.",
               .example = "../data/traces/azure_llm_2023_code.csv.gz"})
       .Value("speed", &ClassText::speed, NumberForm(1e-3, 1e3),
              {.prose = "Of trace arrivals: how many times as fast as recorded."})
       .Value("lengths", &ClassText::lengths, config::TextForm("path"),
              {.prose = "`sharegpt`, `trace`, or a CSV file `prompt_tokens,output_tokens` to draw "
-                       "pairs from; else `prompt` and `output` say.",
+                       "pairs from. Without it, give `prompt` and `output`.",
               .example = "sharegpt"})
       .Value("prompt", &ClassText::prompt, TokensForm(),
              {.prose = "Tokens of a prompt.", .example = "4000 to 4600"})
       .Value("output", &ClassText::output, TokensForm(),
-             {.prose = "Tokens of an answer.", .example = "32 to 64"})
+             {.prose = "Tokens of a response.", .example = "32 to 64"})
       .Value("cached_prompt", &ClassText::cached_prompt, config::ShareForm(0, 0.999),
-             {.prose = "Share of each prompt that every engine's prefix cache holds."})
+             {.prose = "Share of each prompt that the prefix cache of every engine holds."})
       .Group("slo", &ClassText::slo,
              config::SloOptions().Removed(
                  "percentile",
@@ -135,14 +137,14 @@ config::OptionGroup<ClassText> ClassOptions() {
                  "the scenario's `slo`, with which profiles are measured"),
              "The class's own latency targets.")
       .Values("rate_changes", &ClassText::rate_changes, RateChangeForm(),
-              {.prose = "Factors on the class's rate, each from a time on.",
+              {.prose = "Factors on the class's rate, each with the time from which it applies.",
                .example = "[0.5 from 5m]"});
 }
 
 config::OptionGroup<FleetText> FleetOptions() {
   return config::OptionGroup<FleetText>()
       .Value("name", &FleetText::name, config::NameForm(),
-             {.prose = "What the deployment is called.",
+             {.prose = "The name of the deployment.",
               .example = "l20",
               .required = true,
               .unique = config::OptionNote::Unique::kInList})
@@ -151,63 +153,70 @@ config::OptionGroup<FleetText> FleetOptions() {
       .Value("endpoints", &FleetText::endpoints, config::IntegerForm(1, 100'000),
              {.prose = "Engines, one GPU each."})
       .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
-             {.prose = "Of one GPU; else that of data/gpus.json.", .example = "0.9"})
+             {.prose = "Of one GPU; by default the price in data/gpus.json.", .example = "0.9"})
       .Value("slowdown", &FleetText::slowdown, NumberForm(0.01, 100),
-             {.prose = "On the step times of data/gpus.json, to sweep what is only modelled; the "
-                       "profile is measured with it."})
+             {.prose = "Factor on the step times of data/gpus.json, to vary what is only modelled; "
+                       "the profile is measured with it."})
       .Value("profile", &FleetText::profile, config::TextForm("path"),
-             {.prose = "`measured` in simulation, `none`, or a profile's file."})
+             {.prose = "`measured` (in simulation), `none`, or the file of a profile."})
       .Value("profile_error", &FleetText::profile_error, NumberForm(0.01, 100),
-             {.prose = "The profile claims rates that many times too high and latencies as much "
+             {.prose = "The profile's rates are this many times too high and its latencies as much "
                        "too low."})
       .Value("profile_rate_error", &FleetText::profile_rate_error, NumberForm(0.01, 100),
-             {.prose = "The profile claims rates that many times too high and true latencies, so "
-                       "that load is wrong, too."})
+             {.prose = "The profile's rates are this many times too high and its latencies true, "
+                       "so the load is wrong, too."})
       .Value("max_in_flight", &FleetText::max_in_flight, config::IntegerForm(1, 1'000'000),
-             {.prose = "Most requests that one endpoint gets at a time."});
+             {.prose = "Most requests in flight at one endpoint."});
 }
 
 config::OptionGroup<VariantText> VariantOptions() {
   using Length = VariantText::Length;
   return config::OptionGroup<VariantText>()
       .Value("name", &VariantText::name, config::NameForm(),
-             {.prose = "What the variant is called.",
+             {.prose = "The name of the variant.",
               .example = "slo-exact",
               .required = true,
               .unique = config::OptionNote::Unique::kInList})
       .Value("policy", &VariantText::policy, config::NameForm(),
-             {.prose = "Its policy.", .example = "slo", .required = true})
-      .Value("length", &VariantText::length,
-             config::ChoiceForm<Length>({{"mean", Length::kMean},
-                                         {"quantile", Length::kQuantile},
-                                         {"sample", Length::kSample},
-                                         {"redrawn", Length::kRedrawn},
-                                         {"exact", Length::kExact}}),
-             {.prose = "How long the scheduler takes an answer to be: the mean or a quantile of "
-                       "what it saw, one draw from it, a new draw at every look, or the truth."})
+             {.prose = "Its routing policy.", .example = "slo", .required = true})
+      .Value(
+          "length", &VariantText::length,
+          config::ChoiceForm<Length>({{"mean", Length::kMean},
+                                      {"quantile", Length::kQuantile},
+                                      {"sample", Length::kSample},
+                                      {"redrawn", Length::kRedrawn},
+                                      {"exact", Length::kExact}}),
+          {.prose = "The length that the scheduler expects of a response: the mean or a quantile "
+                    "of those it saw, one draw from them, a new draw at each use, or the exact "
+                    "length."})
       .Value("quantile", &VariantText::quantile, config::ShareForm(0, 1),
-             {.prose = "Of length `quantile`."})
+             {.prose = "The quantile for `length: quantile`."})
       .Value("per_request_slo", &VariantText::per_request_slo, YesNoForm(),
-             {.prose = "Whether each class's own SLO is known, or the scenario's only."})
+             {.prose = "Whether the scheduler knows each class's own SLO, or only the scenario's."})
       .Value("deadline_wakeups", &VariantText::deadline_wakeups, YesNoForm(),
-             {.prose = "Whether the scheduler is woken when a deadline comes."});
+             {.prose = "Whether the scheduler is woken when a deadline passes."});
 }
 
-config::OptionGroup<DisturbanceText> DisturbanceOptions() {
-  using Kind = sim::Disturbance::Kind;
-  return config::OptionGroup<DisturbanceText>()
-      .Value("at", &DisturbanceText::at, config::DurationForm(0, kWeek),
-             {.prose = "When, from the start.", .example = "5m", .required = true})
-      .Value("kind", &DisturbanceText::kind,
-             config::ChoiceForm<Kind>(
-                 {{"slow", Kind::kSpeed}, {"lost", Kind::kLost}, {"returned", Kind::kReturn}}),
-             {.prose = "What happens to the endpoint."})
-      .Value("deployment", &DisturbanceText::deployment, config::NameForm(),
-             {.prose = "Whose endpoint.", .example = "l20", .required = true})
-      .Value("endpoint", &DisturbanceText::endpoint, config::IntegerForm(0, 99'999),
-             {.prose = "Which of them, from 0."})
-      .Value("factor", &DisturbanceText::factor, NumberForm(0.01, 1000),
-             {.prose = "Of `slow`: its steps take so many times as long; 1 is its own speed."});
+config::OptionGroup<EndpointFaultText> EndpointFaultOptions() {
+  using Kind = sim::EndpointFault::Kind;
+  return config::OptionGroup<EndpointFaultText>()
+      .Value("at", &EndpointFaultText::at, config::DurationForm(0, kWeek),
+             {.prose = "When it happens, from the start of the run.",
+              .example = "5m",
+              .required = true})
+      .Value(
+          "kind", &EndpointFaultText::kind,
+          config::ChoiceForm<Kind>(
+              {{"slow", Kind::kSpeed}, {"lost", Kind::kLost}, {"returned", Kind::kReturn}}),
+          {.prose =
+               "`slow`: its steps take `factor` times as long. `lost`: it fails with all that it "
+               "runs. `returned`: it is back."})
+      .Value("deployment", &EndpointFaultText::deployment, config::NameForm(),
+             {.prose = "The deployment of the endpoint.", .example = "l20", .required = true})
+      .Value("endpoint", &EndpointFaultText::endpoint, config::IntegerForm(0, 99'999),
+             {.prose = "Which endpoint of the deployment, from 0."})
+      .Value("factor", &EndpointFaultText::factor, NumberForm(0.01, 1000),
+             {.prose = "Of `slow`; 1 is the normal speed."});
 }
 
 }  // namespace
@@ -215,13 +224,15 @@ config::OptionGroup<DisturbanceText> DisturbanceOptions() {
 config::OptionGroup<ScenarioText> ScenarioSchema() {
   return config::OptionGroup<ScenarioText>()
       .Value("name", &ScenarioText::name, config::TextForm("text"),
-             {.prose = "The report's title.", .example = "Reference experiment", .required = true})
+             {.prose = "The title of the report.",
+              .example = "Reference experiment",
+              .required = true})
       .Value("about", &ScenarioText::about, config::TextForm("text"),
              {.prose = "A sentence below the title.", .example = "Mixed GPUs, mixed requests"})
       .Value("model", &ScenarioText::model, config::NameForm(),
              {.prose = "A model of data/gpus.json.", .example = "llama2-7b", .required = true})
       .Value("max_model_len", &ScenarioText::max_model_len, config::IntegerForm(0, 10'000'000),
-             {.prose = "Most tokens of prompt and answer together; `0`: the model's own."})
+             {.prose = "Most tokens of prompt and response together; `0`: the model's own limit."})
       .Group("slo", &ScenarioText::slo,
              config::SloOptions().Value(
                  "percentile", &slo::Slo::percentile,
@@ -229,43 +240,45 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
                  {.prose = "Which statistic of the measurements must meet the targets when a "
                            "profile is measured; `0`: the mean."}),
              "The latency targets of classes that have none, and of measured profiles.")
-      .Value("rate", &ScenarioText::rate, NumberForm(1e-6, 1e6),
-             {.prose = "Requests per second of all classes with a `share`.", .example = "11"})
+      .Value(
+          "rate", &ScenarioText::rate, NumberForm(1e-6, 1e6),
+          {.prose = "Requests per second of all classes with a `share` together.", .example = "11"})
       .Value("warm_up", &ScenarioText::warm_up, config::DurationForm(0, kWeek),
-             {.prose = "Time before requests count."})
+             {.prose = "Time at the start whose requests do not count."})
       .Value("duration", &ScenarioText::duration, config::DurationForm(1, kWeek),
-             {.prose = "Time in which they count."})
+             {.prose = "Time whose requests count."})
       .Value("drain", &ScenarioText::drain, config::DurationForm(0, kWeek),
-             {.prose = "Longest time that they have to finish after that."})
+             {.prose = "Longest time that they have to finish after `duration`."})
       .Value("queue_timeout", &ScenarioText::queue_timeout,
              config::DurationForm(kMillisecond, kWeek),
              {.prose = "Longest wait in the scheduler's queue."})
       .Value("queue_length", &ScenarioText::queue_length, config::CountForm(0, 10'000'000),
-             {.prose = "Most requests that wait in it."})
+             {.prose = "Most requests that wait in the scheduler's queue."})
       .Value("state_lag", &ScenarioText::state_lag, config::DurationForm(0, 3600),
-             {.prose = "The scheduler hears of an answer's end so much later."})
+             {.prose = "How much later the scheduler learns that a response has ended."})
       .Values("rates", &ScenarioText::rates, NumberForm(1e-6, 1e6),
-              {.prose = "Factors on all rates, a run each.", .example = "[0.5, 1]"})
+              {.prose = "Factors on all rates, one run each.", .example = "[0.5, 1]"})
       .Value("seeds", &ScenarioText::seeds, config::IntegerForm(1, 1000),
-             {.prose = "Runs with different draws."})
+             {.prose = "Number of runs, each with other random draws."})
       .Values("policies", &ScenarioText::policies, config::NameForm(),
-              {.prose = "Policies and yardsticks (`best-split`, `type-split`, `only-<deployment>`, "
+              {.prose = "Policies and baselines (`best-split`, `type-split`, `only-<deployment>`, "
                         "`clairvoyant`) to compare.",
                .example = "[slo, least-request]"})
       .Groups("fleet", &ScenarioText::fleet, FleetOptions(),
-              {.prose = "GPU types and their number.",
+              {.prose = "Deployments: GPU types and the number of their endpoints.",
                .example = "{ name: l20, gpu: l20, endpoints: 4 }",
                .required = true})
       .Groups("workload", &ScenarioText::workload, ClassOptions(),
-              {.prose = "Classes of requests.",
+              {.prose = "The classes of requests.",
                .example = "{ name: chat, rate: 7, lengths: sharegpt }",
                .required = true})
       .Groups("variants", &ScenarioText::variants, VariantOptions(),
-              {.prose = "More to compare: a policy that knows more or less.",
+              {.prose = "More to compare: policies that know more or less.",
                .example = "{ name: slo-exact, policy: slo, length: exact }"})
-      .Groups("disturbances", &ScenarioText::disturbances, DisturbanceOptions(),
-              {.prose = "What happens to endpoints.",
-               .example = "{ at: 5m, kind: lost, deployment: l20 }"});
+      .Groups("faults", &ScenarioText::faults, EndpointFaultOptions(),
+              {.prose = "Faults of endpoints during the run.",
+               .example = "{ at: 5m, kind: lost, deployment: l20 }",
+               .former_name = kFormerFaults});
 }
 
 }  // namespace headrace::scenario

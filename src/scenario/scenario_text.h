@@ -1,4 +1,5 @@
-// A scenario as it is written, before anything that it names has been looked up.
+// A scenario as it is written, before the files, GPUs and policies that it names have been looked
+// up.
 #pragma once
 
 #include <optional>
@@ -49,9 +50,9 @@ struct VariantText {
   bool deadline_wakeups = true;
 };
 
-struct DisturbanceText {
+struct EndpointFaultText {
   Seconds at = 0;
-  sim::Disturbance::Kind kind = sim::Disturbance::Kind::kSpeed;
+  sim::EndpointFault::Kind kind = sim::EndpointFault::Kind::kSpeed;
   std::string deployment;
   int endpoint = 0;
   double factor = 1;
@@ -76,8 +77,11 @@ struct ScenarioText {
   std::vector<FleetText> fleet;
   std::vector<ClassText> workload;
   std::vector<VariantText> variants;
-  std::vector<DisturbanceText> disturbances;
+  std::vector<EndpointFaultText> faults;
 };
+
+// What the list of faults was called once; it is still read.
+inline constexpr const char* kFormerFaults = "disturbances";
 
 config::OptionGroup<ScenarioText> ScenarioSchema();
 

@@ -10,9 +10,8 @@
 namespace headrace::scenario {
 namespace {
 
-bool IsSplit(const Contender& contender) {
-  return contender.kind == Contender::Kind::kBestSplit ||
-         contender.kind == Contender::Kind::kTypeSplit;
+bool IsSplit(const Policy& policy) {
+  return policy.kind == Policy::Kind::kBestSplit || policy.kind == Policy::Kind::kTypeSplit;
 }
 
 std::vector<int> EndpointsOf(const Scenario& scenario) {
@@ -22,7 +21,7 @@ std::vector<int> EndpointsOf(const Scenario& scenario) {
   return endpoints;
 }
 
-// All ways to choose up to `limits[i]` of each, in order.
+// All ways to choose 0 to `limits[i]` of each, in order.
 std::vector<std::vector<int>> AllCounts(const std::vector<int>& limits, bool whole) {
   std::vector<std::vector<int>> all{{}};
   for (const int limit : limits) {
@@ -61,8 +60,8 @@ void ExtendSplits(std::size_t classes, const std::vector<int>& left, bool whole_
   }
 }
 
-// One class alone on a part of the fleet. What a class draws does not depend on the others, so the
-// runs of all its classes together are the run of a split.
+// One class alone on a part of the fleet. The draws of a class do not depend on the others, so the
+// runs of all classes together are the run of a split.
 struct PartKey {
   std::size_t class_index = 0;
   std::vector<int> endpoints;
@@ -73,12 +72,12 @@ struct PartKey {
 
 sim::SimulationResult RunPart(const Scenario& scenario, const workload::Workload& alone,
                               const PartKey& key, sim::SimulationObserver* observer = nullptr) {
-  Contender contender;
-  contender.policy = routing::FindPolicy("least-request");
-  sim::SimulationSpec spec = SpecOf(scenario, contender, scenario.rates[key.rate], key.seed);
+  Policy policy;
+  policy.router = routing::FindPolicy("least-request");
+  sim::SimulationSpec spec = SpecOf(scenario, policy, scenario.rates[key.rate], key.seed);
   spec.workload = &alone;
   spec.fleet.clear();
-  spec.disturbances.clear();
+  spec.faults.clear();
   for (std::size_t d = 0; d < key.endpoints.size(); ++d) {
     if (key.endpoints[d] == 0) continue;
     spec.fleet.push_back(scenario.fleet[d]);
@@ -87,14 +86,14 @@ sim::SimulationResult RunPart(const Scenario& scenario, const workload::Workload
   return sim::Simulate(spec, observer);
 }
 
-// A class with nobody beside it.
+// One class without the others.
 workload::Workload Alone(const workload::WorkloadClass& spec) {
   workload::Workload workload;
   workload.classes.push_back(spec);
   return workload;
 }
 
-// The whole run of a split, out of its classes' runs.
+// The run of a split, from the runs of its classes.
 sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
                               const std::vector<const sim::SimulationResult*>& parts) {
   const std::size_t classes = parts.size();
@@ -116,7 +115,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
     whole.statistics.MergeClass(c, part.statistics.of(0));
     whole.simulated += part.simulated;
     whole.cost += part.cost;
-    std::size_t from = 0;  // The part's deployments are those of which it has endpoints.
+    std::size_t from = 0;  // The part has only the deployments of which it has endpoints.
     for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
       if (split[c][d] == 0) continue;
       const sim::DeploymentResult& source = part.deployments[from];
@@ -146,7 +145,7 @@ class StudyRunner {
       : scenario_(scenario), progress_(progress) {
     study_.scenario = &scenario;
     study_.bounds.resize(scenario.rates.size());
-    study_.splits.resize(scenario.contenders.size() * scenario.rates.size());
+    study_.splits.resize(scenario.policies.size() * scenario.rates.size());
   }
 
   Study Execute(unsigned threads) {
@@ -157,16 +156,16 @@ class StudyRunner {
     }
     Work();
     workers.clear();  // Joins.
-    for (std::size_t c = 0; c < scenario_.contenders.size(); ++c) {
-      if (IsSplit(scenario_.contenders[c])) ChooseSplits(c);
+    for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
+      if (IsSplit(scenario_.policies[c])) ChooseSplits(c);
     }
     return std::move(study_);
   }
 
  private:
   void Plan();
-  void PlanSplits(const Contender& contender);
-  void ChooseSplits(std::size_t contender);
+  void PlanSplits(const Policy& policy);
+  void ChooseSplits(std::size_t policy);
   std::vector<const sim::SimulationResult*> PartsOf(const Split& split, std::size_t rate,
                                                     std::uint64_t seed) const;
   void Work();
@@ -187,7 +186,7 @@ void StudyRunner::Plan() {
       study_.bounds[rate] = ComputeFluidBound(scenario_, scenario_.rates[rate]);
     });
   }
-  for (std::size_t c = 0; c < scenario_.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
     for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
       for (int seed = 1; seed <= scenario_.seeds; ++seed) {
         study_.runs.push_back({c, rate, static_cast<std::uint64_t>(seed), {}});
@@ -195,18 +194,18 @@ void StudyRunner::Plan() {
     }
   }
   for (std::size_t i = 0; i < study_.runs.size(); ++i) {
-    if (IsSplit(scenario_.contenders[study_.runs[i].contender])) continue;
+    if (IsSplit(scenario_.policies[study_.runs[i].policy])) continue;
     jobs_.emplace_back([this, i] {
       Run& run = study_.runs[i];
-      run.result = sim::Simulate(SpecOf(scenario_, scenario_.contenders[run.contender],
-                                        scenario_.rates[run.rate], run.seed));
+      run.result = sim::Simulate(
+          SpecOf(scenario_, scenario_.policies[run.policy], scenario_.rates[run.rate], run.seed));
     });
   }
   for (const workload::WorkloadClass& spec : scenario_.workload.classes) {
     alone_.push_back(Alone(spec));
   }
-  for (const Contender& contender : scenario_.contenders) {
-    if (IsSplit(contender)) PlanSplits(contender);
+  for (const Policy& policy : scenario_.policies) {
+    if (IsSplit(policy)) PlanSplits(policy);
   }
   for (auto& [key, result] : parts_) {
     jobs_.emplace_back(
@@ -214,9 +213,9 @@ void StudyRunner::Plan() {
   }
 }
 
-void StudyRunner::PlanSplits(const Contender& contender) {
-  for (const Split& split : AllSplits(alone_.size(), EndpointsOf(scenario_),
-                                      contender.kind == Contender::Kind::kTypeSplit)) {
+void StudyRunner::PlanSplits(const Policy& policy) {
+  for (const Split& split :
+       AllSplits(alone_.size(), EndpointsOf(scenario_), policy.kind == Policy::Kind::kTypeSplit)) {
     for (std::size_t c = 0; c < split.size(); ++c) {
       for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
         for (int seed = 1; seed <= scenario_.seeds; ++seed) {
@@ -236,10 +235,9 @@ std::vector<const sim::SimulationResult*> StudyRunner::PartsOf(const Split& spli
   return parts;
 }
 
-void StudyRunner::ChooseSplits(std::size_t contender) {
-  const auto splits =
-      AllSplits(alone_.size(), EndpointsOf(scenario_),
-                scenario_.contenders[contender].kind == Contender::Kind::kTypeSplit);
+void StudyRunner::ChooseSplits(std::size_t policy) {
+  const auto splits = AllSplits(alone_.size(), EndpointsOf(scenario_),
+                                scenario_.policies[policy].kind == Policy::Kind::kTypeSplit);
   for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
     const Split* best = nullptr;
     std::uint64_t most = 0;
@@ -254,9 +252,9 @@ void StudyRunner::ChooseSplits(std::size_t contender) {
       best = &split;
       most = attained;
     }
-    study_.splits[contender * scenario_.rates.size() + rate] = *best;
+    study_.splits[policy * scenario_.rates.size() + rate] = *best;
     for (Run& run : study_.runs) {
-      if (run.contender != contender || run.rate != rate) continue;
+      if (run.policy != policy || run.rate != rate) continue;
       run.result = Combine(scenario_, *best, PartsOf(*best, rate, run.seed));
     }
   }
@@ -304,14 +302,14 @@ void VisitRequests(const Study& study, const RequestVisitor& visit) {
   } observer;
   const Scenario& scenario = *study.scenario;
   for (const Run& run : study.runs) {
-    const Contender& contender = scenario.contenders[run.contender];
-    if (!IsSplit(contender)) {
+    const Policy& policy = scenario.policies[run.policy];
+    if (!IsSplit(policy)) {
       observer.on_end = [&](const sim::RequestRecord& record) { visit(run, record); };
-      sim::Simulate(SpecOf(scenario, contender, scenario.rates[run.rate], run.seed), &observer);
+      sim::Simulate(SpecOf(scenario, policy, scenario.rates[run.rate], run.seed), &observer);
       continue;
     }
-    // The endpoints of a deployment are dealt out to the classes in order.
-    const Split& split = study.SplitOf(run.contender, run.rate);
+    // The classes get the endpoints of a deployment in order.
+    const Split& split = study.SplitOf(run.policy, run.rate);
     std::vector<int> dealt(scenario.fleet.size());
     for (std::size_t c = 0; c < split.size(); ++c) {
       std::vector<std::uint32_t> deployments;  // Of the part, by their place in the scenario.

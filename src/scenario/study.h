@@ -1,4 +1,4 @@
-// Runs a scenario: every contender at every rate with every seed.
+// Runs a scenario: every policy at every rate with every seed.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 namespace headrace::scenario {
 
 struct Run {
-  std::size_t contender = 0;  // Places in the scenario's lists.
+  std::size_t policy = 0;  // Places in the scenario's lists.
   std::size_t rate = 0;
   std::uint64_t seed = 1;
   sim::SimulationResult result;
@@ -24,36 +24,36 @@ using Split = std::vector<std::vector<int>>;
 
 struct Study {
   const Scenario* scenario = nullptr;
-  std::vector<Run> runs;           // By contender, rate and seed, in this order.
+  std::vector<Run> runs;           // By policy, rate and seed, in this order.
   std::vector<FluidBound> bounds;  // By rate.
-  std::vector<Split> splits;       // By contender and rate: which split was the best; else empty.
+  std::vector<Split> splits;       // By policy and rate: the best split; empty for other policies.
 
-  const Run& At(std::size_t contender, std::size_t rate, std::size_t seed) const {
+  const Run& At(std::size_t policy, std::size_t rate, std::size_t seed) const {
     const std::size_t rates = scenario->rates.size();
-    return runs[(contender * rates + rate) * static_cast<std::size_t>(scenario->seeds) + seed];
+    return runs[(policy * rates + rate) * static_cast<std::size_t>(scenario->seeds) + seed];
   }
-  const Split& SplitOf(std::size_t contender, std::size_t rate) const {
-    return splits[contender * scenario->rates.size() + rate];
+  const Split& SplitOf(std::size_t policy, std::size_t rate) const {
+    return splits[policy * scenario->rates.size() + rate];
   }
 };
 
-// Called from several threads at once with the number of jobs that are done, and of all.
+// Called from several threads at once with the number of jobs that are done and of all jobs.
 using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
 
 // Uses `threads` threads; the result does not depend on how many. Seeds are 1, 2, 3, …
-// The scenario's contenders must have passed CheckContender, and it must outlive the study.
+// The scenario's policies must have passed CheckPolicy, and it must outlive the study.
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress);
 
-// Runs everything once more, and hands over each counted request with the run that it belongs to,
-// in order: a study keeps no requests. Of a static split, a class comes after the other.
+// Runs everything once more and passes on each counted request with its run, in order: a study
+// keeps no requests. With a split of the fleet, one class follows the other.
 using RequestVisitor = std::function<void(const Run& run, const sim::RequestRecord& request)>;
 void VisitRequests(const Study& study, const RequestVisitor& visit);
 
 // "chat: 3×l20, code: 1×a10 1×l20"; empty for no split.
 std::string Describe(const Scenario& scenario, const Split& split);
 
-// Every way to give each endpoint to one class, such that each class has at least one; endpoints of
-// a deployment are alike. With `whole_types` a deployment goes to one class as a whole.
+// Every way to give each endpoint to one class so that each class has at least one. Endpoints of a
+// deployment are equal. With `whole_types`, each deployment goes to one class as a whole.
 std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoints,
                              bool whole_types);
 

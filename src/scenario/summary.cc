@@ -44,9 +44,9 @@ render::Table PolicyTable(const Study& study,
   for (const double rate : scenario.rates) {
     table.columns.push_back({FormatNumber(rate), render::Align::kRight});
   }
-  for (std::size_t c = 0; c < scenario.contenders.size(); ++c) {
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     std::vector<std::string>& row = table.rows.emplace_back();
-    row.push_back(scenario.contenders[c].name);
+    row.push_back(scenario.policies[c].name);
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) row.push_back(cell(c, r));
   }
   return table;
@@ -70,23 +70,23 @@ Estimate EstimateMean(const std::vector<double>& values) {
   return {mean, means[kResamples / 40], means[kResamples - 1 - kResamples / 40]};
 }
 
-Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rate,
+Estimate EstimateOver(const Study& study, std::size_t policy, std::size_t rate,
                       const std::function<double(const sim::SimulationResult&)>& figure) {
   std::vector<double> values;
   for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
-    values.push_back(figure(study.At(contender, rate, seed).result));
+    values.push_back(figure(study.At(policy, rate, seed).result));
   }
   return EstimateMean(values);
 }
 
-Estimate AttainmentOf(const Study& study, std::size_t contender, std::size_t rate) {
-  return EstimateOver(study, contender, rate, [](const sim::SimulationResult& result) {
+Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate) {
+  return EstimateOver(study, policy, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().Attainment();
   });
 }
 
-Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate) {
-  return EstimateOver(study, contender, rate, [](const sim::SimulationResult& result) {
+Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate) {
+  return EstimateOver(study, policy, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().tpat.Quantile(0.99);
   });
 }
@@ -98,14 +98,14 @@ std::string FormatSummary(const Study& study) {
     const double rate = scenario.rates[run.rate];
     JsonWriter json(JsonWriter::Layout::kSpaced);
     json.BeginObject()
-        .Member("policy", scenario.contenders[run.contender].name)
+        .Member("policy", scenario.policies[run.policy].name)
         .Member("rate", rate)
         .Member("seed", run.seed);
     workload::WriteStatistics(run.result.statistics, scenario.DurationAt(rate), json);
     json.Member("cost", run.result.cost);
     WriteDeployments(scenario, run.result, json);
     json.Member("bound_attainment", study.bounds[run.rate].attainment);
-    const std::string split = Describe(scenario, study.SplitOf(run.contender, run.rate));
+    const std::string split = Describe(scenario, study.SplitOf(run.policy, run.rate));
     if (!split.empty()) json.Member("split", split);
     text += (text.size() > 1 ? ",\n" : "\n") + json.EndObject().Take();
   }
@@ -139,7 +139,7 @@ std::string RequestsCsvHeader() {
 
 std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record) {
   const Scenario& scenario = *study.scenario;
-  std::string text = scenario.contenders[run.contender].name + "," +
+  std::string text = scenario.policies[run.policy].name + "," +
                      FormatJsonNumber(scenario.rates[run.rate]) + "," + std::to_string(run.seed) +
                      "," + scenario.workload.classes[record.class_index].name + "," +
                      FormatJsonNumber(record.arrived) + "," + std::to_string(record.prompt_tokens) +

@@ -19,14 +19,14 @@ struct Estimate {
 };
 Estimate EstimateMean(const std::vector<double>& values);
 
-// Over the seeds of one contender at one rate.
-Estimate EstimateOver(const Study& study, std::size_t contender, std::size_t rate,
+// Over the seeds of one policy at one rate.
+Estimate EstimateOver(const Study& study, std::size_t policy, std::size_t rate,
                       const std::function<double(const sim::SimulationResult&)>& figure);
-Estimate AttainmentOf(const Study& study, std::size_t contender, std::size_t rate);
+Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate);
 // P99 seconds per token (prompt and answer) of completed requests.
-Estimate P99TpatOf(const Study& study, std::size_t contender, std::size_t rate);
+Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 
-// A JSON array, an object per contender, rate and seed, each on a line:
+// A JSON array, an object per policy, rate and seed, each on a line:
 //   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
 //    "cost": …, "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …,
 //    "sent": {"chat": …}}}, "bound_attainment": …}

@@ -1,4 +1,4 @@
-// A yardstick that no router can be: it knows every answer's length and each engine's future.
+// A baseline that no router can be: it knows every response's length and each engine's future.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ class Clairvoyant {
   // A request that Choose had sent to the engine has finished.
   void Finished(std::size_t engine, std::uint64_t tag, Seconds now);
   // Something else happened to the engine: its future is another one.
-  void Disturbed(std::size_t engine) { plans_[engine].reset(); }
+  void Changed(std::size_t engine) { plans_[engine].reset(); }
 
  private:
   // The future of the requests on an engine.

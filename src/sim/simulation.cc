@@ -30,10 +30,9 @@ class Simulator {
         scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLaw>(),
                    spec.seed ^ kSchedulerSeed, spec.experiment),
         record_(spec) {
-    disturbances_ = spec.disturbances;
-    std::ranges::sort(disturbances_, {}, [](const Disturbance& disturbance) {
-      return std::tuple(disturbance.at, disturbance.deployment, disturbance.endpoint,
-                        disturbance.kind);
+    faults_ = spec.faults;
+    std::ranges::sort(faults_, {}, [](const EndpointFault& fault) {
+      return std::tuple(fault.at, fault.deployment, fault.endpoint, fault.kind);
     });
     BuildFleet();
   }
@@ -77,7 +76,7 @@ class Simulator {
   void WakeEngine(fleet::EndpointId id, Seconds now);
   void Deliver(fleet::EndpointId id, std::span<const engine::TimedEngine::TimedEvent> events);
   void Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at);
-  void Disturb(const Disturbance& disturbance, Seconds now);
+  void Apply(const EndpointFault& fault, Seconds now);
   void LoseEndpoint(fleet::EndpointId id, Seconds now);
   // Tells the scheduler what has ended and carries out what it decides, until neither is left.
   void Settle(Seconds now);
@@ -97,8 +96,8 @@ class Simulator {
   workload::WorkloadStream stream_;
   scheduler::Scheduler scheduler_;
   RunRecord record_;
-  std::vector<Disturbance> disturbances_;
-  std::size_t next_disturbance_ = 0;
+  std::vector<EndpointFault> faults_;
+  std::size_t next_fault_ = 0;
   std::vector<Endpoint> endpoints_;       // By the scheduler's ids.
   std::vector<fleet::EndpointId> first_;  // By deployment.
   IndexedHeap<Seconds> wakes_;
@@ -153,19 +152,18 @@ SimulationResult Simulator::Run() {
   for (;;) {
     const Seconds arrival = stream_.NextAt();
     const Seconds engine = wakes_.empty() ? kNever : wakes_.top_key();
-    const Seconds disturbance =
-        next_disturbance_ < disturbances_.size() ? disturbances_[next_disturbance_].at : kNever;
+    const Seconds fault = next_fault_ < faults_.size() ? faults_[next_fault_].at : kNever;
     const Seconds ended = ended_.empty() ? kNever : ended_.front().at;
     const Seconds wakeup = std::max(NextWakeup(), record_.now());
     const Seconds sample = record_.NextSample();
-    const Seconds now = std::min({arrival, engine, disturbance, ended, wakeup, sample});
+    const Seconds now = std::min({arrival, engine, fault, ended, wakeup, sample});
     if (now > last || (now > end && record_.open() == 0)) break;
     record_.set_now(now);
 
     if (sample == now) {
       record_.Sample(scheduler_);
-    } else if (disturbance == now) {
-      Disturb(disturbances_[next_disturbance_++], now);
+    } else if (fault == now) {
+      Apply(faults_[next_fault_++], now);
     } else if (engine == now) {
       WakeEngine(wakes_.top(), now);
     } else if (ended == now) {
@@ -322,20 +320,20 @@ void Simulator::End(std::uint32_t slot, RequestRecord::End end, Seconds e2e) {
   free_slots_.push_back(slot);
 }
 
-void Simulator::Disturb(const Disturbance& disturbance, Seconds now) {
+void Simulator::Apply(const EndpointFault& fault, Seconds now) {
   const fleet::EndpointId id =
-      first_[disturbance.deployment] + static_cast<fleet::EndpointId>(disturbance.endpoint);
-  switch (disturbance.kind) {
-    case Disturbance::Kind::kSpeed:
+      first_[fault.deployment] + static_cast<fleet::EndpointId>(fault.endpoint);
+  switch (fault.kind) {
+    case EndpointFault::Kind::kSpeed:
       endpoints_[id].engine.set_step_model(
-          spec_.fleet[disturbance.deployment].engine.step.SlowedBy(disturbance.factor));
-      if (clairvoyant_) clairvoyant_->Disturbed(id);
+          spec_.fleet[fault.deployment].engine.step.SlowedBy(fault.factor));
+      if (clairvoyant_) clairvoyant_->Changed(id);
       Reschedule(id);
       break;
-    case Disturbance::Kind::kLost:
+    case EndpointFault::Kind::kLost:
       LoseEndpoint(id, now);
       break;
-    case Disturbance::Kind::kReturn:
+    case EndpointFault::Kind::kReturn:
       endpoints_[id].up = true;
       scheduler_.SetUp(id, true, now, decisions_);
       break;
@@ -360,7 +358,7 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
       scheduler_.Return(request.id, now, decisions_);
     }
   }
-  if (clairvoyant_) clairvoyant_->Disturbed(id);
+  if (clairvoyant_) clairvoyant_->Changed(id);
   Reschedule(id);
 }
 

@@ -28,12 +28,12 @@ struct SimDeployment {
   int max_in_flight = 512;  // The scheduler's limit per endpoint.
 };
 
-// Something that happens to one endpoint (`endpoint` counts from 0 within its deployment).
-struct Disturbance {
+// What happens to one endpoint (`endpoint` counts from 0 within its deployment).
+struct EndpointFault {
   enum class Kind {
-    kSpeed,   // From now on its steps take `factor` times as long as its engine says.
-    kLost,    // What it runs is gone: retried where no token had come, else failed.
-    kReturn,  // Back again, idle.
+    kSpeed,   // From now on its steps take `factor` times as long as the engine model says.
+    kLost,    // Its requests are lost: retried if they had no token yet, otherwise failed.
+    kReturn,  // It is back and idle.
   };
   Seconds at = 0;
   Kind kind = Kind::kSpeed;
@@ -54,7 +54,7 @@ struct SimulationSpec {
   Seconds warm_up = 60;
   Seconds duration = 600;
   Seconds drain = 300;
-  std::vector<Disturbance> disturbances;
+  std::vector<EndpointFault> faults;
   Seconds state_lag = 0;  // The scheduler hears of an answer's end so much later.
 
   // What the scheduler is told and when: for experiments that show what each of these is worth.
@@ -62,7 +62,7 @@ struct SimulationSpec {
   bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
   bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
   std::optional<std::size_t> only_deployment;  // The others take nothing.
-  // Not the scheduler decides, but a yardstick that knows the future (clairvoyant.h).
+  // Not the scheduler decides, but a baseline that knows the future (clairvoyant.h).
   bool clairvoyant = false;
 };
 

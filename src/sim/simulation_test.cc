@@ -164,9 +164,9 @@ TEST(Simulation, KnowingTheFutureBeatsGuessing) {
     spec.rate_scale = scale;
     const SimulationResult guessed = Simulate(spec);
     spec.clairvoyant = true;
-    spec.disturbances = {
-        {.at = 100, .kind = Disturbance::Kind::kLost, .deployment = 0, .endpoint = 0},
-        {.at = 101, .kind = Disturbance::Kind::kReturn, .deployment = 0, .endpoint = 0}};
+    spec.faults = {
+        {.at = 100, .kind = EndpointFault::Kind::kLost, .deployment = 0, .endpoint = 0},
+        {.at = 101, .kind = EndpointFault::Kind::kReturn, .deployment = 0, .endpoint = 0}};
     const SimulationResult known = Simulate(spec);
     ExpectEveryRequestAccountedFor(known);
     EXPECT_GT(known.statistics.Total().attained, guessed.statistics.Total().attained);
@@ -211,9 +211,9 @@ TEST(Simulation, UnfinishedRequestsAreMisses) {
 TEST(Simulation, LostEndpointTakesNothingUntilItReturns) {
   for (const std::string_view policy : {"slo", "least-request"}) {
     SimulationSpec spec = Spec(policy);
-    spec.disturbances = {
-        {.at = 100, .kind = Disturbance::Kind::kLost, .deployment = 1, .endpoint = 2},
-        {.at = 200, .kind = Disturbance::Kind::kReturn, .deployment = 1, .endpoint = 2}};
+    spec.faults = {
+        {.at = 100, .kind = EndpointFault::Kind::kLost, .deployment = 1, .endpoint = 2},
+        {.at = 200, .kind = EndpointFault::Kind::kReturn, .deployment = 1, .endpoint = 2}};
     struct : SimulationObserver {
       void OnEnd(const RequestRecord& record) override {
         if (!record.deployment || *record.deployment != 1 || record.endpoint != 2) return;
@@ -234,10 +234,10 @@ TEST(Simulation, LosingTheWholeFleetRefusesInsteadOfHanging) {
   SimulationSpec spec = Spec("slo");
   for (const auto& [deployment, count] : {std::pair{0, 1}, std::pair{1, 4}}) {
     for (int endpoint = 0; endpoint < count; ++endpoint) {
-      spec.disturbances.push_back({.at = 100,
-                                   .kind = Disturbance::Kind::kLost,
-                                   .deployment = static_cast<std::size_t>(deployment),
-                                   .endpoint = endpoint});
+      spec.faults.push_back({.at = 100,
+                             .kind = EndpointFault::Kind::kLost,
+                             .deployment = static_cast<std::size_t>(deployment),
+                             .endpoint = endpoint});
     }
   }
   const SimulationResult result = Simulate(spec);
@@ -249,7 +249,7 @@ TEST(Simulation, LosingTheWholeFleetRefusesInsteadOfHanging) {
 TEST(Simulation, SlowedEndpointAnswersLater) {
   SimulationSpec spec = Spec();
   const auto healthy = Simulate(spec);
-  spec.disturbances = {{.at = 0, .deployment = 1, .endpoint = 0, .factor = 3}};
+  spec.faults = {{.at = 0, .deployment = 1, .endpoint = 0, .factor = 3}};
   const auto slowed = Simulate(spec);
   EXPECT_GT(slowed.statistics.Total().e2e.Quantile(0.99),
             1.5 * healthy.statistics.Total().e2e.Quantile(0.99));

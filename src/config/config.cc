@@ -9,7 +9,7 @@
 namespace headrace::config {
 namespace {
 
-// Relative to the folder of the configuration file, which is not looked at.
+// Relative to the folder of the configuration file; the file system is not read.
 std::string ResolvePath(const std::string& path, const std::string& file_name) {
   return (std::filesystem::path(file_name).parent_path() / path).lexically_normal().string();
 }
@@ -28,7 +28,7 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
   for (ModelConfig& model : config.models) {
     for (DeploymentConfig& deployment : model.deployments) {
-      // A name may hold a slash (`meta-llama/…`): only a profile that was given can be a path.
+      // A name may contain a slash (`meta-llama/…`): only a profile that was given can be a path.
       if (deployment.profile.empty()) {
         deployment.profile = deployment.name;
       } else if (deployment.profile.find('/') != std::string::npos) {

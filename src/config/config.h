@@ -16,10 +16,10 @@
 
 namespace headrace::config {
 
-// Plain values, as read and checked; the members' initialisers are the options' defaults. What each
-// option means, its bounds and an example stand once, in config_schema.cc, from which come the
-// reader, its errors and docs/configuration.md. Addresses are `host:port` texts that were checked
-// for their form only.
+// Plain values, as read and checked; the members' initialisers are the options' defaults. The
+// meaning, bounds and example of each option are declared once, in config_schema.cc. The reader,
+// its errors, difference.h and docs/configuration.md come from there. Addresses are `host:port`
+// texts; only their form has been checked.
 
 struct LogConfig {
   enum class Level { kDebug, kInfo, kWarning, kError };
@@ -31,18 +31,18 @@ struct LogConfig {
 
 struct LimitsConfig {
   std::size_t body = std::size_t{32} << 20;    // Bytes of a request's body.
-  std::size_t header = std::size_t{64} << 10;  // Bytes of a request's or an answer's head.
+  std::size_t header = std::size_t{64} << 10;  // Bytes of a request's or a response's head.
   int connections = 10'000;                    // Of clients, at a time.
   bool operator==(const LimitsConfig&) const = default;
 };
 
 struct TimeoutsConfig {
   Seconds connect = 2;        // To an engine.
-  Seconds request = 600;      // From a request's arrival to its answer's last byte.
-  Seconds first_byte = 600;   // From a request's dispatch to its answer's head.
-  Seconds idle = 120;         // Between two pieces of an engine's answer.
+  Seconds request = 600;      // From a request's arrival to its response's last byte.
+  Seconds first_byte = 600;   // From a request's dispatch to its response's head.
+  Seconds idle = 120;         // Between two pieces of an engine's response.
   Seconds client_idle = 75;   // Between two requests of a connection.
-  Seconds client_stall = 60;  // A client that sends or takes no byte in mid-request.
+  Seconds client_stall = 60;  // While a client neither sends nor reads a byte.
   Seconds drain = 30;         // For requests in flight at shutdown.
   bool operator==(const TimeoutsConfig&) const = default;
 };
@@ -51,7 +51,7 @@ struct HealthConfig {
   std::string path = "/health";
   Seconds interval = 5;
   Seconds timeout = 2;
-  int failures = 2;  // In a row, until an endpoint counts as down.
+  int failures = 2;  // In a row until an endpoint counts as down.
   bool operator==(const HealthConfig&) const = default;
 };
 
@@ -70,7 +70,7 @@ struct QueueConfig {
   bool operator==(const QueueConfig&) const = default;
 };
 
-// How long an answer is expected to be.
+// How long a response is expected to be.
 struct LengthConfig {
   enum class Estimate { kMean, kSample, kQuantile };
   Estimate estimate = Estimate::kQuantile;
@@ -118,8 +118,8 @@ struct Config {
 
 // Reads a configuration (YAML). `file_name` begins every sentence, and its folder is what relative
 // paths are resolved against; the file itself is not read. `policies` are the names that a model's
-// policy may have. The error holds every fault of the text, a line each, in the order of the lines:
-// `file:line: what is wrong; the mend`.
+// policy may have. The error holds every fault of the text, one per line, in the order of the
+// lines: `file:line: what is wrong; the fix`.
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           std::span<const std::string_view> policies);
 

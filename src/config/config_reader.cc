@@ -117,8 +117,8 @@ void ConfigReader::RequireUnique(const std::string& scope, const std::string& va
                                  const YAML::Mark& mark, std::string_view name) {
   const auto [seen, fresh] = lines_of_values_.emplace(std::pair(scope, value), LineOf(mark));
   if (fresh) return;
-  Fault(mark, PathOf(name) + " " + Quote(value) + " is used already on line " +
-                  std::to_string(seen->second) + "; remove one or write another");
+  Fault(mark, PathOf(name) + " " + Quote(value) + " is already used on line " +
+                  std::to_string(seen->second) + "; remove one of them or write another");
 }
 
 std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
@@ -128,7 +128,7 @@ std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader)
     if (documents.size() > 1) {
       reader.Fault(
           documents[1].Mark(),
-          "a second YAML document begins here; keep one and remove the `---` between them");
+          "a second YAML document begins here; keep one of them and remove the `---` between");
       return std::nullopt;
     }
     return YAML::Node();

@@ -13,8 +13,8 @@
 
 namespace headrace::config {
 
-// A piece of the text and where it stands. yaml-cpp marks an empty value where the next thing
-// begins, so an empty one is marked with its option's name.
+// A piece of the text and its place. yaml-cpp marks an empty value where the next one begins, so an
+// empty one gets the place of its option's name.
 struct LocatedNode {
   YAML::Node yaml;
   YAML::Mark mark;
@@ -27,18 +27,18 @@ struct FormerName {
   std::string why = {};  // Of one that is gone: the rest of a sentence about it, with the fix.
 };
 
-// Lives for the reading of one text; the option groups (option_group.h) drive it. It knows where in
-// the tree of options they are, so that a sentence can name the option in full.
+// Lives for the reading of one text; the option groups (option_group.h) drive it. It knows their
+// place in the tree of options, so that a sentence can name the option in full.
 class ConfigReader {
  public:
   // `whole` is what sentences call the text itself.
   explicit ConfigReader(std::string file_name, std::string whole = "the configuration")
       : file_name_(std::move(file_name)), whole_(std::move(whole)) {}
 
-  // `sentence` ends with the mend and has no full stop.
+  // `sentence` ends with the fix and has no full stop.
   void Fault(const YAML::Mark& mark, std::string sentence);
   std::size_t faults() const { return faults_.size(); }
-  // `file:line: sentence`, a line each, in the order of the lines.
+  // `file:line: sentence`, one per line, in the order of the lines.
   std::string FaultText() const;
 
   // While it lives, names are those inside `name`.
@@ -65,20 +65,19 @@ class ConfigReader {
     std::size_t option;  // Its place in `names`.
     LocatedNode node;
   };
-  // The options of a group that the text gives, without the unknown and the repeated ones (a fault
-  // each). Nullopt, with a fault, when the node is no group. A group without anything in it is as
-  // good as none.
+  // The options of a group that the text gives, without unknown and repeated ones (one fault each).
+  // Nullopt, with a fault, if the node is not a group. An empty group is the same as none.
   std::optional<std::vector<Child>> Children(const LocatedNode& node,
                                              std::span<const std::string_view> names,
                                              std::span<const FormerName> former);
-  // Nullopt, with a fault, when the node is no list or has no items. `example` is what to write.
+  // Nullopt, with a fault, if the node is not a list or has no items. `example` is what to write.
   std::optional<std::vector<LocatedNode>> Items(const LocatedNode& node, std::string_view name,
                                                 std::string_view example);
-  // Nullopt, with a fault, when the node is no single value.
+  // Nullopt, with a fault, if the node is not a single value.
   std::optional<std::string> Scalar(const LocatedNode& node, std::string_view name,
                                     std::string_view example);
 
-  // A fault when the same value was given before under the same `scope`.
+  // A fault if the same value was given before under the same `scope`.
   void RequireUnique(const std::string& scope, const std::string& value, const YAML::Mark& mark,
                      std::string_view name);
 
@@ -90,11 +89,11 @@ class ConfigReader {
   std::map<std::pair<std::string, std::string>, int> lines_of_values_;
 };
 
-// The text's only document. A fault of YAML itself ends the reading (nullopt, with a fault): what
-// follows it means nothing.
+// The text's only document. An error of YAML itself ends the reading (nullopt, with a fault): what
+// follows it has no meaning.
 std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader);
 
-// Where a group's option stands, or the group when the text does not give it.
+// The place of a group's option, or of the group if the text does not give the option.
 YAML::Mark MarkOf(const LocatedNode& group, const std::string& option);
 
 // A text from the file within a sentence: quoted, on one line and not too long.

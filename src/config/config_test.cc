@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, 3> kPolicies = {"slo", "least-request", "
 
 Result<Config> Load(std::string_view text) { return LoadConfig(text, "h.yaml", kPolicies); }
 
-// The faults of a text, a line each.
+// The faults of a text, one per line.
 std::vector<std::string> FaultsOf(std::string_view text) {
   const Result<Config> config = Load(text);
   std::vector<std::string> lines;
@@ -88,7 +88,7 @@ TEST(Config, LeftOutOptionsHaveTheirDefaults) {
   EXPECT_EQ(config->models[0].deployments[0].max_in_flight, DeploymentConfig().max_in_flight);
 }
 
-TEST(Config, AGroupWithNothingInItIsAsGoodAsNone) {
+TEST(Config, AnEmptyGroupIsTheSameAsNone) {
   const Result<Config> config = Load(WithModels("limits:\n  # body: 1MiB\nlog: {}\n"));
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->limits, LimitsConfig());
@@ -192,7 +192,8 @@ TEST(Config, RefusesWhatIsGivenTwice) {
   EXPECT_THAT(
       FaultsOf(WithModels("threads: 1\nthreads: 2\n")),
       ElementsAre("h.yaml:5: threads is given twice, first on line 4; remove one of the two"));
-  EXPECT_THAT(FaultsOf(R"(models:
+  EXPECT_THAT(
+      FaultsOf(R"(models:
   - name: m
     deployments:
       - { name: d, endpoints: [e:1] }
@@ -201,13 +202,13 @@ TEST(Config, RefusesWhatIsGivenTwice) {
     deployments:
       - { name: d, endpoints: [e:1] }
 )"),
-              ElementsAre(HasSubstr("h.yaml:5: models[0].deployments[1].name \"d\" is used already "
-                                    "on line 4"),
-                          HasSubstr("h.yaml:5: models[0].deployments[1].endpoints \"e:2\" is used "
-                                    "already on line 5"),
-                          HasSubstr("h.yaml:6: models[1].name \"m\" is used already on line 2"),
-                          HasSubstr("h.yaml:8: models[1].deployments[0].endpoints \"e:1\" is used "
-                                    "already on line 4")));
+      ElementsAre(HasSubstr("h.yaml:5: models[0].deployments[1].name \"d\" is already used "
+                            "on line 4"),
+                  HasSubstr("h.yaml:5: models[0].deployments[1].endpoints \"e:2\" is already used "
+                            "on line 5"),
+                  HasSubstr("h.yaml:6: models[1].name \"m\" is already used on line 2"),
+                  HasSubstr("h.yaml:8: models[1].deployments[0].endpoints \"e:1\" is already used "
+                            "on line 4")));
 }
 
 TEST(Config, TwoModelsMayNameTheirDeploymentsAlike) {
@@ -338,7 +339,7 @@ TEST(Config, YamlFaultsHaveALineToo) {
               ElementsAre(HasSubstr("h.yaml:1: this is not valid YAML")));
 }
 
-TEST(Config, WhateverTheTextItIsReadOrRefusedWithLines) {
+TEST(Config, AnyTextIsReadOrRefusedWithLines) {
   // Damages the reference's example in one to four places.
   const std::string reference = ConfigReferenceMarkdown();
   const std::size_t begin = reference.find("```yaml\n", reference.find("## Every option")) + 8;
@@ -370,7 +371,7 @@ TEST(ConfigReference, TheCommittedFileIsCurrent) {
   std::ostringstream text;
   text << file.rdbuf();
   EXPECT_EQ(text.str(), ConfigReferenceMarkdown())
-      << path << " is stale: `make docs` writes it anew";
+      << path << " is stale: `make docs` writes it again";
 }
 
 TEST(ConfigReference, ItsExamplesAreValid) {

@@ -22,12 +22,11 @@ OptionForm<V> BoundedForm(std::string type, V low, V high, Parse parse, Print pr
   form.bounds = print(low) + " to " + print(high);
   form.print = print;
   form.parse = [=, bounds = form.bounds](std::string_view text) -> Result<V> {
-    const auto value = parse(text);
-    if (!value) return tl::unexpected<Error>(value.error());
-    if (!(*value >= low && *value <= high)) {
+    HEADRACE_ASSIGN(const auto value, parse(text));
+    if (!(value >= low && value <= high)) {
       return Fail("is out of bounds; " + bounds + " is allowed");
     }
-    return static_cast<V>(*value);
+    return static_cast<V>(value);
   };
   return form;
 }
@@ -41,13 +40,13 @@ OptionForm<std::string> StringForm(std::string type,
   return form;
 }
 
-// Empty when the text may stand in an option, else the rest of the sentence.
+// Empty if the text is allowed in an option, otherwise the rest of the sentence.
 std::string WhyNotText(std::string_view text) {
-  if (text.empty()) return "is empty; write a text or leave the option out";
+  if (text.empty()) return "is empty; write a text or remove the option";
   if (text.size() > kLongestText) return "is longer than 256 bytes; write a shorter text";
   const bool control =
       std::any_of(text.begin(), text.end(), [](char c) { return std::iscntrl(c & 0xff) != 0; });
-  return control ? "holds a line break or another control character; remove it" : "";
+  return control ? "contains a line break or another control character; remove it" : "";
 }
 
 bool IsHostName(std::string_view host) {
@@ -62,28 +61,28 @@ bool IsIpv6(std::string_view host) {
                      [](char c) { return std::isxdigit(c & 0xff) != 0 || c == ':' || c == '.'; });
 }
 
-// Checks `host:port`; the mend of every fault is the same example.
+// Checks `host:port`; the fix of every fault is the same example.
 Result<std::string> ParseAddress(std::string_view text, bool listen) {
-  const std::string mend =
-      listen ? "; write host:port like 127.0.0.1:8080, [::1]:8080 or :8080"
-             : "; write host:port like 10.0.0.7:8000, engine-3:8000 or [::1]:8000";
-  if (text.find("://") != std::string_view::npos) return Fail("is a URL" + mend);
-  if (text.find('/') != std::string_view::npos) return Fail("has a path" + mend);
+  const std::string fix = listen
+                              ? "; write host:port like 127.0.0.1:8080, [::1]:8080 or :8080"
+                              : "; write host:port like 10.0.0.7:8000, engine-3:8000 or [::1]:8000";
+  if (text.find("://") != std::string_view::npos) return Fail("is a URL" + fix);
+  if (text.find('/') != std::string_view::npos) return Fail("has a path" + fix);
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return Fail("has no port" + mend);
+  if (colon == std::string_view::npos) return Fail("has no port" + fix);
 
   std::string_view host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
-    if (!IsIpv6(host.substr(1, host.size() - 2))) return Fail("holds no IPv6 address" + mend);
+    if (!IsIpv6(host.substr(1, host.size() - 2))) return Fail("contains no IPv6 address" + fix);
   } else if (host.find(':') != std::string_view::npos) {
-    return Fail("is not clear about where the port begins" + mend);
+    return Fail("does not show where the port begins" + fix);
   } else if (host.empty() ? !listen : !IsHostName(host)) {
-    return Fail("has no valid host" + mend);
+    return Fail("has no valid host" + fix);
   }
 
   const Result<std::int64_t> port = ParseInteger(text.substr(colon + 1));
-  if (!port || *port < 0 || *port > 65535) return Fail("has no port from 1 to 65535" + mend);
-  if (*port == 0 && !listen) return Fail("has port 0, which nothing can listen on" + mend);
+  if (!port || *port < 0 || *port > 65535) return Fail("has no port from 1 to 65535" + fix);
+  if (*port == 0 && !listen) return Fail("has port 0, which nothing can listen on" + fix);
   return std::string(text);
 }
 
@@ -104,10 +103,9 @@ OptionForm<int> IntegerForm(int low, int high) {
 
 OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
   const auto parse = [](std::string_view text) -> Result<std::size_t> {
-    const Result<std::int64_t> value = ParseInteger(text);
-    if (!value) return tl::unexpected<Error>(value.error());
-    if (*value < 0) return Fail("is negative; write 0 or more");
-    return static_cast<std::size_t>(*value);
+    HEADRACE_ASSIGN(const std::int64_t value, ParseInteger(text));
+    if (value < 0) return Fail("is negative; write 0 or more");
+    return static_cast<std::size_t>(value);
   };
   return BoundedForm<std::size_t>("integer", low, high, parse,
                                   [](std::size_t value) { return std::to_string(value); });
@@ -129,7 +127,7 @@ OptionForm<std::string> NameForm() {
   return StringForm("name", [](std::string_view text) -> Result<std::string> {
     std::string why = WhyNotText(text);
     if (!why.empty()) return Fail(std::move(why));
-    if (text.find(' ') != std::string_view::npos) return Fail("holds a space; remove it");
+    if (text.find(' ') != std::string_view::npos) return Fail("contains a space; remove it");
     return std::string(text);
   });
 }
@@ -154,7 +152,7 @@ OptionForm<std::string> UrlPathForm() {
     std::string why = WhyNotText(text);
     if (!why.empty()) return Fail(std::move(why));
     if (!system::IsPathAndQuery(text)) {
-      return Fail("is not a URL's path; write it like /health");
+      return Fail("is not the path of a URL; write it like /health");
     }
     return std::string(text);
   });

@@ -18,13 +18,13 @@ template <typename V>
 struct OptionForm {
   std::string type;    // For the reference: "duration".
   std::string bounds;  // For the reference: "1ms to 1h"; empty when there are none.
-  // The value, or the rest of a sentence about the text that says what to write instead.
+  // The value. The error is the rest of a sentence about the text; it says what to write instead.
   std::function<Result<V>(std::string_view)> parse;
   // As a person would write it.
   std::function<std::string(const V&)> print;
 };
 
-// The bounds belong to what is allowed.
+// The bounds are allowed values.
 OptionForm<Seconds> DurationForm(Seconds low, Seconds high);
 OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high);
 OptionForm<int> IntegerForm(int low, int high);
@@ -43,13 +43,14 @@ OptionForm<bool> BooleanForm();
 OptionForm<std::string> UrlPathForm();
 // Where to listen: `host:port`, `[::1]:port` or `:port`; port 0 picks a free one.
 OptionForm<std::string> ListenForm();
-// Whom to call: as above with a host, and a port that is not 0.
+// Where to connect: as above with a host, and a port that is not 0.
 OptionForm<std::string> EndpointForm();
 
-// The rest of a sentence about a text that is none of the names: the nearest one, or all of them.
+// The rest of a sentence about a text that is none of the names: it suggests the nearest one, or
+// lists all of them.
 std::string NotOneOf(std::string_view text, std::span<const std::string_view> names);
 
-// One of a few words, each of which stands for a value.
+// One of a few words, one per value.
 template <typename V>
 OptionForm<V> ChoiceForm(const std::vector<std::pair<std::string_view, V>>& choices) {
   OptionForm<V> form;

@@ -36,7 +36,7 @@ struct OptionDoc {
   std::vector<OptionDoc> children;
 };
 
-// What is said about an option besides its name, member and form.
+// What a declaration says about an option besides its name, member and form.
 struct OptionNote {
   std::string prose;  // Markdown; full sentences.
   // As in the file, after `name: `; of a list of groups, one item. Needed where there is no
@@ -53,7 +53,7 @@ struct OptionNote {
 template <typename T>
 class OptionGroup {
  public:
-  // A single value; the default is what a fresh T holds. An optional member has none.
+  // A single value; the default is that of a new T. An optional member has none.
   template <typename Member, typename V>
   OptionGroup&& Value(const std::string& name, Member T::* member, const OptionForm<V>& form,
                       const OptionNote& note) && {
@@ -106,7 +106,7 @@ class OptionGroup {
     return std::move(*this);
   }
 
-  // A group of options, `Member` being G or std::optional<G>; `prose` says what it is about.
+  // A group of options; `Member` is G or std::optional<G>. `prose` says what it is about.
   template <typename Member, typename G>
   OptionGroup&& Group(const std::string& name, Member T::* member, const OptionGroup<G>& group,
                       std::string prose) && {
@@ -190,7 +190,7 @@ class OptionGroup {
     for (const auto& rule : rules_) rule(value, node, reader);
   }
 
-  // What differs, in the order of the options. `path` stands before their names.
+  // What differs, in the order of the options. `path` is written before their names.
   void Compare(const T& before, const T& after, const std::string& path,
                std::vector<OptionChange>& changes) const {
     for (const Entry& entry : entries_) entry.compare(before, after, path, changes);

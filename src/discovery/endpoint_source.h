@@ -1,4 +1,4 @@
-// Which endpoints the deployments of a pool have while we run.
+// Which endpoints the deployments of a pool have while the gateway runs.
 #pragma once
 
 #include <memory>
@@ -30,29 +30,29 @@ using EndpointSnapshot = std::vector<DiscoveredDeployment>;
 // A place that knows the endpoints of a pool: the configuration, DNS, Kubernetes. Not thread-safe.
 //
 // - A snapshot is whole: it replaces the one before, and the consumer computes the difference. It
-//   never changes once it was handed out.
-// - Names identify: a deployment is the same as before when its name is, an endpoint when its
+//   never changes after it was handed out.
+// - Names identify: a deployment is the same as before if its name is, an endpoint if its
 //   deployment and its address are. No name and no address is in a snapshot twice.
 // - What stays keeps its order relative to the rest that stays, so that a place that lists the same
 //   endpoints in another order changes nothing.
 // - An endpoint that is missing from a new snapshot gets no further requests; those in flight go on
 //   to their end. A deployment may have no endpoints.
-// - A look that fails removes nothing: the last good answer stays, and `outage()` says why it may
+// - A look that fails removes nothing: the last good snapshot stays, and `outage()` says why it may
 //   be old. An endpoint is missing only when the place says that it is gone.
 class EndpointSource {
  public:
   virtual ~EndpointSource() = default;
 
-  // Looks again when it is due; true when the snapshot or the outage has changed. `now` is any
-  // monotonic clock's. May wait for the place to respond, with a bound.
+  // Looks again if it is due; true if the snapshot or the outage has changed. `now` is the time on
+  // any monotonic clock. May wait for the place to respond, with a bound.
   virtual bool Refresh(Seconds now) = 0;
   // Never null; without endpoints before the first Refresh.
   const std::shared_ptr<const EndpointSnapshot>& snapshot() const { return snapshot_; }
-  // Why the snapshot may be incomplete or old, one sentence; empty when the last look succeeded.
+  // Why the snapshot may be incomplete or old, one sentence; empty if the last look succeeded.
   const std::string& outage() const { return outage_; }
 
  protected:
-  // True when either differs from what was in force.
+  // True if either differs from what was in force.
   bool Publish(EndpointSnapshot snapshot, std::string outage);
 
  private:

@@ -18,7 +18,7 @@ struct Closer {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-// Nothing when it cannot be read to its end; errno tells why.
+// Nullopt if it cannot be read to its end; errno says why.
 std::optional<std::string> ReadAll(const std::filesystem::path& path) {
   const std::unique_ptr<std::FILE, Closer> file(std::fopen(path.c_str(), "rb"));
   if (!file) return std::nullopt;
@@ -41,8 +41,8 @@ ProfileFiles::ProfileFiles(std::vector<std::filesystem::path> paths)
 }
 
 bool ProfileFiles::Refresh(Seconds now) {
-  if (now < next_look_) return false;
-  next_look_ = now + kInterval;
+  if (now < next_check_) return false;
+  next_check_ = now + kInterval;
   bool changed = false;
   for (std::size_t i = 0; i < paths_.size(); ++i) changed |= RefreshFile(i);
   return changed;
@@ -59,8 +59,8 @@ bool ProfileFiles::RefreshFile(std::size_t index) {
     const bool missing = code == std::errc::no_such_file_or_directory;
     return SetError(reading, reading.origin + ": " +
                                  (missing ? "no such file; generate a profile there with `headrace "
-                                            "profile generate`, or take the deployment off the SLO "
-                                            "policies"
+                                            "profile generate`, or route the model by a policy "
+                                            "that needs no profiles"
                                           : code.message()) +
                                  ".");
   }
@@ -69,7 +69,7 @@ bool ProfileFiles::RefreshFile(std::size_t index) {
   errno = 0;
   const auto text = ReadAll(path);
   if (!text) {
-    stamps_[index] = {};  // A change of its permissions would not show in the stamp.
+    stamps_[index] = {};  // A change of its permissions does not show in the stamp.
     return SetError(reading, reading.origin + ": cannot be read (" +
                                  std::generic_category().message(errno) +
                                  "); let the gateway's user read it.");

@@ -9,9 +9,9 @@
 
 namespace headrace::discovery {
 
-// Follows files by their sizes and modification times, every two seconds: that also works on
-// network file systems and where Kubernetes exchanges a mounted ConfigMap, which notifications of
-// the kernel miss.
+// Checks the sizes and modification times of files every two seconds. That also works on network
+// file systems and when Kubernetes replaces a mounted ConfigMap; notifications of the kernel miss
+// both.
 class ProfileFiles final : public ProfileSource {
  public:
   explicit ProfileFiles(std::vector<std::filesystem::path> paths);
@@ -29,7 +29,7 @@ class ProfileFiles final : public ProfileSource {
 
   std::vector<std::filesystem::path> paths_;
   std::vector<Stamp> stamps_;
-  Seconds next_look_ = 0;
+  Seconds next_check_ = 0;
 };
 
 }  // namespace headrace::discovery

@@ -23,7 +23,7 @@ class ProfileFilesTest : public testing::Test {
     return R"({"gpu": "a10", "cost": 1, "tputs": [[)" + tput +
            R"(]], "indexes": [[8], [16]], "created": 1, "e2e": [[2]], "slos": {"e2e": 5}})";
   }
-  // At the next time at which it looks.
+  // At the next check.
   bool Refresh(ProfileFiles& files) { return files.Refresh(now_ += 2); }
 
   std::filesystem::path path_;
@@ -59,7 +59,7 @@ TEST_F(ProfileFilesTest, FollowsTheFileAndKeepsTheLastGoodProfile) {
   EXPECT_EQ(reading.profile->tput.at(0, 0), 12.25);
 }
 
-TEST_F(ProfileFilesTest, LooksEveryTwoSecondsOnly) {
+TEST_F(ProfileFilesTest, ChecksEveryTwoSecondsOnly) {
   ProfileFiles files({path_});
   EXPECT_TRUE(files.Refresh(10));
   Write(Profile("3.0"));

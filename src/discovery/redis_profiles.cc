@@ -8,10 +8,10 @@ namespace {
 
 constexpr Seconds kInterval = 10;
 constexpr Seconds kRetry = 2;
-// Which keys there are instead of those that are missing: Redis has to look at all that it has.
-constexpr Seconds kLookUpInterval = 60;
+// A scan for the keys that are there instead of the missing ones goes through all that Redis has.
+constexpr Seconds kScanInterval = 60;
 constexpr std::string_view kPrefix = "aibrix:profile_";
-// Of what a mend may list.
+// Keys in a fix.
 constexpr std::size_t kMostNamed = 8;
 
 }  // namespace
@@ -38,7 +38,7 @@ RedisProfiles::RedisProfiles(const store::RedisUrl& url, std::vector<std::string
 
 bool RedisProfiles::Refresh(Seconds now) {
   if (!Heard() && now < next_read_) return false;
-  // Before it reads, so that no change falls between the two.
+  // Before the reading, so that no change falls between the two.
   if (!listening_) {
     listening_ = listener_
                      .Subscribe("__keyspace@" + std::to_string(redis_.url().database) +
@@ -82,7 +82,7 @@ bool RedisProfiles::Read(Seconds now) {
   }
   for (const std::size_t i : missing) {
     changed |= SetError(readings_[i],
-                        readings_[i].origin + ": no such key; " + MendOfMissing(missing, now));
+                        readings_[i].origin + ": no such key; " + FixOfMissing(missing, now));
   }
   return changed;
 }
@@ -93,22 +93,22 @@ bool RedisProfiles::SetOutage(std::string sentence) {
   return true;
 }
 
-// A name that does not match is the most frequent cause, so what there is instead is said.
-const std::string& RedisProfiles::MendOfMissing(const std::vector<std::size_t>& missing,
-                                                Seconds now) {
-  if (missing == missing_ && now < next_look_up_) return mend_;
+// A name that does not match is the most frequent cause, so the fix lists the keys that are there.
+const std::string& RedisProfiles::FixOfMissing(const std::vector<std::size_t>& missing,
+                                               Seconds now) {
+  if (missing == missing_ && now < next_scan_) return fix_;
   missing_ = missing;
-  next_look_up_ = now + kLookUpInterval;
-  mend_ = "write it with `headrace profile push` or `generate -o redis://…`";
+  next_scan_ = now + kScanInterval;
+  fix_ = "write it with `headrace profile push` or `generate -o redis://…`";
   const auto there = redis_.Scan(std::string(kProfileKeyPattern));
-  if (there && there->empty()) mend_ += " (there are no profiles at all)";
+  if (there && there->empty()) fix_ += " (there are no profiles at all)";
   for (std::size_t i = 0; there && i < there->size() && i <= kMostNamed; ++i) {
-    if (i == 0) mend_ += ", or name the deployment as one of the keys that are there: ";
-    if (i > 0) mend_ += ", ";
-    mend_ += i < kMostNamed ? (*there)[i]
-                            : "and " + std::to_string(there->size() - kMostNamed) + " more";
+    if (i == 0) fix_ += ", or name the deployment as one of the keys that are there: ";
+    if (i > 0) fix_ += ", ";
+    fix_ += i < kMostNamed ? (*there)[i]
+                           : "and " + std::to_string(there->size() - kMostNamed) + " more";
   }
-  return mend_ += ".";
+  return fix_ += ".";
 }
 
 }  // namespace headrace::discovery

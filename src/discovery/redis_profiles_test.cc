@@ -64,7 +64,7 @@ TEST_F(RedisProfilesTest, ReadsEveryTenSecondsAndTakesOverWhatChanged) {
   EXPECT_EQ(A10(source).profile->tput.at(0, 0), 5);
 }
 
-TEST_F(RedisProfilesTest, KeepsTheLastGoodProfileWhateverStandsThere) {
+TEST_F(RedisProfilesTest, KeepsTheLastGoodProfileWhateverTheKeyHolds) {
   Put("a10", Profile(3));
   RedisProfiles source = Source();
   Refresh(source);
@@ -100,7 +100,7 @@ TEST_F(RedisProfilesTest, SaysWhichProfilesThereAreInsteadOfTheOneThatIsMissing)
   EXPECT_THAT(A10(source).error, HasSubstr("profile_m_A10, aibrix:profile_m_H100."));
 }
 
-// AUTH, SELECT and PSUBSCRIBE are answered all the while; only the data cannot be read.
+// AUTH, SELECT and PSUBSCRIBE still succeed; only the data cannot be read.
 TEST_F(RedisProfilesTest, ARedisThatReadsItsDataIsAnOutageAndNoFaultOfTheKeys) {
   Put("a10", Profile(3));
   Put("l20", Profile(3, "l20"));

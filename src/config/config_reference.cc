@@ -10,7 +10,7 @@
 namespace headrace::config {
 namespace {
 
-constexpr std::size_t kCommentColumns = 90;
+constexpr std::size_t kColumns = 90;
 
 constexpr std::string_view kIntroduction =
     R"(<!-- Generated (`make docs`, `headrace config reference`). Do not edit. -->
@@ -19,8 +19,8 @@ constexpr std::string_view kIntroduction =
 `headrace serve --config FILE` reads one YAML file. `headrace config check FILE` reads it the same
 way and prints every fault with its line and the fix. It starts nothing.
 
-Every option may be left out, except those marked *required*. An option that is not listed here is an
-error.
+Every option may be left out, except those marked *required*. An option that is not listed here is
+an error.
 
 A running gateway reads changed profiles by itself. The column *change* says what a change of the
 option needs: a running gateway can take over those marked *live*; those marked *restart* need a new
@@ -50,20 +50,21 @@ models:
 ```yaml
 )";
 
-void WriteComment(const std::string& prose, const std::string& indent, std::string& out) {
+// In lines that begin with `start`.
+void WriteProse(const std::string& prose, const std::string& start, std::string& out) {
   std::string line;
   std::size_t at = 0;
   while (at < prose.size()) {
     const std::size_t end = std::min(prose.find(' ', at), prose.size());
     const std::string word = prose.substr(at, end - at);
-    if (!line.empty() && indent.size() + line.size() + word.size() + 3 > kCommentColumns) {
-      out.append(indent).append("# ").append(line).append("\n");
+    if (!line.empty() && start.size() + line.size() + word.size() + 1 > kColumns) {
+      out += start + line + "\n";
       line.clear();
     }
     line.append(line.empty() ? "" : " ").append(word);
     at = end + 1;
   }
-  if (!line.empty()) out += indent + "# " + line + "\n";
+  if (!line.empty()) out += start + line + "\n";
 }
 
 // The example: each option with its prose above it. With `bullet`, a "- " before the first option
@@ -74,7 +75,7 @@ void WriteExample(const std::vector<OptionDoc>& docs, const std::string& indent,
     const bool nested = !doc.children.empty();
     if (indent.empty() && nested) out += '\n';
     const std::string outer = bullet ? indent.substr(2) : indent;
-    WriteComment(doc.prose, outer, out);
+    WriteProse(doc.prose, outer + "# ", out);
     out += outer + (bullet ? "- " : "") + doc.name + ":" + (nested ? "" : " " + doc.example) + "\n";
     bullet = false;
     const bool list = doc.kind == OptionDoc::Kind::kGroups;
@@ -118,7 +119,9 @@ void WriteTables(const std::vector<OptionDoc>& docs, const std::string& path, st
   for (const OptionDoc& doc : docs) {
     if (doc.children.empty()) continue;
     const std::string inner = path + doc.name + (doc.kind == OptionDoc::Kind::kGroups ? "[]" : "");
-    out += "\n### `" + inner + "`\n\n" + doc.prose + "\n\n";
+    out += "\n### `" + inner + "`\n\n";
+    WriteProse(doc.prose, "", out);
+    out += "\n";
     WriteTables(doc.children, inner + ".", out);
   }
 }

@@ -91,8 +91,10 @@ struct DeploymentConfig {
   bool operator==(const DeploymentConfig&) const = default;
 };
 
+// One pool: engines that serve the same names.
 struct ModelConfig {
   std::string name;
+  std::vector<std::string> aliases;  // Further names, such as those of LoRA adapters.
   std::string policy = "slo";
   std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;

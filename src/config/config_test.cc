@@ -211,6 +211,30 @@ TEST(Config, RefusesWhatIsGivenTwice) {
                             "on line 4")));
 }
 
+TEST(Config, NamesAndAliasesAreUniqueOverAllModels) {
+  const auto config = LoadConfig(R"(models:
+  - { name: m, aliases: [m-legal, m-chat], deployments: [{ name: a10, endpoints: [e:1] }] }
+)",
+                                 "h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_THAT(config->models[0].aliases, ElementsAre("m-legal", "m-chat"));
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    aliases: [x, m, x]
+    deployments: [{ name: a10, endpoints: [e:1] }]
+  - name: n
+    aliases: [m]
+    deployments: [{ name: a10, endpoints: [e:2] }]
+  - name: x
+    deployments: [{ name: a10, endpoints: [e:3] }]
+)"),
+              ElementsAre(HasSubstr("h.yaml:3: models[0].aliases \"m\" is used already on line 2; "
+                                    "remove one or write another"),
+                          HasSubstr("h.yaml:3: models[0].aliases \"x\" is used already on line 3"),
+                          HasSubstr("h.yaml:6: models[1].aliases \"m\" is used already on line 2"),
+                          HasSubstr("h.yaml:8: models[2].name \"x\" is used already on line 3")));
+}
+
 TEST(Config, TwoModelsMayNameTheirDeploymentsAlike) {
   EXPECT_THAT(FaultsOf(R"(models:
   - { name: m, deployments: [{ name: a10, endpoints: [e:1] }] }

@@ -37,6 +37,7 @@ std::vector<std::string> ValuesOf(const OptionDoc& doc) {
       {"name", "another"},      {"name or path", "another"},
       {"path", "another"},      {"URL path", "/another"},
       {"address", "another:1"}, {"list: address", "[another:1, another:2]"},
+      {"list: name", "[another]"},
       {"policy", "random"},     {"Redis URL", "redis://another:6379/1"},
   };
   if (const auto other = kOthers.find(doc.type); other != kOthers.end()) return {other->second};

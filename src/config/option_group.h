@@ -46,6 +46,7 @@ struct OptionNote {
   bool live = false;  // May change while the gateway runs.
   enum class Unique { kNo, kInList, kInFile };
   Unique unique = Unique::kNo;
+  std::string unique_with = {};  // The option that its values must differ from, too.
   bool secret = false;           // Faults do not repeat what was written.
   std::string former_name = {};  // Still read.
 };
@@ -258,7 +259,7 @@ class OptionGroup {
     doc.prose = note.prose;
     doc.required = note.required;
     doc.live = note.live;
-    doc.key = note.unique == OptionNote::Unique::kInList;
+    doc.key = note.unique == OptionNote::Unique::kInList && note.unique_with.empty();
     doc.former_name = note.former_name;
     doc.example = note.example;
     return doc;
@@ -281,7 +282,8 @@ class OptionGroup {
       // Inside a list item, the list's name without the item's number.
       const bool in_file = note.unique == OptionNote::Unique::kInFile;
       const std::string& path = reader.path();
-      reader.RequireUnique((in_file ? "" : path.substr(0, path.rfind('['))) + "." + doc.name,
+      const std::string& option = note.unique_with.empty() ? doc.name : note.unique_with;
+      reader.RequireUnique((in_file ? "" : path.substr(0, path.rfind('['))) + "." + option,
                            form.print(*value), node.mark, doc.name);
     }
     return *std::move(value);

@@ -35,7 +35,11 @@ predict::LengthOptions LengthOptionsOf(const config::LengthConfig& config) {
   return options;
 }
 
-std::vector<std::string> NamesOf(const config::ModelConfig& model) { return {model.name}; }
+std::vector<std::string> NamesOf(const config::ModelConfig& model) {
+  std::vector<std::string> names{model.name};
+  names.insert(names.end(), model.aliases.begin(), model.aliases.end());
+  return names;
+}
 
 scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model) {
   scheduler::SchedulerOptions options;

@@ -187,7 +187,7 @@ inline std::string FaultOfStream(const Plan& plan, std::string_view body) {
   return FaultOfTokens(plan, words, "words");
 }
 
-inline std::string FaultOfError(const gateway::HttpAnswer& answer) {
+inline std::string FaultOfError(const gateway::HttpResponse& answer) {
   const auto json = nlohmann::json::parse(answer.body, nullptr, false);
   if (!json.is_object() || !json["error"]["message"].is_string()) return "no error object";
   const bool retry = answer.status == 429 || answer.status == 503;
@@ -217,7 +217,7 @@ class SoakClient {
       peer_.reset();
       return Seen::kLeft;
     }
-    gateway::HttpAnswer answer;
+    gateway::HttpResponse answer;
     const bool left = !Read(plan, answer);
     if (left) {
       Leave(plan);
@@ -234,7 +234,7 @@ class SoakClient {
   }
 
   // False when it is time to leave.
-  bool Read(const Plan& plan, gateway::HttpAnswer& answer) {
+  bool Read(const Plan& plan, gateway::HttpResponse& answer) {
     answer.head = peer_->ReadUntil("\r\n\r\n");
     answer.complete = answer.head.size() >= 12;
     if (!answer.complete) return true;
@@ -259,7 +259,7 @@ class SoakClient {
     }
   }
 
-  static Seen Judge(const Plan& plan, const gateway::HttpAnswer& answer, std::string& fault) {
+  static Seen Judge(const Plan& plan, const gateway::HttpResponse& answer, std::string& fault) {
     if (answer.status == 200) {
       if (!answer.complete) {
         fault = "broken off";

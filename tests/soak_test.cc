@@ -1,16 +1,16 @@
-// Ten thousand mixed requests, half of whose clients go away at any point, while an engine dies and
-// comes back and a profile changes: nobody is forgotten, nothing is counted twice, and nothing is
-// left behind.
+// Ten thousand mixed requests, half of whose clients leave at any point, while an engine dies and
+// comes back and a profile changes: no request is forgotten or counted twice, and nothing is left
+// behind.
 #include <gmock/gmock.h>
 
 #include <array>
 #include <atomic>
-#include <mutex>
 #include <numeric>
 #include <thread>
 
 #include "admin/admin_server.h"
 #include "soak_client.h"
+#include "system/mutex.h"
 
 namespace headrace {
 namespace {
@@ -80,12 +80,12 @@ class Soak : public testing::Test {
       const Seen seen = client.Perform(plan, fault);
       ++seen_[static_cast<std::size_t>(seen)];
       if (fault.empty()) continue;
-      const std::lock_guard lock(faults_mutex_);
+      const system::MutexLock lock(faults_mutex_);
       faults_.push_back(std::to_string(number) + ": " + fault);
     }
   }
 
-  // An operator who looks all the time.
+  // An operator who reads status and metrics all the time.
   void Watch() {
     while (!over_) {
       const auto status = nlohmann::json::parse(gateway::Get(admin_->address(), "/status").body);
@@ -106,8 +106,8 @@ class Soak : public testing::Test {
   std::atomic<bool> over_ = false;
   std::array<std::atomic<int>, kSeenKinds> seen_ = {};
   int most_waiting_ = 0;
-  std::mutex faults_mutex_;
-  std::vector<std::string> faults_;  // Guarded by faults_mutex_.
+  system::Mutex faults_mutex_;
+  std::vector<std::string> faults_;  // Read without the mutex once the clients have ended.
 };
 
 TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {

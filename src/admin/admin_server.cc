@@ -87,19 +87,17 @@ AdminServer::AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegi
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(
     const std::string& listen, gateway::Gateway& gateway,
     const telemetry::MetricsRegistry& registry) {
-  auto parsed = system::ParseHostPort(listen);
-  if (!parsed) return tl::unexpected(parsed.error());
-  auto address = system::Resolve(*parsed);
-  if (!address) return tl::unexpected(address.error());
+  HEADRACE_ASSIGN(const auto host_port, system::ParseHostPort(listen));
+  HEADRACE_ASSIGN(const auto address, system::Resolve(host_port));
   std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry));
   net::HttpServerOptions options;
   options.max_connections = 64;
   options.max_body_bytes = 4096;
-  auto server = net::HttpServer::Listen(
-      admin->threads_, *address, options,
-      [self = admin.get()](net::HttpExchange& exchange) { return self->router_.Handle(exchange); });
-  if (!server) return tl::unexpected(server.error());
-  admin->server_ = std::move(*server);
+  HEADRACE_ASSIGN(admin->server_,
+                  net::HttpServer::Listen(admin->threads_, address, options,
+                                          [self = admin.get()](net::HttpExchange& exchange) {
+                                            return self->router_.Handle(exchange);
+                                          }));
   return admin;
 }
 

@@ -14,9 +14,9 @@
 namespace headrace::admin {
 
 // GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
-// can be served), /debug/record?model=NAME&duration=1m (a line of JSON for each request that
-// arrives meanwhile, as it ends: gateway/request_recorder.h). On one thread of its own, so that a
-// busy gateway can still be looked into.
+// can be served), /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives
+// meanwhile, as it ends: serving/request_recorder.h). On its own thread, so that a busy gateway can
+// still be inspected.
 class AdminServer {
  public:
   // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.

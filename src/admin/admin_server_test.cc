@@ -28,7 +28,7 @@ class AdminServerTest : public testing::Test {
     ASSERT_TRUE(started) << started.error().message;
     admin_ = std::move(*started);
   }
-  gateway::HttpAnswer Page(const std::string& path) {
+  gateway::HttpResponse Page(const std::string& path) {
     return gateway::Get(admin_->address(), path);
   }
   // A recording whose head has come: it is under way.
@@ -77,7 +77,7 @@ TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
   t_.config.profiles.source = config::ProfilesConfig::Source::kRedis;
   t_.AddEngine("a10");
   StartServers();
-  const gateway::HttpAnswer page = Page("/status");
+  const gateway::HttpResponse page = Page("/status");
   EXPECT_EQ(page.status, 200);
   const Json profile = Json::parse(page.body)["models"][0]["deployments"][0]["profile"];
   EXPECT_THAT(profile["error"].get<std::string>(),

@@ -1,110 +1,118 @@
 #include "admin/status_json.h"
 
-#include <nlohmann/json.hpp>
+#include <memory>
+#include <vector>
+
+#include "base/json_writer.h"
 
 namespace headrace::admin {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json SloJson(const slo::Slo& slo) {
-  Json json = Json::object();
-  if (slo.ttft) json["ttft_s"] = *slo.ttft;
-  if (slo.tpot) json["tpot_s"] = *slo.tpot;
-  if (slo.tpat) json["tpat_s"] = *slo.tpat;
-  if (slo.e2e) json["e2e_s"] = *slo.e2e;
-  return json;
+void WriteSlo(const slo::Slo& slo, JsonWriter& json) {
+  if (slo.ttft) json.Member("ttft_s", *slo.ttft);
+  if (slo.tpot) json.Member("tpot_s", *slo.tpot);
+  if (slo.tpat) json.Member("tpat_s", *slo.tpat);
+  if (slo.e2e) json.Member("e2e_s", *slo.e2e);
 }
 
 // state: "in force", "missing" (there never was one), or "stale" (the last good one is in force,
-// what is there now cannot be used).
-Json ProfileJson(const serving::ProfileStatus& status, Seconds unix_now) {
+// the present one cannot be used).
+void WriteProfile(const serving::ProfileStatus& status, Seconds unix_now, JsonWriter& json) {
   const discovery::ProfileReading& reading = status.reading;
-  Json json;
-  json["state"] = reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing";
-  json["origin"] = reading.origin;
+  json.BeginObject();
+  json.Member("state", reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing");
+  json.Member("origin", reading.origin);
   if (reading.profile) {
-    json["created"] = reading.profile->created;
-    if (reading.profile->created > 0) json["age_s"] = unix_now - reading.profile->created;
-    json["cost"] = reading.profile->cost;
-    json["slo"] = SloJson(reading.profile->slo);
-    if (!json["slo"].empty()) json["slo"]["percentile"] = reading.profile->slo.percentile;
+    const profile::GpuProfile& profile = *reading.profile;
+    json.Member("created", profile.created);
+    if (profile.created > 0) json.Member("age_s", unix_now - profile.created);
+    json.Member("cost", profile.cost);
+    json.Key("slo").BeginObject();
+    WriteSlo(profile.slo, json);
+    if (profile.slo.HasLatency()) json.Member("percentile", profile.slo.percentile);
+    json.EndObject();
   }
-  if (!reading.error.empty()) json["error"] = reading.error;
-  json["faults"] = status.faults;
-  for (const profile::ProfileFault& fault : reading.faults) json["faults"].push_back(fault.message);
-  return json;
+  if (!reading.error.empty()) json.Member("error", reading.error);
+  json.Key("faults").BeginArray();
+  for (const std::string& fault : status.faults) json.Value(fault);
+  for (const profile::ProfileFault& fault : reading.faults) json.Value(fault.message);
+  json.EndArray().EndObject();
 }
 
-Json EndpointJson(const serving::RouterStatus::EndpointStatus& endpoint) {
-  Json json;
-  json["address"] = endpoint.address;
-  json["up"] = endpoint.up;
-  if (endpoint.retired) json["retired"] = true;
-  json["in_flight"] = endpoint.in_flight;
-  json["load"] = endpoint.load;
-  json["seconds_per_token"] = endpoint.normalized_latency;
-  return json;
+void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWriter& json) {
+  json.BeginObject().Member("address", endpoint.address).Member("up", endpoint.up);
+  if (endpoint.retired) json.Member("retired", true);
+  json.Member("in_flight", endpoint.in_flight)
+      .Member("load", endpoint.load)
+      .Member("seconds_per_token", endpoint.normalized_latency)
+      .EndObject();
 }
 
-Json QueueJson(const serving::RouterStatus& status) {
-  Json json;
-  json["length"] = status.waiting;
-  json["bytes"] = status.queue_bytes;
-  json["sub_queues"] = Json::array();
-  for (const auto& queue : status.sub_queues) {
-    json["sub_queues"].push_back({{"prompt_tokens", queue.prompt_tokens},
-                                  {"output_tokens", queue.output_tokens},
-                                  {"length", queue.length}});
+void WriteQueue(const serving::RouterStatus& status, JsonWriter& json) {
+  json.BeginObject().Member("length", status.waiting).Member("bytes", status.queue_bytes);
+  json.Key("sub_queues").BeginArray();
+  for (const serving::RouterStatus::SubQueueStatus& queue : status.sub_queues) {
+    json.BeginObject()
+        .Member("prompt_tokens", queue.prompt_tokens)
+        .Member("output_tokens", queue.output_tokens)
+        .Member("length", queue.length)
+        .EndObject();
   }
-  return json;
+  json.EndArray().EndObject();
 }
 
-Json ModelJson(const config::ModelConfig& config, const serving::Pool& pool,
-               const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now) {
+void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
+               const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now,
+               JsonWriter& json) {
   const serving::RouterStatus status = pool.router().Status();
-  Json json;
-  json["name"] = config.name;
-  json["policy"] = config.policy;
-  if (config.slo) json["slo"] = SloJson(*config.slo);
-  json["in_flight"] = status.running;
-  json["queue"] = QueueJson(status);
-  json["learned_lengths"] = status.learned_lengths;
   const predict::PromptEstimator estimator = pool.prompt_estimator();
-  json["prompt"] = {{"tokens_per_byte", estimator.tokens_per_byte()},
-                    {"tokens_per_request", estimator.tokens_per_request()}};
-  json["deployments"] = Json::array();
-  for (const auto& deployment : status.deployments) {
-    Json entry;
-    entry["name"] = deployment.name;
-    for (const serving::ProfileStatus& profile : profiles) {
-      if (profile.pool == config.name && profile.deployment == deployment.name) {
-        entry["profile"] = ProfileJson(profile, unix_now);
-      }
-    }
-    entry["endpoints"] = Json::array();
-    for (const auto& endpoint : deployment.endpoints) {
-      entry["endpoints"].push_back(EndpointJson(endpoint));
-    }
-    json["deployments"].push_back(std::move(entry));
+  json.BeginObject().Member("name", config.name);
+  if (!config.aliases.empty()) {
+    json.Key("aliases").BeginArray();
+    for (const std::string& alias : config.aliases) json.Value(alias);
+    json.EndArray();
   }
-  return json;
+  json.Member("policy", config.policy);
+  if (config.slo) {
+    json.Key("slo").BeginObject();
+    WriteSlo(*config.slo, json);
+    json.EndObject();
+  }
+  json.Member("in_flight", status.running).Key("queue");
+  WriteQueue(status, json);
+  json.Member("learned_lengths", status.learned_lengths)
+      .Key("prompt")
+      .BeginObject()
+      .Member("tokens_per_byte", estimator.tokens_per_byte())
+      .Member("tokens_per_request", estimator.tokens_per_request())
+      .EndObject();
+  json.Key("deployments").BeginArray();
+  for (const serving::RouterStatus::DeploymentStatus& deployment : status.deployments) {
+    json.BeginObject().Member("name", deployment.name);
+    for (const serving::ProfileStatus& profile : profiles) {
+      if (profile.pool != config.name || profile.deployment != deployment.name) continue;
+      json.Key("profile");
+      WriteProfile(profile, unix_now, json);
+    }
+    json.Key("endpoints").BeginArray();
+    for (const auto& endpoint : deployment.endpoints) WriteEndpoint(endpoint, json);
+    json.EndArray().EndObject();
+  }
+  json.EndArray().EndObject();
 }
 
 }  // namespace
 
 std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
-  const auto profiles = gateway.Profiles();
-  Json json;
-  json["version"] = HEADRACE_VERSION;
-  json["ready"] = gateway.Ready();
-  json["models"] = Json::array();
+  const std::shared_ptr<const config::Config> config = gateway.config();
+  const std::vector<serving::ProfileStatus> profiles = gateway.Profiles();
+  JsonWriter json(JsonWriter::Layout::kLines);
+  json.BeginObject().Member("version", HEADRACE_VERSION).Member("ready", gateway.Ready());
+  json.Key("models").BeginArray();
   for (std::size_t i = 0; i < gateway.pools().size(); ++i) {
-    json["models"].push_back(
-        ModelJson(gateway.config().models[i], *gateway.pools()[i], profiles, unix_now));
+    WritePool(config->models[i], *gateway.pools()[i], profiles, unix_now, json);
   }
-  // Names in Redis may be anything.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.EndArray().EndObject().Take() + "\n";
 }
 
 }  // namespace headrace::admin

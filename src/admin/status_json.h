@@ -1,4 +1,4 @@
-// What /status answers.
+// The page /status.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace headrace::admin {
 
-// {"version", "models": [{"name", "policy", "queue": {"length", "bytes", "sub_queues": […]},
+// {"version", "models": [{"name", "aliases", "policy", "queue": {"length", "bytes", "sub_queues":
+// […]},
 //   "in_flight", "learned_lengths", "prompt": {"tokens_per_byte", "tokens_per_request"},
 //   "deployments": [{"name", "profile": {…}, "endpoints": [{"address", "up", "in_flight",
 //   "load"}]}]}]}

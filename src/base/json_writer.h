@@ -10,7 +10,8 @@
 
 namespace headrace {
 
-// Appends `text` as a JSON string with its quotes. Bytes above 0x7F stay as they are.
+// Appends `text` as a JSON string with its quotes. UTF-8 stays as it is; a byte that is not part of
+// it becomes U+FFFD, so that the result is always JSON.
 void AppendJsonString(std::string_view text, std::string& out);
 
 // Writes one JSON value; commas come by themselves:
@@ -23,8 +24,9 @@ class JsonWriter {
   enum class Layout {
     kCompact,  // {"a":1,"b":[1,2]}
     kSpaced,   // {"a": 1, "b": [1, 2]}
+    kLines,    // One member or item per line, indented by two spaces per bracket.
   };
-  explicit JsonWriter(Layout layout = Layout::kCompact) : spaced_(layout == Layout::kSpaced) {}
+  explicit JsonWriter(Layout layout = Layout::kCompact) : layout_(layout) {}
 
   JsonWriter& BeginObject() { return Begin('{'); }
   JsonWriter& EndObject() { return End('}'); }
@@ -57,13 +59,14 @@ class JsonWriter {
  private:
   JsonWriter& Begin(char bracket);
   JsonWriter& End(char bracket);
-  // The comma before a key, or before a value that follows another one.
+  // What goes before a key, or before a value that has none.
   void Separate();
+  void NewLine();
 
   std::string text_;
   std::vector<bool> empty_;  // By open bracket: nothing is in it yet.
   bool after_key_ = false;
-  bool spaced_;
+  Layout layout_;
 };
 
 }  // namespace headrace

@@ -22,6 +22,29 @@ TEST(JsonWriter, PutsCommasWhereTheyBelong) {
       R"({"name": "a \"b\"\n", "loads": [0.5, null, {}], "up": true, "more": null, "n": -3})");
 }
 
+TEST(JsonWriter, WritesOneMemberPerLine) {
+  EXPECT_EQ(Sample(JsonWriter::Layout::kLines), R"({
+  "name": "a \"b\"\n",
+  "loads": [
+    0.5,
+    null,
+    {}
+  ],
+  "up": true,
+  "more": null,
+  "n": -3
+})");
+}
+
+TEST(JsonWriter, BytesThatAreNotUtf8AreReplaced) {
+  const auto written = [](std::string_view text) { return JsonWriter().Value(text).Take(); };
+  EXPECT_EQ(written("\u00A2\u20AC\U0001F600"), "\"\u00A2\u20AC\U0001F600\"");
+  EXPECT_EQ(written("a\xFF!"), "\"a\uFFFD!\"");
+  EXPECT_EQ(written("\xE2\x82"), "\"\uFFFD\uFFFD\"") << "the end is missing";
+  EXPECT_EQ(written("\xC0\xAF"), "\"\uFFFD\uFFFD\"") << "longer than needed";
+  EXPECT_EQ(written("\xED\xA0\x80"), "\"\uFFFD\uFFFD\uFFFD\"") << "a surrogate";
+}
+
 TEST(JsonWriter, ControlCharactersAreEscapedAndUtf8IsKept) {
   EXPECT_EQ(JsonWriter().Value("\x01 é\\").Take(), "\"\\u0001 é\\\\\"");
 }

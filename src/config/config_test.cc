@@ -228,11 +228,11 @@ TEST(Config, NamesAndAliasesAreUniqueOverAllModels) {
   - name: x
     deployments: [{ name: a10, endpoints: [e:3] }]
 )"),
-              ElementsAre(HasSubstr("h.yaml:3: models[0].aliases \"m\" is used already on line 2; "
-                                    "remove one or write another"),
-                          HasSubstr("h.yaml:3: models[0].aliases \"x\" is used already on line 3"),
-                          HasSubstr("h.yaml:6: models[1].aliases \"m\" is used already on line 2"),
-                          HasSubstr("h.yaml:8: models[2].name \"x\" is used already on line 3")));
+              ElementsAre(HasSubstr("h.yaml:3: models[0].aliases \"m\" is already used on line 2; "
+                                    "remove one of them or write another"),
+                          HasSubstr("h.yaml:3: models[0].aliases \"x\" is already used on line 3"),
+                          HasSubstr("h.yaml:6: models[1].aliases \"m\" is already used on line 2"),
+                          HasSubstr("h.yaml:8: models[2].name \"x\" is already used on line 3")));
 }
 
 TEST(Config, TwoModelsMayNameTheirDeploymentsAlike) {

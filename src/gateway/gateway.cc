@@ -4,7 +4,10 @@
 #include <thread>
 #include <utility>
 
+#include "config/difference.h"
 #include "discovery/named_endpoints.h"
+#include "fleet/littles_law.h"
+#include "routing/policy.h"
 #include "system/address.h"
 #include "system/clock.h"
 
@@ -70,6 +73,30 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
   return sources;
 }
 
+// What is in force once the live options of `config` are.
+config::Config WithLiveOptions(config::Config in_force, const config::Config& config) {
+  in_force.health = config.health;
+  for (config::ModelConfig& model : in_force.models) {
+    const auto found =
+        std::ranges::find(config.models, model.name, [](const auto& given) { return given.name; });
+    if (found == config.models.end()) continue;
+    config::ModelConfig changed = *found;
+    changed.aliases = model.aliases;
+    for (config::DeploymentConfig& deployment : changed.deployments) {
+      const auto known = std::ranges::find(model.deployments, deployment.name,
+                                           [](const auto& given) { return given.name; });
+      if (known != model.deployments.end()) deployment.profile = known->profile;
+    }
+    model = std::move(changed);
+  }
+  return in_force;
+}
+
+bool DeploymentsDiffer(const config::Config& one, const config::Config& other) {
+  return !std::ranges::equal(one.models, other.models, {}, &config::ModelConfig::deployments,
+                             &config::ModelConfig::deployments);
+}
+
 net::HttpServerOptions ServerOptionsOf(const config::Config& config,
                                        serving::RequestObserver& observer) {
   net::HttpServerOptions options;
@@ -91,7 +118,8 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
 
 Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
                  telemetry::MetricsRegistry& registry)
-    : config_(config),
+    : config_(std::make_shared<const config::Config>(config)),
+      drain_timeout_(config.timeouts.drain),
       faults_(log),
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
@@ -101,8 +129,8 @@ Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
   }
-  for (std::size_t i = 0; i < config_.models.size(); ++i) {
-    const config::ModelConfig& model = config_.models[i];
+  for (std::size_t i = 0; i < config.models.size(); ++i) {
+    const config::ModelConfig& model = config.models[i];
     const serving::RouterReports reports{
         .decision_seconds = metrics_.AddPool(model.name),
         .faults = faults_,
@@ -111,9 +139,12 @@ Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
         }};
     // Pools share the threads' timers evenly.
     pools_.push_back(std::make_unique<serving::Pool>(
-        NamesOf(model), SchedulerOptionsOf(model), *executors_[i % executors_.size()], i, reports));
+        NamesOf(model), SchedulerOptionsOf(model), std::make_unique<fleet::LittlesLaw>(),
+        *executors_[i % executors_.size()], i, reports));
   }
 }
+
+// --- Start and stop
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 const telemetry::Log& log,
@@ -135,21 +166,22 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
 
 Result<void> Gateway::StartParts(serving::EndpointSources sources,
                                  const system::SocketAddress& address) {
-  health_ = std::make_unique<HealthChecker>(config_.health, threads_);
+  const std::shared_ptr<const config::Config> config = this->config();
+  health_ = std::make_unique<HealthChecker>(config->health, threads_);
   fleets_ = std::make_unique<serving::FleetFeed>(
       pools_, std::move(sources), metrics_, faults_,
       [this](serving::Pool& pool, const serving::EndpointList& endpoints) {
         health_->SetEndpoints(pool, endpoints);
       });
-  profiles_ = std::make_unique<serving::ProfileFeed>(config_, pools_, metrics_, faults_);
-  if (config_.request_trace) {
-    request_trace_ = std::make_unique<serving::RequestTraceFeed>(*config_.redis, pools_, faults_);
+  FollowProfiles(*config);
+  if (config->request_trace) {
+    request_trace_ = std::make_unique<serving::RequestTraceFeed>(*config->redis, pools_, faults_);
     context_.observers.push_back(request_trace_.get());
   }
-  proxy_ = std::make_unique<Proxy>(config_, context_, threads_, executors_);
+  proxy_ = std::make_unique<Proxy>(*config, context_, threads_, executors_);
   HEADRACE_ASSIGN(server_,
                   net::HttpServer::Listen(
-                      threads_, address, ServerOptionsOf(config_, metrics_),
+                      threads_, address, ServerOptionsOf(*config, metrics_),
                       [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
   return {};
 }
@@ -167,7 +199,69 @@ Gateway::~Gateway() {
 }
 
 void Gateway::Stop() {
-  if (server_) server_->Stop(config_.timeouts.drain);
+  if (server_) server_->Stop(drain_timeout_);
+}
+
+// --- What is in force, and changes of it
+
+std::shared_ptr<const config::Config> Gateway::config() const {
+  const system::MutexLock lock(mutex_);
+  return config_;
+}
+
+std::vector<serving::ProfileStatus> Gateway::Profiles() const {
+  std::shared_ptr<serving::ProfileFeed> profiles;
+  {
+    const system::MutexLock lock(mutex_);
+    profiles = profiles_;
+  }
+  if (profiles == nullptr) return {};
+  return profiles->Status();
+}
+
+void Gateway::FollowProfiles(const config::Config& config) {
+  const auto exchange = [this](std::shared_ptr<serving::ProfileFeed> feed) {
+    const system::MutexLock lock(mutex_);
+    std::swap(profiles_, feed);
+    return feed;
+  };
+  // The old feed ends first, so that no older reading of a profile follows a newer one.
+  exchange(nullptr).reset();
+  exchange(std::make_shared<serving::ProfileFeed>(config, pools_, metrics_, faults_));
+}
+
+Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
+  const system::MutexLock lock(apply_mutex_);
+  const std::shared_ptr<const config::Config> before = this->config();
+  const auto after = std::make_shared<const config::Config>(WithLiveOptions(*before, config));
+  const bool new_deployments = DeploymentsDiffer(*before, *after);
+  for (const config::ModelConfig& model : after->models) {
+    if (routing::FindPolicy(model.policy) != nullptr) continue;
+    return Fail("models[" + model.name + "].policy: there is no policy '" + model.policy + "'.");
+  }
+  serving::EndpointSources sources;
+  if (new_deployments) {
+    HEADRACE_ASSIGN(sources, ConfiguredSources(*after));
+  }
+  // From here on nothing fails.
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const scheduler::SchedulerOptions options = SchedulerOptionsOf(after->models[i]);
+    pools_[i]->router().SetOptions(options);
+  }
+  health_->SetConfig(after->health);
+  if (new_deployments) {
+    fleets_->Follow(std::move(sources));
+    FollowProfiles(*after);
+  }
+  {
+    const system::MutexLock config_lock(mutex_);
+    config_ = after;
+  }
+  std::vector<std::string> need_restart;
+  for (const config::OptionChange& change : config::Difference(*after, config)) {
+    if (change.path != "log.level") need_restart.push_back(change.path);
+  }
+  return need_restart;
 }
 
 }  // namespace headrace::gateway

@@ -1,4 +1,4 @@
-// The stand-alone gateway, put together.
+// The stand-alone gateway: how its parts are connected.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,7 @@
 #include "serving/request_recorder.h"
 #include "serving/request_trace_feed.h"
 #include "serving/served_request.h"
+#include "system/mutex.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
@@ -38,14 +39,22 @@ class Gateway {
                                                 telemetry::MetricsRegistry& registry);
   ~Gateway();
 
+  // Takes over what differs from the configuration in force and may change while the gateway runs
+  // (docs/configuration.md, "live"), except log.level, which belongs to the log's owner. The paths
+  // of the other options that differ: they keep their values until a restart. An error: an endpoint
+  // that cannot be resolved or a policy that does not exist; then nothing has changed.
+  Result<std::vector<std::string>> Apply(const config::Config& config);
+
   // Refuses new connections and lets requests in flight finish within the configured drain time;
   // then their clients are cut off. A second call does nothing.
   void Stop();
 
   const system::SocketAddress& address() const { return server_->address(); }
-  const config::Config& config() const { return config_; }
+  // What is in force.
+  std::shared_ptr<const config::Config> config() const;
+  // One for each model of the configuration, in its order.
   const serving::Pools& pools() const { return pools_; }
-  std::vector<serving::ProfileStatus> Profiles() const { return profiles_->Status(); }
+  std::vector<serving::ProfileStatus> Profiles() const;
   serving::RequestRecorder& recorder() { return recorder_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
@@ -56,8 +65,12 @@ class Gateway {
   Gateway(const config::Config& config, const telemetry::Log& log,
           telemetry::MetricsRegistry& registry);
   Result<void> StartParts(serving::EndpointSources sources, const system::SocketAddress& address);
+  void FollowProfiles(const config::Config& config);
 
-  config::Config config_;
+  system::Mutex apply_mutex_;    // One Apply at a time.
+  mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
+  std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
+  const Seconds drain_timeout_;
   telemetry::StandingFaults faults_;
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
@@ -68,7 +81,7 @@ class Gateway {
   serving::Pools pools_;
   std::unique_ptr<HealthChecker> health_;
   std::unique_ptr<serving::FleetFeed> fleets_;
-  std::unique_ptr<serving::ProfileFeed> profiles_;
+  std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
   std::unique_ptr<serving::RequestTraceFeed> request_trace_;  // Null if it is not configured.
   serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;

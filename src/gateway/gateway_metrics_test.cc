@@ -1,4 +1,4 @@
-// What the gateway says of itself, in metrics and in the log.
+// What the gateway reports of itself, in metrics and in the log.
 #include "serving/gateway_metrics.h"
 
 #include <gmock/gmock.h>
@@ -8,7 +8,7 @@
 namespace headrace::gateway {
 namespace {
 
-TEST(GatewayMetrics, RatiosSayHowMuchCameForEachTokenThatWasExpected) {
+TEST(GatewayMetrics, RatiosAreActualTokensDividedByExpectedTokens) {
   TestGateway t;
   t.AddEngine("a10");
   t.AddProfile("a10", 10);
@@ -20,7 +20,7 @@ TEST(GatewayMetrics, RatiosSayHowMuchCameForEachTokenThatWasExpected) {
   EXPECT_EQ(t.Metric("headrace_prompt_tokens_ratio_count"), 1);
 }
 
-TEST(GatewayMetrics, AnswerThatComesAtOnceHasNoTimeBetweenItsTokens) {
+TEST(GatewayMetrics, ResponseThatComesAtOnceHasNoTimeBetweenItsTokens) {
   TestGateway t;
   t.AddEngine("a10");
   t.Start();
@@ -30,9 +30,9 @@ TEST(GatewayMetrics, AnswerThatComesAtOnceHasNoTimeBetweenItsTokens) {
   EXPECT_EQ(t.Metric("headrace_tpot_seconds_count"), 1);
 }
 
-TEST(GatewayMetrics, NothingIsLearnedFromAnAnswerWithoutUsage) {
+TEST(GatewayMetrics, NothingIsLearnedFromAResponseWithoutUsage) {
   TestGateway t;
-  OneAnswerEngine engine("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"choices\":[]}");
+  OneResponseEngine engine("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"choices\":[]}");
   t.AddEndpoint("a10", engine.address());
   t.Start();
   EXPECT_EQ(t.Chat(ChatBody(20, false)).status, 200);
@@ -72,16 +72,16 @@ TEST(GatewayMetrics, ProcessAndSchedulerAreMeasured) {
   EXPECT_TRUE(std::isnan(t.Metric("headrace_profile_age_seconds")));
 }
 
-TEST(GatewayMetrics, RequestThatNobodyTookWasServedByNoPolicy) {
+TEST(GatewayMetrics, RequestThatNoEndpointTookWasServedByNoPolicy) {
   TestGateway t;
   t.config.health.interval = 3600;  // Only the data path finds out.
   net::RawListener dead;
   t.AddEndpoint("a10", dead.address().ToString());
   dead.Close();
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(5, false));
-  EXPECT_EQ(answer.status, 503);
-  EXPECT_EQ(answer.Header("target-pod"), "");
+  const HttpResponse response = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.Header("target-pod"), "");
   EXPECT_TRUE(Eventually([&] {
     return t.Metric(
                R"(headrace_requests_total{model="llama2-7b",outcome="refused",policy="none")") == 1;
@@ -101,7 +101,7 @@ TEST(GatewayLog, SaysWhenAnEndpointGoesDown) {
   }));
 }
 
-TEST(GatewayLog, EndpointThatAnswersItsProbesWithARedirectIsDown) {
+TEST(GatewayLog, EndpointThatRespondsToProbesWithARedirectIsDown) {
   TestGateway t;
   t.config.health.path = "/elsewhere";
   net::IoThreads threads(1);

@@ -14,18 +14,19 @@ using testing::Not;
 
 // --- Passing through
 
-TEST(Gateway, RelaysAWholeAnswerAndSaysWhoServedIt) {
+TEST(Gateway, RelaysAWholeResponseAndNamesItsEndpoint) {
   TestGateway t;
   t.AddEngine("a10");
   t.AddProfile("a10", 10);
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(20, false), {"x-headrace-output-tokens: 20"});
-  EXPECT_EQ(answer.status, 200);
-  EXPECT_THAT(answer.body, AllOf(HasSubstr("\"chat.completion\""), HasSubstr("completion_tokens")));
-  EXPECT_EQ(answer.Header("target-pod"), t.engines[0]->address().ToString());
-  EXPECT_EQ(answer.Header("target-deployment"), "a10");
-  EXPECT_EQ(answer.Header("routing-strategy"), "slo");
-  EXPECT_EQ(answer.Header("request-id").size(), 32);
+  const HttpResponse response = t.Chat(ChatBody(20, false), {"x-headrace-output-tokens: 20"});
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(response.body,
+              AllOf(HasSubstr("\"chat.completion\""), HasSubstr("completion_tokens")));
+  EXPECT_EQ(response.Header("target-pod"), t.engines[0]->address().ToString());
+  EXPECT_EQ(response.Header("target-deployment"), "a10");
+  EXPECT_EQ(response.Header("routing-strategy"), "slo");
+  EXPECT_EQ(response.Header("request-id").size(), 32);
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
   EXPECT_TRUE(Eventually([&] { return t.Metric("headrace_requests_total") == 1; }));
 }
@@ -41,13 +42,13 @@ TEST(Gateway, StreamsAndHidesTheUsageThatTheClientDidNotAskFor) {
   TestGateway t;
   t.AddEngine("a10");
   t.Start();
-  const HttpAnswer hidden = t.Chat(ChatBody(10, true), {"x-headrace-output-tokens: 10"});
+  const HttpResponse hidden = t.Chat(ChatBody(10, true), {"x-headrace-output-tokens: 10"});
   EXPECT_EQ(hidden.status, 200);
   EXPECT_THAT(hidden.body, AllOf(HasSubstr("data: [DONE]"), Not(HasSubstr("completion_tokens"))));
   // It was read all the same: the predictor has learned from it.
   EXPECT_TRUE(Eventually([&] { return t.Status().learned_lengths == 1; }));
 
-  const HttpAnswer asked =
+  const HttpResponse asked =
       t.Chat(ChatBody(10, true, R"(,"stream_options":{"include_usage":true})"));
   EXPECT_THAT(asked.body, AllOf(HasSubstr("data: [DONE]"), HasSubstr("completion_tokens")));
 }
@@ -57,9 +58,9 @@ TEST(Gateway, ServesEveryPathOfTheApi) {
   t.AddEngine("a10");
   t.Start();
   const auto post = [&](std::string_view path, std::string_view body) {
-    const HttpAnswer answer = Post(t.address(), path, body, {"x-headrace-output-tokens: 3"});
-    EXPECT_EQ(answer.status, 200) << path << ": " << answer.body;
-    return answer.body;
+    const HttpResponse response = Post(t.address(), path, body, {"x-headrace-output-tokens: 3"});
+    EXPECT_EQ(response.status, 200) << path << ": " << response.body;
+    return response.body;
   };
   EXPECT_THAT(post("/v1/completions", R"({"model":"llama2-7b","prompt":"One","max_tokens":4})"),
               HasSubstr("text_completion"));
@@ -78,52 +79,70 @@ TEST(Gateway, ServesEveryPathOfTheApi) {
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
+TEST(Gateway, AnAliasIsServedByTheSamePoolAndReachesTheEngineUnchanged) {
+  TestGateway t;
+  t.config.models[0].aliases = {"legal"};
+  OneResponseEngine engine("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+  t.AddEndpoint("a10", engine.address());
+  t.Start();
+  EXPECT_THAT(Get(t.address(), "/v1/models").body,
+              AllOf(HasSubstr("\"id\":\"llama2-7b\""), HasSubstr("\"id\":\"legal\"")));
+  EXPECT_EQ(Get(t.address(), "/v1/models/legal").status, 200);
+  const std::string body = R"({"model":"legal","messages":[{"role":"user","content":"Hi"}]})";
+  EXPECT_EQ(t.Chat(body).status, 200);
+  EXPECT_EQ(engine.Request().body, body);
+  EXPECT_TRUE(
+      Eventually([&] { return t.Metric("headrace_requests_total{model=\"llama2-7b\"") == 1; }));
+  EXPECT_EQ(t.registry.Text().find("legal"), std::string::npos)
+      << "labels are those of the configuration's names, not of aliases";
+}
+
 TEST(Gateway, PassesOnAnErrorOfTheEngineAsItIs) {
   TestGateway t;
   t.AddEngine("a10");
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(100'000, false));
-  EXPECT_EQ(answer.status, 400);
-  EXPECT_THAT(answer.body, HasSubstr("context length"));
-  EXPECT_EQ(answer.Header("target-deployment"), "a10");
+  const HttpResponse response = t.Chat(ChatBody(100'000, false));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, HasSubstr("context length"));
+  EXPECT_EQ(response.Header("target-deployment"), "a10");
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
-TEST(Gateway, HeadersThatEndAtAHopAreNotPassedOnAndItsOwnAreSaidOnce) {
+TEST(Gateway, HeadersOfOneHopAreNotPassedOnAndTheGatewaysOwnComeOnce) {
   TestGateway t;
-  OneAnswerEngine engine(
+  OneResponseEngine engine(
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive , X-Engine-Hop\r\n"
       "X-Engine-Hop: 1\r\nX-Engine: 2\r\nRouting-Strategy: other\r\nTarget-Pod: other\r\n\r\n{}");
   t.AddEndpoint("a10", engine.address());
   t.Start();
-  const HttpAnswer answer =
+  const HttpResponse response =
       t.Chat(ChatBody(5, false), {"Connection: x-client-hop", "X-Client-Hop: 1", "X-Client: 2"});
-  EXPECT_THAT(engine.RequestHead(),
+  EXPECT_THAT(engine.Request().head,
               AllOf(HasSubstr("X-Client: 2"), Not(HasSubstr("X-Client-Hop"))));
-  EXPECT_EQ(answer.Header("x-engine"), "2");
-  EXPECT_THAT(answer.head, AllOf(Not(HasSubstr("X-Engine-Hop")), Not(HasSubstr("other"))));
-  EXPECT_EQ(answer.Header("target-pod"), engine.address());
+  EXPECT_EQ(response.Header("x-engine"), "2");
+  EXPECT_THAT(response.head, AllOf(Not(HasSubstr("X-Engine-Hop")), Not(HasSubstr("other"))));
+  EXPECT_EQ(response.Header("target-pod"), engine.address());
 }
 
 // --- Refusing
 
-TEST(Gateway, AnswersBadRequestsAsOpenAiWould) {
+TEST(Gateway, RespondsToBadRequestsAsOpenAiDoes) {
   TestGateway t;
   t.config.limits.body = 10'000;
   t.AddEngine("a10");
   t.Start();
-  const HttpAnswer broken = t.Chat("{\"model\": ");
+  const HttpResponse broken = t.Chat("{\"model\": ");
   EXPECT_EQ(broken.status, 400);
   EXPECT_THAT(broken.body, HasSubstr("invalid_request_error"));
   EXPECT_NE(broken.Header("x-error-request-body-processing"), "");
-  const HttpAnswer no_model = t.Chat(R"({"messages":[]})");
+  const HttpResponse no_model = t.Chat(R"({"messages":[]})");
   EXPECT_EQ(no_model.status, 400);
   EXPECT_NE(no_model.Header("x-error-no-model-in-request"), "");
-  const HttpAnswer unknown = t.Chat(R"({"model":"gpt-9","messages":[]})");
+  const HttpResponse unknown = t.Chat(R"({"model":"gpt-9","messages":[]})");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_THAT(unknown.body, HasSubstr("model_not_found"));
   EXPECT_NE(unknown.Header("x-error-no-model-backends"), "");
-  const HttpAnswer strategy = t.Chat(ChatBody(5, false), {"routing-strategy: fastest"});
+  const HttpResponse strategy = t.Chat(ChatBody(5, false), {"routing-strategy: fastest"});
   EXPECT_EQ(strategy.status, 400);
   EXPECT_THAT(strategy.body, HasSubstr("least-request"));
   EXPECT_NE(strategy.Header("x-error-invalid-routing-strategy"), "");
@@ -136,12 +155,12 @@ TEST(Gateway, AnswersBadRequestsAsOpenAiWould) {
   EXPECT_EQ(Get(t.address(), "/v1/chat/completions").status, 405);
 }
 
-TEST(Gateway, RefusesWhatNoGpuTypeCanServeInTimeAndSaysWhy) {
+TEST(Gateway, RefusesWhatNoGpuTypeCanServeInTimeWithTheReasons) {
   TestGateway t;
   t.AddEngine("a10");
   t.AddProfile("a10", 10);
   t.Start();
-  const HttpAnswer tight = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 500"});
+  const HttpResponse tight = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 500"});
   EXPECT_EQ(tight.status, 429);
   EXPECT_NE(tight.Header("retry-after"), "");
   EXPECT_EQ(tight.Header("x-should-retry"), "false");
@@ -177,7 +196,7 @@ TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {
   net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
-  const HttpAnswer refused = t.Chat(ChatBody(64, false));
+  const HttpResponse refused = t.Chat(ChatBody(64, false));
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(refused.Header("x-error-routing"), "queue_full");
   EXPECT_GE(std::stoi("0" + refused.Header("retry-after")), 1);
@@ -192,7 +211,7 @@ TEST(Gateway, WaitingRequestIsRefusedAtItsDeadlineWithoutFurtherArrivals) {
   running.Send(
       PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
-  const HttpAnswer late = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 1300"});
+  const HttpResponse late = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 1300"});
   EXPECT_EQ(late.status, 429);
   EXPECT_EQ(late.Header("x-error-routing"), "slo_deadline");
 }
@@ -203,9 +222,9 @@ TEST(Gateway, NoEndpointUpIs503) {
   t.Start();
   t.engines[0]->Stop();
   ASSERT_TRUE(Eventually([&] { return Get(t.address(), "/readyz").status == 503; }));
-  const HttpAnswer answer = t.Chat(ChatBody(5, false));
-  EXPECT_EQ(answer.status, 503);
-  EXPECT_EQ(answer.Header("x-error-no-model-backends"), "no_endpoint");
+  const HttpResponse response = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.Header("x-error-no-model-backends"), "no_endpoint");
 }
 
 // --- Engines that fail
@@ -219,52 +238,52 @@ TEST(Gateway, RefusedConnectionIsRoutedToAnotherEndpoint) {
   t.AddEngine("a10");
   t.Start();
   for (int i = 0; i < 4; ++i) {
-    const HttpAnswer answer = t.Chat(ChatBody(5, false));
-    EXPECT_EQ(answer.status, 200);
-    EXPECT_EQ(answer.Header("target-pod"), t.engines[0]->address().ToString());
+    const HttpResponse response = t.Chat(ChatBody(5, false));
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.Header("target-pod"), t.engines[0]->address().ToString());
   }
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
-TEST(Gateway, EngineThatClosesWithoutAnAnswerIs502) {
+TEST(Gateway, EngineThatClosesWithoutAResponseIs502) {
   TestGateway t;
-  OneAnswerEngine engine("");
+  OneResponseEngine engine("");
   t.AddEndpoint("a10", engine.address());
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(5, false));
-  EXPECT_EQ(answer.status, 502);
-  EXPECT_THAT(answer.body, HasSubstr(engine.address()));
+  const HttpResponse response = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(response.status, 502);
+  EXPECT_THAT(response.body, HasSubstr(engine.address()));
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
 TEST(Gateway, EngineThatFailsBetweenHeadAndBodyIs502) {
   TestGateway t;
-  OneAnswerEngine engine(
+  OneResponseEngine engine(
       "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n");
   t.AddEndpoint("a10", engine.address());
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(5, false));
-  EXPECT_EQ(answer.status, 502);
-  EXPECT_THAT(answer.body, HasSubstr("in the middle of the answer"));
+  const HttpResponse response = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(response.status, 502);
+  EXPECT_THAT(response.body, HasSubstr("in the middle of the answer"));
 }
 
 TEST(Gateway, StreamThatBreaksOffEndsWithAnErrorAndWithoutTheEndMark) {
   TestGateway t;
-  OneAnswerEngine engine(
+  OneResponseEngine engine(
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
       "39\r\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n\r\n");
   t.AddEndpoint("a10", engine.address());
   t.Start();
-  const HttpAnswer answer = t.Chat(ChatBody(5, true));
-  EXPECT_EQ(answer.status, 200);
+  const HttpResponse response = t.Chat(ChatBody(5, true));
+  EXPECT_EQ(response.status, 200);
   // Whole as far as HTTP goes: clients that read ahead lose what came before a break.
-  EXPECT_TRUE(answer.complete);
-  EXPECT_THAT(answer.body, AllOf(HasSubstr("\"content\":\"x\""), HasSubstr("\"error\""),
-                                 Not(HasSubstr("[DONE]"))));
+  EXPECT_TRUE(response.complete);
+  EXPECT_THAT(response.body, AllOf(HasSubstr("\"content\":\"x\""), HasSubstr("\"error\""),
+                                   Not(HasSubstr("[DONE]"))));
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
-TEST(Gateway, EngineThatDoesNotAnswerInTimeIs504) {
+TEST(Gateway, EngineThatDoesNotRespondInTimeIs504) {
   TestGateway t;
   t.config.timeouts.first_byte = 0.2;
   t.config.health.interval = 3600;

@@ -26,7 +26,7 @@ struct HealthChecker::Shared {
 
 // The client for the probes of one thread.
 struct HealthChecker::ThreadProbes {
-  // A probe has a deadline of its own.
+  // The deadline of the probe is enough.
   explicit ThreadProbes(net::IoThread& thread) : client(thread, {.connect_timeout = kNever}) {}
   net::HttpClient client;
 };

@@ -67,9 +67,9 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
   // Where something is known, requests are routed by it; the others take part by the fallback.
   std::map<std::string, int> served;
   for (int i = 0; i < 40; ++i) {
-    const HttpAnswer answer = t.Chat(ChatBody(5, false));
-    ASSERT_EQ(answer.status, 200) << answer.body;
-    ++served[answer.Header("routing-strategy")];
+    const HttpResponse response = t.Chat(ChatBody(5, false));
+    ASSERT_EQ(response.status, 200) << response.body;
+    ++served[response.Header("routing-strategy")];
   }
   EXPECT_EQ(served["slo"], 40) << "two deployments have room, and one request at a time comes";
 
@@ -77,7 +77,8 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
       {"holes", "input 4096 tokens is empty (NaN), so nothing is known there; measure that cell"},
       {"nan", "holds nothing but NaN, so no request could ever be routed by it; measure it again"},
       {"zero", "loosen the SLO or measure lower request rates"},
-      {"slo-less", "promise a latency, so its deployment is routed by the fallback; add `slo:`"},
+      {"slo-less",
+       "sets a latency target, so its deployment is routed by the fallback; add `slo:`"},
       {"old-generation", "lacks the latencies"},
       {"stale", "days old; measure it again"},
       {"truncated", "the JSON ends in the middle (truncated?); copy or write it again"},

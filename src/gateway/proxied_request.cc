@@ -46,7 +46,10 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
   });
   // Once per endpoint that it is sent to, until one takes it.
   do {
-    co_await Wait();
+    while (!route_ && !exchange_.client_gone()) {
+      const bool woken = co_await decided_.Wait(request_.deadline());
+      if (!woken) break;
+    }
     if (exchange_.client_gone()) co_return;
     if (!route_) {
       const serving::ErrorReply reply = request_.TimeOut();
@@ -60,13 +63,6 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
     }
     co_await Forward(**route);
   } while (route_ || !request_.ended());
-}
-
-net::Task<void> ProxiedRequest::Wait() {
-  while (!route_ && !exchange_.client_gone()) {
-    const bool woken = co_await decided_.Wait(request_.deadline());
-    if (!woken) break;
-  }
 }
 
 // Sends the request to the endpoint and relays the response. If nothing could be sent, the request

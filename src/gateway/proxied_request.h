@@ -26,7 +26,6 @@ class ProxiedRequest {
   net::Task<void> Run(openai::ApiKind kind);
 
  private:
-  net::Task<void> Wait();
   net::Task<void> Forward(const serving::EndpointInfo& endpoint);
   net::Task<void> Relay(net::HttpCall& call);
   net::Task<void> EndpointFailed(net::CallError error);

@@ -41,7 +41,7 @@ struct Proxy::ThreadState {
 
 Proxy::Proxy(const config::Config& config, const serving::ServingContext& context,
              net::IoThreads& threads, const std::vector<std::unique_ptr<IoExecutor>>& executors)
-    : config_(config),
+    : timeouts_(config.timeouts),
       context_(context),
       router_(Routes(),
               [this](net::HttpExchange& exchange, net::ResponseHead head, std::string message) {
@@ -96,7 +96,7 @@ std::vector<net::Route> Proxy::Routes() {
 
 net::Task<void> Proxy::Serve(net::HttpExchange& exchange, openai::ApiKind kind) {
   ThreadState& state = StateOf(exchange);
-  ProxiedRequest request(config_.timeouts, context_, state.serving, state.client, exchange);
+  ProxiedRequest request(timeouts_, context_, state.serving, state.client, exchange);
   co_await request.Run(kind);
 }
 

@@ -19,7 +19,7 @@ namespace headrace::gateway {
 // see docs/architecture.md, "Life of a request". Handlers run on the I/O threads, one per request.
 class Proxy {
  public:
-  // What is passed in must outlive the proxy; one executor per thread.
+  // What is passed in, `config` excepted, must outlive the proxy; one executor per thread.
   Proxy(const config::Config& config, const serving::ServingContext& context,
         net::IoThreads& threads, const std::vector<std::unique_ptr<IoExecutor>>& executors);
   ~Proxy();
@@ -40,7 +40,7 @@ class Proxy {
   std::string RequestIdOf(const net::HttpExchange& exchange) const;
   ThreadState& StateOf(const net::HttpExchange& exchange) const;
 
-  const config::Config& config_;
+  const config::TimeoutsConfig timeouts_;
   const serving::ServingContext& context_;
   std::vector<std::unique_ptr<ThreadState>> threads_;
   net::Router router_;

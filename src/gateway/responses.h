@@ -15,8 +15,7 @@ std::string RequestIdOf(const net::HttpExchange& exchange, serving::RequestIds& 
 // Under AIBrix's name and under the one that OpenAI's clients read.
 void AddRequestId(std::string_view request_id, net::ResponseHead& head);
 
-// Adds content type and request id. What is passed in may go before the task is done, but for the
-// exchange.
+// Adds content type and request id. Of the arguments, only the exchange must outlive the task.
 net::Task<void> RespondJson(net::HttpExchange& exchange, net::ResponseHead head, std::string body,
                             std::string_view request_id);
 net::Task<void> RespondError(net::HttpExchange& exchange, const serving::ErrorReply& reply,

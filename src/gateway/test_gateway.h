@@ -5,7 +5,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -21,7 +20,7 @@
 
 namespace headrace::gateway {
 
-// Waits for something that other threads will bring about; false after 20 s.
+// Waits for something that other threads do; false after 20 s.
 inline bool Eventually(const std::function<bool()>& holds) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!holds()) {
@@ -31,7 +30,7 @@ inline bool Eventually(const std::function<bool()>& holds) {
   return true;
 }
 
-struct HttpAnswer {
+struct HttpResponse {
   int status = 0;
   std::string head;
   std::string body;      // Chunks joined.
@@ -57,75 +56,75 @@ inline std::string PostText(std::string_view path, std::string_view body,
   return text + std::string(body);
 }
 
-// Reads one answer off a connection.
-inline HttpAnswer ReadAnswer(net::RawPeer& peer) {
-  HttpAnswer answer;
-  answer.head = peer.ReadUntil("\r\n\r\n");
-  if (answer.head.size() < 12) {
-    answer.complete = false;
-    return answer;
+// Reads one response off a connection.
+inline HttpResponse ReadResponse(net::RawPeer& peer) {
+  HttpResponse response;
+  response.head = peer.ReadUntil("\r\n\r\n");
+  if (response.head.size() < 12) {
+    response.complete = false;
+    return response;
   }
-  answer.status = std::stoi(answer.head.substr(9, 3));
-  if (answer.Header("transfer-encoding") == "chunked") {
+  response.status = std::stoi(response.head.substr(9, 3));
+  if (response.Header("transfer-encoding") == "chunked") {
     for (;;) {
       const std::string line = peer.ReadUntil("\r\n");
       const std::size_t size = line.empty() ? 0 : std::stoul(line, nullptr, 16);
-      answer.complete = !line.empty();
-      answer.body += peer.ReadCount(size);
+      response.complete = !line.empty();
+      response.body += peer.ReadCount(size);
       peer.ReadCount(2);
       if (size == 0) break;
     }
   } else {
-    const std::size_t size = std::stoul("0" + answer.Header("content-length"));
-    answer.body = peer.ReadCount(size);
-    answer.complete = answer.body.size() == size;
+    const std::size_t size = std::stoul("0" + response.Header("content-length"));
+    response.body = peer.ReadCount(size);
+    response.complete = response.body.size() == size;
   }
-  return answer;
+  return response;
 }
 
-// An engine for what a correct one does not do: answers its first request with these bytes, closes
-// the connection, and is no more. To health probes it is silent.
-class OneAnswerEngine {
+// An engine that does what a correct one does not: it responds to its first request with these
+// bytes, closes the connection, and ends. Health probes get no response.
+class OneResponseEngine {
  public:
-  explicit OneAnswerEngine(std::string answer)
-      : thread_([this, answer = std::move(answer)] {
+  explicit OneResponseEngine(std::string response)
+      : thread_([this, response = std::move(response)] {
           for (;;) {
             net::RawPeer peer = listener_.Accept();
             request_.head = peer.ReadUntil("\r\n\r\n");
             if (request_.head.starts_with("GET ")) continue;
-            peer.ReadCount(std::stoul("0" + request_.Header("content-length")));
-            peer.Send(answer);
+            request_.body = peer.ReadCount(std::stoul("0" + request_.Header("content-length")));
+            peer.Send(response);
             return;
           }
         }) {}
-  ~OneAnswerEngine() {
+  ~OneResponseEngine() {
     if (thread_.joinable()) thread_.join();
   }
 
   std::string address() const { return listener_.address().ToString(); }
-  // The head of the request, once that was answered.
-  const std::string& RequestHead() {
+  // The request, once that was answered. Once.
+  const HttpResponse& Request() {
     thread_.join();
-    return request_.head;
+    return request_;
   }
 
  private:
   net::RawListener listener_;
-  HttpAnswer request_;
+  HttpResponse request_;
   std::thread thread_;
 };
 
-inline HttpAnswer Post(const system::SocketAddress& address, std::string_view path,
-                       std::string_view body, const std::vector<std::string>& headers = {}) {
+inline HttpResponse Post(const system::SocketAddress& address, std::string_view path,
+                         std::string_view body, const std::vector<std::string>& headers = {}) {
   net::RawPeer peer(address);
   peer.Send(PostText(path, body, headers));
-  return ReadAnswer(peer);
+  return ReadResponse(peer);
 }
 
-inline HttpAnswer Get(const system::SocketAddress& address, std::string_view path) {
+inline HttpResponse Get(const system::SocketAddress& address, std::string_view path) {
   net::RawPeer peer(address);
   peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
-  return ReadAnswer(peer);
+  return ReadResponse(peer);
 }
 
 // Requests that run in an engine, by its own account.
@@ -191,13 +190,19 @@ class TestGateway {
     folder.Write(deployment + ".json", ProfileText(deployment, tput, e2e_slo));
   }
 
-  void Start() {
-    auto started = Gateway::Start(config, log, registry);
+  void Start() { Keep(Gateway::Start(config, log, registry)); }
+  // With these endpoints instead of the configured ones.
+  void Start(std::unique_ptr<discovery::EndpointSource> source) {
+    serving::EndpointSources sources;
+    sources.push_back(std::move(source));
+    Keep(Gateway::Start(config, std::move(sources), log, registry));
+  }
+  void Keep(Result<std::unique_ptr<Gateway>> started) {
     if (!started) throw std::runtime_error(started.error().message);
     gateway = std::move(*started);
   }
   const system::SocketAddress& address() const { return gateway->address(); }
-  HttpAnswer Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
+  HttpResponse Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
   }
   serving::RouterStatus Status() const { return gateway->pools()[0]->router().Status(); }
@@ -225,7 +230,7 @@ class TestGateway {
 
   // The lines of the log that hold the text.
   std::vector<std::string> LinesWith(std::string_view text) const {
-    const std::lock_guard lock(said_mutex);
+    const system::MutexLock lock(said_mutex);
     std::istringstream stream(said);
     std::vector<std::string> lines;
     for (std::string line; std::getline(stream, line);) {
@@ -237,11 +242,11 @@ class TestGateway {
 
   system::TemporaryFolder folder;
   config::Config config;
-  mutable std::mutex said_mutex;
-  std::string said;  // Guarded by said_mutex.
+  mutable system::Mutex said_mutex;
+  std::string said HEADRACE_GUARDED_BY(said_mutex);
   telemetry::Log log{telemetry::LogLevel::kInfo, telemetry::LogFormat::kText,
                      [this](std::string_view line) {
-                       const std::lock_guard lock(said_mutex);
+                       const system::MutexLock lock(said_mutex);
                        said += line;
                      }};
   telemetry::MetricsRegistry registry;

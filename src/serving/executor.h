@@ -1,4 +1,4 @@
-// The thread that requests live on, whatever its event loop is.
+// The thread that a request lives on, without its event loop.
 #pragma once
 
 #include <functional>

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "fleet/littles_law.h"
 #include "scheduler/test_fleet.h"
 #include "serving/gateway_metrics.h"
 #include "serving/served_request.h"
@@ -88,7 +89,9 @@ struct HeardEnds final : RequestObserver {
 
 // A pool that serves "llama" and "llama-lora", and all that its requests share.
 struct FakeServing {
-  explicit FakeServing(scheduler::SchedulerOptions options = {}, std::string_view policy = "slo")
+  explicit FakeServing(
+      scheduler::SchedulerOptions options = {}, std::string_view policy = "slo",
+      std::unique_ptr<fleet::LoadModel> load_model = std::make_unique<fleet::LittlesLaw>())
       : log(telemetry::LogLevel::kError, telemetry::LogFormat::kText, [](std::string_view) {}),
         faults(log),
         metrics(registry),
@@ -96,7 +99,8 @@ struct FakeServing {
         context{.pools = pools, .observers = {&heard, &metrics}, .request_timeout = 600} {
     options.policy = routing::FindPolicy(policy);
     pools.push_back(std::make_unique<Pool>(
-        std::vector<std::string>{"llama", "llama-lora"}, options, executor, 1,
+        std::vector<std::string>{"llama", "llama-lora"}, options, std::move(load_model), executor,
+        1,
         RouterReports{.decision_seconds = metrics.AddPool("llama"),
                       .faults = faults,
                       .deployment_metrics = [this](const std::string& deployment) {

@@ -17,8 +17,8 @@
 namespace headrace::serving {
 
 // Counts every request as it ends, and reads queues and loads when a scrape asks for them. The
-// `model` label is the pool's name, whatever name a request came under. Thread-safe once the pools
-// have been added.
+// `model` label is the pool's name, also for requests of its other names. Thread-safe once the
+// pools have been added.
 class PoolObserver final : public RequestObserver {
  public:
   explicit PoolObserver(telemetry::MetricsRegistry& registry)

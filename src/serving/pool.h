@@ -22,8 +22,10 @@ class Pool {
   // `names`: that of the pool, which metrics, logs and recordings use, then aliases and LoRA
   // adapters. A request of any of them goes to the same scheduler.
   Pool(std::vector<std::string> names, const scheduler::SchedulerOptions& options,
-       Executor& executor, std::uint64_t seed, RouterReports reports)
-      : names_(std::move(names)), router_(name(), options, executor, seed, reports) {}
+       std::unique_ptr<fleet::LoadModel> load_model, Executor& executor, std::uint64_t seed,
+       RouterReports reports)
+      : names_(std::move(names)),
+        router_(name(), options, std::move(load_model), executor, seed, std::move(reports)) {}
 
   const std::string& name() const { return names_.front(); }
   const std::vector<std::string>& names() const { return names_; }

@@ -1,10 +1,10 @@
 #include "serving/pool_router.h"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
+#include <iterator>
 #include <utility>
-
-#include "fleet/littles_law.h"
 
 namespace headrace::serving {
 
@@ -101,13 +101,13 @@ void RoutedRequest::Deliver(Route route) {
 // --- PoolRouter: events
 
 PoolRouter::PoolRouter(std::string pool, const scheduler::SchedulerOptions& options,
-                       Executor& executor, std::uint64_t seed, RouterReports reports)
+                       std::unique_ptr<fleet::LoadModel> load_model, Executor& executor,
+                       std::uint64_t seed, RouterReports reports)
     : pool_(std::move(pool)),
       executor_(executor),
       reports_(reports),
       wake_loop_(std::make_shared<WakeLoop>(executor, *this)),
-      state_{.scheduler =
-                 scheduler::Scheduler(options, std::make_unique<fleet::LittlesLaw>(), seed)} {}
+      state_{.scheduler = scheduler::Scheduler(options, std::move(load_model), seed)} {}
 
 PoolRouter::~PoolRouter() {
   {
@@ -181,10 +181,6 @@ void PoolRouter::ReportFallback(const Route& route) const {
 
 // --- PoolRouter: the fleet
 
-bool PoolRouter::State::Has(const EndpointInfo& endpoint) const {
-  return infos[endpoint.id].get() == &endpoint && !scheduler.fleet().endpoint(endpoint.id).retired;
-}
-
 void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
   const fleet::Fleet& fleet = scheduler.fleet();
   std::map<std::pair<std::string_view, std::string_view>, fleet::EndpointId> ids;
@@ -192,13 +188,15 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     const fleet::Endpoint& endpoint = fleet.endpoint(id);
     if (!endpoint.retired) ids[{fleet.deployment_of(id).name, endpoint.address}] = id;
   }
-  infos.resize(fleet.endpoints().size());
+  EndpointList before(fleet.endpoints().size());
+  std::ranges::move(infos, before.begin());
+  infos.assign(before.size(), nullptr);
   for (EndpointInfo info : endpoints) {
     info.id = ids.at({info.deployment, info.address});
-    std::shared_ptr<const EndpointInfo>& known = infos[info.id];
-    if (known == nullptr || *known != info) {
-      known = std::make_shared<const EndpointInfo>(std::move(info));
-    }
+    std::shared_ptr<const EndpointInfo>& known = before[info.id];
+    const bool stays = known != nullptr && *known == info;
+    infos[info.id] =
+        stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
   }
 }
 
@@ -227,6 +225,12 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       if (profile == state.profiles.end()) continue;
       state.scheduler.SetProfile(spec.name, profile->second, now, state.decisions);
     }
+  });
+}
+
+void PoolRouter::SetOptions(const scheduler::SchedulerOptions& options) {
+  Apply([&](State& state, Seconds now) {
+    state.scheduler.SetOptions(options, now, state.decisions);
   });
 }
 
@@ -263,10 +267,22 @@ void PoolRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view w
 EndpointList PoolRouter::Endpoints() const {
   const system::MutexLock lock(mutex_);
   EndpointList result;
-  for (const auto& endpoint : state_.infos) {
-    if (state_.Has(*endpoint)) result.push_back(endpoint);
-  }
+  std::ranges::copy_if(state_.infos, std::back_inserter(result),
+                       [](const auto& endpoint) { return endpoint != nullptr; });
   return result;
+}
+
+void PoolRouter::Report(std::span<const Progress> progress) {
+  while (!progress.empty()) {
+    const auto slice = progress.first(std::min(progress.size(), kMostReports));
+    progress = progress.subspan(slice.size());
+    Apply([&](State& state, Seconds now) {
+      for (const Progress& report : slice) {
+        if (report.first_token) state.scheduler.FirstToken(report.id, now);
+        state.scheduler.Progress(report.id, report.generated, now);
+      }
+    });
+  }
 }
 
 // --- PoolRouter: what others see

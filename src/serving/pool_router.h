@@ -41,6 +41,13 @@ struct Route {
   std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
 };
 
+// How far the response to a running request is.
+struct Progress {
+  scheduler::RequestId id = 0;
+  Tokens generated = 0;      // So far.
+  bool first_token = false;  // It has begun since the last report.
+};
+
 class PoolRouter;
 
 // One request's way through a router. Whatever happens to it, it is ended there exactly once, at
@@ -105,9 +112,13 @@ struct RouterReports {
 // requests; the executor and `reports` must outlive it.
 class PoolRouter {
  public:
+  // So that the lock is held for microseconds, however many streams there are.
+  static constexpr std::size_t kMostReports = 256;
+
   // `executor` gives the time, and wakes the scheduler at its deadlines.
-  PoolRouter(std::string pool, const scheduler::SchedulerOptions& options, Executor& executor,
-             std::uint64_t seed, RouterReports reports);
+  PoolRouter(std::string pool, const scheduler::SchedulerOptions& options,
+             std::unique_ptr<fleet::LoadModel> load_model, Executor& executor, std::uint64_t seed,
+             RouterReports reports);
   // No request may be open any more.
   ~PoolRouter();
 
@@ -115,6 +126,8 @@ class PoolRouter {
 
   // Replaces the fleet. What stays keeps its load and its EndpointInfo.
   void UpdateFleet(const discovery::EndpointSnapshot& snapshot);
+  // Requests that wait keep their places.
+  void SetOptions(const scheduler::SchedulerOptions& options);
   // Null takes the profile away. A profile for a deployment that is not in the fleet is kept until
   // it is.
   void SetProfile(const std::string& deployment,
@@ -122,6 +135,9 @@ class PoolRouter {
   // What a probe or a request has found at an endpoint; `why` (a phrase) when it is down. Ignored
   // for an endpoint that has left the fleet.
   void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
+
+  // All of them in one scheduler event per kMostReports.
+  void Report(std::span<const Progress> progress);
 
   // Everything that is in the fleet now.
   EndpointList Endpoints() const;
@@ -137,12 +153,12 @@ class PoolRouter {
   struct State {
     scheduler::Scheduler scheduler;
     scheduler::Decisions decisions;  // Of the event under way.
-    EndpointList infos;              // By endpoint id.
+    EndpointList infos;              // By endpoint id; null for those that have left.
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
 
     // The endpoint is in the fleet: it has not left, and no other one has its id.
-    bool Has(const EndpointInfo& endpoint) const;
+    bool Has(const EndpointInfo& endpoint) const { return infos[endpoint.id].get() == &endpoint; }
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
   };
   struct Delivery;

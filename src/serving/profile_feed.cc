@@ -132,10 +132,10 @@ void ProfileFeed::Report(const Watch& watch) {
 }
 
 void ProfileFeed::Report(const Reader& reader, const discovery::ProfileReading& reading,
-                         bool source_answers) {
+                         bool reachable) {
   const std::string cause = "profile of " + reader.pool->name() + "/" + reader.deployment;
   // An outage is reported once, not for each of its profiles.
-  if (source_answers) {
+  if (reachable) {
     Say(telemetry::LogLevel::kError, cause,
         reading.error.empty()
             ? ""
@@ -180,12 +180,13 @@ std::string ProfileFeed::WhyUnusable(const PoolRouter& router,
   switch (router.WhyUnusable(*reading.profile)) {
     case scheduler::FallbackCause::kNoSlo:
       return reading.origin +
-             ": neither its `slos` nor the model promise a latency, so its deployment is routed by "
+             ": neither its `slos` nor the model sets a latency target, so its deployment is "
+             "routed by "
              "the fallback; add `slo:` to the model, or generate the profile with --tpat, --ttft, "
              "--tpot or --e2e.";
     case scheduler::FallbackCause::kMissingMatrix:
       return reading.origin +
-             ": it lacks the latencies (`e2e`, or `ttft` for a promise of TTFT alone) that the SLO "
+             ": it lacks the latencies (`e2e`, or `ttft` for a TTFT target alone) that the SLO "
              "and the load are computed from, so its deployment is routed by the fallback; "
              "generate it again.";
     default:

@@ -56,7 +56,7 @@ class ProfileFeed {
   // Reads the source; what has changed goes to the routers and the status.
   void Refresh(Watch& watch);
   void Report(const Watch& watch);
-  void Report(const Reader& reader, const discovery::ProfileReading& reading, bool source_answers);
+  void Report(const Reader& reader, const discovery::ProfileReading& reading, bool reachable);
   // Sentences with their fixes; empty when there is no such fault.
   std::string WhyTooOld(const discovery::ProfileReading& reading) const;
   static std::string WhyUnusable(const PoolRouter& router,

@@ -7,6 +7,7 @@ namespace {
 
 using scheduler::RefusalReason;
 
+// Below ten seconds always in milliseconds, so that two of them can be compared.
 std::string Milliseconds(Seconds seconds) {
   char text[32];
   std::snprintf(text, sizeof text, seconds < 10 ? "%.0f ms" : "%.3g s",

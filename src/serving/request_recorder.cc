@@ -1,19 +1,13 @@
 #include "serving/request_recorder.h"
 
-#include <cstdio>
 #include <utility>
 
 #include "base/json_writer.h"
+#include "base/text.h"
 #include "system/clock.h"
 
 namespace headrace::serving {
 namespace {
-
-std::string Fixed(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3f", value);
-  return text;
-}
 
 std::string LineOf(const FinishedRequest& request, Seconds begin) {
   const slo::RequestLatency& latency = request.latency;
@@ -21,16 +15,16 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
   JsonWriter json(JsonWriter::Layout::kSpaced);
   json.BeginObject()
       .Key("timestamp")
-      .Raw(Fixed((request.arrived - begin) * 1e3))
+      .Raw(FormatFixed((request.arrived - begin) * 1e3, 3))
       .Member("input_length", counted ? latency.prompt_tokens : request.estimated_prompt_tokens)
       .Member("output_length", counted ? latency.output_tokens : request.expected_output_tokens)
       .Member("outcome", ToString(request.outcome));
   if (!counted) json.Member("estimated", true);
-  json.Key("queued_ms").Raw(Fixed(request.queued * 1e3));
+  json.Key("queued_ms").Raw(FormatFixed(request.queued * 1e3, 3));
   if (request.endpoint != nullptr) json.Member("deployment", request.endpoint->deployment);
   if (request.outcome == telemetry::Outcome::kCompleted) {
-    json.Key("ttft_ms").Raw(Fixed(latency.ttft * 1e3));
-    json.Key("e2e_ms").Raw(Fixed(latency.e2e * 1e3));
+    json.Key("ttft_ms").Raw(FormatFixed(latency.ttft * 1e3, 3));
+    json.Key("e2e_ms").Raw(FormatFixed(latency.e2e * 1e3, 3));
   }
   return json.EndObject().Take() + "\n";
 }

@@ -127,6 +127,7 @@ ErrorReply ServedRequest::Refuse(const scheduler::Decision& decision) const {
 bool ServedRequest::End(telemetry::Outcome outcome) {
   if (ended_) return false;
   ended_ = true;
+  progress_.reset();
   finished_.outcome = outcome;
   return true;
 }
@@ -186,13 +187,22 @@ void ServedRequest::ResponseHead(int status, std::string_view content_type) {
   using Form = openai::ResponseStreamParser::Form;
   status_ = status;
   event_stream_ = content_type.starts_with("text/event-stream");
+  // A response that is not a stream has no first token before its end.
+  if (event_stream_ && !ended_) {
+    progress_.emplace(thread_.progress, pool_->router(), routed_->id());
+  }
   parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson, rewrites_response());
 }
 
 void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
                                   std::vector<std::string_view>& forward) {
   parser_->Feed(bytes, forward);
-  if (first_token_at_ == 0 && parser_->first_token()) first_token_at_ = now;
+  if (!parser_->first_token()) return;
+  if (first_token_at_ == 0) first_token_at_ = now;
+  if (progress_) {
+    const auto deltas = static_cast<Tokens>(parser_->deltas());
+    progress_->Generated(std::max(1, deltas / std::max(1, facts_.choices)));
+  }
 }
 
 void ServedRequest::ResponseEnd(Seconds now, std::vector<std::string_view>& forward) {

@@ -18,6 +18,7 @@
 #include "serving/executor.h"
 #include "serving/finished_request.h"
 #include "serving/pool.h"
+#include "serving/progress_batch.h"
 #include "serving/request_controls.h"
 #include "serving/request_ids.h"
 
@@ -32,11 +33,12 @@ struct ServingContext {
 
 // What the requests of one thread share.
 struct ServingThread {
-  explicit ServingThread(Executor& on) : executor(on) {}
+  explicit ServingThread(Executor& on) : executor(on), progress(on) {}
 
   Executor& executor;
   openai::RequestScanner scanner;
   RequestIds ids;
+  ProgressBatch progress;
 };
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
@@ -44,7 +46,7 @@ struct ServingThread {
 inline constexpr std::array<std::string_view, 5> kOwnResponseHeaders = {
     "request-id", "x-request-id", "target-pod", "target-deployment", "routing-strategy"};
 
-// What a shell does with each request, whatever its transport is, in this order:
+// What a shell does with each request, in this order, with any transport:
 //
 //   Scan                       the body and the control headers. An error: reply with it, the end.
 //   Arrive(on_route)           into the pool's queue. `on_route` gets an endpoint to send
@@ -141,6 +143,7 @@ class ServedRequest {
   bool event_stream_ = false;
   Seconds first_token_at_ = 0;  // 0 before.
   std::optional<openai::ResponseStreamParser> parser_;
+  std::optional<ProgressBatch::Stream> progress_;  // Of a stream that goes on.
 };
 
 }  // namespace headrace::serving

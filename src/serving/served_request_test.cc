@@ -33,11 +33,65 @@ constexpr std::string_view kUsage =
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":2}}\n\n";
 constexpr std::string_view kDone = "data: [DONE]\n\n";
 
+// Little's law that writes down what it hears of tokens.
+class ListeningLoad final : public fleet::LoadModel {
+ public:
+  struct Heard {
+    int first_tokens = 0;
+    std::vector<Tokens> generated;
+  };
+  explicit ListeningLoad(Heard& heard) : heard_(heard) {}
+
+  std::unique_ptr<fleet::EndpointLoad> Join(const fleet::Deployment& deployment,
+                                            const fleet::Endpoint& endpoint) const override {
+    return std::make_unique<Listener>(law_.Join(deployment, endpoint), heard_);
+  }
+  std::optional<fleet::Load> Share(const profile::GpuProfile& profile,
+                                   profile::ProfileCell cell) const override {
+    return law_.Share(profile, cell);
+  }
+  fleet::Load HighestOrderWithRoom(const fleet::Demand& demand) const override {
+    return law_.HighestOrderWithRoom(demand);
+  }
+
+ private:
+  class Listener final : public fleet::EndpointLoad {
+   public:
+    Listener(std::unique_ptr<fleet::EndpointLoad> law, Heard& heard)
+        : law_(std::move(law)), heard_(heard) {}
+    fleet::Fit Assess(const fleet::Demand& demand, Seconds now) const override {
+      return law_->Assess(demand, now);
+    }
+    fleet::Resident Start(const fleet::Demand& demand, Seconds now) override {
+      return law_->Start(demand, now);
+    }
+    void FirstToken(fleet::Resident /*resident*/, Seconds /*now*/) override {
+      ++heard_.first_tokens;
+    }
+    void Progress(fleet::Resident /*resident*/, Tokens generated, Seconds /*now*/) override {
+      heard_.generated.push_back(generated);
+    }
+    void End(fleet::Resident resident, const fleet::Completion& completion, Seconds now) override {
+      law_->End(resident, completion, now);
+    }
+    void SetForeign(const fleet::ForeignLoad& foreign) override { law_->SetForeign(foreign); }
+    fleet::Load Order() const override { return law_->Order(); }
+
+   private:
+    std::unique_ptr<fleet::EndpointLoad> law_;
+    Heard& heard_;
+  };
+
+  fleet::LittlesLaw law_;
+  Heard& heard_;
+};
+
 class ServedRequestTest : public testing::Test {
  protected:
   // One endpoint that takes one request at a time.
   ServedRequestTest() { Use({}); }
   void Use(const scheduler::SchedulerOptions& options) {
+    exchange_.reset();  // Before what it is served with.
     serving_ = std::make_unique<FakeServing>(options);
     serving_->SetEndpoints({kEngine});
     serving_->SetProfile(1);
@@ -146,6 +200,57 @@ TEST_F(ServedRequestTest, OfAnyNameOfThePoolGoesToItsOneScheduler) {
   EXPECT_THAT(exchange_->sent(), HasSubstr(R"("model":"llama-lora")"));
   exchange_->RespondJson(200, kAnswer);
   EXPECT_EQ(Ended(Outcome::kCompleted).pool, "llama");
+}
+
+// --- Progress
+
+TEST_F(ServedRequestTest, TheLoadModelHearsOfTheFirstTokenAndOfProgress) {
+  ListeningLoad::Heard heard;
+  exchange_.reset();  // Before what it is served with.
+  serving_ = std::make_unique<FakeServing>(scheduler::SchedulerOptions{}, "slo",
+                                           std::make_unique<ListeningLoad>(heard));
+  serving_->SetEndpoints({kEngine});
+  exchange_ = std::make_unique<FakeExchange>(*serving_);
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  serving_->executor.Advance(1);
+  EXPECT_EQ(heard.first_tokens, 0);
+  exchange_->Bytes(Token("a"));
+  serving_->executor.Advance(ProgressBatch::kInterval);
+  exchange_->Bytes(Token("b"));
+  exchange_->Bytes(Token("c"));
+  serving_->executor.Advance(ProgressBatch::kInterval);
+  serving_->executor.Advance(1);
+  EXPECT_EQ(heard.first_tokens, 1);
+  EXPECT_THAT(heard.generated, ElementsAre(1, 3));
+  exchange_->End();
+  Ended(Outcome::kCompleted);
+}
+
+TEST_F(ServedRequestTest, ATokenCostsNoSchedulerEvent) {
+  serving_->SetProfile(100);
+  constexpr int kStreams = 20;
+  constexpr int kTokens = 50;
+  std::vector<std::unique_ptr<FakeExchange>> streams;
+  for (int i = 0; i < kStreams; ++i) {
+    streams.push_back(std::make_unique<FakeExchange>(*serving_));
+    streams.back()->Send(Chat(true));
+    streams.back()->Head(200, "text/event-stream");
+  }
+  const double before = serving_->RouterEvents();
+  // A second of streams: 20 tokens, one per stream, every 20 ms.
+  for (int token = 0; token < kTokens; ++token) {
+    for (const auto& stream : streams) stream->Bytes(Token("x"));
+    serving_->executor.Advance(0.02);
+  }
+  const double events = serving_->RouterEvents() - before;
+  EXPECT_GE(events, 5);
+  EXPECT_LE(events, 10) << "for " << kStreams * kTokens << " tokens";
+  streams.clear();
+  serving_->executor.Advance(1);
+  EXPECT_EQ(serving_->RouterEvents() - before - events, kStreams)
+      << "what has ended is not reported";
+  EXPECT_TRUE(serving_->Idle());
 }
 
 // --- The endpoint fails

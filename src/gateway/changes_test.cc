@@ -1,0 +1,251 @@
+// What changes while the gateway runs: its fleet and its configuration.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <optional>
+
+#include "config/difference.h"
+#include "gateway/test_gateway.h"
+#include "net/http_server.h"
+#include "net/one_shot.h"
+
+namespace headrace::gateway {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// Endpoints that the test sets.
+class ListedEndpoints final : public discovery::EndpointSource {
+ public:
+  struct List {
+    system::Mutex mutex;
+    discovery::EndpointSnapshot snapshot HEADRACE_GUARDED_BY(mutex);
+
+    // Of one deployment, "a10".
+    void Set(const std::vector<system::SocketAddress>& addresses) {
+      const system::MutexLock lock(mutex);
+      snapshot = {{"a10", 512, {}}};
+      for (const system::SocketAddress& address : addresses) {
+        snapshot[0].endpoints.push_back({address.ToString(), address});
+      }
+    }
+  };
+
+  explicit ListedEndpoints(List& list) : list_(list) { Refresh(0); }
+  bool Refresh(Seconds /*now*/) override {
+    const system::MutexLock lock(list_.mutex);
+    return Publish(list_.snapshot, "");
+  }
+
+ private:
+  List& list_;
+};
+
+// Counts the probes of its health.
+class ProbedEngine {
+ public:
+  ProbedEngine()
+      : server_(*net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {},
+                                         [this](net::HttpExchange& exchange) -> net::Task<void> {
+                                           ++probes_;
+                                           const net::ResponseHead head(200);
+                                           co_await exchange.Respond(head, "");
+                                         })) {}
+
+  const system::SocketAddress& address() const { return server_->address(); }
+  int probes() const { return probes_; }
+
+ private:
+  std::atomic<int> probes_ = 0;
+  net::IoThreads threads_{1};
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+// Streams one token of its one response, and the end when the test says so.
+class HeldEngine {
+ public:
+  HeldEngine()
+      : server_(*net::HttpServer::Listen(
+            threads_, net::AnyLoopbackPort(), {},
+            [this](net::HttpExchange& exchange) { return Serve(exchange); })) {}
+
+  const system::SocketAddress& address() const { return server_->address(); }
+  // Once the response has begun.
+  void Finish() {
+    const system::MutexLock lock(mutex_);
+    finish_->Set(true);
+  }
+
+ private:
+  net::Task<void> Serve(net::HttpExchange& exchange) {
+    net::ResponseHead head(200);
+    if (exchange.method() == "GET") {  // A probe.
+      co_await exchange.Respond(head, "");
+      co_return;
+    }
+    net::OneShot<bool> told(exchange.thread());
+    {
+      const system::MutexLock lock(mutex_);
+      finish_ = told.setter();
+    }
+    head.Add("content-type", "text/event-stream");
+    exchange.Start(head);
+    co_await exchange.Write("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n");
+    co_await told.Wait(kNever);
+    co_await exchange.WriteLast("data: [DONE]\n\n");
+  }
+
+  system::Mutex mutex_;
+  std::optional<net::OneShot<bool>::Setter> finish_ HEADRACE_GUARDED_BY(mutex_);
+  net::IoThreads threads_{1};
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+std::vector<std::string> EndpointsShown(const TestGateway& t) {
+  std::vector<std::string> shown;
+  for (const auto& deployment : t.Status().deployments) {
+    for (const auto& endpoint : deployment.endpoints) {
+      shown.push_back(endpoint.address + (endpoint.retired ? " retired" : ""));
+    }
+  }
+  return shown;
+}
+
+bool HasSeriesOf(const TestGateway& t, const system::SocketAddress& endpoint) {
+  return t.registry.Text().find("endpoint=\"" + endpoint.ToString()) != std::string::npos;
+}
+
+// --- The fleet
+
+TEST(FleetChanges, RequestsAtAnEndpointThatLeavesFinishAndNewOnesGoElsewhere) {
+  TestGateway t;
+  HeldEngine old_engine;
+  const system::SocketAddress old = old_engine.address();
+  const system::SocketAddress fresh = t.AddEngine("a10").address();
+  ListedEndpoints::List list;
+  list.Set({old});
+  t.Start(std::make_unique<ListedEndpoints>(list));
+  EXPECT_TRUE(HasSeriesOf(t, old));
+  EXPECT_FALSE(HasSeriesOf(t, fresh));
+  net::RawPeer client(t.address());
+  client.Send(
+      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  ASSERT_THAT(client.ReadUntil("data: "), HasSubstr("target-pod: " + old.ToString()));
+
+  list.Set({fresh});
+  ASSERT_TRUE(Eventually([&] { return HasSeriesOf(t, fresh); }));
+  EXPECT_FALSE(HasSeriesOf(t, old));
+  EXPECT_THAT(EndpointsShown(t), ElementsAre(old.ToString() + " retired", fresh.ToString()));
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("target-pod"), fresh.ToString());
+
+  old_engine.Finish();
+  EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
+  EXPECT_THAT(EndpointsShown(t), ElementsAre(fresh.ToString()));
+}
+
+TEST(FleetChanges, HealthIsProbedWhereTheFleetIs) {
+  TestGateway t;
+  t.config.health.interval = 0.1;
+  const ProbedEngine old;
+  const ProbedEngine fresh;
+  t.AddEndpoint("a10", old.address().ToString());
+  ListedEndpoints::List list;
+  list.Set({old.address()});
+  t.Start(std::make_unique<ListedEndpoints>(list));
+  ASSERT_TRUE(Eventually([&] { return old.probes() > 2; }));
+  EXPECT_EQ(fresh.probes(), 0);
+  list.Set({fresh.address()});
+  ASSERT_TRUE(Eventually([&] { return fresh.probes() > 0; }));
+  const int before = old.probes();
+  ASSERT_TRUE(Eventually([&] { return fresh.probes() > 5; }));
+  EXPECT_LE(old.probes(), before + 1) << "one may have been on its way";
+}
+
+TEST(FleetChanges, AnUnknownNameStopsTheStart) {
+  TestGateway t;
+  t.AddEndpoint("a10", "no-such-host.invalid:1");
+  const auto started = Gateway::Start(t.config, t.log, t.registry);
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message, HasSubstr("no-such-host.invalid"));
+}
+
+// --- The configuration
+
+TEST(ConfigChanges, WhatIsLiveIsAppliedAndTheRestNeedsARestart) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  config::Config changed = t.config;
+  changed.models[0].policy = "round-robin";
+  changed.models[0].queue.max_length = 7;
+  changed.health.path = "/v1/models";
+  changed.limits.connections = 5;
+  changed.models[0].aliases = {"legal"};
+  changed.log.level = config::LogConfig::Level::kError;
+  changed.models.push_back(changed.models[0]);
+  changed.models[1].name = "other";
+  changed.models[1].aliases.clear();
+  const auto applied = t.gateway->Apply(changed);
+  ASSERT_TRUE(applied) << applied.error().message;
+  EXPECT_THAT(*applied,
+              ElementsAre("limits.connections", "models[llama2-7b].aliases", "models[other]"));
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "round-robin");
+  const auto in_force = t.gateway->config();
+  EXPECT_EQ(in_force->models[0].queue.max_length, 7);
+  EXPECT_EQ(in_force->health.path, "/v1/models");
+  EXPECT_EQ(in_force->limits.connections, t.config.limits.connections);
+  // What an option says of itself is true: nothing that may change live is left.
+  for (const config::OptionChange& change : config::Difference(*in_force, changed)) {
+    EXPECT_EQ(change.live, change.path == "log.level") << change.path;
+  }
+  EXPECT_THAT(*t.gateway->Apply(*in_force), IsEmpty());
+}
+
+TEST(ConfigChanges, DeploymentsAndEndpointsComeWithTheirProfilesAndSeries) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.AddProfile("l20", 10);
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
+  TestGateway more;  // For its engine.
+  config::Config changed = t.config;
+  changed.models[0].deployments[0].endpoints.clear();
+  changed.models[0].deployments[0].name = "l20";
+  const system::SocketAddress fresh = more.AddEngine("l20").address();
+  changed.models[0].deployments[0].endpoints = {fresh.ToString()};
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  const HttpResponse response = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(response.Header("target-pod"), fresh.ToString());
+  EXPECT_EQ(response.Header("routing-strategy"), "slo");
+  EXPECT_TRUE(HasSeriesOf(t, fresh));
+  // A probe that is on its way keeps them a little longer.
+  EXPECT_TRUE(Eventually(
+      [&] { return t.registry.Text().find("deployment=\"a10\"") == std::string::npos; }));
+  EXPECT_EQ(t.gateway->Profiles().size(), 1);
+  EXPECT_EQ(t.gateway->Profiles()[0].deployment, "l20");
+}
+
+TEST(ConfigChanges, OneThatCannotBeAppliedChangesNothing) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  config::Config changed = t.config;
+  changed.models[0].policy = "round-robin";
+  changed.models[0].deployments[0].endpoints = {"no-such-host.invalid:1"};
+  const auto unknown_host = t.gateway->Apply(changed);
+  ASSERT_FALSE(unknown_host);
+  EXPECT_THAT(unknown_host.error().message, HasSubstr("no-such-host.invalid"));
+  changed.models[0].deployments = t.config.models[0].deployments;
+  changed.models[0].policy = "no-such-policy";
+  const auto unknown_policy = t.gateway->Apply(changed);
+  ASSERT_FALSE(unknown_policy);
+  EXPECT_THAT(unknown_policy.error().message, HasSubstr("no-such-policy"));
+  EXPECT_EQ(*t.gateway->config(), t.config);
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
+}
+
+}  // namespace
+}  // namespace headrace::gateway

@@ -44,7 +44,8 @@ void FleetFeed::Run() {
   while (!stopping_) {
     if (stop_.WaitFor(mutex_, kInterval)) continue;
     for (std::size_t i = 0; i < sources_.size(); ++i) {
-      if (sources_[i]->Refresh(system::MonotonicNow())) TakeOver(i);
+      sources_[i]->Refresh(system::MonotonicNow());
+      TakeOver(i);
     }
   }
 }
@@ -58,8 +59,8 @@ void FleetFeed::TakeOver(std::size_t index) {
   } else {
     faults_.Raise(telemetry::LogLevel::kError, cause, source.outage(), system::MonotonicNow());
   }
-  if (in_force_[index] != nullptr && *in_force_[index] == *source.snapshot()) return;
-  in_force_[index] = source.snapshot();
+  const auto before = std::exchange(in_force_[index], source.snapshot());
+  if (before == source.snapshot() || (before != nullptr && *before == *source.snapshot())) return;
   pool.router().UpdateFleet(*source.snapshot());
   metrics_.SetFleet(pool.name(), *source.snapshot());
   listener_(pool, pool.router().Endpoints());

@@ -18,7 +18,7 @@ namespace headrace::serving {
 using EndpointSources = std::vector<std::unique_ptr<discovery::EndpointSource>>;
 
 // Asks every source for changes once a second, on its own thread, and hands new snapshots to the
-// pool's router, to the metrics and to a listener. A source's outage is logged once.
+// pool's router, to the metrics and to a listener. A source's outage is logged once, and its end.
 class FleetFeed {
  public:
   // Hears of each pool's endpoints: once at first, then after every change. One call at a time.
@@ -36,7 +36,8 @@ class FleetFeed {
 
  private:
   void Run();
-  void TakeOver(std::size_t pool) HEADRACE_REQUIRES(mutex_);
+  // What is new in the source of a pool.
+  void TakeOver(std::size_t index) HEADRACE_REQUIRES(mutex_);
 
   const Pools& pools_;
   PoolObserver& metrics_;

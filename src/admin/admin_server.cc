@@ -62,8 +62,8 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
     }
   }
   const serving::Pools& pools = gateway.pools();
-  if (request.model.empty() && pools.size() == 1) request.model = pools[0]->name();
-  const serving::Pool* pool = serving::FindPool(pools, request.model);
+  if (request.model.empty() && pools.size() == 1) request.model = pools[0].name();
+  const serving::Pool* pool = pools.Find(request.model);
   if (pool == nullptr) {
     std::string names;
     for (const auto& known : pools) names += (names.empty() ? "" : ", ") + known->name();

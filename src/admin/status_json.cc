@@ -110,7 +110,7 @@ std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
   json.BeginObject().Member("version", HEADRACE_VERSION).Member("ready", gateway.Ready());
   json.Key("models").BeginArray();
   for (std::size_t i = 0; i < gateway.pools().size(); ++i) {
-    WritePool(config->models[i], *gateway.pools()[i], profiles, unix_now, json);
+    WritePool(config->models[i], gateway.pools()[i], profiles, unix_now, json);
   }
   return json.EndArray().EndObject().Take() + "\n";
 }

@@ -138,9 +138,9 @@ Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
           return metrics_.DeploymentSeries(pool, deployment);
         }};
     // Pools share the threads' timers evenly.
-    pools_.push_back(std::make_unique<serving::Pool>(
-        NamesOf(model), SchedulerOptionsOf(model), std::make_unique<fleet::LittlesLaw>(),
-        *executors_[i % executors_.size()], i, reports));
+    pools_.Add(std::make_unique<serving::Pool>(NamesOf(model), SchedulerOptionsOf(model),
+                                               std::make_unique<fleet::LittlesLaw>(),
+                                               *executors_[i % executors_.size()], i, reports));
   }
 }
 
@@ -195,7 +195,7 @@ Gateway::~Gateway() {
   profiles_.reset();
   fleets_.reset();
   health_.reset();
-  pools_.clear();
+  pools_.Clear();
 }
 
 void Gateway::Stop() {
@@ -246,7 +246,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   // From here on nothing fails.
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     const scheduler::SchedulerOptions options = SchedulerOptionsOf(after->models[i]);
-    pools_[i]->router().SetOptions(options);
+    pools_[i].router().SetOptions(options);
   }
   health_->SetConfig(after->health);
   if (new_deployments) {

@@ -59,7 +59,7 @@ class Gateway {
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
   // At least one pool has an endpoint that is up.
-  bool Ready() const { return serving::AnyUp(pools_); }
+  bool Ready() const { return pools_.AnyUp(); }
 
  private:
   Gateway(const config::Config& config, const telemetry::Log& log,

@@ -87,7 +87,7 @@ std::vector<net::Route> Proxy::Routes() {
        }},
       {"GET", "/readyz",
        [this](net::HttpExchange& exchange) {
-         return serving::AnyUp(context_.pools)
+         return context_.pools.AnyUp()
                     ? RespondJson(exchange, 200, R"({"status":"ok"})")
                     : RespondJson(exchange, 503, R"({"status":"no endpoint up"})");
        }},
@@ -107,7 +107,7 @@ net::Task<void> Proxy::RespondJson(net::HttpExchange& exchange, int status,
 }
 
 net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_view name) const {
-  if (serving::FindPool(context_.pools, name) == nullptr) {
+  if (context_.pools.Find(name) == nullptr) {
     const serving::ErrorReply reply = serving::UnknownModel(name);
     CountInvalid(reply.error.status);
     return RespondError(exchange, reply, RequestIdOf(exchange));

@@ -205,7 +205,7 @@ class TestGateway {
   HttpResponse Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
   }
-  serving::RouterStatus Status() const { return gateway->pools()[0]->router().Status(); }
+  serving::RouterStatus Status() const { return gateway->pools()[0].router().Status(); }
   bool Idle() const {
     const serving::RouterStatus status = Status();
     if (status.waiting + status.running + status.queue_bytes > 0) return false;

@@ -98,7 +98,7 @@ struct FakeServing {
         thread(executor),
         context{.pools = pools, .observers = {&heard, &metrics}, .request_timeout = 600} {
     options.policy = routing::FindPolicy(policy);
-    pools.push_back(std::make_unique<Pool>(
+    pools.Add(std::make_unique<Pool>(
         std::vector<std::string>{"llama", "llama-lora"}, options, std::move(load_model), executor,
         1,
         RouterReports{.decision_seconds = metrics.AddPool("llama"),
@@ -108,11 +108,11 @@ struct FakeServing {
                       }}));
   }
   ~FakeServing() {
-    pools.clear();
+    pools.Clear();
     executor.Run();
   }
 
-  PoolRouter& router() { return pools[0]->router(); }
+  PoolRouter& router() { return pools[0].router(); }
   // Endpoints of one deployment, "a10".
   void SetEndpoints(const std::vector<std::string>& addresses) {
     discovery::DiscoveredDeployment deployment{"a10", 512, {}};

@@ -51,7 +51,7 @@ void FleetFeed::Run() {
 }
 
 void FleetFeed::TakeOver(std::size_t index) {
-  Pool& pool = *pools_[index];
+  Pool& pool = pools_[index];
   const discovery::EndpointSource& source = *sources_[index];
   const std::string cause = "endpoints of " + pool.name();
   if (source.outage().empty()) {

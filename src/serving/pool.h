@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,19 +55,37 @@ class Pool {
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
 };
 
-using Pools = std::vector<std::unique_ptr<Pool>>;
-
-// The pool that serves this name; null if none does.
-inline Pool* FindPool(const Pools& pools, std::string_view name) {
-  for (const auto& pool : pools) {
-    if (std::ranges::find(pool->names(), name) != pool->names().end()) return pool.get();
+// The pools that are served, in the order of the configuration. Constant while requests are served.
+class Pools {
+ public:
+  // No other pool has one of its names.
+  void Add(std::unique_ptr<Pool> pool) {
+    for (const std::string& name : pool->names()) by_name_[name] = pool.get();
+    pools_.push_back(std::move(pool));
   }
-  return nullptr;
-}
+  void Clear() {
+    by_name_.clear();
+    pools_.clear();
+  }
 
-// At least one pool has an endpoint that is up.
-inline bool AnyUp(const Pools& pools) {
-  return std::ranges::any_of(pools, [](const auto& pool) { return pool->router().AnyUp(); });
-}
+  // The pool that serves this name; null if none does.
+  Pool* Find(std::string_view name) const {
+    const auto found = by_name_.find(name);
+    return found == by_name_.end() ? nullptr : found->second;
+  }
+  // At least one pool has an endpoint that is up.
+  bool AnyUp() const {
+    return std::ranges::any_of(pools_, [](const auto& pool) { return pool->router().AnyUp(); });
+  }
+
+  std::size_t size() const { return pools_.size(); }
+  Pool& operator[](std::size_t index) const { return *pools_[index]; }
+  auto begin() const { return pools_.begin(); }
+  auto end() const { return pools_.end(); }
+
+ private:
+  std::vector<std::unique_ptr<Pool>> pools_;
+  std::map<std::string, Pool*, std::less<>> by_name_;
+};
 
 }  // namespace headrace::serving

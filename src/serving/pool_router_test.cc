@@ -81,7 +81,7 @@ TEST(PoolRouter, WakeUpOnItsWayFindsTheRouterGone) {
     waiting.Arrive({});
     serving.executor.Run();  // Sets the alarm.
   }
-  serving.pools.clear();
+  serving.pools.Clear();
   serving.executor.Advance(1000);
 }
 

@@ -48,10 +48,10 @@ ProfileFeed::ProfileFeed(const config::Config& config, const Pools& pools, PoolO
   Watch redis;
   for (std::size_t i = 0; i < config.models.size(); ++i) {
     for (const config::DeploymentConfig& deployment : config.models[i].deployments) {
-      const Reader reader{status_.size(), pools[i].get(), deployment.name, nullptr};
-      status_.push_back({pools[i]->name(), deployment.name, {}, {}});
+      const Reader reader{status_.size(), &pools[i], deployment.name, nullptr};
+      status_.push_back({pools[i].name(), deployment.name, {}, {}});
       if (config.profiles.source == config::ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
-        keys.push_back(discovery::ProfileKey(pools[i]->name(), ProfileNameOf(deployment)));
+        keys.push_back(discovery::ProfileKey(pools[i].name(), ProfileNameOf(deployment)));
         redis.readers.push_back(reader);
       } else {
         paths.push_back(PathOf(config, deployment));

@@ -46,7 +46,7 @@ tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::st
                                                : "x-error-request-body-processing";
     return invalid(MakeErrorReply(std::move(facts).error(), kind_of_error));
   }
-  pool_ = FindPool(context_.pools, facts->model);
+  pool_ = context_.pools.Find(facts->model);
   if (pool_ == nullptr) return invalid(UnknownModel(facts->model));
   auto controls = ReadControls(header);
   if (!controls) return invalid(std::move(controls).error());

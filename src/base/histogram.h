@@ -7,7 +7,7 @@
 namespace headrace {
 
 // Values from 1e-6 to about 1e6 (seconds, as used here) with a relative error of at most 0.4 %:
-// each power of two is cut into 128 equal slots and a value is answered as its slot's middle.
+// each power of two is divided into 128 equal slots, and a value is returned as its slot's middle.
 // Values below or above the range are counted in the first or last slot. Not thread-safe.
 class Histogram {
  public:
@@ -19,13 +19,13 @@ class Histogram {
 
   std::uint64_t count() const { return count_; }
   double sum() const { return sum_; }
-  // 0 when empty.
+  // 0 if empty.
   double Mean() const;
   double max() const { return max_; }
-  // The value below or at which a share `quantile` (0 … 1) of the samples lies (nearest rank);
-  // 0 when empty.
+  // The value at or below which a share `quantile` (0 … 1) of the samples is (nearest rank);
+  // 0 if empty.
   double Quantile(double quantile) const;
-  // Share of the samples at or below `value`, to the slot's width; 0 when empty.
+  // Share of the samples at or below `value`, to the slot's width; 0 if empty.
   double ShareAtMost(double value) const;
 
  private:

@@ -245,4 +245,33 @@ Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
   return result;
 }
 
+std::string DescribeGeneration(const Benchmark& benchmark, const GeneratedProfile& generated) {
+  std::string text;
+  if (benchmark.repeated_rows > 0) {
+    text += std::to_string(benchmark.repeated_rows) +
+            " repeated rows were left out: the first of each kind counts.\n";
+  }
+  if (benchmark.unknown_metric_rows > 0) {
+    text += std::to_string(benchmark.unknown_metric_rows) +
+            " rows were left out: their metric is none of TPUT, TT, E2E, TTFT, TPOT.\n";
+  }
+  std::size_t zero = 0;
+  std::size_t unbounded = 0;
+  for (const CellReport& cell : generated.cells) {
+    unbounded += cell.unbounded;
+    if (cell.why_zero.empty()) continue;
+    ++zero;
+    text += profile::CellName(cell.output_tokens, cell.input_tokens) + ": 0, because " +
+            cell.why_zero + ".\n";
+  }
+  text += std::to_string(generated.cells.size() - zero) + " of " +
+          std::to_string(generated.cells.size()) + " cells meet the SLO.\n";
+  if (unbounded > 0) {
+    text += "In " + std::to_string(unbounded) +
+            " of them the highest measured rate still met it; measure higher rates to find the "
+            "limit.\n";
+  }
+  return text;
+}
+
 }  // namespace headrace::benchmark

@@ -1,11 +1,12 @@
-#include "cli/config_command.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "cli/commands.h"
+#include "config/config.h"
 
 namespace headrace::cli {
 namespace {

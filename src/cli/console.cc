@@ -1,5 +1,7 @@
 #include "cli/console.h"
 
+#include <unistd.h>
+
 #include "base/duration.h"
 #include "base/text.h"
 
@@ -12,6 +14,23 @@ void Print(std::FILE* stream, const std::string& text) {
 void Stop(const std::string& sentence) {
   Print(stderr, sentence + "\n");
   throw CLI::RuntimeError(1);
+}
+
+StatusLine::StatusLine() : live_(isatty(STDERR_FILENO) == 1) {}
+
+void StatusLine::Show(const std::string& text) {
+  if (live_) cli::Print(stderr, "\r\x1b[K" + text);
+}
+
+void StatusLine::Print(const std::string& line) {
+  Show("");
+  cli::Print(stderr, line + "\n");
+}
+
+std::string TimeLeft(Seconds elapsed, std::size_t done, std::size_t all) {
+  if (done == 0) return "";
+  const Seconds left = elapsed * static_cast<double>(all - done) / static_cast<double>(done);
+  return left < 100 ? FormatFixed(left, 0) + " s left" : FormatFixed(left / 60, 0) + " min left";
 }
 
 CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }

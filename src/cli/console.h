@@ -1,4 +1,4 @@
-// How the subcommands speak and end.
+// Output, status lines and ends of the subcommands.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace headrace::cli {
 
 void Print(std::FILE* stream, const std::string& text);
 
-// Ends the program with status 1 after the sentence.
+// Prints the sentence to standard error and ends the program with status 1.
 [[noreturn]] void Stop(const std::string& sentence);
 
 template <typename T>
@@ -21,7 +22,24 @@ T OrStop(Result<T> result) {
   if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 
-// A validator without its own words, which would clutter the help.
+// A line on standard error that is rewritten in place; nothing unless that is a terminal.
+class StatusLine {
+ public:
+  StatusLine();
+  ~StatusLine() { Show(""); }
+  bool live() const { return live_; }
+  void Show(const std::string& text);
+  // Prints a line that stays, in place of the status.
+  void Print(const std::string& line);
+
+ private:
+  const bool live_;
+};
+
+// "25 min left", from how long `done` of `all` equal steps took; empty while none is done.
+std::string TimeLeft(Seconds elapsed, std::size_t done, std::size_t all);
+
+// A validator without its description, which would clutter the help.
 CLI::Validator Quiet(CLI::Validator validator);
 
 // A check: a number above 0. CLI11's own prints both ends of the range of a double in full.

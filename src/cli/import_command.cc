@@ -1,5 +1,3 @@
-#include "cli/import_command.h"
-
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -8,7 +6,9 @@
 #include <vector>
 
 #include "benchmark/import.h"
+#include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/options.h"
 #include "discovery/stored_profiles.h"
 #include "measure/benchmark_file.h"
 #include "system/clock.h"
@@ -31,7 +31,7 @@ void Import(const AiConfiguratorArguments& arguments) {
     rows.insert(rows.end(), added.begin(), added.end());
   }
   OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
-  Print(stderr, "These are predictions without percentiles: generate with --percentile 0.\n");
+  Print(stderr, "These are predictions without percentiles: use `generate` with --percentile 0.\n");
 }
 
 struct MelangeArguments {
@@ -46,7 +46,7 @@ struct MelangeArguments {
 void Import(const MelangeArguments& arguments) {
   for (const std::vector<Tokens>* axis : {&arguments.inputs, &arguments.outputs}) {
     if (std::ranges::adjacent_find(*axis, std::greater_equal<>()) != axis->end()) {
-      Stop("--inputs and --outputs must ascend, as the rows and columns do.");
+      Stop("--inputs and --outputs must be in ascending order, as the rows and columns are.");
     }
   }
   const std::string text = OrStop(system::ReadFile(arguments.file));
@@ -62,19 +62,19 @@ void Import(const MelangeArguments& arguments) {
 
 }  // namespace
 
-void AddImport(CLI::App& profile) {
-  CLI::App* import = profile.add_subcommand("import", "Take over other tools' figures.");
+void AddImportCommand(CLI::App& profile) {
+  CLI::App* import = profile.add_subcommand("import", "Convert the figures of other tools.");
   import->require_subcommand(1);
 
   auto aiconfigurator = std::make_shared<AiConfiguratorArguments>();
   CLI::App* table = import->add_subcommand(
       "aiconfigurator",
-      "NVIDIA AIConfigurator's pareto.csv or best_config_topn.csv, one for each pair of lengths,\n"
+      "NVIDIA AIConfigurator's pareto.csv or best_config_topn.csv, one per pair of lengths,\n"
       "as a benchmark for `generate`.");
   table->add_option("files", aiconfigurator->files, "Tables")->required()->type_name("FILE");
   table
       ->add_option("--parallel", aiconfigurator->parallel,
-                   "The configuration, where there are several: tp2pp1dp1")
+                   "The configuration if the table has several: tp2pp1dp1")
       ->type_name("NAME");
   table->add_option("-o,--output", aiconfigurator->output, "Benchmark JSONL; - = stdout")
       ->capture_default_str()
@@ -96,12 +96,8 @@ void AddImport(CLI::App& profile) {
         ->type_name("TOKENS,…");
   };
   add_axis("--inputs", melange->inputs, "The prompt lengths of its rows");
-  add_axis("--outputs", melange->outputs, "The answer lengths of its columns");
-  solver
-      ->add_option("-o,--output", melange->output,
-                   "File, DIRECTORY/ (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
-      ->capture_default_str()
-      ->type_name("TARGET");
+  add_axis("--outputs", melange->outputs, "The response lengths of its columns");
+  AddProfileTarget(*solver, melange->output);
   solver->callback([melange] { Import(*melange); });
 }
 

@@ -1,5 +1,3 @@
-#include "cli/load_command.h"
-
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -9,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/commands.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 
@@ -88,7 +87,7 @@ TEST_F(LoadCommand, SaysWhatItCannotDo) {
     EXPECT_NE(Run(more), 0);
     return err_;
   };
-  EXPECT_THAT(run({"--workload", "none"}), HasSubstr("there are chat-and-code"));
+  EXPECT_THAT(run({"--workload", "none"}), HasSubstr("choose one of chat-and-code"));
   EXPECT_THAT(run({"--class", "a: rate=1"}), HasSubstr("class \"a\": it has no lengths"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--target", "https://x:1"}),
               HasSubstr("only plain HTTP"));

@@ -1,13 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "cli/config_command.h"
-#include "cli/demo_command.h"
-#include "cli/engine_command.h"
-#include "cli/load_command.h"
-#include "cli/profile_command.h"
-#include "cli/serve_command.h"
-#include "cli/simulate_command.h"
+#include "cli/commands.h"
 
 namespace {
 

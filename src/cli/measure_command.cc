@@ -1,21 +1,55 @@
-#include "cli/measure_command.h"
-
 #include <algorithm>
+#include <atomic>
 #include <memory>
+#include <optional>
+#include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include "benchmark/grid_search.h"
 #include "benchmark/measured_profile.h"
+#include "cli/commands.h"
 #include "cli/console.h"
-#include "cli/profile_options.h"
-#include "engine/gpu_catalog.h"
+#include "cli/options.h"
+#include "cli/target.h"
 #include "measure/benchmark_file.h"
+#include "measure/endpoint_benchmark.h"
+#include "measure/endpoint_grid.h"
+#include "system/clock.h"
 #include "system/files.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
 
-// What an option is when it is not given. Virtual time costs nothing; an endpoint's hours do.
-void FillDefaults(MeasureArguments& arguments) {
+struct Arguments {
+  // An emulated GPU, in virtual time …
+  std::string gpu;
+  std::string gpus_file;
+  // … or an endpoint.
+  std::string endpoint;
+  std::string deployment;
+  std::string api = "completions";
+  std::vector<std::string> headers;
+  Seconds timeout = 600;
+
+  std::string model;
+  Tokens max_model_len = 0;  // 0 = the engine's own.
+  std::vector<Tokens> inputs;
+  std::vector<Tokens> outputs;
+  double lowest_rate = 0;
+  double highest_rate = 0;
+  double rate_step = 0;
+  int samples = 0;
+  std::uint64_t seed = 0;
+  bool full_grid = false;
+  slo::Slo slo;
+  std::string output;
+};
+
+// Defaults of options that were not given: a coarser grid for an endpoint, whose time is expensive.
+void FillDefaults(Arguments& arguments) {
   const bool emulated = !arguments.gpu.empty();
   const auto fill = [](auto& value, const auto& otherwise) {
     if (value == std::decay_t<decltype(value)>{}) value = otherwise;
@@ -31,20 +65,8 @@ void FillDefaults(MeasureArguments& arguments) {
   fill(arguments.output, emulated ? "-" : arguments.deployment + ".jsonl");
 }
 
-void Measure(MeasureArguments& arguments) {
-  if (arguments.gpu.empty() == arguments.endpoint.empty()) {
-    Stop("Say what to measure: either --endpoint URL, or --gpu NAME for an emulated one.");
-  }
-  if (!arguments.endpoint.empty() && arguments.deployment.empty()) {
-    Stop("--deployment is needed with --endpoint: the name that the gateway will know it by.");
-  }
-  FillDefaults(arguments);
-  arguments.gpu.empty() ? MeasureEndpoint(arguments) : MeasureInVirtualTime(arguments);
-}
-
-}  // namespace
-
-benchmark::GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
+// The grid of the arguments; cells beyond `context` tokens are left out.
+benchmark::GridPlan PlanOf(const Arguments& arguments, Tokens context) {
   benchmark::GridPlan plan;
   plan.inputs = arguments.inputs;
   plan.outputs = arguments.outputs;
@@ -54,7 +76,7 @@ benchmark::GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
       benchmark::RateLadder(arguments.lowest_rate, arguments.highest_rate, arguments.rate_step);
   plan.slo = arguments.slo;
   plan.full = arguments.full_grid;
-  if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; exchange them.");
+  if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; swap them.");
   if (context > 0) {
     plan.fits = [context](Tokens input, Tokens output) { return input <= context - output; };
     if (!plan.fits(plan.inputs.front(), plan.outputs.front())) {
@@ -65,16 +87,10 @@ benchmark::GridPlan PlanOf(const MeasureArguments& arguments, Tokens context) {
   return plan;
 }
 
-void MeasureInVirtualTime(const MeasureArguments& arguments) {
-  std::string text(engine::ShippedGpuCatalog());
-  std::string origin = "data/gpus.json";
-  if (!arguments.gpus_file.empty()) {
-    text = OrStop(system::ReadFile(arguments.gpus_file));
-    origin = arguments.gpus_file;
-  }
-  const engine::GpuCatalog catalog = OrStop(engine::GpuCatalog::Parse(text, origin));
+void MeasureInVirtualTime(const Arguments& arguments) {
   const engine::EngineConfig engine =
-      OrStop(catalog.Engine(arguments.gpu, arguments.model, arguments.max_model_len));
+      OrStop(ReadGpuCatalog(arguments.gpus_file)
+                 .Engine(arguments.gpu, arguments.model, arguments.max_model_len));
 
   const benchmark::GridPlan plan = PlanOf(arguments, engine.max_model_len);
   benchmark::Benchmark benchmark = OrStop(benchmark::MeasureEngine(
@@ -87,16 +103,127 @@ void MeasureInVirtualTime(const MeasureArguments& arguments) {
                     " on an emulated " + arguments.gpu + ".\n");
 }
 
-void AddMeasure(CLI::App& profile) {
-  auto arguments = std::make_shared<MeasureArguments>();
+measure::EndpointOptions OptionsOf(const Arguments& arguments) {
+  const system::HostPort target = OrStop(ParseTarget(arguments.endpoint));
+  measure::EndpointOptions options;
+  options.target = OrStop(system::Resolve(target));
+  options.host = target.ToString();
+  options.model = arguments.model;
+  options.api =
+      arguments.api == "chat" ? openai::ApiKind::kChatCompletions : openai::ApiKind::kCompletions;
+  options.headers = arguments.headers;
+  options.seed = arguments.seed;
+  options.samples = arguments.samples;
+  options.timeout = arguments.timeout;
+  options.slo = arguments.slo;
+  return options;
+}
+
+// While it lives: stops the benchmark at SIGINT or SIGTERM, and shows the progress of the running
+// measurement.
+class Watcher {
+ public:
+  Watcher(system::Termination& termination, measure::EndpointBenchmark& benchmark,
+          StatusLine& status)
+      : thread_([this, &termination, &benchmark, &status] {
+          while (!done_ && !stopped_) {
+            if (termination.Wait(0.5)) {
+              stopped_ = true;
+              benchmark.Stop();
+              continue;
+            }
+            const measure::EndpointProgress progress = benchmark.Progress();
+            status.Show("  " + std::to_string(progress.finished) + " of " +
+                        std::to_string(progress.wanted) + " requests");
+          }
+        }) {}
+  ~Watcher() {
+    done_ = true;
+    thread_.join();
+  }
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::atomic<bool> done_{false};
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+void MeasureEndpoint(const Arguments& arguments) {
+  const measure::EndpointOptions options = OptionsOf(arguments);
+  RaiseConnectionLimit();
+  system::Termination termination;
+  net::IoThreads threads(1);
+  measure::EndpointBenchmark benchmark(threads[0], options);
+  Tokens context = OrStop(benchmark.ContextLength());
+  if (arguments.max_model_len > 0) context = arguments.max_model_len;
+  const benchmark::GridPlan plan = PlanOf(arguments, context);
+  measure::BenchmarkFile file =
+      OrStop(measure::BenchmarkFile::Open(arguments.output, arguments.model));
+  const auto measurements = [&file] { return std::to_string(file.measurements()); };
+  if (file.measurements() > 0) {
+    Print(stderr,
+          "Continuing after " + measurements() + " measurements in " + arguments.output + ".\n");
+  }
+
+  StatusLine status;
+  const Seconds begin = system::MonotonicNow();
+  std::optional<std::size_t> first_cell;  // Of those that this run measures.
+  std::size_t overloaded = 0;
+  const auto report = [&](const benchmark::Measurement& measured,
+                          const benchmark::GridProgress& progress) {
+    const auto [done, cells] = progress;
+    if (!first_cell) first_cell = done;
+    overloaded += measured.ClientOverloaded();
+    const std::string left =
+        TimeLeft(system::MonotonicNow() - begin, done - *first_cell, cells - *first_cell);
+    status.Print("[" + std::to_string(done) + "/" + std::to_string(cells) +
+                 (left.empty() ? "" : ", " + left) + "] " +
+                 measure::Describe(measured, arguments.slo));
+  };
+  const Watcher watcher(termination, benchmark, status);
+  if (const auto measured = measure::MeasureGrid(plan, benchmark, file, arguments.seed, report);
+      !measured) {
+    Stop((watcher.stopped() ? "Stopped." : measured.error().message) + " " + measurements() +
+         " measurements are kept in " + arguments.output + "; the same command continues there.");
+  }
+  if (overloaded > 0) {
+    Print(stderr,
+          "In " + std::to_string(overloaded) +
+              " measurements this client could not send on time, so they found the client's limit "
+              "and not the endpoint's. Run it on a separate machine, or lower --highest-rate.\n");
+  }
+  Print(stderr, measurements() + " measurements, " + std::to_string(benchmark.Progress().sent) +
+                    " requests, in " + arguments.output +
+                    ". Now:\n  headrace profile generate --benchmark " + arguments.output +
+                    " --deployment " + arguments.deployment + " … -o profiles/\n");
+}
+
+void Measure(Arguments& arguments) {
+  if (arguments.gpu.empty() == arguments.endpoint.empty()) {
+    Stop("Name what to measure: either --endpoint URL, or --gpu NAME for an emulated GPU.");
+  }
+  if (!arguments.endpoint.empty() && arguments.deployment.empty()) {
+    Stop(
+        "--deployment is needed with --endpoint: the deployment's name in the gateway's "
+        "configuration.");
+  }
+  FillDefaults(arguments);
+  arguments.gpu.empty() ? MeasureEndpoint(arguments) : MeasureInVirtualTime(arguments);
+}
+
+}  // namespace
+
+void AddMeasureCommand(CLI::App& profile) {
+  auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       profile.add_subcommand("measure",
-                             "Measure what a GPU can do over a grid of input tokens, output tokens "
-                             "and request rates, and\n"
-                             "write the benchmark that `generate` makes a profile from. An "
-                             "endpoint's file grows with each\n"
-                             "measurement; the same command again goes on where it was.");
-  command->add_option("--model", arguments->model, "Model, as requests name it")
+                             "Measure a GPU over a grid of input tokens, output tokens and request "
+                             "rates, and write the\n"
+                             "benchmark that `generate` makes a profile from. An endpoint's file "
+                             "grows with each\n"
+                             "measurement; the same command continues an interrupted one.");
+  command->add_option("--model", arguments->model, "The model's name in requests")
       ->required()
       ->type_name("NAME");
   command
@@ -104,7 +231,7 @@ void AddMeasure(CLI::App& profile) {
                    "Context length; cells beyond it are left out; default: the engine's own")
       ->check(Quiet(CLI::Range(2, 1 << 24)))
       ->type_name("TOKENS");
-  command->add_option("--seed", arguments->seed, "Of arrivals and prompts")->type_name("N");
+  command->add_option("--seed", arguments->seed, "Seed of arrivals and prompts")->type_name("N");
   command
       ->add_option("-o,--output", arguments->output,
                    "Benchmark JSONL; default: DEPLOYMENT.jsonl, with --gpu stdout")
@@ -114,24 +241,21 @@ void AddMeasure(CLI::App& profile) {
   command->add_option("--endpoint", arguments->endpoint, "OpenAI-compatible server")
       ->type_name("URL")
       ->group(kEndpoint);
-  command->add_option("--deployment", arguments->deployment, "Its deployment's name")
+  command->add_option("--deployment", arguments->deployment, "The deployment's name")
       ->type_name("NAME")
       ->group(kEndpoint);
   command
       ->add_option("--api", arguments->api,
-                   "completions, or chat where there is nothing else (its template adds tokens)")
+                   "completions, or chat if the server has nothing else (its template adds tokens)")
       ->check(Quiet(CLI::IsMember({"completions", "chat"})))
       ->capture_default_str()
       ->type_name("API")
       ->group(kEndpoint);
+  AddHeaderOption(*command, arguments->headers)->group(kEndpoint);
   command
-      ->add_option("--header", arguments->headers,
-                   "More for each request, e.g. \"Authorization: Bearer …\"")
-      ->type_name("HEADER")
-      ->group(kEndpoint);
-  command
-      ->add_option("--timeout", arguments->timeout,
-                   "Longest time of one request; a rate that exceeds it is not sustained")
+      ->add_option(
+          "--timeout", arguments->timeout,
+          "Longest time of one request; a rate at which requests exceed it is not sustained")
       ->check(AboveZero())
       ->transform(InSeconds())
       ->default_str("10m")
@@ -142,11 +266,7 @@ void AddMeasure(CLI::App& profile) {
   command->add_option("--gpu", arguments->gpu, "GPU type: a10, l20, l4, a40, a100, h100, h200")
       ->type_name("NAME")
       ->group(kEmulated);
-  command
-      ->add_option("--gpus", arguments->gpus_file,
-                   "GPU types and models from this file instead of the built-in data/gpus.json")
-      ->type_name("FILE")
-      ->group(kEmulated);
+  AddGpusOption(*command, arguments->gpus_file)->group(kEmulated);
 
   constexpr auto kGrid = "Grid (defaults: of an endpoint / of an emulated GPU)";
   const auto add_lengths = [&](const char* name, std::vector<Tokens>& lengths,
@@ -160,7 +280,7 @@ void AddMeasure(CLI::App& profile) {
   add_lengths("--inputs", arguments->inputs,
               "Prompt lengths: 16 … 4096 in powers of 4 / 16 … 8192 in powers of 2");
   add_lengths("--outputs", arguments->outputs,
-              "Answer lengths: 4 … 1024 in powers of 4 / in powers of 2");
+              "Response lengths: 4 … 1024 in powers of 4 / in powers of 2");
   const auto add_rate = [&](const char* name, double& rate, const char* description) {
     command->add_option(name, rate, description)
         ->check(AboveZero())
@@ -169,20 +289,22 @@ void AddMeasure(CLI::App& profile) {
   };
   add_rate("--lowest-rate", arguments->lowest_rate,
            "First request rate of the ladder: 0.05 / 1/64 req/s");
-  add_rate("--highest-rate", arguments->highest_rate, "Where the ladder ends: 500 / 16384 req/s");
+  add_rate("--highest-rate", arguments->highest_rate,
+           "Last request rate of the ladder: 500 / 16384 req/s");
   command->add_option("--rate-step", arguments->rate_step, "Factor between two rates: 1.2 / 1.05")
       ->check(Quiet(CLI::Range(1.001, 100.0)))
       ->type_name("FACTOR")
       ->group(kGrid);
   command
-      ->add_option("--samples", arguments->samples,
-                   "Requests per measurement, at least, eight times as many if need be: 200 / 2000")
+      ->add_option(
+          "--samples", arguments->samples,
+          "Least requests per measurement, up to eight times as many if needed: 200 / 2000")
       ->check(Quiet(CLI::Range(20, 1 << 24)))
       ->type_name("N")
       ->group(kGrid);
   command
       ->add_flag("--full-grid", arguments->full_grid,
-                 "Every rate of every cell, instead of searching the border of the SLO")
+                 "Every rate of every cell, instead of a search for the highest that meets the SLO")
       ->group(kGrid);
   AddSloOptions(*command, arguments->slo);
   command->callback([arguments] { Measure(*arguments); });

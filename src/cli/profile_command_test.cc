@@ -1,5 +1,3 @@
-#include "cli/profile_command.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <string>
 
 #include "benchmark/benchmark_rows.h"
+#include "cli/commands.h"
 #include "profile/gpu_profile.h"
 #include "store/test_redis.h"
 #include "system/files.h"
@@ -161,7 +160,7 @@ TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
   Put("zbad.json", *system::ReadFile(kProfile));
   const Outcome namesakes = Run("profile push " + Path("") + " --to " + server.Url("?model=m"));
   EXPECT_EQ(namesakes.status, 1);
-  EXPECT_THAT(namesakes.err, HasSubstr("push those of one model at a time"));
+  EXPECT_THAT(namesakes.err, HasSubstr("push the profiles of one model at a time"));
   EXPECT_THAT(Run("profile list " + server.Url()).err, HasSubstr("holds no profile"));
 }
 

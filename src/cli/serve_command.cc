@@ -1,10 +1,10 @@
-#include "cli/serve_command.h"
-
-#include <cstdio>
+#include <memory>
 #include <string>
 
 #include "admin/admin_server.h"
-#include "cli/config_command.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "cli/options.h"
 #include "gateway/gateway.h"
 #include "system/termination.h"
 #include "telemetry/log.h"
@@ -26,28 +26,23 @@ telemetry::LogLevel LevelOf(config::LogConfig::Level level) {
   return telemetry::LogLevel::kInfo;
 }
 
-Result<void> Serve(const std::string& file) {
-  const auto config = LoadConfigFile(file);
-  if (!config) return tl::unexpected(config.error());
-
+void Serve(const std::string& file) {
+  const config::Config config = OrStop(LoadConfigFile(file));
   system::Termination termination;
-  const telemetry::Log log(LevelOf(config->log.level),
-                           config->log.format == config::LogConfig::Format::kJson
+  const telemetry::Log log(LevelOf(config.log.level),
+                           config.log.format == config::LogConfig::Format::kJson
                                ? telemetry::LogFormat::kJson
                                : telemetry::LogFormat::kText);
   telemetry::MetricsRegistry registry;
-  auto gateway = gateway::Gateway::Start(*config, log, registry);
-  if (!gateway) return tl::unexpected(gateway.error());
-  auto admin = admin::AdminServer::Start(config->admin, **gateway, registry);
-  if (!admin) return tl::unexpected(admin.error());
-  log.Info("serving", {{"address", (*gateway)->address().ToString()},
-                       {"admin", (*admin)->address().ToString()},
-                       {"models", config->models.size()}});
+  const auto gateway = OrStop(gateway::Gateway::Start(config, log, registry));
+  const auto admin = OrStop(admin::AdminServer::Start(config.admin, *gateway, registry));
+  log.Info("serving", {{"address", gateway->address().ToString()},
+                       {"admin", admin->address().ToString()},
+                       {"models", config.models.size()}});
   termination.Wait();
-  log.Info("draining; a second signal ends at once", {{"seconds", config->timeouts.drain}});
-  (*gateway)->Stop();
+  log.Info("draining; a second signal ends at once", {{"seconds", config.timeouts.drain}});
+  gateway->Stop();
   log.Info("stopped");
-  return {};
 }
 
 }  // namespace
@@ -58,12 +53,7 @@ void AddServeCommand(CLI::App& app) {
   auto file = std::make_shared<std::string>();
   command->add_option("--config,-c", *file, "Configuration file (YAML; docs/configuration.md)")
       ->required();
-  command->callback([file] {
-    if (const auto served = Serve(*file); !served) {
-      std::fprintf(stderr, "%s\n", served.error().message.c_str());
-      throw CLI::RuntimeError(1);
-    }
-  });
+  command->callback([file] { Serve(*file); });
 }
 
 }  // namespace headrace::cli

@@ -1,27 +1,23 @@
-#include "cli/simulate_command.h"
-
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "base/text.h"
+#include "cli/commands.h"
 #include "cli/console.h"
 #include "profile/gpu_profile.h"
 #include "render/table.h"
+#include "scenario/replay.h"
 #include "scenario/report.h"
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 #include "scenario/summary.h"
+#include "system/clock.h"
 #include "system/files.h"
+#include "system/mutex.h"
 
 namespace headrace::cli {
 namespace {
@@ -37,94 +33,55 @@ struct Arguments {
   bool requests = false;
 };
 
-// One line on a terminal that counts the runs and guesses when they are done; nothing elsewhere.
-class ProgressLine {
+// Counts the runs that are done. Thread-safe.
+class Progress {
  public:
-  // Until the first run is done.
-  void Say(const std::string& what) const {
-    if (is_terminal_) std::fprintf(stderr, "\r\033[K%s", what.c_str());
-  }
   void Show(std::size_t done, std::size_t all) {
-    if (!is_terminal_) return;
-    const std::scoped_lock lock(mutex_);
-    const auto now = std::chrono::steady_clock::now();
-    const std::chrono::duration<double> elapsed = now - begin_;
-    if (done < all && now - shown_ < std::chrono::milliseconds(100)) return;
+    const system::MutexLock lock(mutex_);
+    const Seconds now = system::MonotonicNow();
+    if (done < all && now - shown_ < 0.1) return;
     shown_ = now;
     constexpr std::size_t kWidth = 30;
     const std::size_t filled = kWidth * done / all;
-    const double left =
-        elapsed.count() * static_cast<double>(all - done) / static_cast<double>(done);
-    std::fprintf(stderr, "\r[%s%s] %zu of %zu runs, %s left   ", std::string(filled, '#').c_str(),
-                 std::string(kWidth - filled, '.').c_str(), done, all,
-                 FormatDuration(left).c_str());
-    if (done == all) std::fprintf(stderr, "\r\033[K");
+    status_.Show(done == all ? ""
+                             : "[" + std::string(filled, '#') + std::string(kWidth - filled, '.') +
+                                   "] " + std::to_string(done) + " of " + std::to_string(all) +
+                                   " runs, " + TimeLeft(now - begin_, done, all));
   }
 
  private:
-  const bool is_terminal_ = isatty(STDERR_FILENO) == 1;
-  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point shown_ = begin_;
-  std::mutex mutex_;
+  const Seconds begin_ = system::MonotonicNow();
+  system::Mutex mutex_;
+  StatusLine status_ HEADRACE_GUARDED_BY(mutex_);
+  Seconds shown_ HEADRACE_GUARDED_BY(mutex_) = 0;
 };
 
-// The recording takes the place of the scenario's workload: every *.jsonl of the folder is a class.
-// Its end is the last request's, its rate the recorded one.
+// Every *.jsonl of the folder becomes a class in place of the scenario's workload.
 void Replay(const std::string& directory, scenario::Scenario& scenario) {
-  std::vector<std::filesystem::path> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (entry.path().extension() == ".jsonl") files.push_back(entry.path());
-  }
-  if (error) {
-    Stop(directory + ": no folder to read (" + error.message() +
-         "); give the one that a gateway has recorded to");
-  }
-  std::ranges::sort(files);
   std::vector<workload::Trace> traces;
   std::vector<std::string> names;
-  for (const auto& file : files) {
+  for (const std::string& file : OrStop(system::ListFiles(directory, ".jsonl"))) {
     const std::string text = OrStop(system::ReadFile(file));
     if (text.find_first_not_of(" \r\n") == std::string::npos) {
-      Print(stderr, file.string() + ": nothing came while it was recorded; left out\n");
+      Print(stderr, file + ": no request was recorded; left out\n");
       continue;
     }
-    traces.push_back(OrStop(workload::ParseTrace(text, file.string())));
-    names.push_back(file.stem());
+    traces.push_back(OrStop(workload::ParseTrace(text, file)));
+    names.push_back(std::filesystem::path(file).stem());
   }
   if (traces.empty()) {
     Stop(directory +
-         ": there are no recorded requests (*.jsonl) in it; give the folder that a gateway has "
-         "recorded to");
+         ": holds no recorded requests (*.jsonl); name the folder that a gateway has recorded to");
   }
-  workload::BeginAtZero(traces);
-  const std::optional<slo::Slo> slo =
-      scenario.scheduler.slo ? scenario.scheduler.slo : scenario.workload.classes.front().slo;
-  scenario.workload.classes.clear();
-  scenario.replay = true;
-  scenario.rates = {1};
-  scenario.warm_up = 0;
-  scenario.duration = 1;
-  for (std::size_t i = 0; i < traces.size(); ++i) {
-    scenario.duration = std::max(scenario.duration, traces[i].back().at + 1);
-    scenario.workload.classes.push_back(
-        {.name = names[i],
-         .arrivals = workload::ReplayArrivals{std::make_shared<const workload::Trace>(
-             std::move(traces[i]))},
-         .lengths = workload::TraceLengths{},
-         .slo = slo,
-         .rate_changes = {}});
-  }
+  scenario::ReplayTraces(names, std::move(traces), scenario);
 }
 
-scenario::Scenario Load(const Arguments& arguments, const ProgressLine& progress) {
-  progress.Say("Reading the scenario and measuring its profiles …");
-  auto loaded = system::ReadFile(arguments.scenario).and_then([&](const std::string& text) {
-    return scenario::LoadScenario(text, arguments.scenario,
-                                  [](const std::string& path) { return system::ReadFile(path); });
-  });
-  progress.Say("");
-  scenario::Scenario scenario = OrStop(std::move(loaded));
+scenario::Scenario Load(const Arguments& arguments) {
+  StatusLine status;
+  status.Show("Reading the scenario and measuring its profiles …");
+  scenario::Scenario scenario = OrStop(scenario::LoadScenario(
+      OrStop(system::ReadFile(arguments.scenario)), arguments.scenario, system::ReadFile));
+  status.Show("");
   if (!arguments.policies.empty()) {
     std::vector<scenario::Policy> chosen;
     for (const std::string& name : arguments.policies) {
@@ -150,26 +107,17 @@ void WriteRequests(const scenario::Study& study, const std::string& path) {
   OrStop(file.Finish());
 }
 
-// Makes the folder, before anything is run for it.
-void PrepareFolder(const std::string& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (!std::filesystem::is_directory(folder) || access(folder.c_str(), W_OK) != 0) {
-    Stop(folder + ": no folder that can be written to; name another with --out");
-  }
-}
-
 void Compare(const Arguments& arguments) {
-  if (!arguments.out.empty()) PrepareFolder(arguments.out);
-  ProgressLine progress;
-  const scenario::Scenario scenario = Load(arguments, progress);
+  if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
+  const scenario::Scenario scenario = Load(arguments);
   std::vector<scenario::FluidBound> bounds;
   for (const double rate : scenario.rates)
     bounds.push_back(scenario::ComputeFluidBound(scenario, rate));
-  std::fputs(scenario::DescribeInstability(scenario, bounds).c_str(), stderr);
+  Print(stderr, scenario::DescribeInstability(scenario, bounds));
 
   const unsigned threads =
       arguments.threads > 0 ? arguments.threads : std::max(std::thread::hardware_concurrency(), 1u);
+  Progress progress;
   const scenario::Study study = scenario::RunStudy(
       scenario, threads,
       [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); });
@@ -183,7 +131,7 @@ void Compare(const Arguments& arguments) {
   for (const scenario::Figure& figure : scenario::RenderFigures(study)) {
     OrStop(system::WriteFile(arguments.out + "/" + figure.file, figure.svg));
   }
-  // What the scheduler believed, measured or given.
+  // The profiles that the scheduler used, measured or given.
   for (const sim::SimDeployment& deployment : scenario.fleet) {
     if (!deployment.profile) continue;
     OrStop(system::WriteFile(arguments.out + "/profile-" + deployment.name + ".json",
@@ -206,7 +154,7 @@ void AddSimulateCommand(CLI::App& app) {
                    "Policies, variants and baselines to compare, instead of the scenario's")
       ->delimiter(',')
       ->type_name("NAME,…");
-  command->add_option("--seeds", arguments->seeds, "Runs with different draws")
+  command->add_option("--seeds", arguments->seeds, "Number of runs with different random draws")
       ->check(CLI::Range(1, 1000).description(""))
       ->type_name("N");
   command
@@ -220,11 +168,11 @@ void AddSimulateCommand(CLI::App& app) {
                    "Requests that a gateway recorded (*.jsonl), instead of the workload")
       ->type_name("DIR");
   CLI::Option* const out =
-      command->add_option("--out", arguments->out, "Where summary.json and the report go")
+      command->add_option("--out", arguments->out, "Folder for summary.json and the report")
           ->type_name("DIR");
-  command->add_flag("--requests", arguments->requests, "Write every request to requests.csv, too")
+  command->add_flag("--requests", arguments->requests, "Also write every request to requests.csv")
       ->needs(out);
-  command->add_option("--threads", arguments->threads, "Runs at a time; 0: one per core")
+  command->add_option("--threads", arguments->threads, "Parallel runs; 0: one per core")
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");
   command->callback([arguments] { Compare(*arguments); });

@@ -1,11 +1,10 @@
-#include "cli/simulate_command.h"
-
 #include <gmock/gmock.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/commands.h"
 #include "system/files.h"
 #include "system/temporary_folder.h"
 
@@ -35,7 +34,7 @@ seeds: 2
 
   std::string Path(const std::string& name) const { return (folder_.path() / name).string(); }
   void Put(const std::string& name, const std::string& text) const { folder_.Write(name, text); }
-  // What it said on standard error; its status in `status_`.
+  // Returns standard error; the exit status is in `status_`.
   std::string Run(const std::string& more) {
     CLI::App app("test", "headrace");
     AddSimulateCommand(app);
@@ -81,9 +80,10 @@ TEST_F(SimulateCommand, ReplaysWhatAGatewayRecorded) {
 }
 
 TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {
-  EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("no recorded requests (*.jsonl)"));
+  EXPECT_THAT(Run("--replay " + Path("recorded")),
+              HasSubstr("holds no recorded requests (*.jsonl)"));
   EXPECT_EQ(status_, 1);
-  EXPECT_THAT(Run("--replay " + Path("nowhere")), HasSubstr("nowhere: no folder to read (No such"));
+  EXPECT_THAT(Run("--replay " + Path("nowhere")), HasSubstr("nowhere: cannot be listed (No such"));
   Put("recorded/idle.jsonl", "");
   EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("no recorded requests"));
   Put("recorded/a.jsonl", "{\"timestamp\": 1}\n");
@@ -91,8 +91,8 @@ TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {
               HasSubstr("recorded/a.jsonl:1: \"input_length\" must be a number"));
 }
 
-// Ten minutes apart by the clock of 1970, whose beginning is nobody's wait.
-TEST_F(SimulateCommand, AReplayBeginsAndEndsWithItsRequestsAtWhateverRate) {
+// Unix times ten minutes apart: the replay begins with the first one, not in 1970.
+TEST_F(SimulateCommand, AReplayBeginsAndEndsWithItsRequestsAtEveryRate) {
   Put("recorded/chat.jsonl",
       R"({"timestamp": 1700000000000, "input_length": 100, "output_length": 50}
 {"timestamp": 1700000600000, "input_length": 100, "output_length": 50}
@@ -102,7 +102,7 @@ TEST_F(SimulateCommand, AReplayBeginsAndEndsWithItsRequestsAtWhateverRate) {
 )");
   Put("recorded/idle.jsonl", "");
   EXPECT_THAT(Run("--replay " + Path("recorded") + " --rate-scale 0.5,2 --seeds 1"),
-              HasSubstr("idle.jsonl: nothing came while it was recorded; left out"));
+              HasSubstr("idle.jsonl: no request was recorded; left out"));
   ASSERT_EQ(status_, 0);
   const auto summary = Summary();
   ASSERT_EQ(summary.size(), 2U);
@@ -124,9 +124,10 @@ TEST_F(SimulateCommand, RefusesSplitsThatTheFleetDoesNotHave) {
               HasSubstr("best-split cannot give each of 3 classes a part of 2 endpoints"));
 }
 
-TEST_F(SimulateCommand, LooksWhereItsResultsGoBeforeItRuns) {
+TEST_F(SimulateCommand, ChecksTheFolderOfItsResultsBeforeItRuns) {
   Put("out", "a file");
-  EXPECT_THAT(Run("--requests"), HasSubstr("no folder that can be written to; name another"));
+  EXPECT_THAT(Run("--requests"),
+              HasSubstr("is not a directory that can be written to; name another"));
   EXPECT_EQ(status_, 1);
 }
 

@@ -1,16 +1,13 @@
-#include "cli/transfer_command.h"
-
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cli/commands.h"
 #include "cli/console.h"
-#include "cli/profile_options.h"
+#include "cli/options.h"
 #include "discovery/stored_profiles.h"
-#include "render/profile_view.h"
-#include "system/clock.h"
 
 namespace headrace::cli {
 namespace {
@@ -25,21 +22,14 @@ CLI::Validator IsRedisUrl() {
       ""));
 }
 
-void List(const std::vector<std::string>& places) {
-  const Seconds now = system::UnixNow();
-  std::size_t refused = 0;
-  Print(stdout, render::RenderList(ViewProfiles(places, now, stderr, refused), now));
-  if (refused > 0) throw CLI::RuntimeError(1);
-}
-
-// Two profiles of one deployment would become one.
-void StopAtNamesakes(const std::vector<discovery::StoredProfile>& profiles,
-                     const std::string& mend) {
+// Two profiles of one deployment would overwrite each other.
+void StopAtDuplicates(const std::vector<discovery::StoredProfile>& profiles,
+                      const std::string& fix) {
   std::set<std::string> names;
   for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed || names.insert(stored.parsed->profile.deployment).second) continue;
-    Stop("Several profiles are of " + stored.parsed->profile.deployment + "; " + mend +
-         ". Nothing was written.");
+    Stop("Several profiles are for the deployment " + stored.parsed->profile.deployment + "; " +
+         fix + ". Nothing was written.");
   }
 }
 
@@ -48,7 +38,7 @@ void Push(const std::vector<std::string>& places, const std::string& target) {
   for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed) Stop(stored.parsed.error().message + " Nothing was written.");
   }
-  StopAtNamesakes(profiles, "push those of one model at a time");
+  StopAtDuplicates(profiles, "push the profiles of one model at a time");
   for (const discovery::StoredProfile& stored : profiles) {
     const profile::GpuProfile& profile = stored.parsed->profile;
     Print(stderr, "Wrote " +
@@ -60,7 +50,7 @@ void Push(const std::vector<std::string>& places, const std::string& target) {
 
 void Pull(const std::string& url, const std::string& directory) {
   const std::vector<discovery::StoredProfile> profiles = OrStop(discovery::ReadProfiles({url}));
-  StopAtNamesakes(profiles, "add ?model=NAME to the URL");
+  StopAtDuplicates(profiles, "add ?model=NAME to the URL");
   bool refused = false;
   for (const discovery::StoredProfile& stored : profiles) {
     if (!stored.parsed) {
@@ -78,38 +68,29 @@ void Pull(const std::string& url, const std::string& directory) {
 
 }  // namespace
 
-void AddList(CLI::App& profile) {
-  auto places = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = profile.add_subcommand("list",
-                                             "One line per profile: model, price, age, SLO, how "
-                                             "many of its cells are of use. Exit status\n"
-                                             "1 when one of them cannot be used.");
-  command->add_option("places", *places, kPlaces)->required()->type_name("PLACE");
-  command->callback([places] { List(*places); });
-}
-
-void AddPush(CLI::App& profile) {
+void AddPushCommand(CLI::App& profile) {
   auto places = std::make_shared<std::vector<std::string>>();
   auto target = std::make_shared<std::string>();
-  CLI::App* command = profile.add_subcommand(
-      "push",
-      "Copy profiles into Redis, where AIBrix's router and others read them. None is written when\n"
-      "one of them is refused or two are of one deployment.");
-  command->add_option("places", *places, kPlaces)->required()->type_name("PLACE");
+  CLI::App* command =
+      profile.add_subcommand("push",
+                             "Copy profiles into Redis, where AIBrix's router and others read "
+                             "them. Nothing is written if\n"
+                             "a profile is refused or two profiles are for the same deployment.");
+  AddPlaces(*command, *places);
   command->add_option("--to", *target, kUrl)->required()->check(IsRedisUrl())->type_name("URL");
   command->callback([places, target] { Push(*places, *target); });
 }
 
-void AddPull(CLI::App& profile) {
+void AddPullCommand(CLI::App& profile) {
   auto url = std::make_shared<std::string>();
   auto directory = std::make_shared<std::string>();
   CLI::App* command =
       profile.add_subcommand("pull",
                              "Copy profiles from Redis into a directory, as DEPLOYMENT.json each, "
                              "unchanged. Exit status\n"
-                             "1 when one of them cannot be used; the others are copied.");
+                             "1 if a profile cannot be used; the others are copied.");
   command->add_option("url", *url, kUrl)->required()->check(IsRedisUrl())->type_name("URL");
-  command->add_option("directory", *directory, "Where to; it must exist")
+  command->add_option("directory", *directory, "An existing directory")
       ->required()
       ->check(Quiet(CLI::ExistingDirectory))
       ->type_name("DIR");

@@ -16,7 +16,7 @@
 namespace headrace::evaluation {
 namespace {
 
-// What was published of the reference experiment: P99 seconds per token.
+// The published figures of the reference experiment: P99 seconds per token.
 struct Published {
   const char* label;
   const char* policy;
@@ -31,7 +31,7 @@ constexpr std::array<Published, 5> kPublished{{
     {"scalar: five L20, `slo`", "slo", true, "about 0.028"},
 }};
 
-// "Much above" in the published order.
+// The factor that "much above" means in the published order.
 constexpr double kMuch = 2;
 
 std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_view policy) {
@@ -147,8 +147,8 @@ render::Table LadderTable(const scenario::Study& study) {
   return table;
 }
 
-// Whether `figure(a) < figure(b)`, by the paired differences over seeds: with interval, not by the
-// means alone, which would call noise an order.
+// Whether `of_a(a) < of_b(b)`, by the interval of the paired differences over seeds: an order of
+// the means alone could be noise.
 enum class Order { kNo, kWithinNoise, kYes };
 Order IsBelow(const scenario::Study& study, std::size_t a, std::size_t b, std::size_t rate,
               const std::function<double(const sim::SimulationResult&)>& of_a,
@@ -189,11 +189,10 @@ Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
   if (!entry) {
     note_(name);
     const std::string path = scenarios_ + "/" + name + ".yaml";
-    auto scenario = read_file_(path).and_then(
-        [&](const std::string& text) { return scenario::LoadScenario(text, path, read_file_); });
-    if (!scenario) return tl::unexpected(scenario.error());
+    HEADRACE_ASSIGN(const std::string text, read_file_(path));
+    HEADRACE_ASSIGN(scenario::Scenario scenario, scenario::LoadScenario(text, path, read_file_));
     entry = std::make_unique<Entry>();
-    entry->scenario = *std::move(scenario);
+    entry->scenario = std::move(scenario);
     entry->study = scenario::RunStudy(entry->scenario, threads_, [](std::size_t, std::size_t) {});
     names_.push_back(name);
   }
@@ -265,10 +264,9 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "scenarios") return ScenarioTable(words);
   std::string name;
   words >> name;
-  const auto entry = Run(name);
-  if (!entry) return tl::unexpected(entry.error());
-  const scenario::Study& study = (*entry)->study;
-  if (kind == "about") return About((*entry)->scenario, study);
+  HEADRACE_ASSIGN(const Entry* entry, Run(name));
+  const scenario::Study& study = entry->study;
+  if (kind == "about") return About(entry->scenario, study);
   if (kind == "attainment") return render::RenderMarkdown(scenario::AttainmentTable(study));
   if (kind == "p99") return render::RenderMarkdown(scenario::P99TpatTable(study));
   if (kind == "splits") return render::RenderMarkdown(SplitsTable(study));
@@ -276,7 +274,7 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "ends") {
     double rate = 0;
     words >> rate;
-    const auto& rates = (*entry)->scenario.rates;
+    const auto& rates = entry->scenario.rates;
     const auto found = std::ranges::find(rates, rate);
     if (found == rates.end()) {
       return Fail("scenario \"" + name + "\" has no rate " + FormatNumber(rate) +
@@ -288,9 +286,8 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "published") {
     std::string equal;
     words >> equal;
-    const auto other = Run(equal);
-    if (!other) return tl::unexpected(other.error());
-    return render::RenderMarkdown(PublishedTable(study, (*other)->study));
+    HEADRACE_ASSIGN(const Entry* other, Run(equal));
+    return render::RenderMarkdown(PublishedTable(study, other->study));
   }
   if (kind == "figure") {
     std::string file;

@@ -1,4 +1,5 @@
-// docs/evaluation.md from its template: prose stays, figures and tables are measured anew.
+// Makes docs/evaluation.md from its template: the prose stays, figures and tables are measured
+// again.
 #pragma once
 
 #include <functional>
@@ -19,24 +20,24 @@ struct EvaluationPage {
   std::map<std::string, std::string> figures;  // SVG by file name.
 };
 
-// Fills a template's directives, each on a line of its own:
+// Fills a template's directives, one per line:
 //   {{about SCENARIO}}                  what the scenario is, and whether it can be stable
 //   {{attainment SCENARIO}}             table: mean [95 % interval] · % of the upper bound
 //   {{p99 SCENARIO}}                    table: P99 latency per token in ms
 //   {{figure SCENARIO FILE WORDS…}}     a figure of the scenario's report; the words describe it
-//   {{splits SCENARIO}}                 which static split was the best, by rate
+//   {{splits SCENARIO}}                 the best static split, by rate
 //   {{published SCENARIO EQUAL}}        P99 latency per token beside the published figures; EQUAL
 //                                       is the scenario with five L20
 //   {{ends SCENARIO RATE}}              table: how each class's requests ended
-//   {{scenarios NAME…}}                 table: what each is, and the most that its fleet carries
-//   {{order}}                           where the published order of policies comes out, over all
+//   {{scenarios NAME…}}                 table: what each is, and its fleet's highest rate
+//   {{order}}                           whether the published order of policies holds, for all
 //                                       scenarios that have the policies
 //   {{ladder SCENARIO}}                 the gain of each variant over the one before it
-// SCENARIO is a file name in `scenarios` without its ending. A scenario runs once, when it is first
-// mentioned (`{{order}}` covers those mentioned above it). Errors name the template's line.
+// SCENARIO is a file name in `scenarios` without its extension. A scenario runs once, when it is
+// first named (`{{order}}` covers those named above it). Errors name the template's line.
 class Evaluation {
  public:
-  // `note` hears what is being done.
+  // `note` is called with the name of each scenario before it runs.
   Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
              std::function<void(const std::string&)> note);
 

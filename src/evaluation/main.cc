@@ -1,4 +1,4 @@
-// Writes docs/evaluation.md and its figures anew: headrace-evaluate [template [page]]
+// Writes docs/evaluation.md and its figures: headrace-evaluate [template [page]]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -74,8 +74,8 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
   EXPECT_EQ(served["slo"], 40) << "two deployments have room, and one request at a time comes";
 
   const std::map<std::string, std::string> said{
-      {"holes", "input 4096 tokens is empty (NaN), so nothing is known there; measure that cell"},
-      {"nan", "holds nothing but NaN, so no request could ever be routed by it; measure it again"},
+      {"holes", "input 4096 tokens is empty (NaN), so the cell is unknown; measure it again"},
+      {"nan", "holds only NaN, so no request can be routed with it; measure it again"},
       {"zero", "loosen the SLO or measure lower request rates"},
       {"slo-less",
        "sets a latency target, so its deployment is routed by the fallback; add `slo:`"},

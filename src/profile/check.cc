@@ -14,8 +14,8 @@ using Severity = ProfileFault::Severity;
 
 // " at output 128, input 2048 tokens"
 std::string At(const GpuProfile& profile, ProfileCell cell) {
-  return " at output " + std::to_string(profile.outputs.centres()[cell.output]) + ", input " +
-         std::to_string(profile.inputs.centres()[cell.input]) + " tokens";
+  return " at " +
+         CellName(profile.outputs.centres()[cell.output], profile.inputs.centres()[cell.input]);
 }
 
 // Calls `visit(cell)` for every cell, in file order.
@@ -28,7 +28,7 @@ void ForEachCell(const GpuProfile& profile, Visit visit) {
   }
 }
 
-// How many cells something is true of, and the worst of them (the first among equals).
+// The number of cells with a fault, and the worst of them (the first among equals).
 struct Finding {
   std::size_t count = 0;
   ProfileCell cell;
@@ -76,11 +76,11 @@ void Checker::CheckLatencies() {
   struct Latency {
     const char* key;
     const std::optional<BucketMatrix>& matrix;
-    Seconds least;  // Below it, no engine of today is true.
+    Seconds least;  // No engine of today is faster.
     const char* consequence;
   };
   const Latency latencies[] = {
-      {"e2e", profile_.e2e, 1e-3, "load and ranks come out as next to nothing"},
+      {"e2e", profile_.e2e, 1e-3, "load and ranks are computed as almost 0"},
       {"ttft", profile_.ttft, 1e-3, "a TTFT SLO always seems met"},
       {"tpot", profile_.tpot, 1e-5, "a TPOT SLO always seems met"},
   };
@@ -88,7 +88,7 @@ void Checker::CheckLatencies() {
     if (!latency.matrix) continue;
     Finding finding;
     ForEachCell(profile_, [&](ProfileCell cell) {
-      // An answer of one token has no gaps to time.
+      // A response of one token has no time between tokens.
       const bool has_gaps =
           &latency.matrix != &profile_.tpot || profile_.outputs.centres()[cell.output] > 1;
       const double value = latency.matrix->at(cell.output, cell.input);
@@ -98,7 +98,7 @@ void Checker::CheckLatencies() {
     const Seconds value = latency.matrix->at(finding.cell.output, finding.cell.input);
     Warn(std::string("`") + latency.key + "` is too small to be true in " + Count(finding) + " (" +
              FormatDuration(value) + At(profile_, finding.cell) + "), so " + latency.consequence +
-             "; measure tokens as they stream in, then generate the profile again",
+             "; measure with streamed responses, then generate the profile again",
          finding.cell);
   }
 }
@@ -121,8 +121,8 @@ void Checker::CheckZeros() {
   if (!HasUsableCell(profile_)) {
     faults_.push_back({Severity::kError, std::nullopt,
                        std::string(name_) +
-                           ": no cell of `tputs` is above 0, so no request could ever be routed by "
-                           "it; loosen the SLO or measure lower request rates, then generate the "
+                           ": no cell of `tputs` is above 0, so no request can be routed with it; "
+                           "loosen the SLO or measure lower request rates, then generate the "
                            "profile again."});
     return;
   }
@@ -136,15 +136,15 @@ void Checker::CheckZeros() {
   for (std::size_t output = 0; output < profile_.outputs.size(); ++output) {
     if (!all_zero(true, output)) continue;
     Warn("no request of about " + std::to_string(profile_.outputs.centres()[output]) +
-             " output tokens can be served within the SLO, whatever its prompt (`tputs` is 0 "
-             "there); loosen the SLO if that is not meant",
+             " output tokens can be served within the SLO, with any prompt (`tputs` is 0 there); "
+             "loosen the SLO if that is not intended",
          ProfileCell{output, 0});
   }
   for (std::size_t input = 0; input < profile_.inputs.size(); ++input) {
     if (!all_zero(false, input)) continue;
     Warn("no request of about " + std::to_string(profile_.inputs.centres()[input]) +
-             " prompt tokens can be served within the SLO, whatever its answer (`tputs` is 0 "
-             "there); loosen the SLO if that is not meant",
+             " prompt tokens can be served within the SLO, with any response (`tputs` is 0 there); "
+             "loosen the SLO if that is not intended",
          ProfileCell{0, input});
   }
 }
@@ -154,7 +154,7 @@ void Checker::CheckHoles(const char* key, const std::optional<BucketMatrix>& mat
   const bool is_tput = std::string_view(key) == "tputs";
   Finding finding;
   ForEachCell(profile_, [&](ProfileCell cell) {
-    // Nobody asks for a latency where nothing can be routed.
+    // Where no request can be routed, no latency is needed.
     if (!is_tput && !Usable(cell)) return;
     if (std::isnan(matrix->at(cell.output, cell.input))) finding.Add(cell);
   });
@@ -165,8 +165,8 @@ void Checker::CheckHoles(const char* key, const std::optional<BucketMatrix>& mat
 }
 
 void Checker::CheckTrend(const char* key, const BucketMatrix& matrix, bool should_rise) {
-  // Rates are measured on a grid and latencies at whichever rate was chosen, so small steps the
-  // wrong way are usual.
+  // Rates are measured on a grid, and latencies at the chosen rate, so small steps in the wrong
+  // direction are normal.
   constexpr double kTolerance = 1.25;
   Finding finding;
   ProfileCell before;
@@ -222,7 +222,7 @@ void Checker::CheckConsistency() {
   };
   if (below_ttft.count > 0) {
     Warn("`e2e` is below `ttft` in " + Count(below_ttft) + ", first" +
-             At(profile_, below_ttft.cell) + ", though it contains it; measure again",
+             At(profile_, below_ttft.cell) + ", which it includes; measure again",
          below_ttft.cell);
   }
   if (huge.count > 0) {
@@ -231,7 +231,7 @@ void Checker::CheckConsistency() {
          huge.cell);
   } else if (missed.count > 0) {
     Warn("`e2e` misses the profile's own SLO of " + FormatDuration(target) + " in " +
-             Count(missed) + " that `tputs` calls served (" + e2e_at(missed) +
+             Count(missed) + " that `tputs` counts as served (" + e2e_at(missed) +
              "); generate the profile again",
          missed.cell);
   }
@@ -246,8 +246,8 @@ void Checker::CheckSlo() {
   }
   if (!slo.HasLatency()) {
     Warn(
-        "names no latency SLO in `slos`, so only requests or models with an SLO of their own are "
-        "routed by it; generate it with --e2e, --ttft, --tpot or --tpat");
+        "has no latency SLO in `slos`, so it routes only requests or models that have an SLO; "
+        "generate it with --e2e, --ttft, --tpot or --tpat");
   }
   if (slo.ttft && !slo.tpot && !profile_.ttft) {
     Warn(

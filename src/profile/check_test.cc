@@ -133,7 +133,7 @@ TEST(CheckProfile, LatenciesThatCannotBe) {
 TEST(CheckProfile, WhatKeepsAProfileFromRanking) {
   GpuProfile profile = Clean();
   profile.slo = {};
-  EXPECT_THAT(Only(profile), HasSubstr("names no latency SLO"));
+  EXPECT_THAT(Only(profile), HasSubstr("has no latency SLO"));
   profile = Clean();
   profile.e2e.reset();
   EXPECT_THAT(Only(profile), HasSubstr("has no `e2e`"));

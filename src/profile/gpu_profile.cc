@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/json_writer.h"
 #include "base/text.h"
 #include "profile/check.h"
 #include "profile/python_json.h"
@@ -17,8 +18,8 @@ using Json = nlohmann::json;
 using Severity = ProfileFault::Severity;
 
 constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
-// Faults of single cells that one matrix may report; a file of nothing but NaN must not turn into
-// megabytes of sentences.
+// Faults of single cells that one matrix may report: a file full of NaN must not produce megabytes
+// of messages.
 constexpr std::size_t kMaxCellFaults = 8;
 
 constexpr std::array<DetailKey, 11> kDetailKeys = {{
@@ -46,16 +47,6 @@ constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &slo::Slo::tput},
                                              {"tpat", &slo::Slo::tpat},
                                              {"tpot", &slo::Slo::tpot}}};
 
-// Nothing but holes.
-bool IsEmpty(const BucketMatrix& matrix) {
-  for (std::size_t output = 0; output < matrix.outputs(); ++output) {
-    for (std::size_t input = 0; input < matrix.inputs(); ++input) {
-      if (!std::isnan(matrix.at(output, input))) return false;
-    }
-  }
-  return true;
-}
-
 // Reads one profile's JSON into `profile_` and collects its faults.
 class Reader {
  public:
@@ -65,27 +56,26 @@ class Reader {
     if (!root_.is_object()) return Refuse("is not a JSON object with `tputs` and `indexes`");
     const Json* gpu = FindKey("gpu");
     if (!gpu || !gpu->is_string() || gpu->get_ref<const std::string&>().empty()) {
-      return Refuse("has no text under `gpu`; put the deployment's name there");
+      return Refuse("has no text under `gpu`; write the deployment's name there");
     }
     profile_.deployment = gpu->get<std::string>();
-    profile_.cost = ReadScalar("cost", "its price counts as 0");
+    profile_.cost = ReadScalar("cost", "its price is taken as 0");
     profile_.created = ReadScalar("created", "its age is unknown");
-    if (auto axes = ReadAxes(); !axes) return tl::unexpected(axes.error());
+    HEADRACE_TRY(ReadAxes());
 
     const Json* tputs = FindKey("tputs");
     if (!tputs) return Refuse("has no `tputs`; generate the profile again");
     auto tput = ReadMatrix("tputs", *tputs);
     if (!tput) return Refuse(tput.error().message + "; generate the profile again");
     profile_.tput = *std::move(tput);
-    if (IsEmpty(profile_.tput)) {
+    if (std::ranges::all_of(profile_.tput.values(), [](double tput) { return std::isnan(tput); })) {
       return Refuse(
-          "`tputs` holds nothing but NaN, so no request could ever be routed by it; measure it "
-          "again");
+          "`tputs` holds only NaN, so no request can be routed with it; measure it again");
     }
     if (!HasUsableCell(profile_)) {
       return Refuse(
-          "`tputs` has no cell above 0, so no request could ever be routed by it; loosen the SLO "
-          "or measure lower request rates, then generate the profile again");
+          "`tputs` has no cell above 0, so no request can be routed with it; loosen the SLO or "
+          "measure lower request rates, then generate the profile again");
     }
 
     profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is not ranked by E2E, TPAT or TPOT");
@@ -120,12 +110,11 @@ class Reader {
 
   // "`e2e` at output 128, input 2048 tokens".
   std::string Describe(std::string_view key, ProfileCell cell) const {
-    return "`" + std::string(key) + "` at output " +
-           std::to_string(profile_.outputs.centres()[cell.output]) + ", input " +
-           std::to_string(profile_.inputs.centres()[cell.input]) + " tokens";
+    return "`" + std::string(key) + "` at " +
+           CellName(profile_.outputs.centres()[cell.output], profile_.inputs.centres()[cell.input]);
   }
 
-  // Whether `tputs`, read before all others, is 0 there.
+  // Whether `tputs`, which is read first, is 0 there.
   bool Unserved(ProfileCell cell) const {
     return profile_.tput.outputs() > 0 && profile_.tput.at(cell.output, cell.input) == 0;
   }
@@ -170,16 +159,12 @@ class Reader {
     if (!indexes || !indexes->is_array() || indexes->size() != 2) {
       return Refuse("`indexes` must be [[output tokens], [input tokens]]; generate it again");
     }
-    auto outputs = ReadAxis((*indexes)[0], "output");
-    if (!outputs) return tl::unexpected(outputs.error());
-    auto inputs = ReadAxis((*indexes)[1], "input");
-    if (!inputs) return tl::unexpected(inputs.error());
-    profile_.outputs = *std::move(outputs);
-    profile_.inputs = *std::move(inputs);
+    HEADRACE_ASSIGN(profile_.outputs, ReadAxis((*indexes)[0], "output"));
+    HEADRACE_ASSIGN(profile_.inputs, ReadAxis((*indexes)[1], "input"));
     return {};
   }
 
-  // The error is a clause that lacks the name and the mend.
+  // Its errors are clauses without the name and the fix.
   Result<BucketMatrix> ReadMatrix(std::string_view key, const Json& value,
                                   bool holes_are_faults = true) {
     const std::size_t rows = profile_.outputs.size();
@@ -217,11 +202,11 @@ class Reader {
           if (Unserved(cell)) {
             faults.push_back({Severity::kWarning, cell,
                               std::string(name_) + ": " + what +
-                                  "; nothing is routed there, as its `tputs` is 0."});
+                                  "; no request is routed there, since its `tputs` is 0."});
           } else {
-            faults.push_back({Severity::kError, cell,
-                              std::string(name_) + ": " + what +
-                                  ", so nothing is known there; measure that cell again."});
+            faults.push_back(
+                {Severity::kError, cell,
+                 std::string(name_) + ": " + what + ", so the cell is unknown; measure it again."});
           }
         }
       }
@@ -257,8 +242,7 @@ class Reader {
         const ProfileCell cell{row, column};
         AddFault(Severity::kError,
                  Describe("e2e", cell) +
-                     " is 0 s, which no request can be, so nothing is known there; measure that "
-                     "cell again",
+                     " is 0 s, which is impossible, so the cell is unknown; measure it again",
                  cell);
       }
     }
@@ -286,7 +270,7 @@ class Reader {
       const auto found = slos->find(slo.key);
       if (found == slos->end() || found->is_null()) continue;
       const std::optional<double> number = NumberIn(*found);
-      // 0 and infinity are how Go's and Python's writers say that it is not set.
+      // Go's and Python's writers use 0 and infinity for a target that is not set.
       if (number && (*number == 0 || *number == std::numeric_limits<double>::infinity())) continue;
       if (number && std::isfinite(*number) && *number > 0) {
         profile_.slo.*slo.member = number;
@@ -303,28 +287,24 @@ class Reader {
   std::vector<ProfileFault> faults_;
 };
 
-void AppendMatrix(std::string& out, std::string_view key, const BucketMatrix& matrix,
-                  const char* hole) {
-  out.append(", \"").append(key).append("\": [");
+void WriteMatrix(JsonWriter& json, std::string_view key, const BucketMatrix& matrix,
+                 std::string_view hole) {
+  json.Key(key).BeginArray();
   for (std::size_t row = 0; row < matrix.outputs(); ++row) {
-    out += row == 0 ? "[" : ", [";
+    json.BeginArray();
     for (std::size_t column = 0; column < matrix.inputs(); ++column) {
-      if (column > 0) out += ", ";
       const double value = matrix.at(row, column);
-      out += std::isfinite(value) ? FormatJsonNumber(value) : hole;
+      std::isfinite(value) ? json.Value(value) : json.Raw(hole);
     }
-    out += ']';
+    json.EndArray();
   }
-  out += ']';
+  json.EndArray();
 }
 
-void AppendAxis(std::string& out, const BucketAxis& axis) {
-  out += '[';
-  for (std::size_t index = 0; index < axis.size(); ++index) {
-    if (index > 0) out += ", ";
-    out += std::to_string(axis.centres()[index]);
-  }
-  out += ']';
+void WriteAxis(JsonWriter& json, const BucketAxis& axis) {
+  json.BeginArray();
+  for (const Tokens centre : axis.centres()) json.Value(centre);
+  json.EndArray();
 }
 
 }  // namespace
@@ -338,50 +318,43 @@ BucketAxis::BucketAxis(std::vector<Tokens> centres) : centres_(std::move(centres
 
 std::span<const DetailKey> DetailKeys() { return kDetailKeys; }
 
+std::string CellName(Tokens output, Tokens input) {
+  return "output " + std::to_string(output) + ", input " + std::to_string(input) + " tokens";
+}
+
 bool HasUsableCell(const GpuProfile& profile) {
-  for (std::size_t output = 0; output < profile.tput.outputs(); ++output) {
-    for (std::size_t input = 0; input < profile.tput.inputs(); ++input) {
-      if (profile.tput.at(output, input) > 0) return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(profile.tput.values(), [](double tput) { return tput > 0; });
 }
 
 Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name) {
-  const Result<Json> root = ParsePythonJson(json, name);
-  if (!root) return tl::unexpected(root.error());
-  return Reader(*root, name).Read();
+  HEADRACE_ASSIGN(const Json root, ParsePythonJson(json, name));
+  return Reader(root, name).Read();
 }
 
 std::string FormatGpuProfile(const GpuProfile& profile) {
-  const auto replace = Json::error_handler_t::replace;
-  std::string out = "{\"gpu\": " + Json(profile.deployment).dump(-1, ' ', false, replace);
-  out += ", \"cost\": " + FormatJsonNumber(profile.cost);
-  AppendMatrix(out, "tputs", profile.tput, "0");
-  out += ", \"indexes\": [";
-  AppendAxis(out, profile.outputs);
-  out += ", ";
-  AppendAxis(out, profile.inputs);
-  out += "], \"created\": " + FormatJsonNumber(profile.created);
-  const auto append_optional = [&](std::string_view key,
-                                   const std::optional<BucketMatrix>& matrix) {
-    if (matrix) AppendMatrix(out, key, *matrix, "null");
+  JsonWriter json(JsonWriter::Layout::kSpaced);
+  const auto write_optional = [&](std::string_view key, const std::optional<BucketMatrix>& matrix) {
+    if (matrix) WriteMatrix(json, key, *matrix, "null");
   };
-  append_optional("e2e", profile.e2e);
-  append_optional("ttft", profile.ttft);
-  append_optional("tpot", profile.tpot);
-  out += ", \"slos\": {\"percentile\": " + std::to_string(profile.slo.percentile);
+  json.BeginObject().Member("gpu", profile.deployment).Member("cost", profile.cost);
+  WriteMatrix(json, "tputs", profile.tput, "0");
+  json.Key("indexes").BeginArray();
+  WriteAxis(json, profile.outputs);
+  WriteAxis(json, profile.inputs);
+  json.EndArray().Member("created", profile.created);
+  write_optional("e2e", profile.e2e);
+  write_optional("ttft", profile.ttft);
+  write_optional("tpot", profile.tpot);
+  json.Key("slos").BeginObject().Member("percentile", profile.slo.percentile);
   for (const SloKey& slo : kSloKeys) {
-    const std::optional<double>& target = profile.slo.*slo.member;
-    if (!target) continue;
-    out.append(", \"").append(slo.key).append("\": ").append(FormatJsonNumber(*target));
+    if (const std::optional<double>& target = profile.slo.*slo.member)
+      json.Member(slo.key, *target);
   }
-  out += '}';
+  json.EndObject();
   for (const DetailKey& detail : kDetailKeys) {
-    append_optional(detail.key, profile.detail.*detail.member);
+    write_optional(detail.key, profile.detail.*detail.member);
   }
-  out += "}\n";
-  return out;
+  return json.EndObject().Take() + "\n";
 }
 
 }  // namespace headrace::profile

@@ -14,7 +14,7 @@
 
 namespace headrace::profile {
 
-// One number per (output bucket, input bucket). NaN = a hole: nothing is known about the cell.
+// One number per (output bucket, input bucket). NaN = a hole: the cell is unknown.
 class BucketMatrix {
  public:
   BucketMatrix() = default;
@@ -27,11 +27,13 @@ class BucketMatrix {
   double at(std::size_t output, std::size_t input) const {
     return values_[output * inputs_ + input];
   }
+  // Row by row, one row per output bucket.
+  std::span<const double> values() const { return values_; }
   bool operator==(const BucketMatrix&) const = default;
 
  private:
   std::size_t inputs_ = 0;
-  std::vector<double> values_;  // Row-major, a row per output bucket.
+  std::vector<double> values_;
 };
 
 // Ascending bucket centres with exact lookup in log2 space: below the first centre → first, above
@@ -60,26 +62,29 @@ class BucketAxis {
   std::vector<std::uint64_t> borders_;  // low·high of each pair of neighbours.
 };
 
-// A cell of a profile.
+// A cell of a profile, by the indexes of its buckets.
 struct ProfileCell {
   std::size_t output = 0;
   std::size_t input = 0;
   bool operator==(const ProfileCell&) const = default;
 };
 
-// Something wrong or odd in a profile that still loads. An error lost something (a cell, a matrix,
-// an SLO); a warning lost nothing.
+// How messages name a cell: "output 128, input 2048 tokens".
+std::string CellName(Tokens output, Tokens input);
+
+// Something wrong or odd in a profile that still loads. After an error a part of the profile (a
+// cell, a matrix, an SLO) is ignored; after a warning nothing is.
 struct ProfileFault {
   enum class Severity { kWarning, kError };
   Severity severity = Severity::kWarning;
-  std::optional<ProfileCell> cell;  // The first, where the fault concerns several.
-  std::string message;  // One sentence: the matrix, the cell in tokens, what is wrong, the mend.
+  std::optional<ProfileCell> cell;  // The first if the fault concerns several.
+  std::string message;  // One sentence: the matrix, the cell in tokens, what is wrong, the fix.
   bool operator==(const ProfileFault&) const = default;
 };
 
-// What a benchmark measured beside the means, per cell; nothing on the request path reads it. Extra
-// JSON keys of the same names, which AIBrix ignores. A percentile belongs to the same request rate
-// as the mean it stands beside.
+// What a benchmark measured besides the means, per cell; routing does not read it. In the file,
+// extra JSON keys of the same names, which AIBrix ignores. A percentile belongs to the same request
+// rate as the mean of its cell.
 struct ProfileDetail {
   std::optional<BucketMatrix> rates;    // Request rate offered while it was measured, req/s.
   std::optional<BucketMatrix> samples;  // Number of requests measured.
@@ -102,16 +107,16 @@ std::span<const DetailKey> DetailKeys();
 struct GpuProfile {
   std::string deployment;  // JSON key `gpu`.
   double cost = 0;         // Price of one unit of GPU time.
-  Seconds created = 0;     // Unix time; 0 when the file does not say.
+  Seconds created = 0;     // Unix time; 0 if the file does not have it.
   BucketAxis outputs;
   BucketAxis inputs;
   // Highest request rate (req/s) that still meets the SLO; 0 = it cannot be met in this bucket.
   BucketMatrix tput;
-  // Mean seconds at that rate; absent in profiles of an older generation.
+  // Mean seconds at that rate; nullopt in profiles of older generators.
   std::optional<BucketMatrix> e2e;
   std::optional<BucketMatrix> ttft;
   std::optional<BucketMatrix> tpot;
-  slo::Slo slo;  // JSON key `slos`; no latency set when the file has none.
+  slo::Slo slo;  // JSON key `slos`; without latencies if the file has none.
   ProfileDetail detail;
 
   ProfileCell Find(Tokens prompt_tokens, Tokens output_tokens) const {
@@ -119,7 +124,7 @@ struct GpuProfile {
   }
 };
 
-// Whether any tput is above 0; a profile without one is refused when it is read.
+// Whether any tput is above 0; ParseGpuProfile refuses a profile without one.
 bool HasUsableCell(const GpuProfile& profile);
 
 struct ParsedProfile {
@@ -127,25 +132,26 @@ struct ParsedProfile {
   std::vector<ProfileFault> faults;  // Empty for a clean profile.
 };
 
-// More centres than this on an axis are refused: a lookup walks them all.
+// An axis with more centres is refused: a lookup compares with all of them.
 inline constexpr std::size_t kMaxBucketCentres = 256;
 
-// Reads a profile. `name` (a file or a Redis key) begins every sentence, errors and faults alike.
-// Accepts the bare NaN and Infinity that Python's json.dump writes, and null for NaN.
+// Reads a profile. `name` (a file or a Redis key) begins every message. Accepts the bare NaN and
+// Infinity that Python's json.dump writes, and null for NaN.
 //
 // Errors: not JSON (with line and column); `gpu`, `tputs` or `indexes` missing or of a wrong type;
 // `tputs` of a shape that does not fit `indexes`; centres that are not whole, positive and
-// ascending; a profile in which no cell at all has a usable tput.
-// Faults: cells that are NaN, infinite or negative become holes, an error each (the first few of a
-// matrix; the rest is counted; only a warning for a latency where tput is 0), and so does an e2e of
-// 0 beside a usable tput, which would make one request's load infinite. A broken `e2e`, `ttft`,
-// `tpot`, `slos` or detail matrix is left out, an error. A missing `cost` or `created` reads as 0,
-// a warning. Latencies too small to be true are warned of (CheckLatencies in check.h).
+// ascending; a profile without a cell whose tput is above 0.
+// Faults: cells that are NaN, infinite or negative become holes, one error each (the first few of a
+// matrix; the others are counted; only a warning for a latency where tput is 0). The same goes for
+// an e2e of 0 where tput is above 0: it would make the load of one request infinite. A malformed
+// `e2e`, `ttft`, `tpot`, `slos` or detail matrix is ignored, with an error. A missing `cost` or
+// `created` reads as 0, with a warning. Latencies too small to be true give a warning too
+// (check.h).
 Result<ParsedProfile> ParseGpuProfile(std::string_view json, std::string_view name);
 
-// The inverse, in the same format and JSON that every reader takes: AIBrix's gateway (Go) refuses a
-// file with a bare NaN, and its optimizer (Python) compares every tput with 0. So a hole is written
-// as null, and in `tputs` as 0. Absent matrices are left out.
+// The inverse, as JSON that every reader accepts: AIBrix's gateway (Go) refuses a file with a bare
+// NaN, and its optimizer (Python) compares every tput with 0. So a hole is written as null, and in
+// `tputs` as 0. Matrices that are nullopt are left out.
 std::string FormatGpuProfile(const GpuProfile& profile);
 
 }  // namespace headrace::profile

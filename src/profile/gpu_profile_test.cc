@@ -82,8 +82,8 @@ TEST(GpuProfile, CellsThatAreNoMeasurementBecomeHolesAndNamedFaults) {
   EXPECT_EQ(faults[0].severity, Severity::kError);
   EXPECT_EQ(faults[1].cell, (ProfileCell{0, 2}));
   EXPECT_EQ(faults[1].message,
-            "a10.json: `tputs` at output 64, input 2048 tokens is inf, so nothing is known there; "
-            "measure that cell again.");
+            "a10.json: `tputs` at output 64, input 2048 tokens is inf, so the cell is unknown; "
+            "measure it again.");
   EXPECT_THAT(faults[2].message, HasSubstr("output 256, input 128 tokens is -1"));
 }
 
@@ -114,7 +114,7 @@ TEST(GpuProfile, AHoleWhereNothingIsRoutedIsOnlyAWarning) {
   ASSERT_EQ(faults.size(), 2U);
   EXPECT_EQ(faults[0].severity, Severity::kError);
   EXPECT_EQ(faults[1].severity, Severity::kWarning);
-  EXPECT_THAT(faults[1].message, HasSubstr("nothing is routed there"));
+  EXPECT_THAT(faults[1].message, HasSubstr("no request is routed there"));
 }
 
 TEST(GpuProfile, ABrokenOptionalPartDoesNotLoseTheProfile) {
@@ -191,7 +191,8 @@ TEST(GpuProfile, RefusesWithASentence) {
       {R"({"gpu": "x", "tputs": [[1]], "indexes": [[8, 4], [1]]})", "must ascend, but 4 follows 8"},
       {R"({"gpu": "x", "tputs": [[1]], "indexes": [[4], [1, 2]]})",
        "`tputs` has 1 numbers in row 1"},
-      {Json("[[0, NaN, 0], [0, -1, 0]]"), "`tputs` has no cell above 0, so no request could ever"},
+      {Json("[[0, NaN, 0], [0, -1, 0]]"),
+       "`tputs` has no cell above 0, so no request can be routed"},
   };
   for (const auto& [json, says] : cases) {
     EXPECT_THAT(ErrorOf(json), AllOf(HasSubstr("a10.json: "), HasSubstr(says)));

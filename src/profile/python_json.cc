@@ -8,8 +8,8 @@
 namespace headrace::profile {
 namespace {
 
-// No JSON parser at hand takes the three bare words. Each is replaced, outside strings, by a string
-// of the same length, so that every position in an error stays right: a quote, DEL (which no writer
+// nlohmann's parser does not accept the three bare words. Each is replaced, outside strings, by a
+// string of the same length, so that positions in errors stay right: a quote, DEL (which no writer
 // of these files puts into a string), padding, a quote.
 struct Word {
   std::string_view word;
@@ -79,7 +79,7 @@ Result<nlohmann::json> ParsePythonJson(std::string_view text, std::string_view n
   try {
     return nlohmann::json::parse(input.begin(), input.end());
   } catch (const nlohmann::json::parse_error& error) {
-    // `byte` counts from one and is one past the text when that ended too early.
+    // `byte` counts from 1, and is past the end of a text that ends too early.
     const std::size_t at = error.byte > 0 ? error.byte - 1 : 0;
     const std::string place = Place(text, name, first_line, at);
     if (at >= text.size()) {

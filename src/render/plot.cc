@@ -10,7 +10,7 @@
 namespace headrace::render {
 namespace {
 
-// Okabe and Ito's palette, told apart with any kind of colour vision, and darker tones after it.
+// Okabe and Ito's palette, which all kinds of colour vision can distinguish, then darker tones.
 constexpr std::array<std::string_view, 12> kPalette{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                     "#e69f00", "#56b4e9", "#555555", "#8c510a",
                                                     "#01665e", "#762a83", "#b2182b", "#a6a600"};

@@ -80,7 +80,7 @@ Figure CdfFigure(const Study& study, std::size_t rate) {
                           .x_label = "seconds per token of prompt and answer",
                           .y_label = "share of completed requests",
                           .percent = true};
-  // Far tails would squeeze everything else into the left edge.
+  // Long tails would compress everything else at the left edge.
   chart.x_max = 0.01;
   for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     const Histogram all = TpatOver(study, c, rate);

@@ -13,9 +13,9 @@ struct Figure {
   std::string svg;
 };
 
-// Attainment against rate with 95 % bands; the CDF of latency per token and where each class went,
-// at each rate; at the rate nearest to 1 the timeline of attainment, and of requests in flight for
-// each policy.
+// Attainment against rate with 95 % bands; at each rate the CDF of latency per token and the
+// deployments that served each class; at the rate nearest to 1 the timeline of attainment, and of
+// requests in flight for each policy.
 std::vector<Figure> RenderFigures(const Study& study);
 
 // One self-contained page with the figures and the tables of attainment and P99.

@@ -23,10 +23,10 @@ Estimate EstimateMean(const std::vector<double>& values);
 Estimate EstimateOver(const Study& study, std::size_t policy, std::size_t rate,
                       const std::function<double(const sim::SimulationResult&)>& figure);
 Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate);
-// P99 seconds per token (prompt and answer) of completed requests.
+// P99 seconds per token (prompt and response) of completed requests.
 Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 
-// A JSON array, an object per policy, rate and seed, each on a line:
+// A JSON array with one object per policy, rate and seed, one per line:
 //   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
 //    "cost": …, "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …,
 //    "sent": {"chat": …}}}, "bound_attainment": …}

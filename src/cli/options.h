@@ -1,0 +1,43 @@
+// Options and inputs that several subcommands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "engine/gpu_catalog.h"
+#include "render/profile_view.h"
+#include "slo/slo.h"
+
+namespace headrace::cli {
+
+// Reads a configuration file; the policies that it may name are those of routing/registry.cc.
+Result<config::Config> LoadConfigFile(const std::string& path);
+
+// --gpus: GPU types and models to emulate.
+CLI::Option* AddGpusOption(CLI::App& command, std::string& file);
+// The catalog in this file; the built-in one if `file` is empty.
+engine::GpuCatalog ReadGpuCatalog(const std::string& file);
+
+// --header: more headers for each request, "Name: value".
+CLI::Option* AddHeaderOption(CLI::App& command, std::vector<std::string>& headers);
+
+// --percentile, --e2e, --ttft, --tpot, --tpat, --tput, --tt.
+void AddSloOptions(CLI::App& command, slo::Slo& slo);
+
+// Places of profiles, as discovery/stored_profiles.h reads and writes them.
+void AddPlaces(CLI::App& command, std::vector<std::string>& places);
+CLI::Option* AddProfileTarget(CLI::App& command, std::string& target);
+
+// The profiles at these places with their faults at `now` (Unix time). A profile that cannot be
+// used is printed to `errors` and counted in `refused`.
+std::vector<render::ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
+                                              std::FILE* errors, std::size_t& refused);
+
+// "error    MESSAGE" or "warning  MESSAGE", with a line end.
+std::string FaultLine(const profile::ProfileFault& fault);
+
+}  // namespace headrace::cli

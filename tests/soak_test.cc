@@ -146,7 +146,7 @@ TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
                 leavers("refused", seen(Seen::kRefused)) + leavers("failed", seen(Seen::kFailed)) +
                 leavers("cancelled", 0),
             left);
-  EXPECT_EQ(t_.Metric("headrace_rejected_total"), Ended("refused"));
+  EXPECT_EQ(t_.Metric("headrace_refused_total"), Ended("refused"));
 
   // It was the mixture that it is meant to be.
   EXPECT_GT(seen(Seen::kWhole), kRequests / 4);

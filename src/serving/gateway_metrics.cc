@@ -39,7 +39,7 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   if (pool == pools_.end()) return;
   telemetry::ModelMetrics& metrics = pool->second.metrics;
   metrics.CountRequest(request.outcome, request.policy);
-  if (request.refused) metrics.rejected[ToString(*request.refused)].Add();
+  if (request.refused) metrics.refused[ToString(*request.refused)].Add();
   if (request.fallback != scheduler::FallbackCause::kNone)
     metrics.fallback[ToString(request.fallback)].Add();
 

@@ -5,7 +5,7 @@
 namespace headrace::telemetry {
 namespace {
 
-// Bounds that let P50 and P99 be read off to about a factor of 1.6, and the usual SLOs exactly.
+// Bounds that show P50 and P99 to about a factor of 1.6, and the usual SLOs exactly.
 constexpr double kFirstTokenSeconds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.4, 0.6,
                                          1,     1.5,  2.5,   4,    6,   10,   15,   30,  60};
 constexpr double kPerTokenSeconds[] = {0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025,
@@ -39,21 +39,20 @@ constexpr MetricInfo kInvalidRequests{
     "headrace_invalid_requests_total",
     kCounter,
     kStatusLabel,
-    "Requests answered before any model was found for them, by HTTP status.",
+    "Requests that ended before any model was found for them, by HTTP status.",
     {}};
 
 constexpr MetricInfo kRequests{
     "headrace_requests_total",
     kCounter,
     kRequestLabels,
-    "Requests that ended, by how, and by the policy that really served them (`none` when none "
-    "did).",
+    "Requests that ended, by outcome, and by the policy that served them (`none` if none did).",
     {}};
-constexpr MetricInfo kRejected{"headrace_rejected_total",
-                               kCounter,
-                               kReasonLabels,
-                               "Requests that the scheduler refused, by reason.",
-                               {}};
+constexpr MetricInfo kRefusedRequests{"headrace_refused_total",
+                                      kCounter,
+                                      kReasonLabels,
+                                      "Requests that the scheduler refused, by reason.",
+                                      {}};
 constexpr MetricInfo kFallback{
     "headrace_fallback_total",
     kCounter,
@@ -71,11 +70,11 @@ constexpr MetricInfo kDecision{
 constexpr MetricInfo kOutputLengthRatio{
     "headrace_output_length_ratio", kHistogram, kModelLabels,
     "Output tokens that a finished request had, divided by those predicted at its arrival; 1 is a "
-    "right prediction.",
+    "perfect prediction.",
     kRatio};
 constexpr MetricInfo kPromptTokensRatio{"headrace_prompt_tokens_ratio", kHistogram, kModelLabels,
                                         "Prompt tokens that the engine counted, divided by those "
-                                        "estimated from the bytes; 1 is a right "
+                                        "estimated from the bytes; 1 is a perfect "
                                         "estimate.",
                                         kRatio};
 
@@ -86,7 +85,7 @@ constexpr MetricInfo kTtft{
 constexpr MetricInfo kTpot{"headrace_tpot_seconds", kHistogram, kDeploymentLabels,
                            "Time per output token after the first, in seconds.", kPerTokenSeconds};
 constexpr MetricInfo kTpat{"headrace_tpat_seconds", kHistogram, kDeploymentLabels,
-                           "Whole time divided by all tokens of prompt and answer, in seconds.",
+                           "Whole time divided by all tokens of prompt and response, in seconds.",
                            kPerTokenSeconds};
 constexpr MetricInfo kE2e{
     "headrace_e2e_seconds", kHistogram, kDeploymentLabels,
@@ -111,12 +110,11 @@ constexpr MetricInfo kProfileInfo{
     kOriginLabels,
     "Always 1; says where the GPU profile comes from: a file, or a key in Redis.",
     {}};
-constexpr MetricInfo kProfileAge{
-    "headrace_profile_age_seconds",
-    kGauge,
-    kDeploymentLabels,
-    "Age of the GPU profile in use, in seconds; NaN when there is none.",
-    {}};
+constexpr MetricInfo kProfileAge{"headrace_profile_age_seconds",
+                                 kGauge,
+                                 kDeploymentLabels,
+                                 "Age of the GPU profile in use, in seconds; NaN if there is none.",
+                                 {}};
 constexpr MetricInfo kProfileFaults{"headrace_profile_faults",
                                     kGauge,
                                     kDeploymentLabels,
@@ -126,30 +124,30 @@ constexpr MetricInfo kProfileCurrent{
     "headrace_profile_current",
     kGauge,
     kDeploymentLabels,
-    "1 when the GPU profile in use is the one that is kept now; 0 when that is missing, broken or "
-    "out of reach and an older one is in use, or none.",
+    "1 if the GPU profile in use is what its source holds now; 0 if the source is unreachable, or "
+    "its profile is missing or broken, and an older profile or none is in use.",
     {}};
 
 constexpr MetricInfo kEndpointLoad{
     "headrace_endpoint_load",
     kGauge,
     kEndpointLabels,
-    "Share of the endpoint's capacity that is in use by the profile; 1 is full.",
+    "Share of the endpoint's capacity that is in use, according to the profile; 1 is full.",
     {}};
 constexpr MetricInfo kEndpointInFlight{"headrace_endpoint_in_flight",
                                        kGauge,
                                        kEndpointLabels,
-                                       "Requests that this gateway has running on the endpoint.",
+                                       "Requests of this gateway that run on the endpoint.",
                                        {}};
 constexpr MetricInfo kEndpointUp{
-    "headrace_endpoint_up", kGauge, kEndpointLabels, "1 when the endpoint is healthy, else 0.", {}};
+    "headrace_endpoint_up", kGauge, kEndpointLabels, "1 if the endpoint is healthy, else 0.", {}};
 
 constexpr const MetricInfo* kAll[] = {
     &kInfo,
     &kConnections,
     &kInvalidRequests,
     &kRequests,
-    &kRejected,
+    &kRefusedRequests,
     &kFallback,
     &kTtft,
     &kTpot,
@@ -221,7 +219,7 @@ GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view versi
 
 ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
                            const MetricLabels& labels)
-    : rejected(registry, kRejected, {model}, labels.refusal_reasons),
+    : refused(registry, kRefusedRequests, {model}, labels.refusal_reasons),
       fallback(registry, kFallback, {model}, labels.fallback_causes),
       queue_length(registry.MakeGauge(kQueueLength, {model})),
       queue_bytes(registry.MakeGauge(kQueueBytes, {model})),
@@ -276,10 +274,10 @@ std::string MetricsReferenceMarkdown() {
       R"(<!-- Generated (`make docs`). Do not edit. -->
 # Metrics
 
-`GET /metrics` on the admin address answers in Prometheus' text format. Everything counts from the
-start of the process. A series of an endpoint leaves with the endpoint.
+`GET /metrics` on the admin address returns Prometheus' text format. All counters start at 0 with
+the process. The series of an endpoint are removed with the endpoint.
 
-The share of requests that attained their SLO over the last five minutes, by GPU type:
+The share of requests that met their SLO in the last five minutes, by GPU type:
 
 ```
 sum by (deployment) (rate(headrace_slo_attained_total[5m]))

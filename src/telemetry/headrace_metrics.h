@@ -1,5 +1,5 @@
-// What Headrace measures of itself. The names, labels and meanings stand once, in
-// headrace_metrics.cc, from which docs/metrics.md comes.
+// What Headrace measures of itself. The names, labels and meanings are declared once, in
+// headrace_metrics.cc, from which docs/metrics.md is generated.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@ namespace headrace::telemetry {
 
 // How a request ended, as the client saw it.
 enum class Outcome {
-  kCompleted,  // Answered in full by an engine, with whatever status.
-  kRefused,    // Refused by the scheduler; see headrace_rejected_total for why.
+  kCompleted,  // An engine responded in full, with any status.
+  kRefused,    // Refused by the scheduler; see headrace_refused_total for why.
   kCancelled,  // The client went away.
   kTimedOut,   // It ran into one of the configured timeouts.
   kFailed,     // The engine failed, and no other could take the request.
@@ -36,7 +36,7 @@ struct GatewayMetrics {
 
   Gauge info;
   Gauge connections;
-  // By status: requests that were answered before any model was found for them.
+  // By status: requests that ended before any model was found for them.
   CounterSet invalid_requests;
 };
 
@@ -44,11 +44,11 @@ struct GatewayMetrics {
 struct ModelMetrics {
   ModelMetrics(MetricsRegistry& registry, std::string_view model, const MetricLabels& labels);
 
-  // A request has ended; `policy` is the one that served it, empty when none did.
+  // A request has ended; `policy` is the one that served it, empty if none did.
   void CountRequest(Outcome outcome, std::string_view policy);
 
   std::array<CounterSet, kOutcomes> requests;  // By Outcome, then by policy.
-  CounterSet rejected;                         // By refusal reason.
+  CounterSet refused;                          // By refusal reason.
   CounterSet fallback;                         // By fallback cause.
   Gauge queue_length;
   Gauge queue_bytes;

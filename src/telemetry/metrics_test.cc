@@ -120,13 +120,13 @@ TEST(HeadraceMetrics, EveryRequestIsCountedByItsEndAndPolicy) {
   model.CountRequest(Outcome::kCompleted, "slo");
   model.CountRequest(Outcome::kRefused, "");
   model.CountRequest(Outcome::kFailed, "no-such-policy");
-  model.rejected["queue_full"].Add();
+  model.refused["queue_full"].Add();
   const std::string text = registry.Text();
   EXPECT_THAT(text, HasSubstr("headrace_requests_total{model=\"m\",outcome=\"completed\","
                               "policy=\"slo\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("outcome=\"refused\",policy=\"none\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("outcome=\"failed\",policy=\"other\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("headrace_rejected_total{model=\"m\",reason=\"queue_full\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("headrace_refused_total{model=\"m\",reason=\"queue_full\"} 1\n"));
 }
 
 TEST(HeadraceMetrics, AnEndpointsSeriesLeaveWithIt) {

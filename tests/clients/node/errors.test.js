@@ -63,7 +63,7 @@ test('SLO that no GPU can meet is refused without a retry', async (t) => {
     assert.equal(error.headers.get('x-should-retry'), 'false');
     return error.code === 'slo_unattainable';
   });
-  assert.equal(await gateway.metric('headrace_rejected_total'), 1);
+  assert.equal(await gateway.metric('headrace_refused_total'), 1);
   // The same request with a looser one is served.
   await chat(client, {max_tokens: 2}, {headers: {'x-slo-e2e-ms': '5000'}});
 });
@@ -93,7 +93,7 @@ test('full queue and a retry when the gateway says', async (t) => {
 
   const begin = Date.now();
   const retrying = chat(gateway.client({maxRetries: 2}), {}, tokens(3));
-  const refused = () => gateway.metric('headrace_rejected_total', 'reason="queue_full"');
+  const refused = () => gateway.metric('headrace_refused_total', 'reason="queue_full"');
   await eventually(async () => await refused() === 2);
   running.controller.abort();
   assert.equal((await retrying).usage.completion_tokens, 3);
@@ -112,7 +112,7 @@ test('no endpoint and retries until there is one', async (t) => {
   });
 
   const retrying = chat(gateway.client({maxRetries: 5}), {}, tokens(3));
-  const refused = () => gateway.metric('headrace_rejected_total', 'reason="no_endpoint"');
+  const refused = () => gateway.metric('headrace_refused_total', 'reason="no_endpoint"');
   await eventually(async () => await refused() >= 2);
   const again = await Engine.start({address: engine.address});
   t.after(() => again.stop());

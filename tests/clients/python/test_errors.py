@@ -78,7 +78,7 @@ def test_slo_that_no_gpu_can_meet_is_refused_without_a_retry(start_engine, serve
         assert caught.value.code == "slo_unattainable"
         assert "expects 1000 ms of 500 ms" in caught.value.message
         assert caught.value.response.headers["x-should-retry"] == "false"
-        assert gateway.metric("headrace_rejected_total") == 1
+        assert gateway.metric("headrace_refused_total") == 1
         # The same request with a looser one is served.
         assert chat(client, extra_headers={"x-slo-e2e-ms": "5000"}, max_tokens=2)
 
@@ -108,7 +108,7 @@ def test_full_queue_and_a_retry_when_the_gateway_says(start_engine, serve):
         answers = []
         retrying = threading.Thread(target=lambda: answers.append(chat(patient, **tokens(3))))
         retrying.start()
-        eventually(lambda: gateway.metric("headrace_rejected_total", reason="queue_full") == 2)
+        eventually(lambda: gateway.metric("headrace_refused_total", reason="queue_full") == 2)
         running.close()
         retrying.join()
         waiting.join()
@@ -131,7 +131,7 @@ def test_no_endpoint_and_retries_until_there_is_one(start_engine, serve):
         answers = []
         retrying = threading.Thread(target=lambda: answers.append(chat(patient, **tokens(3))))
         retrying.start()
-        eventually(lambda: gateway.metric("headrace_rejected_total", reason="no_endpoint") >= 2)
+        eventually(lambda: gateway.metric("headrace_refused_total", reason="no_endpoint") >= 2)
         start_engine(address=engine.address)
         retrying.join()
         assert answers[0].usage.completion_tokens == 3

@@ -2,35 +2,32 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "base/random.h"
-#include "emulator/answer_plan.h"
-#include "emulator/answers.h"
 #include "emulator/engine_loop.h"
 #include "emulator/engine_metrics.h"
+#include "emulator/output_plan.h"
 #include "emulator/request.h"
+#include "emulator/responses.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
 #include "net/router.h"
 #include "openai/error.h"
+#include "system/clock.h"
 
 namespace headrace::emulator {
 namespace {
 
 constexpr std::string_view kJsonType = "application/json";
 
-std::int64_t UnixNow() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
+// In whole seconds, as OpenAI's `created` is.
+std::int64_t Created() { return static_cast<std::int64_t>(system::UnixNow()); }
 
-net::Task<void> Answer(net::HttpExchange& exchange, int status, std::string_view type,
-                       std::string_view body) {
+net::Task<void> Respond(net::HttpExchange& exchange, int status, std::string_view type,
+                        std::string_view body) {
   net::ResponseHead head(status);
   head.Add("content-type", type);
   co_await exchange.Respond(head, body);
@@ -38,7 +35,7 @@ net::Task<void> Answer(net::HttpExchange& exchange, int status, std::string_view
 
 net::Task<void> Refuse(net::HttpExchange& exchange, const openai::ApiError& error) {
   const std::string body = error.ToJson();
-  co_await Answer(exchange, error.status, kJsonType, body);
+  co_await Respond(exchange, error.status, kJsonType, body);
 }
 
 net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
@@ -56,24 +53,24 @@ std::string Hex(std::uint64_t value) {
 
 }  // namespace
 
-// Everything that the engine's one thread uses.
+// All that the engine's thread uses.
 struct EmulatedEngine::State {
   explicit State(const EmulatedEngineOptions& given)
       : options(given),
         metrics(given.model, given.engine),
         loop(given.engine, given.speed, metrics),
         rng(given.seed),
-        started(UnixNow()),
+        started(Created()),
         router(Routes(), RespondRouteError) {}
 
   std::vector<net::Route> Routes();
   net::Task<void> Tokenize(net::HttpExchange& exchange) const;
   net::Task<void> Generate(net::HttpExchange& exchange, openai::ApiKind kind);
   template <typename Writer>
-  net::Task<void> Stream(net::HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
+  net::Task<void> Stream(net::HttpExchange& exchange, EngineJob& job, const OutputPlan& plan,
                          Writer& writer);
   template <typename Writer>
-  net::Task<void> AtOnce(net::HttpExchange& exchange, EngineJob& job, const AnswerPlan& plan,
+  net::Task<void> AtOnce(net::HttpExchange& exchange, EngineJob& job, const OutputPlan& plan,
                          const Writer& writer);
   net::Task<void> Embed(net::HttpExchange& exchange, const EngineRequest& request);
   std::optional<openai::ApiError> CheckContext(openai::ApiKind kind,
@@ -85,20 +82,20 @@ struct EmulatedEngine::State {
   Rng rng;
   std::int64_t started;
   net::Router router;
-  // Declared behind the loop: the thread ends before what runs on it goes.
+  // Declared after the loop: the thread ends before what runs on it is destroyed.
   net::IoThreads threads{1};
   std::unique_ptr<net::HttpServer> server;
 };
 
-// OpenAI's refusal of what is longer than the context.
+// OpenAI's error for a request that is longer than the context.
 std::optional<openai::ApiError> EmulatedEngine::State::CheckContext(
     openai::ApiKind kind, const EngineRequest& request) const {
   const Tokens most = options.engine.max_model_len;
-  const auto too_long = [&](const std::string& asked, const char* mend) {
+  const auto too_long = [&](const std::string& asked, const char* part) {
     openai::ApiError error = openai::MakeApiError(
         400,
         "This model's maximum context length is " + std::to_string(most) +
-            " tokens. However, you requested " + asked + ". Please reduce " + mend + ".",
+            " tokens. However, you requested " + asked + ". Please reduce " + part + ".",
         kind == openai::ApiKind::kChatCompletions ? "messages"
         : kind == openai::ApiKind::kCompletions   ? "prompt"
                                                   : "input");
@@ -124,15 +121,15 @@ std::vector<net::Route> EmulatedEngine::State::Routes() {
     return [this, kind](net::HttpExchange& exchange) { return Generate(exchange, kind); };
   };
   const auto health = [](net::HttpExchange& exchange) {
-    return Answer(exchange, 200, "text/plain", "");
+    return Respond(exchange, 200, "text/plain", "");
   };
   const auto show_metrics = [this](net::HttpExchange& exchange) -> net::Task<void> {
     const std::string text = metrics.Text(loop.model());
-    co_await Answer(exchange, 200, "text/plain; version=0.0.4", text);
+    co_await Respond(exchange, 200, "text/plain; version=0.0.4", text);
   };
   const auto models = [this](net::HttpExchange& exchange) -> net::Task<void> {
     const std::string json = ModelsJson(options.model, options.engine.max_model_len, started);
-    co_await Answer(exchange, 200, kJsonType, json);
+    co_await Respond(exchange, 200, kJsonType, json);
   };
   return {
       {"POST", "/v1/chat/completions", generate(openai::ApiKind::kChatCompletions)},
@@ -153,7 +150,7 @@ net::Task<void> EmulatedEngine::State::Tokenize(net::HttpExchange& exchange) con
     co_return;
   }
   const std::string json = TokenizeJson(*tokens, options.engine.max_model_len);
-  co_await Answer(exchange, 200, kJsonType, json);
+  co_await Respond(exchange, 200, kJsonType, json);
 }
 
 net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, openai::ApiKind kind) {
@@ -189,20 +186,20 @@ net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, ope
   const Tokens room = options.engine.max_model_len - request->prompt;
   const Tokens limit = std::min(room, request->max_tokens.value_or(room));
   Rng words = rng.Fork();
-  const AnswerPlan plan = PlanAnswer(*request, natural, limit, words);
+  const OutputPlan plan = PlanOutput(*request, natural, limit, words);
   const std::string id = Hex(words.Next());
 
   EngineJob job(loop, request->prompt, plan.tokens);
   exchange.OnClientGone([&job] { job.Cancel(); });
   if (kind == openai::ApiKind::kResponses) {
-    ResponseWriter writer(*request, plan, id, UnixNow());
+    ResponseWriter writer(*request, plan, id, Created());
     if (request->stream) {
       co_await Stream(exchange, job, plan, writer);
     } else {
       co_await AtOnce(exchange, job, plan, writer);
     }
   } else {
-    CompletionWriter writer(kind, *request, plan, id, UnixNow());
+    CompletionWriter writer(kind, *request, plan, id, Created());
     if (request->stream) {
       co_await Stream(exchange, job, plan, writer);
     } else {
@@ -212,11 +209,10 @@ net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, ope
   exchange.OnClientGone({});
 }
 
-// What has come since the last write goes out in one event: a slow client gets fewer and longer
-// ones.
+// The tokens since the last write go out in one event: a slow client gets fewer and longer ones.
 template <typename Writer>
 net::Task<void> EmulatedEngine::State::Stream(net::HttpExchange& exchange, EngineJob& job,
-                                              const AnswerPlan& plan, Writer& writer) {
+                                              const OutputPlan& plan, Writer& writer) {
   net::ResponseHead head(200);
   head.Add("content-type", "text/event-stream; charset=utf-8");
   head.Add("cache-control", "no-cache");
@@ -244,14 +240,14 @@ net::Task<void> EmulatedEngine::State::Stream(net::HttpExchange& exchange, Engin
 
 template <typename Writer>
 net::Task<void> EmulatedEngine::State::AtOnce(net::HttpExchange& exchange, EngineJob& job,
-                                              const AnswerPlan& plan, const Writer& writer) {
+                                              const OutputPlan& plan, const Writer& writer) {
   while (!job.finished()) {
     co_await job.Progress();
     if (job.cancelled()) co_return;
   }
   metrics.Ended(plan.finish_reason);
   const std::string body = writer.Whole();
-  co_await Answer(exchange, 200, kJsonType, body);
+  co_await Respond(exchange, 200, kJsonType, body);
 }
 
 net::Task<void> EmulatedEngine::State::Embed(net::HttpExchange& exchange,
@@ -271,14 +267,12 @@ net::Task<void> EmulatedEngine::State::Embed(net::HttpExchange& exchange,
   exchange.OnClientGone({});
   for (std::size_t i = 0; i < jobs.size(); ++i) metrics.Ended("stop");
   const std::string body = EmbeddingsJson(request);
-  co_await Answer(exchange, 200, kJsonType, body);
+  co_await Respond(exchange, 200, kJsonType, body);
 }
 
 Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
     const EmulatedEngineOptions& options) {
-  if (auto sound = engine::CheckEngineConfig(options.engine); !sound) {
-    return tl::unexpected(sound.error());
-  }
+  HEADRACE_TRY(engine::CheckEngineConfig(options.engine));
   if (!(options.speed > 0)) return Fail("the engine's speed must be above 0");
   auto state = std::make_unique<State>(options);
   state->loop.Start(state->threads[0]);
@@ -287,12 +281,11 @@ Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
   http.error_body = [](int status, std::string_view reason) {
     return openai::MakeApiError(status, std::string(reason)).ToJson();
   };
-  auto server = net::HttpServer::Listen(state->threads, options.listen, std::move(http),
-                                        [state = state.get()](net::HttpExchange& exchange) {
-                                          return state->router.Handle(exchange);
-                                        });
-  if (!server) return tl::unexpected(server.error());
-  state->server = std::move(*server);
+  const auto handle = [&router = state->router](net::HttpExchange& exchange) {
+    return router.Handle(exchange);
+  };
+  HEADRACE_ASSIGN(state->server,
+                  net::HttpServer::Listen(state->threads, options.listen, std::move(http), handle));
   return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(state)));
 }
 

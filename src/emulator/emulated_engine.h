@@ -15,17 +15,17 @@ struct EmulatedEngineOptions {
   std::string model;             // The name it serves.
   engine::EngineConfig engine;   // GpuCatalog::Engine makes one.
   double speed = 1;              // Divides all step times, for tests.
-  std::uint64_t seed = 0;        // Of answer lengths and texts.
+  std::uint64_t seed = 0;        // Of the lengths and texts of responses.
   system::SocketAddress listen;  // Port 0: any free one.
 };
 
-// Request header: the number of tokens after which the answer ends by itself.
+// Request header: the number of tokens after which the response ends by itself.
 inline constexpr char kOutputTokensHeader[] = "x-headrace-output-tokens";
 
-// One engine on one thread of its own; any number of them in a process. Serves
+// One engine on its own thread; any number of them in a process. Serves
 // /v1/chat/completions, /v1/completions, /v1/responses (each streamed or not), /v1/embeddings,
-// /v1/models, /tokenize, /health and /metrics; docs/emulated-engine.md says what of them. A request
-// whose client goes away leaves the engine at once.
+// /v1/models, /tokenize, /health and /metrics; docs/emulated-engine.md says how much of each. A
+// request whose client goes away leaves the engine at once.
 class EmulatedEngine {
  public:
   static Result<std::unique_ptr<EmulatedEngine>> Start(const EmulatedEngineOptions& options);

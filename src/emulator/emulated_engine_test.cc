@@ -129,7 +129,7 @@ class EngineTest : public ::testing::Test {
   std::unique_ptr<EmulatedEngine> engine_;
 };
 
-TEST_F(EngineTest, AnswersAChatAtOnce) {
+TEST_F(EngineTest, RespondsToAChatAtOnce) {
   const auto reply = Chat({}, "25");
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.type, "application/json");
@@ -241,7 +241,7 @@ TEST_F(EngineTest, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(Chat({}, "0").status, 400);
 }
 
-TEST_F(EngineTest, AnswersTheResponsesApi) {
+TEST_F(EngineTest, ServesTheResponsesApi) {
   const Json body = {{"model", "llama2-7b"}, {"input", "12345678"}};
   const Json whole = Post("/v1/responses", body, "9").json();
   EXPECT_EQ(whole["object"], "response");
@@ -404,7 +404,7 @@ TEST_F(EngineTest, SeveralEnginesLiveSideBySideAndTheSameSeedSaysTheSame) {
 }
 
 // Many requests at once, a third of them given up somewhere on the way.
-TEST_F(EngineTest, EveryRequestIsAnsweredOrDropped) {
+TEST_F(EngineTest, EveryRequestIsServedOrDropped) {
   options_.speed = 50;
   options_.engine.kv_blocks = 128;  // Little room, so that some are preempted.
   const system::SocketAddress address = engine().address();

@@ -71,7 +71,7 @@ net::Task<void> EngineJob::Progress() { co_await waker_.Wait(kNever); }
 void EngineJob::Cancel() {
   if (finished_ || cancelled_) return;
   cancelled_ = true;
-  // False in the step that makes the last token: it is there, but nobody has been told.
+  // False in the step that makes the last token: it exists, but no request has been told.
   loop_.model_.Cancel(handle_);
   loop_.metrics_.Ended("abort");
   waker_.Wake();

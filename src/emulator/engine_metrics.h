@@ -24,7 +24,7 @@ class EngineMetrics {
   void MoreTokens(Tokens tokens, Seconds gap);
   // `finish_reason`: "stop", "length" or "abort".
   void Ended(std::string_view finish_reason);
-  // Of an answer that was finished: prompt and output tokens, and its times.
+  // Of a response that was finished: prompt and output tokens, and its times.
   void Finished(Tokens prompt, Tokens output, Seconds e2e, Seconds decode);
 
   // The exposition in Prometheus' text format.

@@ -4,6 +4,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/result.h"
+
 namespace headrace::emulator {
 namespace {
 
@@ -231,18 +233,16 @@ tl::expected<Json, openai::ApiError> ParseObject(std::string_view text) {
 }  // namespace
 
 ApiResult ReadEngineRequest(openai::ApiKind kind, std::string_view text) {
-  const auto body = ParseObject(text);
-  if (!body) return tl::unexpected(body.error());
-  return BodyReader(kind, *body).Read();
+  HEADRACE_ASSIGN(const Json body, ParseObject(text));
+  return BodyReader(kind, body).Read();
 }
 
 tl::expected<Tokens, openai::ApiError> ReadTokenizeRequest(std::string_view text) {
-  const auto body = ParseObject(text);
-  if (!body) return tl::unexpected(body.error());
-  if (const Json* messages = Find(*body, "messages"); messages && messages->is_array()) {
+  HEADRACE_ASSIGN(const Json body, ParseObject(text));
+  if (const Json* messages = Find(body, "messages"); messages && messages->is_array()) {
     return MessageTokens(*messages);
   }
-  const Json* prompt = Find(*body, "prompt");
+  const Json* prompt = Find(body, "prompt");
   const auto tokens = prompt == nullptr ? std::nullopt : PromptTokens(*prompt);
   if (!tokens) return Bad("give a prompt or messages to tokenize", "prompt");
   return *tokens;

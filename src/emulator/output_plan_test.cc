@@ -1,4 +1,4 @@
-#include "emulator/answer_plan.h"
+#include "emulator/output_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -9,12 +9,12 @@
 namespace headrace::emulator {
 namespace {
 
-AnswerPlan Plan(const EngineRequest& request, Tokens natural, Tokens limit) {
+OutputPlan Plan(const EngineRequest& request, Tokens natural, Tokens limit) {
   Rng rng(3);
-  return PlanAnswer(request, natural, limit, rng);
+  return PlanOutput(request, natural, limit, rng);
 }
 
-TEST(AnswerPlan, EndsByItselfOrAtItsLimit) {
+TEST(OutputPlan, EndsByItselfOrAtItsLimit) {
   const auto whole = Plan({}, 10, 10);
   EXPECT_EQ(whole.tokens, 10);
   EXPECT_EQ(whole.finish_reason, "stop");
@@ -27,7 +27,7 @@ TEST(AnswerPlan, EndsByItselfOrAtItsLimit) {
   EXPECT_EQ(forced.finish_reason, "length");
 }
 
-TEST(AnswerPlan, ATokenIsFourBytes) {
+TEST(OutputPlan, ATokenIsFourBytes) {
   const auto plan = Plan({}, 10, 10);
   EXPECT_EQ(plan.After(0), "");
   EXPECT_EQ(plan.After(3), plan.text.substr(0, 12));
@@ -35,7 +35,7 @@ TEST(AnswerPlan, ATokenIsFourBytes) {
   EXPECT_EQ(CountTokens(plan.text), 10);
 }
 
-TEST(AnswerPlan, StopsBeforeTheStopStringThatIsCompleteFirst) {
+TEST(OutputPlan, StopsBeforeTheStopStringThatIsCompleteFirst) {
   const std::string text = Plan({}, 50, 50).text;
   EngineRequest request;
   // Across the border of the sixth and seventh token; and one that comes later.
@@ -51,7 +51,7 @@ TEST(AnswerPlan, StopsBeforeTheStopStringThatIsCompleteFirst) {
   EXPECT_EQ(Plan(request, 50, 50).tokens, 50);
 }
 
-TEST(AnswerPlan, LengthsFollowTheirDistribution) {
+TEST(OutputPlan, LengthsFollowTheirDistribution) {
   Rng rng(1);
   std::vector<Tokens> lengths;
   double sum = 0;

@@ -1,6 +1,6 @@
 #include <benchmark/benchmark.h>
 
-#include "emulator/answers.h"
+#include "emulator/responses.h"
 
 namespace headrace::emulator {
 namespace {
@@ -10,7 +10,7 @@ void BM_StreamedToken(::benchmark::State& state) {
   EngineRequest request;
   request.model = "llama2-7b";
   Rng rng(1);
-  const AnswerPlan plan = PlanAnswer(request, 1000, 1000, rng);
+  const OutputPlan plan = PlanOutput(request, 1000, 1000, rng);
   std::optional<CompletionWriter> writer;
   Tokens sent = plan.tokens;
   while (state.KeepRunning()) {

@@ -1,4 +1,4 @@
-#include "emulator/answer_plan.h"
+#include "emulator/output_plan.h"
 
 #include <algorithm>
 #include <array>
@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 64> kWords = {
 
 }  // namespace
 
-std::string_view AnswerPlan::After(Tokens generated) const {
+std::string_view OutputPlan::After(Tokens generated) const {
   const auto bytes = static_cast<std::size_t>(generated) * kBytesPerToken;
   return std::string_view(text).substr(0, bytes);
 }
@@ -27,8 +27,8 @@ Tokens DrawOutputLength(Rng& rng) {
   return static_cast<Tokens>(std::clamp(tokens, 1.0, 1e6));
 }
 
-AnswerPlan PlanAnswer(const EngineRequest& request, Tokens natural, Tokens limit, Rng& rng) {
-  AnswerPlan plan;
+OutputPlan PlanOutput(const EngineRequest& request, Tokens natural, Tokens limit, Rng& rng) {
+  OutputPlan plan;
   plan.tokens = request.ignore_eos ? limit : std::min(natural, limit);
   plan.finish_reason = request.ignore_eos || natural > limit ? "length" : "stop";
   plan.text.reserve(static_cast<std::size_t>(plan.tokens) * kBytesPerToken);

@@ -7,25 +7,24 @@
 namespace headrace::openai {
 namespace {
 
-void AppendField(std::string_view name, std::string_view value, bool empty_is_null,
-                 std::string& out) {
-  out.append(",\"").append(name).append("\":");
-  if (value.empty() && empty_is_null) {
-    out.append("null");
+void WriteTextOrNull(std::string_view name, std::string_view text, JsonWriter& json) {
+  json.Key(name);
+  if (text.empty()) {
+    json.Null();
   } else {
-    AppendJsonString(value, out);
+    json.Value(text);
   }
 }
 
 }  // namespace
 
 std::string ApiError::ToJson() const {
-  std::string json = "{\"error\":{\"message\":";
-  AppendJsonString(message, json);
-  AppendField("type", type, false, json);
-  AppendField("param", param, true, json);
-  AppendField("code", code, true, json);
-  return json + "}}";
+  JsonWriter json;
+  json.BeginObject().Key("error").BeginObject();
+  json.Member("message", message).Member("type", type);
+  WriteTextOrNull("param", param, json);
+  WriteTextOrNull("code", code, json);
+  return json.EndObject().EndObject().Take();
 }
 
 ApiError MakeApiError(int status, std::string message, std::string param) {

@@ -1,4 +1,4 @@
-// OpenAI's error object, for the statuses that the gateway and the emulated engine answer.
+// OpenAI's error object, for the statuses that the gateway and the emulated engine respond with.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ struct ApiError {
   std::string ToJson() const;
 };
 
-// An error with the type and, where OpenAI has one, the code that go with its status: 400, 404,
+// An error with the type and, where OpenAI has one, the code that belong to its status: 400, 404,
 // 408, 409, 413, 429, 431, 500, 502, 503, 504; others by their hundred.
 ApiError MakeApiError(int status, std::string message, std::string param = {});
 // 404 as OpenAI words it, with code "model_not_found".

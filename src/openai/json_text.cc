@@ -155,7 +155,7 @@ std::size_t DecodedLength(std::string_view escaped) {
 
 std::string DescribeJsonFault(std::string_view json) {
   if (json.find_first_not_of(" \t\r\n") == json.npos) return "it is empty";
-  if (json.size() > kMaxFaultSearch) return "the fault was not looked for in so long a text";
+  if (json.size() > kMaxFaultSearch) return "the text is too long to search it for the fault";
   FaultFinder finder(json.size());
   if (nlohmann::json::sax_parse(json.begin(), json.end(), &finder)) {
     return "it is nested too deeply";

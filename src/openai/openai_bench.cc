@@ -1,4 +1,4 @@
-// What the gateway pays for a request's body and for each event of an answer.
+// What a request's body and each event of a response cost the gateway.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -80,7 +80,7 @@ void BM_MeterEventsHidingUsage(::benchmark::State& state) { MeterEvents(state, t
 BENCHMARK(BM_MeterEvents)->Arg(1)->Arg(16);
 BENCHMARK(BM_MeterEventsHidingUsage)->Arg(1)->Arg(16);
 
-// An embedding's answer: long, and of no interest but for its end.
+// An embedding's response: long, and only its end matters.
 void BM_MeterJson(::benchmark::State& state) {
   std::string body = R"({"data":[{"embedding":[)";
   while (body.size() < 100'000) body += "-0.0123456,";

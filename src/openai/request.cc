@@ -21,13 +21,13 @@ using simdjson::SUCCESS;
 static_assert(RequestScanner::kPadding >= simdjson::SIMDJSON_PADDING);
 
 // The parser keeps about six bytes for each of the longest body it has seen; after a longer one
-// than this it starts anew.
+// than this it is replaced.
 constexpr std::size_t kKeptCapacity = 4 << 20;
 
 constexpr std::string_view kUsage = "\"include_usage\":true";
 
 // Ends the function with the error of an expression, if it has one.
-#define HEADRACE_TRY(expression)                                             \
+#define HEADRACE_TRY_JSON(expression)                                        \
   do {                                                                       \
     if (const error_code headrace_code = (expression)) return headrace_code; \
   } while (false)
@@ -48,19 +48,19 @@ class RequestPass {
 
   error_code Run(ondemand::document& document) {
     ondemand::json_type type{};
-    HEADRACE_TRY(document.type().get(type));
+    HEADRACE_TRY_JSON(document.type().get(type));
     if (type != ondemand::json_type::object) {
       Fault("The request's body must be a JSON object.", "");
       return SUCCESS;
     }
     ondemand::object object;
-    HEADRACE_TRY(document.get_object().get(object));
+    HEADRACE_TRY_JSON(document.get_object().get(object));
     for (auto entry : object) {
       ondemand::field field;
-      HEADRACE_TRY(std::move(entry).get(field));
+      HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY(field.unescaped_key().get(key));
-      HEADRACE_TRY(Field(key, field.value()));
+      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(Field(key, field.value()));
     }
     const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
     return at_end ? SUCCESS : simdjson::TRAILING_CONTENT;
@@ -135,20 +135,20 @@ class RequestPass {
 
   error_code Model(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type != ondemand::json_type::string) {
       WrongType("model", "a string");
       return SUCCESS;
     }
     std::string_view model;
-    HEADRACE_TRY(value.get_string().get(model));
+    HEADRACE_TRY_JSON(value.get_string().get(model));
     facts_.model = model;
     return SUCCESS;
   }
 
   error_code Flag(std::string_view key, ondemand::value value, bool& flag) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     flag = false;
     if (type == ondemand::json_type::boolean) return value.get_bool().get(flag);
     if (type != ondemand::json_type::null) WrongType(key, "true or false");
@@ -158,18 +158,18 @@ class RequestPass {
   // A count that is absent, null or not positive stays 1: the engine judges what it thinks of 0.
   error_code Count(std::string_view key, ondemand::value value, std::int64_t& count) {
     std::optional<Tokens> number;
-    HEADRACE_TRY(Limit(key, value, number));
+    HEADRACE_TRY_JSON(Limit(key, value, number));
     count = number.value_or(1);
     return SUCCESS;
   }
 
   error_code Limit(std::string_view key, ondemand::value value, std::optional<Tokens>& limit) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     limit.reset();
     if (type == ondemand::json_type::null) return SUCCESS;
     double number = 0;
-    if (type == ondemand::json_type::number) HEADRACE_TRY(value.get_double().get(number));
+    if (type == ondemand::json_type::number) HEADRACE_TRY_JSON(value.get_double().get(number));
     if (type != ondemand::json_type::number || number != std::floor(number)) {
       WrongType(key, "an integer");
     } else if (number > 0) {
@@ -181,7 +181,7 @@ class RequestPass {
 
   error_code StreamOptions(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     facts_.usage_asked = false;
     flag_size_ = 0;
     const std::string_view token = value.raw_json_token();
@@ -196,18 +196,18 @@ class RequestPass {
     }
     options_ = OptionsKind::kEmpty;
     ondemand::object object;
-    HEADRACE_TRY(value.get_object().get(object));
+    HEADRACE_TRY_JSON(value.get_object().get(object));
     for (auto entry : object) {
       options_ = OptionsKind::kFilled;
       ondemand::field field;
-      HEADRACE_TRY(std::move(entry).get(field));
+      HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
       if (key != "include_usage") continue;
       const std::string_view flag = WithoutTrailingSpace(field.value().raw_json_token());
       flag_at_ = Offset(flag);
       flag_size_ = flag.size();
-      HEADRACE_TRY(Flag("stream_options.include_usage", field.value(), facts_.usage_asked));
+      HEADRACE_TRY_JSON(Flag("stream_options.include_usage", field.value(), facts_.usage_asked));
     }
     return SUCCESS;
   }
@@ -233,7 +233,7 @@ class RequestPass {
   // A string's decoded length; anything else counts nothing.
   error_code Text(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type != ondemand::json_type::string) return SUCCESS;
     const std::string_view token = WithoutTrailingSpace(value.raw_json_token());
     if (token.size() < 2 || token.back() != '"') return simdjson::STRING_ERROR;
@@ -244,16 +244,16 @@ class RequestPass {
   // JSON that is put into the prompt as such.
   error_code Raw(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     std::string_view json;
     if (type == ondemand::json_type::array) {
       ondemand::array array;
-      HEADRACE_TRY(value.get_array().get(array));
-      HEADRACE_TRY(array.raw_json().get(json));
+      HEADRACE_TRY_JSON(value.get_array().get(array));
+      HEADRACE_TRY_JSON(array.raw_json().get(json));
     } else if (type == ondemand::json_type::object) {
       ondemand::object object;
-      HEADRACE_TRY(value.get_object().get(object));
-      HEADRACE_TRY(object.raw_json().get(json));
+      HEADRACE_TRY_JSON(value.get_object().get(object));
+      HEADRACE_TRY_JSON(object.raw_json().get(json));
     } else {
       return Text(value);
     }
@@ -265,18 +265,18 @@ class RequestPass {
 
   error_code Messages(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type != ondemand::json_type::array) {
       if (type != ondemand::json_type::null) WrongType("messages", "an array");
       return SUCCESS;
     }
     ondemand::array messages;
-    HEADRACE_TRY(value.get_array().get(messages));
+    HEADRACE_TRY_JSON(value.get_array().get(messages));
     for (auto entry : messages) {
       ondemand::value message;
-      HEADRACE_TRY(std::move(entry).get(message));
+      HEADRACE_TRY_JSON(std::move(entry).get(message));
       ++facts_.messages;
-      HEADRACE_TRY(Message(message));
+      HEADRACE_TRY_JSON(Message(message));
     }
     return SUCCESS;
   }
@@ -285,21 +285,21 @@ class RequestPass {
   // made and what the tools gave.
   error_code Message(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type != ondemand::json_type::object) return Text(value);
     ondemand::object object;
-    HEADRACE_TRY(value.get_object().get(object));
+    HEADRACE_TRY_JSON(value.get_object().get(object));
     for (auto entry : object) {
       ondemand::field field;
-      HEADRACE_TRY(std::move(entry).get(field));
+      HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
       if (key == "content" || key == "output") {
-        HEADRACE_TRY(Content(field.value()));
+        HEADRACE_TRY_JSON(Content(field.value()));
       } else if (key == "tool_calls") {
-        HEADRACE_TRY(Raw(field.value()));
+        HEADRACE_TRY_JSON(Raw(field.value()));
       } else if (key == "text" || key == "arguments" || key == "reasoning_content") {
-        HEADRACE_TRY(Text(field.value()));
+        HEADRACE_TRY_JSON(Text(field.value()));
       }
     }
     return SUCCESS;
@@ -308,27 +308,27 @@ class RequestPass {
   // A string, or parts of which those with `text` count.
   error_code Content(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type != ondemand::json_type::array) return Text(value);
     ondemand::array parts;
-    HEADRACE_TRY(value.get_array().get(parts));
+    HEADRACE_TRY_JSON(value.get_array().get(parts));
     for (auto entry : parts) {
       ondemand::value part;
-      HEADRACE_TRY(std::move(entry).get(part));
+      HEADRACE_TRY_JSON(std::move(entry).get(part));
       ondemand::json_type part_type{};
-      HEADRACE_TRY(part.type().get(part_type));
+      HEADRACE_TRY_JSON(part.type().get(part_type));
       if (part_type != ondemand::json_type::object) {
-        HEADRACE_TRY(Text(part));
+        HEADRACE_TRY_JSON(Text(part));
         continue;
       }
       ondemand::object object;
-      HEADRACE_TRY(part.get_object().get(object));
+      HEADRACE_TRY_JSON(part.get_object().get(object));
       for (auto part_entry : object) {
         ondemand::field field;
-        HEADRACE_TRY(std::move(part_entry).get(field));
+        HEADRACE_TRY_JSON(std::move(part_entry).get(field));
         std::string_view key;
-        HEADRACE_TRY(field.unescaped_key().get(key));
-        if (key == "text" || key == "refusal") HEADRACE_TRY(Text(field.value()));
+        HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+        if (key == "text" || key == "refusal") HEADRACE_TRY_JSON(Text(field.value()));
       }
     }
     return SUCCESS;
@@ -337,7 +337,7 @@ class RequestPass {
   error_code Input(ondemand::value value) {
     if (kind_ == ApiKind::kEmbeddings) return Prompt(value);
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type == ondemand::json_type::array) return Messages(value);
     facts_.messages = 1;
     return Text(value);
@@ -346,7 +346,7 @@ class RequestPass {
   // A string, an array of strings, of token ids, or of arrays of token ids.
   error_code Prompt(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY(value.type().get(type));
+    HEADRACE_TRY_JSON(value.type().get(type));
     if (type == ondemand::json_type::string) return Text(value);
     if (type == ondemand::json_type::null) return SUCCESS;
     if (type != ondemand::json_type::array) {
@@ -355,26 +355,26 @@ class RequestPass {
       return SUCCESS;
     }
     ondemand::array prompts;
-    HEADRACE_TRY(value.get_array().get(prompts));
+    HEADRACE_TRY_JSON(value.get_array().get(prompts));
     std::int64_t texts = 0;
     for (auto entry : prompts) {
       ondemand::value prompt;
-      HEADRACE_TRY(std::move(entry).get(prompt));
-      HEADRACE_TRY(prompt.type().get(type));
+      HEADRACE_TRY_JSON(std::move(entry).get(prompt));
+      HEADRACE_TRY_JSON(prompt.type().get(type));
       if (type == ondemand::json_type::number) {
         ++facts_.prompt_token_ids;
       } else if (type == ondemand::json_type::array) {
         ++texts;
         ondemand::array ids;
-        HEADRACE_TRY(prompt.get_array().get(ids));
+        HEADRACE_TRY_JSON(prompt.get_array().get(ids));
         for (auto id : ids) {
           ondemand::value skipped;
-          HEADRACE_TRY(std::move(id).get(skipped));
+          HEADRACE_TRY_JSON(std::move(id).get(skipped));
           ++facts_.prompt_token_ids;
         }
       } else {
         ++texts;
-        HEADRACE_TRY(Text(prompt));
+        HEADRACE_TRY_JSON(Text(prompt));
       }
     }
     if (kind_ == ApiKind::kCompletions) prompts_ = std::max<std::int64_t>(texts, 1);
@@ -399,17 +399,9 @@ class RequestPass {
   std::size_t flag_size_ = 0;  // 0 when there is none.
 };
 
-#undef HEADRACE_TRY
+#undef HEADRACE_TRY_JSON
 
 }  // namespace
-
-std::optional<ApiKind> ApiKindOf(std::string_view path) {
-  if (path == "/v1/chat/completions") return ApiKind::kChatCompletions;
-  if (path == "/v1/completions") return ApiKind::kCompletions;
-  if (path == "/v1/embeddings") return ApiKind::kEmbeddings;
-  if (path == "/v1/responses") return ApiKind::kResponses;
-  return std::nullopt;
-}
 
 struct RequestScanner::Impl {
   ondemand::parser parser;

@@ -16,9 +16,6 @@ namespace headrace::openai {
 
 enum class ApiKind { kChatCompletions, kCompletions, kEmbeddings, kResponses };
 
-// The kind that is served at a path ("/v1/chat/completions" …), if any.
-std::optional<ApiKind> ApiKindOf(std::string_view path);
-
 // `insert` takes the place of `erase` bytes at `offset` of the body.
 struct BodySplice {
   std::size_t offset = 0;
@@ -33,7 +30,7 @@ struct RequestFacts {
   bool usage_asked = false;
   // max_completion_tokens, else max_tokens; max_output_tokens for responses. Per choice.
   std::optional<Tokens> max_tokens;
-  // Answers that the engine generates: the greater of n and best_of, times the number of prompts.
+  // Responses that the engine generates: the greater of n and best_of, times the number of prompts.
   int choices = 1;
   // UTF-8 bytes of all text that becomes prompt, escapes undone: messages' and input's text,
   // prompt, instructions; `tools` with their JSON. Images and audio don't count.
@@ -49,7 +46,7 @@ struct RequestFacts {
 // Reads requests; keeps its buffers from one to the next. One per thread.
 class RequestScanner {
  public:
-  // Bytes that must be readable, whatever they hold, beyond the body.
+  // Bytes that must be readable beyond the body; their values do not matter.
   static constexpr std::size_t kPadding = 64;
 
   RequestScanner();

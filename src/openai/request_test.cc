@@ -26,13 +26,6 @@ std::string Apply(std::string body, const std::optional<BodySplice>& splice) {
   return body;
 }
 
-TEST(ApiKindOf, KnowsTheServedPaths) {
-  EXPECT_EQ(ApiKindOf("/v1/chat/completions"), ApiKind::kChatCompletions);
-  EXPECT_EQ(ApiKindOf("/v1/responses"), ApiKind::kResponses);
-  EXPECT_EQ(ApiKindOf("/v1/models"), std::nullopt);
-  EXPECT_EQ(ApiKindOf("/v1/chat/completions/"), std::nullopt);
-}
-
 TEST(RequestScanner, ReadsAChatRequest) {
   const RequestFacts facts = Facts(ApiKind::kChatCompletions, R"({
     "model" : "llama2-7b", "temperature": 0.5, "stop": ["}"],

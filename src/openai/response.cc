@@ -83,7 +83,7 @@ Parsed ParseUsage(std::string_view json, Usage& usage) {
   return known ? Parsed::kWhole : Parsed::kNot;
 }
 
-// True when a chat delta, with the cursor behind its brace, brings something of the answer.
+// True when a chat delta, with the cursor behind its brace, brings some of the content.
 bool HasContent(JsonCursor& delta) {
   std::string_view key;
   for (bool first = true; delta.NextKey(key, first); first = false) {
@@ -131,7 +131,7 @@ void ResponseStreamParser::Feed(std::string_view bytes, std::vector<std::string_
   }
 }
 
-// --- A whole JSON answer
+// --- A whole JSON response
 
 void ResponseStreamParser::FeedJson(std::string_view bytes) {
   deltas_ = 1;
@@ -241,7 +241,7 @@ void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
 bool ResponseStreamParser::ReadEvent(std::string_view event) {
   std::string_view name;
   std::string_view data;
-  std::string joined;  // Data in several lines, which hardly anybody sends.
+  std::string joined;  // Data in several lines, which is rare.
   int lines = 0;
   while (!event.empty()) {
     const std::size_t end = std::min(event.find('\n'), event.size());

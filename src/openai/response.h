@@ -1,4 +1,4 @@
-// What an answer says, read from its bytes while they pass.
+// What a response says, read from its bytes while they pass.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@ struct Usage {
   bool operator==(const Usage&) const = default;
 };
 
-// Fed with the body of one answer as it arrives, cut anywhere; tells what to pass on and what it
-// saw. Events are not parsed but for those that carry usage. Memory is bounded whatever comes.
+// Fed with the body of one response as it arrives, cut anywhere; tells what to pass on and what it
+// saw. Only events that carry usage are parsed. Memory is bounded, whatever the input.
 class ResponseStreamParser {
  public:
   enum class Form { kJson, kEventStream };
@@ -41,10 +41,10 @@ class ResponseStreamParser {
   // At the end of the body: what was still held back.
   void Finish(std::vector<std::string_view>& forward);
 
-  // A piece of the answer proper has arrived: text, reasoning or a tool call (for a JSON answer:
+  // A piece of the content has arrived: text, reasoning or a tool call (for a JSON response:
   // its first byte). Stamp the time when it first turns true.
   bool first_token() const { return deltas_ > 0; }
-  // Events that brought a piece of the answer; about one token each.
+  // Events that brought a piece of the content; about one token each.
   std::uint64_t deltas() const { return deltas_; }
   // The last usage seen.
   const std::optional<Usage>& usage() const { return usage_; }
@@ -76,7 +76,7 @@ class ResponseStreamParser {
       0;  // Where the last event had its delta: the next one has it there too.
 };
 
-// The usage object of a whole JSON answer or of an event's data, if it has one.
+// The usage object of a whole JSON response or of an event's data, if it has one.
 std::optional<Usage> FindUsage(std::string_view json);
 
 }  // namespace headrace::openai

@@ -181,7 +181,7 @@ TEST(ResponseStreamParser, NoticesErrorsInTheStream) {
 }
 
 TEST(ResponseStreamParser, HidesNothingButTheUsageChunk) {
-  // Usage that comes with a piece of the answer stays.
+  // Usage that comes with a piece of the response stays.
   const std::string with_content =
       R"(data: {"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":5}})"
       "\n\n";
@@ -246,7 +246,7 @@ TEST(ResponseStreamParser, OverlongEventsEndWhereverTheyAreCut) {
   }
 }
 
-TEST(ResponseStreamParser, ReadsAWholeJsonAnswerWhereverItIsCut) {
+TEST(ResponseStreamParser, ReadsAWholeJsonResponseWhereverItIsCut) {
   const std::string wire =
       R"({"id":"c","choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":99}"}}], "usage" )"
       R"(: {"prompt_tokens":11,"completion_tokens": 2,"prompt_tokens_details":{"cached_tokens":8}},)"

@@ -1,4 +1,6 @@
-// A log-linear histogram: percentiles of any number of samples in flat memory.
+// A log-linear histogram, as HdrHistogram is: percentiles of any number of samples in flat memory.
+// Own code, because it is a hundred lines and another dependency is not; its quantiles are within
+// 0.5 % (docs/decisions/0006).
 #pragma once
 
 #include <cstdint>

@@ -142,7 +142,7 @@ TEST_F(RedisProfilesTest, AServerThatHangsIsAnOutage) {
   Refresh(source);
   server_.Freeze();
   EXPECT_TRUE(Refresh(source));
-  EXPECT_THAT(source.outage(), HasSubstr("no answer in time"));
+  EXPECT_THAT(source.outage(), HasSubstr("no response in time"));
   server_.Thaw();
   EXPECT_TRUE(Refresh(source));
   EXPECT_EQ(A10(source).profile->tput.at(0, 0), 3);

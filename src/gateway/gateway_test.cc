@@ -166,7 +166,7 @@ TEST(Gateway, RefusesWhatNoGpuTypeCanServeInTimeWithTheReasons) {
   EXPECT_EQ(tight.Header("x-should-retry"), "false");
   EXPECT_EQ(tight.Header("x-error-routing"), "slo_unattainable");
   EXPECT_THAT(tight.body, AllOf(HasSubstr("a10"), HasSubstr("expects 1000 ms of 500 ms")));
-  EXPECT_TRUE(Eventually([&] { return t.Metric("headrace_rejected_total") == 1; }));
+  EXPECT_TRUE(Eventually([&] { return t.Metric("headrace_refused_total") == 1; }));
   EXPECT_EQ(t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 5000"}).status, 200);
 }
 
@@ -264,7 +264,7 @@ TEST(Gateway, EngineThatFailsBetweenHeadAndBodyIs502) {
   t.Start();
   const HttpResponse response = t.Chat(ChatBody(5, false));
   EXPECT_EQ(response.status, 502);
-  EXPECT_THAT(response.body, HasSubstr("in the middle of the answer"));
+  EXPECT_THAT(response.body, HasSubstr("in the middle of the response"));
 }
 
 TEST(Gateway, StreamThatBreaksOffEndsWithAnErrorAndWithoutTheEndMark) {

@@ -13,7 +13,7 @@
 
 namespace headrace::net {
 
-// Who uses a stream is called back here.
+// The user of a stream is called back here.
 class ByteStreamListener {
  public:
   virtual void OnReadable() = 0;
@@ -23,13 +23,13 @@ class ByteStreamListener {
   ~ByteStreamListener() = default;
 };
 
-// Non-blocking. "Readable" and "writable" are meant of the stream, not of the socket below: a
-// stream that has to write before it can give bytes (a TLS key update), or to read before it can
-// take any, waits for that itself and calls back when the caller's next Read or Write is worth a
-// try. On one thread.
+// Non-blocking. "Readable" and "writable" refer to the stream, not to the socket below: a stream
+// that has to write before it can give bytes (a TLS key update), or to read before it can take any,
+// waits for that itself. It calls back when the caller's next Read or Write is worth a try. On one
+// thread.
 class ByteStream {
  public:
-  // What a step came to, when not a count of bytes.
+  // The result of a step, if it is not a count of bytes.
   static constexpr std::ptrdiff_t kNotNow = -1;
   static constexpr std::ptrdiff_t kFailed = -2;
 
@@ -46,13 +46,13 @@ class ByteStream {
   // not take; they may have moved.
   virtual std::ptrdiff_t Write(std::span<const iovec> pieces) = 0;
 
-  // One call back, never from within the call, when Read has something to say (bytes, the end or a
-  // failure; at once when bytes wait in the stream), or when Write can take bytes or has failed.
-  // Arming again while a call is owed does nothing.
+  // One call back, never from within the call: when Read will return bytes, the end or a failure
+  // (soon, if bytes already wait in the stream), or when Write will take bytes or fail. Arming
+  // again while a call is pending does nothing.
   virtual void ArmRead() = 0;
   virtual void ArmWrite() = 0;
 
-  // Tells the peer that no more bytes come, as well as that can be done without waiting.
+  // Tells the peer that no more bytes come, as far as that is possible without waiting.
   virtual void ShutdownWrite() = 0;
   // No call back comes after this.
   virtual void Close() = 0;
@@ -62,7 +62,7 @@ class ByteStream {
 
 // A TCP connection that has no stream yet.
 struct TcpConnection {
-  int descriptor = -1;      // Non-blocking; whoever gets this struct owns it.
+  int descriptor = -1;      // Non-blocking; the receiver of this struct owns it.
   int family = 0;           // AF_INET or AF_INET6.
   bool connecting = false;  // Made by StartConnecting, and not yet known to have succeeded.
 };

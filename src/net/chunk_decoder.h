@@ -6,7 +6,7 @@
 
 namespace headrace::net {
 
-// Fed with the bytes after a head, cut anywhere. Chunk extensions and trailers are read over; both
+// Fed with the bytes after a head, cut anywhere. Chunk extensions and trailers are skipped; both
 // are bounded, so a sender can't keep the reader busy for nothing.
 class ChunkDecoder {
  public:

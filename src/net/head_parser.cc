@@ -11,8 +11,8 @@ namespace http = boost::beast::http;
 
 std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
-// Collects views instead of copies. Beast calls back with views into what it is given, but for
-// folded lines, which it joins in a buffer of its own.
+// Collects views instead of copies. Beast calls back with views into what it is given, except for
+// folded lines, which it joins in its own buffer.
 template <bool kIsRequest>
 class Parser final : public http::basic_parser<kIsRequest> {
   using Code = boost::beast::error_code;

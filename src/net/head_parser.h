@@ -1,4 +1,4 @@
-// HTTP/1 heads, parsed by Boost.Beast; nobody else includes it.
+// HTTP/1 heads, parsed by Boost.Beast; no other file includes it.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct ParsedHead {
 };
 
 // The length of the head at the beginning of `bytes`, blank line included; 0 when its end is not
-// there yet. The first `searched` bytes were looked at before.
+// there yet. The first `searched` bytes were searched before.
 std::size_t FindHeadEnd(std::string_view bytes, std::size_t searched);
 
 // Parse a whole head, as FindHeadEnd cut it. False when it is not valid HTTP/1 (folded lines and

@@ -26,16 +26,16 @@ std::string_view Describe(CallError error) {
       return "connection refused or endpoint unreachable";
     case CallError::kConnectTimeout:
       return "no connection within the time limit";
-    case CallError::kNoAnswer:
-      return "connection closed before an answer";
+    case CallError::kNoResponse:
+      return "connection closed before a response";
     case CallError::kHeadTimeout:
-      return "no answer within the time limit";
-    case CallError::kBadAnswer:
-      return "the answer is not valid HTTP";
+      return "no response within the time limit";
+    case CallError::kInvalidResponse:
+      return "the response is not valid HTTP";
     case CallError::kBroken:
-      return "connection broken in the middle of the answer";
+      return "connection broken in the middle of the response";
     case CallError::kBodyTimeout:
-      return "the answer stalled";
+      return "the response stalled";
     case CallError::kClosed:
       return "call closed";
   }
@@ -71,7 +71,7 @@ struct HttpCall::Impl {
   std::string framing_lines;
   std::vector<iovec> out;
   std::string head_text;
-  ParsedHead answer;
+  ParsedHead response;
   Framing framing = Framing::kNone;
   ChunkDecoder chunks;
   std::uint64_t left = 0;
@@ -113,8 +113,8 @@ Task<CallError> HttpCall::Impl::Start(const system::SocketAddress& endpoint,
     if (error == CallError::kNone) error = co_await Send(head, body, deadline);
     if (error == CallError::kNone) error = co_await ReadHead(head, deadline);
     if (error == CallError::kNone) co_return error;
-    // The endpoint had closed the idle connection and the news crossed with the request.
-    const bool stale = error == CallError::kNoAnswer && reused && first_byte_at == 0;
+    // The endpoint closed the idle connection while the request was on its way.
+    const bool stale = error == CallError::kNoResponse && reused && first_byte_at == 0;
     if (!stale || failed != CallError::kNone) co_return Fail(error);
     connection.reset();
     reused = false;
@@ -161,7 +161,8 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
     const std::ptrdiff_t written =
         connection->stream().Write(unsent.first(std::min(unsent.size(), kMaxPieces)));
     if (written == ByteStream::kFailed) {
-      // An endpoint that refuses a request may close before it was read; its answer may be here.
+      // An endpoint that refuses a request may close before it has read it; its response may be
+      // here.
       reusable = false;
       co_return CallError::kNone;
     }
@@ -179,14 +180,14 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
     if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
     const std::ptrdiff_t got = Read();
     if (got == ByteStream::kNotNow) continue;
-    // An answer before the end of the question: what is left of it is not wanted.
+    // A response before the end of the request: the rest of the request is not wanted.
     reusable = false;
     peer_closed = got <= 0;
     co_return CallError::kNone;
   }
 }
 
-// --- The answer's head
+// --- The response's head
 
 // Reads behind what is there.
 std::ptrdiff_t HttpCall::Impl::Read() {
@@ -210,40 +211,41 @@ Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds dea
     searched = bytes.size();
     if (size > 0) {
       const CallError error = TakeHead(size, request);
-      // Interim answers (100, 103) are not what was asked for.
-      if (error != CallError::kNone || answer.status >= 200) co_return error;
+      // Interim responses (100, 103) are skipped.
+      if (error != CallError::kNone || response.status >= 200) co_return error;
       end -= size;
       std::copy_n(buffer.get() + size, end, buffer.get());
       searched = 0;
       continue;
     }
-    if (end >= client.options.max_head_bytes) co_return CallError::kBadAnswer;
-    if (peer_closed) co_return CallError::kNoAnswer;
+    if (end >= client.options.max_head_bytes) co_return CallError::kInvalidResponse;
+    if (peer_closed) co_return CallError::kNoResponse;
     if (drained) {
       const Wake wake = co_await connection->WaitReadable(deadline);
       if (wake == Wake::kInterrupted) co_return CallError::kClosed;
       if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
     }
     const std::ptrdiff_t got = Read();
-    if (got == 0 || got == ByteStream::kFailed) co_return CallError::kNoAnswer;
+    if (got == 0 || got == ByteStream::kFailed) co_return CallError::kNoResponse;
   }
 }
 
 CallError HttpCall::Impl::TakeHead(std::size_t size, const RequestHead& request) {
   // Kept apart from the buffer, which the body's bytes will pass through.
   head_text.assign(buffer.get(), size);
-  if (!ParseResponseHead(head_text, answer) || answer.status == 101) return CallError::kBadAnswer;
-  if (answer.status < 200) return CallError::kNone;
+  if (!ParseResponseHead(head_text, response) || response.status == 101)
+    return CallError::kInvalidResponse;
+  if (response.status < 200) return CallError::kNone;
   begin = size;
-  reusable = reusable && answer.keep_alive;
-  if (request.is_head() || answer.status == 204 || answer.status == 304) {
+  reusable = reusable && response.keep_alive;
+  if (request.is_head() || response.status == 204 || response.status == 304) {
     framing = Framing::kNone;
     Finish();
-  } else if (answer.chunked) {
+  } else if (response.chunked) {
     framing = Framing::kChunked;
-  } else if (answer.content_length) {
+  } else if (response.content_length) {
     framing = Framing::kLength;
-    left = *answer.content_length;
+    left = *response.content_length;
     if (left == 0) Finish();
   } else {
     framing = Framing::kUntilClose;
@@ -252,7 +254,7 @@ CallError HttpCall::Impl::TakeHead(std::size_t size, const RequestHead& request)
   return CallError::kNone;
 }
 
-// --- The answer's body
+// --- The response's body
 
 Task<HttpCall::Piece> HttpCall::Impl::ReadSome(Seconds deadline) {
   for (;;) {
@@ -313,14 +315,14 @@ Task<CallError> HttpCall::Start(const system::SocketAddress& endpoint, const Req
                                 std::span<const std::string_view> body, Seconds head_deadline) {
   return impl_->Start(endpoint, head, body, head_deadline);
 }
-int HttpCall::status() const { return impl_->answer.status; }
-const std::vector<HeaderField>& HttpCall::headers() const { return impl_->answer.fields; }
+int HttpCall::status() const { return impl_->response.status; }
+const std::vector<HeaderField>& HttpCall::headers() const { return impl_->response.fields; }
 std::string_view HttpCall::Header(std::string_view name) const {
-  return FindHeader(impl_->answer.fields, name);
+  return FindHeader(impl_->response.fields, name);
 }
 std::int64_t HttpCall::content_length() const {
-  const std::optional<std::uint64_t>& length = impl_->answer.content_length;
-  return length && !impl_->answer.chunked ? static_cast<std::int64_t>(*length) : -1;
+  const std::optional<std::uint64_t>& length = impl_->response.content_length;
+  return length && !impl_->response.chunked ? static_cast<std::int64_t>(*length) : -1;
 }
 Task<HttpCall::Piece> HttpCall::ReadSome(Seconds deadline) { return impl_->ReadSome(deadline); }
 void HttpCall::Close() {

@@ -17,14 +17,14 @@ namespace headrace::net {
 
 enum class CallError {
   kNone,
-  kConnectFailed,   // No connection: nothing was sent, any other endpoint may be tried.
-  kConnectTimeout,  // Likewise.
-  kNoAnswer,        // Sent (perhaps in part), then closed before the answer's head was there.
-  kHeadTimeout,     // Sent, and no head by the deadline.
-  kBadAnswer,       // What came is not HTTP/1.x, or its head is too large.
-  kBroken,          // The body ended before its end.
-  kBodyTimeout,     // No byte of the body by the deadline.
-  kClosed,          // Close() was called.
+  kConnectFailed,    // No connection: nothing was sent, any other endpoint may be tried.
+  kConnectTimeout,   // The same.
+  kNoResponse,       // Sent (perhaps in part), then closed before the response's head arrived.
+  kHeadTimeout,      // Sent, and no head by the deadline.
+  kInvalidResponse,  // What arrived is not HTTP/1.x, or its head is too large.
+  kBroken,           // The body ended before its end.
+  kBodyTimeout,      // No byte of the body by the deadline.
+  kClosed,           // Close() was called.
 };
 // "connection refused or unreachable" …: a phrase for messages.
 std::string_view Describe(CallError error);
@@ -48,7 +48,7 @@ class HttpClient {
 
   IoThread& thread() const;
   std::size_t idle_connections() const;
-  // Closes the idle connections to an endpoint that has gone, or all.
+  // Closes the idle connections to one endpoint, or all.
   void CloseIdle(const system::SocketAddress& endpoint);
   void CloseIdle();
 
@@ -59,7 +59,7 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
-// One request to one endpoint and its answer. One coroutine uses it; Close may come from another
+// One request to one endpoint and its response. One coroutine uses it; Close may come from another
 // one of the same thread (a client-gone callback) at any time.
 class HttpCall {
  public:
@@ -70,13 +70,13 @@ class HttpCall {
   HttpCall& operator=(const HttpCall&) = delete;
 
   // Sends the head and the pieces of the body (content-length is their sum) in one gathered write
-  // and reads the answer's head, until `head_deadline` (MonotonicNow). A reused connection that
-  // dies before any byte of an answer is replaced by a fresh one, once (retried()). Head and pieces
-  // must stay until the call has finished. Once per object.
+  // and reads the response's head, until `head_deadline` (MonotonicNow). A reused connection that
+  // dies before any byte of a response is replaced by a fresh one, once (retried()). Head and
+  // pieces must stay until the call has finished. Once per object.
   Task<CallError> Start(const system::SocketAddress& endpoint, const RequestHead& head,
                         std::span<const std::string_view> body, Seconds head_deadline);
 
-  // --- The answer, after Start gave kNone.
+  // --- The response, after Start returned kNone.
   int status() const;
   const std::vector<HeaderField>& headers() const;
   std::string_view Header(std::string_view name) const;
@@ -93,12 +93,12 @@ class HttpCall {
   Task<Piece> ReadSome(Seconds deadline);
 
   // Ends the call at once: the endpoint sees the connection close; Start or ReadSome in progress
-  // returns kClosed. Nothing happens when the body was read to its end.
+  // returns kClosed. No effect when the body was read to its end.
   void Close();
 
-  bool reused() const;   // The answer came over a pooled connection.
+  bool reused() const;   // The response came over a pooled connection.
   bool retried() const;  // A pooled connection had died; this is the second attempt.
-  // When the request was handed to the kernel, and when the first byte of the answer came; 0
+  // When the request was handed to the kernel, and when the first byte of the response arrived; 0
   // before.
   Seconds sent_at() const;
   Seconds first_byte_at() const;

@@ -99,7 +99,7 @@ void HttpClient::Impl::Return(std::shared_ptr<HttpClientConnection> connection) 
 void HttpClient::Impl::Drop(HttpClientConnection& idle_connection) {
   Pool& pool = pools[idle_connection.endpoint()];
   const auto same = [&](const auto& other) { return other.get() == &idle_connection; };
-  // The last one is the one that is mostly taken.
+  // From the back: the last one in is the first one out.
   const auto found = std::find_if(pool.rbegin(), pool.rend(), same);
   if (found != pool.rend()) pool.erase(std::next(found).base());
 }

@@ -1,4 +1,4 @@
-// A client's connection to an endpoint, and the pool where it rests between calls.
+// A client's connection to an endpoint, and the pool where it waits between calls.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 
 namespace headrace::net {
 
-// In the pool, any sign of life ends it: an idle HTTP connection has nothing to say but goodbye. In
-// the hands of a call it wakes that call's coroutine. On one thread.
+// While it is in the pool, any event ends it: an idle HTTP server only ever closes. While a call
+// uses it, events wake that call's coroutine. On one thread.
 class HttpClientConnection final : public std::enable_shared_from_this<HttpClientConnection>,
                                    private ByteStreamListener {
  public:

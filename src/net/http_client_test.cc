@@ -25,7 +25,7 @@ struct Outcome {
   std::string body;
   bool reused = false;
   bool retried = false;
-  std::string header;  // The answer's x-test.
+  std::string header;  // The response's x-test.
 };
 
 class ClientTest : public ::testing::Test {
@@ -97,7 +97,7 @@ std::string ReadRequest(RawPeer& peer) {
   return head + peer.ReadCount(static_cast<std::size_t>(std::atoi(head.c_str() + at + 16)));
 }
 
-TEST_F(ClientTest, SendsARequestInPiecesAndReadsTheAnswer) {
+TEST_F(ClientTest, SendsARequestInPiecesAndReadsTheResponse) {
   RawListener listener;
   auto outcome = CallAside(listener.address(), "two halves");
   RawPeer peer = listener.Accept();
@@ -131,7 +131,7 @@ TEST_F(ClientTest, ReusesConnections) {
   EXPECT_EQ(IdleConnections(), 0u);
 }
 
-TEST_F(ClientTest, UnderstandsAnswersThatComeByteByByte) {
+TEST_F(ClientTest, UnderstandsResponsesThatComeByteByByte) {
   RawListener listener;
   const std::string answers[] = {
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
@@ -155,7 +155,7 @@ TEST_F(ClientTest, UnderstandsAnswersThatComeByteByByte) {
   }
 }
 
-TEST_F(ClientTest, KnowsAnswersWithoutABody) {
+TEST_F(ClientTest, KnowsResponsesWithoutABody) {
   RawListener listener;
   const auto ask = [&](const std::string& method, std::string_view answer) {
     auto outcome = CallAside(listener.address(), "", kLong, kLong, method);
@@ -174,7 +174,7 @@ TEST_F(ClientTest, KnowsAnswersWithoutABody) {
   ask("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 }
 
-TEST_F(ClientTest, BytesBeyondTheAnswerEndTheConnection) {
+TEST_F(ClientTest, BytesBeyondTheResponseEndTheConnection) {
   RawListener listener;
   auto outcome = CallAside(listener.address(), "x");
   RawPeer peer = listener.Accept();
@@ -238,7 +238,7 @@ TEST_F(ClientTest, ReusedConnectionThatDiesIsReplacedOnce) {
   EXPECT_TRUE(got.retried);
   EXPECT_FALSE(got.reused);
 
-  // When that one dies as well, that is the answer.
+  // When that one dies as well, the call fails.
   auto third = CallAside(listener.address(), "thrice");
   EXPECT_THAT(ReadRequest(fresh), HasSubstr("thrice"));
   fresh.Close();
@@ -246,7 +246,7 @@ TEST_F(ClientTest, ReusedConnectionThatDiesIsReplacedOnce) {
   EXPECT_THAT(ReadRequest(last), HasSubstr("thrice"));
   last.Close();
   const Outcome failed = third.get();
-  EXPECT_EQ(failed.error, CallError::kNoAnswer);
+  EXPECT_EQ(failed.error, CallError::kNoResponse);
   EXPECT_TRUE(failed.retried);
 }
 
@@ -262,7 +262,7 @@ TEST_F(ClientTest, ReusedConnectionThatDiesWithinTheHeadIsNotReplaced) {
   peer.Send("HTTP/1.1 200");
   peer.Close();
   const Outcome got = second.get();
-  EXPECT_EQ(got.error, CallError::kNoAnswer);
+  EXPECT_EQ(got.error, CallError::kNoResponse);
   EXPECT_FALSE(got.retried);
 }
 
@@ -277,11 +277,11 @@ TEST_F(ClientTest, TellsFailuresApart) {
     peer.Close();
     return outcome.get().error;
   };
-  EXPECT_EQ(ask(""), CallError::kNoAnswer);
-  EXPECT_EQ(ask("HTTP/1.1 200 OK\r\nContent-Le"), CallError::kNoAnswer);
-  EXPECT_EQ(ask("SSH-2.0-OpenSSH\r\n\r\n"), CallError::kBadAnswer);
-  EXPECT_EQ(ask("HTTP/1.1 101 Switching Protocols\r\n\r\n"), CallError::kBadAnswer);
-  EXPECT_EQ(ask("HTTP/1.1 200 OK\r\nx: " + std::string(100'000, 'x')), CallError::kBadAnswer);
+  EXPECT_EQ(ask(""), CallError::kNoResponse);
+  EXPECT_EQ(ask("HTTP/1.1 200 OK\r\nContent-Le"), CallError::kNoResponse);
+  EXPECT_EQ(ask("SSH-2.0-OpenSSH\r\n\r\n"), CallError::kInvalidResponse);
+  EXPECT_EQ(ask("HTTP/1.1 101 Switching Protocols\r\n\r\n"), CallError::kInvalidResponse);
+  EXPECT_EQ(ask("HTTP/1.1 200 OK\r\nx: " + std::string(100'000, 'x')), CallError::kInvalidResponse);
   EXPECT_EQ(ask("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), CallError::kBroken);
   const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   EXPECT_EQ(ask(chunked + "5\r\nhello\r\n"), CallError::kBroken);
@@ -296,7 +296,7 @@ TEST_F(ClientTest, TellsFailuresApart) {
 }
 
 TEST_F(ClientTest, GivesUpConnectingInTime) {
-  // A listener that accepts nothing: once its queue is full, newcomers get no answer.
+  // A listener that accepts nothing: once its queue is full, newcomers get no response.
   const int full = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in any = {};
   any.sin_family = AF_INET;
@@ -316,7 +316,7 @@ TEST_F(ClientTest, GivesUpConnectingInTime) {
   ::close(full);
 }
 
-TEST_F(ClientTest, ReadsAnAnswerThatComesBeforeTheEndOfTheRequest) {
+TEST_F(ClientTest, ReadsAResponseThatComesBeforeTheEndOfTheRequest) {
   RawListener listener;
   auto outcome = CallAside(listener.address(), std::string(20'000'000, 'x'));
   RawPeer peer = listener.Accept();

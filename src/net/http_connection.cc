@@ -14,26 +14,26 @@ namespace {
 
 // What simdjson wants to be readable behind a document.
 constexpr std::size_t kPadding = 64;
-// A request's head and, mostly, its body come in one read of this size; what is more of a body is
-// read to where it stays.
+// A request's head and, mostly, its body arrive in one read of this size; the rest of a longer body
+// is read straight into its place.
 constexpr std::size_t kFirstRead = std::size_t{16} * 1024;
-// A body's memory is taken as it comes, so that an announced length alone costs nothing.
+// A body's memory is allocated as it arrives, so that an announced length alone costs nothing.
 constexpr std::size_t kBodyStep = std::size_t{256} * 1024;
-// Buffers that have grown beyond this are given back between requests.
+// Buffers that have grown beyond this are freed between requests.
 constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
-// How long and how much is read from a client that has been refused, for it to read the refusal.
+// How long and how much is read from a refused client, so that it can read the refusal.
 constexpr Seconds kLingerTime = 2;
 constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
 constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
 
 thread_local char scratch[kFirstRead];
 
-// RFC 9110 §6.6.1; made anew once a second.
+// RFC 9110 §6.6.1; formatted once a second.
 std::string_view DateHeader() {
   thread_local std::time_t made = 0;
   thread_local char text[64];
   thread_local std::size_t size = 0;
-  const std::time_t now = std::time(nullptr);
+  const auto now = static_cast<std::time_t>(system::UnixNow());
   if (now != made) {
     std::tm parts;
     gmtime_r(&now, &parts);
@@ -174,7 +174,7 @@ Task<int> HttpConnection::ReadHead() {
   std::size_t searched = 0;
   std::size_t end = 0;
   for (;;) {
-    // Empty lines before a request are let pass (RFC 9112 §2.2).
+    // Empty lines before a request are ignored (RFC 9112 §2.2).
     if (searched == 0) in_.erase(0, in_.find_first_not_of("\r\n"));
     if (!in_.empty() && idle_) {
       idle_ = false;
@@ -309,11 +309,11 @@ Task<void> HttpConnection::Refuse(int status) {
   head.Add("content-type", options.error_content_type);
   const std::string body = options.error_body ? options.error_body(status, ReasonPhrase(status))
                                               : std::string(ReasonPhrase(status)) + "\n";
-  StartAnswer(head, body.size());
+  StartResponse(head, body.size());
   if (co_await WriteOne(body, true)) co_await Linger();
 }
 
-// Closing a socket with unread bytes resets the connection, and the client could lose the answer.
+// Closing a socket with unread bytes resets the connection, and the client could lose the response.
 Task<void> HttpConnection::Linger() {
   stream_->ShutdownWrite();
   const Seconds deadline = system::MonotonicNow() + kLingerTime;
@@ -348,10 +348,10 @@ void HttpConnection::Abort() {
   }
 }
 
-// --- Answering
+// --- Responding
 
-void HttpConnection::StartAnswer(const ResponseHead& head,
-                                 std::optional<std::uint64_t> content_length) {
+void HttpConnection::StartResponse(const ResponseHead& head,
+                                   std::optional<std::uint64_t> content_length) {
   if (started_) return;
   started_ = true;
   if (shared_.draining) persist_ = false;
@@ -402,7 +402,7 @@ Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool 
       *end++ = '\n';
       put({chunk_head_, end});
     } else if (!chunked_ && !until_close_) {
-      // More or less than was announced: the client must not take it for whole.
+      // More or less than was announced: the client must not take it for complete.
       if (total > left_ || (last && total < left_)) {
         Abort();
         co_return false;
@@ -484,10 +484,10 @@ void HttpExchange::OnClientGone(std::function<void()> gone) {
 }
 
 void HttpExchange::Start(const ResponseHead& head, std::optional<std::uint64_t> content_length) {
-  connection_.StartAnswer(head, content_length);
+  connection_.StartResponse(head, content_length);
 }
 Task<bool> HttpExchange::Respond(const ResponseHead& head, std::string_view body) {
-  connection_.StartAnswer(head, body.size());
+  connection_.StartResponse(head, body.size());
   return connection_.WriteOne(body, true);
 }
 Task<bool> HttpExchange::Flush() { return connection_.Write({}, false); }

@@ -1,4 +1,4 @@
-// One client's connection to the server: requests in, answers out.
+// One client's connection to the server: requests in, responses out.
 #pragma once
 
 #include <atomic>
@@ -24,11 +24,11 @@ struct HttpServerShared {
   std::atomic<bool> draining = false;
 };
 
-// Lives on one thread. Between requests it holds no buffer to speak of.
+// Lives on one thread. Between requests it holds no large buffer.
 //
-// At most one call back of the stream's readability is owed at any time. It goes to the coroutine
-// that waits for bytes of a request, or, while a handler runs, to ReadAhead: this is how a client's
-// leaving is noticed in every phase.
+// At most one call back of the stream's readability is pending at any time. It goes to the
+// coroutine that waits for bytes of a request, or, while a handler runs, to ReadAhead: this is how
+// a client that leaves is noticed in every phase.
 class HttpConnection final : private ByteStreamListener {
  public:
   HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
@@ -36,9 +36,9 @@ class HttpConnection final : private ByteStreamListener {
 
   // Serves requests until the connection is over.
   Task<void> Run();
-  // Closes when no request is under way. Does not return to a living object: Run may have ended.
+  // Closes when no request is in progress. Run may have ended then, and the object is gone.
   void CloseIfIdle();
-  // Declares the client gone. Likewise.
+  // Declares the client gone. The same holds.
   void Break();
 
  private:
@@ -58,14 +58,14 @@ class HttpConnection final : private ByteStreamListener {
   int ParseHead(std::size_t size);
   Task<int> ReadSizedBody(std::uint64_t size);
   Task<int> ReadChunkedBody();
-  // A read that waits when the last one emptied the socket: bytes, or 0 when there is no hope.
+  // A read that waits when the last one emptied the socket: bytes, or 0 when none will come.
   Task<std::size_t> ReadSome(char* data, std::size_t size, Seconds deadline);
   void ReadAhead();
   Task<void> Serve();
   Task<void> Refuse(int status);
   Task<void> Linger();
 
-  void StartAnswer(const ResponseHead& head, std::optional<std::uint64_t> content_length);
+  void StartResponse(const ResponseHead& head, std::optional<std::uint64_t> content_length);
   Task<bool> Write(std::span<const std::string_view> pieces, bool last);
   Task<bool> WriteOne(std::string_view data, bool last);
   Task<bool> SendRest(std::size_t sent);
@@ -100,12 +100,12 @@ class HttpConnection final : private ByteStreamListener {
   std::string_view query_;
   std::string body_;
 
-  // The answer.
+  // The response.
   std::function<void()> client_gone_;
   bool started_ = false;
   bool finished_ = false;
   bool chunked_ = false;
-  bool bodiless_ = false;   // HEAD, 204, 304: no body whatever is written.
+  bool bodiless_ = false;   // HEAD, 204, 304: no body is written.
   std::uint64_t left_ = 0;  // Of the announced length; unused when chunked or until close.
   bool until_close_ = false;
   std::string head_out_;  // Not yet sent.

@@ -7,14 +7,13 @@
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
-#include <condition_variable>
-#include <mutex>
 #include <unordered_set>
 
 #include "net/http_connection.h"
 #include "net/socket.h"
 #include "net/timing_wheel.h"
 #include "system/clock.h"
+#include "system/mutex.h"
 
 namespace headrace::net {
 namespace {
@@ -31,10 +30,10 @@ constexpr Seconds kAcceptPause = 100 * kMillisecond;
 struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State> {
   // One thread's share.
   struct Share {
-    std::atomic<int> count = 0;  // Counted when dealt, before they arrive here.
+    std::atomic<int> count = 0;  // Counted when assigned, before they arrive here.
     std::unordered_set<HttpConnection*> connections;  // Used on its thread only.
   };
-  // Keeps the books of one connection, whatever ends it.
+  // Counts one connection, however it ends.
   struct Ticket {
     Ticket(std::shared_ptr<State> the_state, std::size_t the_index)
         : state(std::move(the_state)), index(the_index) {
@@ -42,8 +41,8 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
     }
     ~Ticket() {
       --state->shares[index].count;
-      const std::lock_guard lock(state->mutex);
-      if (--state->live == 0) state->none_left.notify_all();
+      const system::MutexLock lock(state->mutex);
+      if (--state->live == 0) state->none_left.NotifyAll();
     }
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
@@ -69,12 +68,12 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   }
 
   void Accept() {
-    // Bounded, so that a rush of newcomers doesn't starve the connections of this thread.
+    // Bounded, so that many new connections don't starve the connections of this thread.
     for (int i = 0; i < 64; ++i) {
       system::SocketAddress peer;
       const int descriptor = AcceptFrom(acceptor.native_handle(), peer);
       if (descriptor >= 0) {
-        Deal(descriptor, peer);
+        Assign(descriptor, peer);
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         break;
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -85,13 +84,13 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
     Await();
   }
 
-  void Deal(int descriptor, const system::SocketAddress& peer) {
+  void Assign(int descriptor, const system::SocketAddress& peer) {
     {
-      const std::lock_guard lock(mutex);
+      const system::MutexLock lock(mutex);
       if (live < options.max_connections) {
         ++live;
       } else {
-        Turn(descriptor);
+        TurnAway(descriptor);
         return;
       }
     }
@@ -115,19 +114,19 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
     connections.erase(&connection);
   }
 
-  // There is no room: says so, as well as that can be done without waiting.
-  void Turn(int descriptor) const {
-    if (options.stream_factory) {  // No handshake, no answer.
+  // The server is full: responds 503 if that is possible without waiting.
+  void TurnAway(int descriptor) const {
+    if (options.stream_factory) {  // No handshake, no response.
       ::close(descriptor);
       return;
     }
     const std::string body = options.error_body ? options.error_body(503, "too many connections")
                                                 : "too many connections\n";
-    const std::string answer =
+    const std::string response =
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: " + options.error_content_type +
         "\r\ncontent-length: " + std::to_string(body.size()) +
         "\r\nretry-after: 1\r\nconnection: close\r\n\r\n" + body;
-    (void)::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL);
+    (void)::send(descriptor, response.data(), response.size(), MSG_NOSIGNAL);
     ::shutdown(descriptor, SHUT_WR);
     ::close(descriptor);
   }
@@ -147,9 +146,14 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   }
 
   bool AwaitNone(Seconds limit) {
-    std::unique_lock lock(mutex);
-    return none_left.wait_for(lock, std::chrono::duration<double>(std::min(limit, 1e9)),
-                              [this] { return live == 0; });
+    const Seconds end = system::MonotonicNow() + std::min(limit, 1e9);
+    const system::MutexLock lock(mutex);
+    while (live > 0) {
+      const Seconds left = end - system::MonotonicNow();
+      if (left <= 0) return false;
+      none_left.WaitFor(mutex, left);
+    }
+    return true;
   }
 
   IoThreads& threads;
@@ -157,9 +161,9 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   std::vector<Share> shares;
   boost::asio::basic_socket_acceptor<tcp, boost::asio::io_context::executor_type> acceptor;
   std::optional<Deadline> pause;  // Until descriptors may be free again.
-  std::mutex mutex;
-  std::condition_variable none_left;
-  int live = 0;  // Guarded by mutex.
+  system::Mutex mutex;
+  system::ConditionVariable none_left;
+  int live HEADRACE_GUARDED_BY(mutex) = 0;
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
@@ -167,9 +171,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
                                                        HttpServerOptions options,
                                                        HttpHandler handler) {
   system::SocketAddress bound;
-  const Result<int> listener = ListenOn(address, bound);
-  if (!listener) return tl::unexpected(listener.error());
-  auto state = std::make_shared<State>(threads, *listener);
+  HEADRACE_ASSIGN(const int listener, ListenOn(address, bound));
+  auto state = std::make_shared<State>(threads, listener);
   state->address = bound;
   state->options = std::move(options);
   state->handler = std::move(handler);
@@ -184,7 +187,7 @@ HttpServer::~HttpServer() { Stop(0); }
 const system::SocketAddress& HttpServer::address() const { return state_->address; }
 
 int HttpServer::connections() const {
-  const std::lock_guard lock(state_->mutex);
+  const system::MutexLock lock(state_->mutex);
   return state_->live;
 }
 

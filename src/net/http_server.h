@@ -21,7 +21,7 @@ namespace headrace::net {
 
 class HttpConnection;
 
-// One request and its answer. Lives while the handler runs; used on the connection's thread only.
+// One request and its response. Lives while the handler runs; used on the connection's thread only.
 class HttpExchange {
  public:
   HttpExchange(const HttpExchange&) = delete;
@@ -29,7 +29,7 @@ class HttpExchange {
 
   // --- The request. Views stay valid until the handler returns.
   std::string_view method() const;
-  // Path and query as they came, and each alone ("" without a query; the query without its "?").
+  // Path and query unchanged, and each alone ("" without a query; the query without its "?").
   std::string_view target() const;
   std::string_view path() const;
   std::string_view query() const;
@@ -37,7 +37,7 @@ class HttpExchange {
   std::string_view Header(std::string_view name) const;
   const std::vector<HeaderField>& headers() const;
   // The whole body, chunks joined. Its capacity is at least size + 64, so that simdjson can parse
-  // it in place. Move it away at will.
+  // it in place. It may be moved away.
   std::string& body();
   // When the first byte of the request arrived (MonotonicNow).
   Seconds arrived() const;
@@ -46,18 +46,18 @@ class HttpExchange {
 
   // --- The client. From the moment the handler runs, the socket is watched.
   // `gone` is called once, on this thread, when the client closes or resets the connection, stops
-  // reading for too long, or the server is stopped by force; at once when that is so already. Never
-  // after the handler has returned. One callback: a later one replaces it; {} takes it back. What
-  // it captures is destroyed with the exchange.
+  // reading for too long, or the server is stopped by force; at once when that has happened
+  // already. Never after the handler has returned. One callback: a later one replaces it; {}
+  // removes it. What it captures is destroyed with the exchange.
   void OnClientGone(std::function<void()> gone);
   bool client_gone() const;
 
-  // --- The answer: Respond once, or Start, then writes, then Finish or WriteLast. The answers of
-  // these coroutines are false when the client is gone; nothing is sent any more then. Memory that
+  // --- The response: Respond once, or Start, then writes, then Finish or WriteLast. These
+  // coroutines return false when the client is gone; nothing is sent any more then. Memory that
   // is passed in must stay until the call has finished. For HEAD, bodies are dropped here.
   Task<bool> Respond(const ResponseHead& head, std::string_view body);
 
-  // Begins a streamed answer; without a length it is chunked (until close for HTTP/1.0). The head
+  // Begins a streamed response; without a length it is chunked (until close for HTTP/1.0). The head
   // waits for the first Write, so that both go out in one packet, or for Flush.
   void Start(const ResponseHead& head, std::optional<std::uint64_t> content_length = std::nullopt);
   Task<bool> Flush();
@@ -65,10 +65,10 @@ class HttpExchange {
   // kernel has taken them all: a slow client slows the caller.
   Task<bool> Write(std::string_view data);
   Task<bool> Write(std::span<const std::string_view> pieces);
-  // As Write, and ends the answer in the same packet.
+  // As Write, and ends the response in the same packet.
   Task<bool> WriteLast(std::string_view data);
   Task<bool> Finish();
-  // Ends the connection without the end of the answer, so that the client knows it is incomplete.
+  // Ends the connection without the end of the response, so that the client knows it is incomplete.
   void Abort();
 
   bool started() const;
@@ -79,12 +79,12 @@ class HttpExchange {
   HttpConnection& connection_;
 };
 
-// Answers one request. When it returns without an answer, or throws, the server answers 500 (or
-// breaks off the answer that was begun).
+// Serves one request. When it returns without a response, or throws, the server responds 500 (or
+// breaks off the response that was begun).
 using HttpHandler = std::function<Task<void>(HttpExchange&)>;
 
 struct HttpServerOptions {
-  int max_connections = 16384;                    // More are answered 503 and closed.
+  int max_connections = 16384;                    // More get 503 and are closed.
   std::size_t max_head_bytes = 64 * 1024;         // More: 431.
   std::size_t max_body_bytes = 64 * 1024 * 1024;  // More: 413.
   // Bytes that a client may send ahead (pipelining) while its request is served.
@@ -104,7 +104,7 @@ struct HttpServerOptions {
 
 class HttpServer {
  public:
-  // Listens at `address` (port 0: any free one) and deals the connections out over `threads`.
+  // Listens at `address` (port 0: any free one) and distributes the connections over `threads`.
   static Result<std::unique_ptr<HttpServer>> Listen(IoThreads& threads,
                                                     const system::SocketAddress& address,
                                                     HttpServerOptions options, HttpHandler handler);
@@ -117,7 +117,7 @@ class HttpServer {
   int connections() const;
 
   // Stops accepting and closes idle connections; requests in flight may finish within `drain`
-  // (their answers say `Connection: close`), then their clients are declared gone and the
+  // (their responses say `Connection: close`), then their clients are declared gone and the
   // connections closed. Blocks until all handlers have returned; false when some had not 10 s after
   // that. Not from an I/O thread.
   bool Stop(Seconds drain);

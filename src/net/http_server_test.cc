@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 
 #include "net/one_shot.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
+#include "system/mutex.h"
 
 namespace headrace::net {
 namespace {
@@ -29,7 +28,7 @@ class ServerTest : public ::testing::Test {
     server_ = std::move(*server);
   }
   RawPeer Connect() { return RawPeer(server_->address()); }
-  // Sends all, reads the answer to a request with `Connection: close`.
+  // Sends all, reads the response to a request with `Connection: close`.
   std::string Ask(std::string_view request) {
     RawPeer client = Connect();
     client.Send(request);
@@ -51,23 +50,27 @@ Task<void> Echo(HttpExchange& exchange) {
 class Event {
  public:
   void Happen() {
-    const std::lock_guard lock(mutex_);
+    const system::MutexLock lock(mutex_);
     ++times_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   bool Await(int times = 1) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return times_ >= times; });
+    const Seconds end = system::MonotonicNow() + kLong;
+    const system::MutexLock lock(mutex_);
+    while (times_ < times && system::MonotonicNow() < end) {
+      changed_.WaitFor(mutex_, end - system::MonotonicNow());
+    }
+    return times_ >= times;
   }
   int times() {
-    const std::lock_guard lock(mutex_);
+    const system::MutexLock lock(mutex_);
     return times_;
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int times_ = 0;
+  system::Mutex mutex_;
+  system::ConditionVariable changed_;
+  int times_ HEADRACE_GUARDED_BY(mutex_) = 0;
 };
 
 TEST_F(ServerTest, TellsTheHandlerWhatWasAsked) {
@@ -97,7 +100,7 @@ TEST_F(ServerTest, UnderstandsAbsoluteTargets) {
   EXPECT_EQ(seen, "/a/b|c");
 }
 
-TEST_F(ServerTest, KeepsTheConnectionAndAnswersPipelinedRequestsInOrder) {
+TEST_F(ServerTest, KeepsTheConnectionAndServesPipelinedRequestsInOrder) {
   Serve(Echo);
   RawPeer client = Connect();
   for (int i = 0; i < 3; ++i) {
@@ -178,7 +181,7 @@ TEST_F(ServerTest, SendsHeadAheadOfTheBodyWhenFlushed) {
   EXPECT_EQ(client.ReadUntil("0\r\n\r\n"), "1\r\nx\r\n0\r\n\r\n");
 }
 
-TEST_F(ServerTest, AnswersHeadWithoutABody) {
+TEST_F(ServerTest, ServesHeadWithoutABody) {
   Serve(Echo);
   RawPeer client = Connect();
   client.Send("HEAD /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
@@ -331,7 +334,7 @@ TEST_F(ServerTest, TurnsAwayMoreConnectionsThanItMayHave) {
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_F(ServerTest, AnswersForAHandlerThatFails) {
+TEST_F(ServerTest, RespondsForAHandlerThatFails) {
   std::string what;
   HttpServerOptions options;
   options.handler_threw = [&](std::string_view text) { what = text; };
@@ -357,7 +360,7 @@ TEST_F(ServerTest, AnswersForAHandlerThatFails) {
   EXPECT_THAT(Ask("GET /half" + rest), EndsWith("content-length: 10\r\n\r\nhal"));
 }
 
-TEST_F(ServerTest, LengthThatIsNotKeptBreaksTheAnswerOff) {
+TEST_F(ServerTest, LengthThatIsNotKeptBreaksTheResponseOff) {
   Serve([&](HttpExchange& exchange) -> Task<void> {
     const ResponseHead head(200);
     exchange.Start(head, 5);
@@ -446,7 +449,7 @@ TEST_F(ServerTest, NoticesAClientThatLeavesAfterItHasPipelinedMore) {
   EXPECT_EQ(waiting.times(), 1);
 }
 
-TEST_F(ServerTest, NoticesAClientThatLeavesInTheMiddleOfTheAnswer) {
+TEST_F(ServerTest, NoticesAClientThatLeavesInTheMiddleOfTheResponse) {
   Event gone;
   Event ended;
   Serve([&](HttpExchange& exchange) -> Task<void> {
@@ -578,11 +581,11 @@ TEST_F(ServerTest, StopBreaksOffWhatDoesNotFinish) {
 }
 
 TEST_F(ServerTest, SpreadsConnectionsOverTheThreads) {
-  std::mutex mutex;
+  system::Mutex mutex;
   std::vector<int> counts(2);
   Serve([&](HttpExchange& exchange) -> Task<void> {
     {
-      const std::lock_guard lock(mutex);
+      const system::MutexLock lock(mutex);
       ++counts[static_cast<std::size_t>(exchange.thread().index())];
     }
     co_await Echo(exchange);

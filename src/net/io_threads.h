@@ -32,7 +32,7 @@ class IoThread {
   int index() const { return index_; }
   // Runs `work` on this thread, soon and in order. It must not throw.
   void Post(std::function<void()> work);
-  // Likewise, and waits for it; not from an I/O thread. This is how per-thread objects are ended.
+  // The same, and waits for it; not from an I/O thread. This is how per-thread objects are ended.
   void Run(std::function<void()> work);
   // Starts a coroutine on this thread. An exception that leaves it ends the program.
   void Spawn(std::function<Task<void>()> body);
@@ -40,7 +40,7 @@ class IoThread {
   Task<void> SleepUntil(Seconds deadline);
 
   boost::asio::io_context& context() { return *context_; }
-  // Cheap deadlines for waits that are hardly ever reached (net/deadline_wheel.h).
+  // Cheap deadlines for timeouts that are almost never reached (net/timing_wheel.h).
   TimingWheel& deadlines() { return *deadlines_; }
 
  private:
@@ -58,7 +58,7 @@ class IoThreads {
  public:
   // Starts `count` (≥ 1) threads.
   explicit IoThreads(int count);
-  // Ends the loops, whatever still waits in them, and joins the threads.
+  // Ends the loops, with what still waits in them, and joins the threads.
   ~IoThreads();
 
   int size() const { return static_cast<int>(threads_.size()); }

@@ -63,8 +63,8 @@ void BM_DecodeChunks(::benchmark::State& state) {
 }
 BENCHMARK(BM_DecodeChunks)->Arg(1)->Arg(64);
 
-// An engine that answers at once (path /), or streams events with a pause between them (path
-// /stream), and a relay before it. Each lives on a thread of its own.
+// An engine that responds at once (path /), or streams events with a pause between them (path
+// /stream), and a relay before it. Each has its own thread.
 class Chain {
  public:
   explicit Chain(int events) : events_(events), event_(240, 'e') {

@@ -72,7 +72,7 @@ class OneShot {
   OneShot& operator=(const OneShot&) = delete;
 
   Setter setter() const { return Setter(state_); }
-  // The value, or nothing when `deadline` passed first. May be called again after a deadline. The
+  // The value, or nullopt if `deadline` passed first. May be called again after a deadline. The
   // value is handed out once.
   Task<std::optional<T>> Wait(Seconds deadline) {
     if (!state_->value) co_await waker_.Wait(deadline);

@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// Each route answers with its name and its parameter.
+// Each route responds with its name and its parameter.
 class RouterTest : public ::testing::Test {
  protected:
   RouterTest()

@@ -13,7 +13,7 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-// Without it a streamed answer stalls for 40 ms a chunk.
+// Without it a streamed response stalls for 40 ms per chunk.
 void SetNoDelay(int descriptor) {
   const int on = 1;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -1,4 +1,4 @@
-// The one way in which coroutines of this room sleep.
+// How coroutines of this room sleep.
 #pragma once
 
 #include <boost/asio/use_awaitable.hpp>
@@ -19,8 +19,8 @@ class Suspension {
 
   bool waiting() const { return handler_.has_value(); }
   Task<void> Wait();
-  // Runs the sleeper on, right here, until it sleeps again; the caller's object may be gone then.
-  // Nothing happens when nobody sleeps.
+  // Resumes the coroutine, inside this call, until it sleeps again; the caller's object may be gone
+  // then. No effect when no coroutine sleeps.
   void Resume();
 
  private:

@@ -115,7 +115,7 @@ class RawPeer {
   std::string kept_;
 };
 
-// Listens on loopback and hands out connections one by one: for answers and faults that a correct
+// Listens on loopback and hands out connections one by one: for responses and faults that a correct
 // server can't be made to show.
 class RawListener {
  public:

@@ -8,7 +8,7 @@
 namespace headrace::net {
 namespace {
 
-// The first step that ends after `at`: looking then is never early.
+// The first step that ends after `at`: a check at that step is never early.
 std::uint64_t StepAfter(Seconds at) {
   return static_cast<std::uint64_t>(std::max(at, 0.0) / TimingWheel::kStep) + 1;
 }

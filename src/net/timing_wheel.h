@@ -1,4 +1,6 @@
-// Deadlines that cost next to nothing to move, for timeouts that are hardly ever reached.
+// A hashed timing wheel (Varghese & Lauck, 1987): deadlines that are cheap to move, for timeouts
+// that are almost never reached. Own code, because moving one of Asio's timers cancels and queues
+// an operation on every read, and moving a deadline here is one store (docs/decisions/0006).
 #pragma once
 
 #include <array>
@@ -15,7 +17,7 @@ class TimingWheel;
 
 // Calls back on the wheel's thread when its time has come: never early, at most two steps late. May
 // be destroyed, set and cleared from within any deadline's callback. Used on the wheel's thread
-// (and destroyed after that thread has ended, if need be).
+// (it may be destroyed after that thread has ended).
 class Deadline {
  public:
   Deadline(TimingWheel& wheel, std::function<void()> reached)
@@ -34,15 +36,15 @@ class Deadline {
   TimingWheel& wheel_;
   std::function<void()> reached_;
   Seconds at_ = kNever;
-  std::uint64_t step_ = 0;  // The wheel's step that looks at it; ≤ that of at_.
+  std::uint64_t step_ = 0;  // The wheel's step that checks it; ≤ that of at_.
   bool linked_ = false;
   Deadline* next_ = nullptr;  // Neighbours in its slot.
   Deadline* previous_ = nullptr;
 };
 
-// A ring of slots, one for each step of time. A deadline lies in the slot of the time at which it
-// is looked at; when it has been moved since, it is put on to where it belongs then. So a
-// connection touches the wheel once in a few seconds, however often it sets its deadline.
+// A ring of slots, one for each step of time. A deadline is in the slot of the time at which it is
+// checked. If it has been moved since, it then goes to its new slot. So a connection touches the
+// wheel once in a few seconds, however often it sets its deadline.
 class TimingWheel {
  public:
   static constexpr Seconds kStep = 10 * kMillisecond;
@@ -50,7 +52,7 @@ class TimingWheel {
   explicit TimingWheel(boost::asio::io_context& context);
   ~TimingWheel();
 
-  // Lets go of the event loop, which may then be destroyed before the wheel.
+  // Releases the event loop, which may then be destroyed before the wheel.
   void Detach() { timer_.reset(); }
 
  private:
@@ -71,7 +73,7 @@ class TimingWheel {
   std::optional<Timer> timer_;
   std::array<Deadline*, kSlots> slots_ = {};
   std::size_t linked_ = 0;
-  std::uint64_t done_ = 0;         // All steps up to this one have been looked at.
+  std::uint64_t done_ = 0;         // All steps up to this one have been checked.
   std::uint64_t armed_ = kNoStep;  // The step that the timer wakes at.
 };
 

@@ -6,19 +6,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <initializer_list>
 #include <utility>
+
+#include "system/clock.h"
 
 namespace headrace::store {
 namespace {
 
 // Of a pipeline, so that neither side has to hold a thousand large values at once.
 constexpr std::size_t kPipelined = 128;
-// Timeouts for all answers together: each may be in time and yet the last much too late.
+// Timeouts for all responses together: each may be in time and yet the last much too late.
 constexpr double kMostTimeouts = 10;
-constexpr const char* kNoAnswer = "no answer in time";
+constexpr const char* kNoResponse = "no response in time";
 
 timeval ToTimeval(Seconds seconds) {
   const double whole = std::floor(seconds);
@@ -43,8 +44,8 @@ void Append(redisContext* context, std::span<const std::string_view> words) {
   redisAppendCommandArgv(context, static_cast<int>(words.size()), texts.data(), lengths.data());
 }
 
-// The rest of the sentence about Redis's refusal.
-std::string MendOf(std::string_view refusal) {
+// The fix, for the sentence about Redis's refusal.
+std::string FixOf(std::string_view refusal) {
   if (refusal.starts_with("NOAUTH")) return "give the URL a password";
   if (refusal.starts_with("WRONGPASS")) return "correct the URL's user and password";
   if (refusal.starts_with("ERR DB index")) return "correct the URL's database number";
@@ -55,12 +56,12 @@ std::string MendOf(std::string_view refusal) {
   if (refusal.starts_with("WRONGTYPE")) return "delete the key and write it again";
   if (refusal.starts_with("LOADING")) return "wait until it has read its data";
   if (refusal.starts_with("MOVED") || refusal.starts_with("CLUSTERDOWN")) {
-    return "name a Redis that is no cluster in the URL";
+    return "name a Redis in the URL that is not a cluster";
   }
   return "see Redis's log";
 }
 
-// An answer to GET that says nothing about other keys.
+// A response to GET that says nothing about other keys.
 bool IsOfOneKey(std::string_view refusal) {
   return refusal.starts_with("WRONGTYPE") || refusal.starts_with("NOPERM");
 }
@@ -81,7 +82,7 @@ tl::unexpected<Error> Redis::Lost(std::string why) {
     // hiredis reports a write that timed out as EAGAIN's words.
     const bool timed_out =
         context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
-    why = timed_out ? kNoAnswer : context_->errstr;
+    why = timed_out ? kNoResponse : context_->errstr;
   }
   context_.reset();
   return Fail(url_.Name() + ": Redis cannot be reached (" + why +
@@ -89,8 +90,7 @@ tl::unexpected<Error> Redis::Lost(std::string why) {
 }
 
 Result<void> Redis::Connect() {
-  // Between two commands nothing comes but the end: Redis closes connections that are idle for
-  // long.
+  // Between two commands only the end can arrive: Redis closes connections that are idle for long.
   if (context_ && IsReadable(*context_)) context_.reset();
   if (context_) return {};
   context_.reset(redisConnectWithTimeout(url_.host.c_str(), url_.port, ToTimeval(timeout_)));
@@ -106,32 +106,29 @@ Result<void> Redis::Connect() {
     words.push_back(url_.password);
     if (const auto reply = Command(words); !reply) return drop(reply.error());
   }
-  // Also without a number to select: the first answer tells whether a password is wanted.
+  // Also for database 0: the first response tells whether a password is needed.
   const std::string database = std::to_string(url_.database);
   const auto reply = Command(std::initializer_list<std::string_view>{"SELECT", database});
   if (!reply) return drop(reply.error());
   return {};
 }
 
-Redis::Clock::time_point Redis::Deadline() const {
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                            std::chrono::duration<double>(kMostTimeouts * timeout_));
-}
+Seconds Redis::Deadline() const { return system::MonotonicNow() + kMostTimeouts * timeout_; }
 
-// Like redisGetReply, whose timeout starts anew with every byte that comes.
-Result<Redis::Reply> Redis::NextReply(Clock::time_point deadline) {
+// Like redisGetReply, whose timeout restarts with every byte that arrives.
+Result<Redis::Reply> Redis::NextReply(Seconds deadline) {
   errno = 0;
   for (int sent = 0; sent == 0;) {
     if (redisBufferWrite(context_.get(), &sent) != REDIS_OK) return Lost();
-    if (Clock::now() > deadline) return Lost(kNoAnswer);
+    if (system::MonotonicNow() > deadline) return Lost(kNoResponse);
   }
   for (;;) {
     void* reply = nullptr;
     if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
     if (reply != nullptr) return Reply(static_cast<redisReply*>(reply));
-    const std::chrono::duration<double> left = deadline - Clock::now();
-    if (left.count() <= 0 || !IsReadable(*context_, std::min(left.count(), timeout_))) {
-      return Lost(kNoAnswer);
+    const Seconds left = deadline - system::MonotonicNow();
+    if (left <= 0 || !IsReadable(*context_, std::min(left, timeout_))) {
+      return Lost(kNoResponse);
     }
     if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
   }
@@ -139,12 +136,11 @@ Result<Redis::Reply> Redis::NextReply(Clock::time_point deadline) {
 
 std::string Redis::Refusal(std::string_view command, std::string_view words) const {
   return std::string("Redis refuses ").append(command).append(" (").append(words).append("); ") +
-         MendOf(words) + ".";
+         FixOf(words) + ".";
 }
 
-Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words,
-                                    Clock::time_point deadline) {
-  if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
+Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words, Seconds deadline) {
+  HEADRACE_TRY(Connect());
   Append(context_.get(), words);
   auto reply = NextReply(deadline);
   if (!reply || (*reply)->type != REDIS_REPLY_ERROR) return reply;
@@ -156,22 +152,21 @@ Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) 
   values.reserve(keys.size());
   const auto deadline = Deadline();
   while (!keys.empty()) {
-    if (auto connected = Connect(); !connected) return tl::unexpected(connected.error());
+    HEADRACE_TRY(Connect());
     const auto batch = keys.first(std::min(keys.size(), kPipelined));
     keys = keys.subspan(batch.size());
     for (const std::string& key : batch) {
       Append(context_.get(), std::initializer_list<std::string_view>{"GET", key});
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      const auto reply = NextReply(deadline);
-      if (!reply) return tl::unexpected(reply.error());
+      HEADRACE_ASSIGN(const Reply reply, NextReply(deadline));
       Value& value = values.emplace_back();
-      if ((*reply)->type == REDIS_REPLY_STRING) value.text = TextOf(**reply);
-      if ((*reply)->type != REDIS_REPLY_ERROR) continue;
-      const std::string_view words = TextOf(**reply);
+      if (reply->type == REDIS_REPLY_STRING) value.text = TextOf(*reply);
+      if (reply->type != REDIS_REPLY_ERROR) continue;
+      const std::string_view words = TextOf(*reply);
       value.error = Refusal("GET", words);
       if (IsOfOneKey(words)) continue;
-      context_.reset();  // The other answers are still on their way.
+      context_.reset();  // The other responses are still on their way.
       return Fail(url_.Name() + ": " + value.error);
     }
   }
@@ -183,17 +178,16 @@ Result<std::vector<std::string>> Redis::Scan(const std::string& pattern) {
   std::string cursor = "0";
   const auto deadline = Deadline();
   do {
-    if (Clock::now() > deadline) {
+    if (system::MonotonicNow() > deadline) {
       return Fail(url_.Name() + ": has too many keys to find " + pattern +
                   " among them; give them a database of their own.");
     }
-    const auto reply = Command(
-        std::initializer_list<std::string_view>{"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"},
-        deadline);
-    if (!reply) return tl::unexpected(reply.error());
-    if ((*reply)->elements != 2) return Fail(url_.Name() + ": SCAN got no list; is it Redis?");
-    cursor = TextOf(*(*reply)->element[0]);
-    const redisReply& found = *(*reply)->element[1];
+    const std::initializer_list<std::string_view> words = {"SCAN",  cursor,  "MATCH",
+                                                           pattern, "COUNT", "1000"};
+    HEADRACE_ASSIGN(const Reply reply, Command(words, deadline));
+    if (reply->elements != 2) return Fail(url_.Name() + ": SCAN got no list; is it Redis?");
+    cursor = TextOf(*reply->element[0]);
+    const redisReply& found = *reply->element[1];
     for (std::size_t i = 0; i < found.elements; ++i) keys.emplace_back(TextOf(*found.element[i]));
   } while (cursor != "0");
   // SCAN may name a key twice.

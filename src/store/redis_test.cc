@@ -54,17 +54,17 @@ TEST(Redis, AConnectionThatRedisHasEndedIsNoOutage) {
   EXPECT_EQ(redis.Get(Keys{"k"})->at(0).text, "v");
 }
 
-TEST(Redis, DoesNotWaitForeverForAnAnswer) {
+TEST(Redis, DoesNotWaitForeverForAResponse) {
   const TestRedis server;
   Redis redis(server.url(), 0.05);
   ASSERT_TRUE(redis.Set("k", "v"));
   server.Freeze();
-  EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no answer in time"));
+  EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no response in time"));
   server.Thaw();
 }
 
 // Something always comes, but never all of it.
-TEST(Redis, DoesNotWaitForeverForTheRestOfAnAnswer) {
+TEST(Redis, DoesNotWaitForeverForTheRestOfAResponse) {
   net::RawListener listener;
   std::thread server([&] {
     net::RawPeer peer = listener.Accept();
@@ -75,7 +75,7 @@ TEST(Redis, DoesNotWaitForeverForTheRestOfAnAnswer) {
     while (peer.Send("x")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   });
   Redis redis({.host = "127.0.0.1", .port = listener.address().port()}, 0.05);
-  EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no answer in time"));
+  EXPECT_THAT(redis.Get(Keys{"k"}).error().message, HasSubstr("no response in time"));
   server.join();
 }
 
@@ -109,7 +109,7 @@ TEST(Redis, HearsOfMessages) {
   EXPECT_FALSE(*listener.TakeMessages());
   ASSERT_TRUE(redis.Set("b:1", "x"));
   ASSERT_TRUE(redis.Set("a:1", "x"));
-  // Redis answers the writer before or after the listener's bytes arrive.
+  // Redis responds to the writer before or after the listener's bytes arrive.
   bool heard = false;
   for (int i = 0; i < 1000 && !heard; ++i) {
     heard = *listener.TakeMessages();

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/json_writer.h"
+
 namespace headrace::store {
 namespace {
 
@@ -23,22 +25,19 @@ void RequestTrace::Finished(Tokens prompt_tokens, Tokens output_tokens) {
 }
 
 std::string RequestTrace::ToJson(std::size_t pending, std::size_t queueing) const {
-  std::string json = "{";
+  JsonWriter json(JsonWriter::Layout::kSpaced);
+  json.BeginObject();
   for (const auto& [bucket, count] : finished_) {
-    json += "\"" + std::to_string(bucket.first) + ":" + std::to_string(bucket.second) +
-            "\": " + std::to_string(count) + ", ";
+    json.Member(std::to_string(bucket.first) + ":" + std::to_string(bucket.second), count);
   }
-  const auto add = [&json](const char* key, auto value) {
-    json += std::string(json.back() == '{' || json.back() == ' ' ? "" : ", ") + "\"meta_" + key +
-            "\": " + std::to_string(value);
-  };
-  add("v", kVersion);
-  add("interval_sec", kRequestTraceInterval);
-  add("precision", kPrecision);
-  add("total_reqs", arrived_);
-  add("pending_reqs", pending);
-  add("queueing_reqs", queueing);
-  return json + "}";
+  return json.Member("meta_v", kVersion)
+      .Member("meta_interval_sec", kRequestTraceInterval)
+      .Member("meta_precision", kPrecision)
+      .Member("meta_total_reqs", arrived_)
+      .Member("meta_pending_reqs", pending)
+      .Member("meta_queueing_reqs", queueing)
+      .EndObject()
+      .Take();
 }
 
 }  // namespace headrace::store

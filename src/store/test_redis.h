@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "store/redis.h"
+#include "system/clock.h"
 
 namespace headrace::store {
 
@@ -63,12 +64,12 @@ class TestRedis {
       ::execvp(arguments[0], arguments.data());
       ::_exit(127);
     }
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const Seconds end = system::MonotonicNow() + 20;
     for (;;) {
       Redis redis(url_);
       const auto reached = redis.Get(std::vector<std::string>{"x"});
       if (reached || reached.error().message.find("refuses") != std::string::npos) return;
-      if (std::chrono::steady_clock::now() > end || ::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+      if (system::MonotonicNow() > end || ::waitpid(pid_, nullptr, WNOHANG) == pid_) {
         throw std::runtime_error("redis-server does not start; install Debian's redis-server");
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -80,11 +81,11 @@ class TestRedis {
     ::waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
-  // Stopped and continued: reachable, but without an answer.
+  // Stopped and continued: reachable, but without a response.
   void Freeze() const { ::kill(pid_, SIGSTOP); }
   void Thaw() const { ::kill(pid_, SIGCONT); }
 
-  // A command that class Redis has no use for.
+  // A command that class Redis does not offer.
   void Cli(const std::string& words) const {
     const std::string command =
         "redis-cli -p " + std::to_string(url_.port) + " " + words + " >/dev/null";

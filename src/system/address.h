@@ -1,4 +1,4 @@
-// Where to listen and whom to call.
+// Addresses to listen on and to connect to.
 #pragma once
 
 #include <netinet/in.h>

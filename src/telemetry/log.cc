@@ -8,11 +8,12 @@
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <cmath>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+
+#include "base/text.h"
 
 namespace headrace::telemetry {
 namespace {
@@ -121,7 +122,7 @@ std::string JsonMembers(std::string_view message, Log::Fields fields) {
           } else if constexpr (std::is_same_v<T, bool>) {
             line += value ? "true" : "false";
           } else if constexpr (std::is_same_v<T, double>) {
-            line += std::isfinite(value) ? NumberText(value) : "null";
+            line += FormatJsonNumber(value);
           } else {
             line += std::to_string(value);
           }

@@ -1,4 +1,4 @@
-// What the program says while it runs: one line per event, for people or for collectors.
+// What the program logs while it runs: one line per event, for people or for collectors.
 #pragma once
 
 #include <concepts>
@@ -18,7 +18,7 @@ enum class LogFormat {
   kJson,  // {"time":"…","level":"warning","message":"endpoint is down","endpoint":"…","failures":2}
 };
 
-// A fact that belongs to a line. Keeps views only: for the duration of the call.
+// A value that belongs to a line. Keeps views only, for the duration of the call.
 class LogField {
  public:
   using Value = std::variant<std::string_view, std::int64_t, double, bool>;
@@ -45,7 +45,7 @@ class Log {
 
   // To standard error.
   Log(LogLevel least, LogFormat format);
-  // To `write`, a line at a time without its line break, never two at once.
+  // To `write`, one line per call without its line break, never two calls at once.
   Log(LogLevel least, LogFormat format, std::function<void(std::string_view line)> write);
   ~Log();
 
@@ -61,7 +61,7 @@ class Log {
   void Error(std::string_view message, Fields fields = {}) const {
     Write(LogLevel::kError, message, fields);
   }
-  // A message is a sentence without a full stop; whatever it and the fields hold, it stays one
+  // A message is a sentence without a full stop; whatever it and the fields contain, it stays one
   // line.
   void Write(LogLevel level, std::string_view message, Fields fields = {}) const;
 

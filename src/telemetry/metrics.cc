@@ -10,8 +10,9 @@
 #include <cassert>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <sstream>
+
+#include "system/mutex.h"
 
 namespace headrace::telemetry {
 
@@ -67,7 +68,7 @@ struct MetricsRegistry::Impl {
     std::map<std::string, std::string> labels;
     for (std::size_t i = 0; i < info.labels.size(); ++i) labels.emplace(info.labels[i], values[i]);
     std::pair key(std::string(info.name), labels);
-    const std::lock_guard lock(mutex);
+    const system::MutexLock lock(mutex);
     std::unique_ptr<Series>& series = all[key];
     if (series == nullptr) {
       series = std::make_unique<Series>();
@@ -87,14 +88,15 @@ struct MetricsRegistry::Impl {
   }
 
   prometheus::Registry registry;
-  std::mutex mutex;
-  std::map<std::pair<std::string, std::map<std::string, std::string>>, std::unique_ptr<Series>> all;
+  system::Mutex mutex;
+  std::map<std::pair<std::string, std::map<std::string, std::string>>, std::unique_ptr<Series>> all
+      HEADRACE_GUARDED_BY(mutex);
 };
 
 MetricsRegistry::MetricsRegistry() : impl_(std::make_unique<Impl>()) {}
 MetricsRegistry::~MetricsRegistry() = default;
 
-// BuildCounter() and its like answer with the family that is there already, if one is.
+// BuildCounter() and its like return the existing family, if there is one.
 Counter MetricsRegistry::MakeCounter(const MetricInfo& info,
                                      const std::vector<std::string_view>& labels) {
   assert(info.type == MetricType::kCounter);
@@ -140,7 +142,7 @@ HistogramMetric MetricsRegistry::MakeHistogram(const MetricInfo& info,
 }
 
 void MetricsRegistry::Release(SeriesHandle::Series& series) {
-  const std::lock_guard lock(impl_->mutex);
+  const system::MutexLock lock(impl_->mutex);
   if (--series.handles > 0) return;
   series.remove();
   const auto key = std::move(series.key);

@@ -75,7 +75,7 @@ class HistogramMetric : public SeriesHandle {
 class CounterSet {
  public:
   CounterSet() = default;
-  // The other labels' values stand in `before`, the set's own label is the declaration's last.
+  // `before` has the other labels' values; the set's own label is the last of the declaration.
   CounterSet(MetricsRegistry& registry, const MetricInfo& info,
              const std::vector<std::string_view>& before,
              const std::vector<std::string_view>& values);

@@ -5,14 +5,14 @@
 namespace headrace::telemetry {
 namespace {
 
-// Causes that are over are kept for their interval; when there are more than this, old ones go.
+// Causes that are over are kept for their interval; above this many, old ones are forgotten.
 constexpr std::size_t kForgetAbove = 1024;
 
 }  // namespace
 
 void StandingFaults::Raise(LogLevel level, std::string_view cause, std::string_view message,
                            Seconds now) {
-  const std::lock_guard lock(mutex_);
+  const system::MutexLock lock(mutex_);
   if (causes_.size() > kForgetAbove) Forget(now);
   const auto [entry, fresh] = causes_.try_emplace(std::string(cause));
   Cause& known = entry->second;
@@ -26,7 +26,7 @@ void StandingFaults::Raise(LogLevel level, std::string_view cause, std::string_v
 }
 
 void StandingFaults::Clear(std::string_view cause, std::string_view message, Seconds now) {
-  const std::lock_guard lock(mutex_);
+  const system::MutexLock lock(mutex_);
   const auto entry = causes_.find(cause);
   if (entry == causes_.end()) return;
   Cause& known = entry->second;
@@ -40,7 +40,7 @@ void StandingFaults::Clear(std::string_view cause, std::string_view message, Sec
 }
 
 std::size_t StandingFaults::standing() const {
-  const std::lock_guard lock(mutex_);
+  const system::MutexLock lock(mutex_);
   return static_cast<std::size_t>(std::count_if(
       causes_.begin(), causes_.end(), [](const auto& entry) { return entry.second.standing; }));
 }

@@ -1,21 +1,21 @@
-// A fault that stands is said once, not at every look.
+// A fault that persists is logged once, not at every check.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "base/units.h"
+#include "system/mutex.h"
 #include "telemetry/log.h"
 
 namespace headrace::telemetry {
 
-// Remembers what was said about each cause (`profile llama2-7b-a10`, `endpoint 10.0.0.7:8000`), so
-// that the log says a standing fault once, says it again when its message changes, and says when it
-// is over. One cause gets at most one line per `interval`, however fast it comes, goes or changes;
-// what was held back is counted in the next line (`held_back=3`). Thread-safe.
+// Remembers what was logged about each cause (`profile llama2-7b-a10`, `endpoint 10.0.0.7:8000`). A
+// persisting fault is logged once, again when its message changes, and when it is over. One cause
+// gets at most one line per `interval`, however often it comes, goes or changes; the next line
+// counts what was held back (`held_back=3`). Thread-safe.
 class StandingFaults {
  public:
   static constexpr Seconds kInterval = 10;
@@ -23,13 +23,13 @@ class StandingFaults {
   explicit StandingFaults(const Log& log, Seconds interval = kInterval)
       : log_(log), interval_(interval) {}
 
-  // The fault is seen. `now` is any monotonic clock's. A message that was held back is written by
-  // the first call after the interval, so call this at every look.
+  // The fault was seen. `now` is any monotonic clock's. The first call after the interval writes a
+  // message that was held back, so call this at every check.
   void Raise(LogLevel level, std::string_view cause, std::string_view message, Seconds now);
-  // It is not, or no longer: `message` is said (as information) when the fault was said before.
+  // The fault is not there, or no longer: `message` is logged (as information) if the fault was.
   void Clear(std::string_view cause, std::string_view message, Seconds now);
 
-  // How many causes stand.
+  // How many causes persist.
   std::size_t standing() const;
 
  private:
@@ -42,14 +42,14 @@ class StandingFaults {
   };
 
   void Say(LogLevel level, std::string_view name, std::string_view message, Seconds now,
-           Cause& cause);
+           Cause& cause) HEADRACE_REQUIRES(mutex_);
   static void HoldBack(std::string_view message, Cause& cause);
-  void Forget(Seconds now);
+  void Forget(Seconds now) HEADRACE_REQUIRES(mutex_);
 
   const Log& log_;
   const Seconds interval_;
-  mutable std::mutex mutex_;
-  std::map<std::string, Cause, std::less<>> causes_;
+  mutable system::Mutex mutex_;
+  std::map<std::string, Cause, std::less<>> causes_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 }  // namespace headrace::telemetry

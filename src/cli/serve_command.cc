@@ -12,27 +12,13 @@
 namespace headrace::cli {
 namespace {
 
-telemetry::LogLevel LevelOf(config::LogConfig::Level level) {
-  switch (level) {
-    case config::LogConfig::Level::kDebug:
-      return telemetry::LogLevel::kDebug;
-    case config::LogConfig::Level::kInfo:
-      return telemetry::LogLevel::kInfo;
-    case config::LogConfig::Level::kWarning:
-      return telemetry::LogLevel::kWarning;
-    case config::LogConfig::Level::kError:
-      return telemetry::LogLevel::kError;
-  }
-  return telemetry::LogLevel::kInfo;
-}
-
 void Serve(const std::string& file) {
   const config::Config config = OrStop(LoadConfigFile(file));
   system::Termination termination;
-  const telemetry::Log log(LevelOf(config.log.level),
-                           config.log.format == config::LogConfig::Format::kJson
-                               ? telemetry::LogFormat::kJson
-                               : telemetry::LogFormat::kText);
+  telemetry::Log log(gateway::LogLevelOf(config.log.level),
+                     config.log.format == config::LogConfig::Format::kJson
+                         ? telemetry::LogFormat::kJson
+                         : telemetry::LogFormat::kText);
   telemetry::MetricsRegistry registry;
   const auto gateway = OrStop(gateway::Gateway::Start(config, log, registry));
   const auto admin = OrStop(admin::AdminServer::Start(config.admin, *gateway, registry));

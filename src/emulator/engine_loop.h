@@ -8,7 +8,7 @@
 #include "emulator/engine_metrics.h"
 #include "engine/engine_model.h"
 #include "net/io_threads.h"
-#include "net/one_shot.h"
+#include "net/waker.h"
 
 namespace headrace::emulator {
 

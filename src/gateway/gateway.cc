@@ -76,6 +76,7 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
 // What is in force once the live options of `config` are.
 config::Config WithLiveOptions(config::Config in_force, const config::Config& config) {
   in_force.health = config.health;
+  in_force.log.level = config.log.level;
   for (config::ModelConfig& model : in_force.models) {
     const auto found =
         std::ranges::find(config.models, model.name, [](const auto& given) { return given.name; });
@@ -116,10 +117,11 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
 
 }  // namespace
 
-Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
+Gateway::Gateway(const config::Config& config, telemetry::Log& log,
                  telemetry::MetricsRegistry& registry)
     : config_(std::make_shared<const config::Config>(config)),
       drain_timeout_(config.timeouts.drain),
+      log_(log),
       faults_(log),
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
@@ -144,10 +146,23 @@ Gateway::Gateway(const config::Config& config, const telemetry::Log& log,
   }
 }
 
+telemetry::LogLevel LogLevelOf(config::LogConfig::Level level) {
+  switch (level) {
+    case config::LogConfig::Level::kDebug:
+      return telemetry::LogLevel::kDebug;
+    case config::LogConfig::Level::kInfo:
+      return telemetry::LogLevel::kInfo;
+    case config::LogConfig::Level::kWarning:
+      return telemetry::LogLevel::kWarning;
+    case config::LogConfig::Level::kError:
+      return telemetry::LogLevel::kError;
+  }
+  return telemetry::LogLevel::kInfo;
+}
+
 // --- Start and stop
 
-Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
-                                                const telemetry::Log& log,
+Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
   HEADRACE_ASSIGN(auto sources, ConfiguredSources(config));
   return Start(config, std::move(sources), log, registry);
@@ -155,7 +170,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 serving::EndpointSources sources,
-                                                const telemetry::Log& log,
+                                                telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
   HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
   HEADRACE_ASSIGN(const auto address, system::Resolve(listen));
@@ -257,9 +272,10 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     const system::MutexLock config_lock(mutex_);
     config_ = after;
   }
+  if (after->log.level != before->log.level) log_.SetLeast(LogLevelOf(after->log.level));
   std::vector<std::string> need_restart;
   for (const config::OptionChange& change : config::Difference(*after, config)) {
-    if (change.path != "log.level") need_restart.push_back(change.path);
+    need_restart.push_back(change.path);
   }
   return need_restart;
 }

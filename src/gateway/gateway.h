@@ -24,25 +24,26 @@
 
 namespace headrace::gateway {
 
+telemetry::LogLevel LogLevelOf(config::LogConfig::Level level);
+
 // Serves the configured models from Start until Stop. Thread-safe.
 class Gateway {
  public:
   // Errors: an address that cannot be listened on or resolved. `log` and `registry` must outlive
   // it.
-  static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
-                                                const telemetry::Log& log,
+  static Result<std::unique_ptr<Gateway>> Start(const config::Config& config, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
   // As Start, with these endpoints instead of the configured ones; one source for each model.
   static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
                                                 serving::EndpointSources sources,
-                                                const telemetry::Log& log,
+                                                telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
   ~Gateway();
 
   // Takes over what differs from the configuration in force and may change while the gateway runs
-  // (docs/configuration.md, "live"), except log.level, which belongs to the log's owner. The paths
-  // of the other options that differ: they keep their values until a restart. An error: an endpoint
-  // that cannot be resolved or a policy that does not exist; then nothing has changed.
+  // (docs/configuration.md, "live"). Returns the paths of the other options that differ: they keep
+  // their values until a restart. An error: an endpoint that cannot be resolved or a policy that
+  // does not exist; then nothing has changed.
   Result<std::vector<std::string>> Apply(const config::Config& config);
 
   // Refuses new connections and lets requests in flight finish within the configured drain time;
@@ -62,8 +63,7 @@ class Gateway {
   bool Ready() const { return pools_.AnyUp(); }
 
  private:
-  Gateway(const config::Config& config, const telemetry::Log& log,
-          telemetry::MetricsRegistry& registry);
+  Gateway(const config::Config& config, telemetry::Log& log, telemetry::MetricsRegistry& registry);
   Result<void> StartParts(serving::EndpointSources sources, const system::SocketAddress& address);
   void FollowProfiles(const config::Config& config);
 
@@ -71,6 +71,7 @@ class Gateway {
   mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
   std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
   const Seconds drain_timeout_;
+  telemetry::Log& log_;
   telemetry::StandingFaults faults_;
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;

@@ -9,7 +9,7 @@
 #include "config/config.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
-#include "net/one_shot.h"
+#include "net/waker.h"
 #include "openai/request.h"
 #include "serving/served_request.h"
 

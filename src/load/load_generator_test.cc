@@ -9,7 +9,7 @@
 #include "engine/gpu_catalog.h"
 #include "load/load_report.h"
 #include "net/http_server.h"
-#include "net/one_shot.h"
+#include "net/test_one_shot.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
 #include "system/mutex.h"

@@ -13,7 +13,7 @@
 #include "benchmark/steady_state.h"
 #include "completion/client.h"
 #include "measure/prompt.h"
-#include "net/one_shot.h"
+#include "net/waker.h"
 #include "system/clock.h"
 
 namespace headrace::measure {

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "net/http_server.h"
-#include "net/one_shot.h"
 #include "net/test_peers.h"
+#include "net/waker.h"
 #include "system/clock.h"
 
 namespace headrace::net {

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "net/one_shot.h"
+#include "net/test_one_shot.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
 #include "system/mutex.h"

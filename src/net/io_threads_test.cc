@@ -6,7 +6,7 @@
 #include <optional>
 #include <thread>
 
-#include "net/one_shot.h"
+#include "net/test_one_shot.h"
 #include "net/test_peers.h"
 #include "net/timing_wheel.h"
 #include "system/clock.h"

@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "serving/fake_shell.h"
+#include "serving/test_shell.h"
 
 namespace headrace::serving {
 namespace {

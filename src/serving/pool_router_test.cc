@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "serving/fake_shell.h"
+#include "serving/test_shell.h"
 
 namespace headrace::serving {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "serving/fake_shell.h"
+#include "serving/test_shell.h"
 
 namespace headrace::serving {
 namespace {
@@ -286,9 +286,8 @@ TEST_F(ServedRequestTest, AConnectionThatFailsIsServedElsewhere) {
   Ended(Outcome::kCompleted);
   EXPECT_NE(ended_at_, first);
   int up = 0;
-  for (const auto& endpoint : serving_->router().Status().deployments[0].endpoints) {
-    up += endpoint.up ? 1 : 0;
-  }
+  const RouterStatus status = serving_->router().Status();
+  for (const auto& endpoint : status.deployments[0].endpoints) up += endpoint.up ? 1 : 0;
   EXPECT_EQ(up, 1);
 }
 

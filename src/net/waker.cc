@@ -1,6 +1,7 @@
-#include "net/one_shot.h"
+#include "net/waker.h"
 
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "net/suspension.h"
 #include "net/timing_wheel.h"

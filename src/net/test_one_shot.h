@@ -1,33 +1,13 @@
-// One value that another thread hands to a waiting coroutine.
+// For tests: one value that another thread hands to a waiting coroutine.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "net/io_threads.h"
+#include "net/waker.h"
 
 namespace headrace::net {
-
-// Lets one coroutine of a thread sleep until it is woken or a deadline passes. All calls on that
-// thread. Must outlive the wait.
-class Waker {
- public:
-  explicit Waker(IoThread& thread);
-  ~Waker();
-  Waker(const Waker&) = delete;
-  Waker& operator=(const Waker&) = delete;
-
-  // Ends the wait in progress, or the next one at once. Waking twice is waking once.
-  void Wake();
-  // True when woken, false when `deadline` (MonotonicNow) passed; never early, at most ~20 ms late.
-  // One wait at a time.
-  Task<bool> Wait(Seconds deadline);
-
- private:
-  struct State;
-  std::shared_ptr<State> state_;
-};
 
 // A value that is set once, from any thread, and awaited on `thread`, where this object lives. The
 // first Set wins; later ones are dropped. Setters may be copied, outlive the waiter, and end on any

@@ -55,10 +55,10 @@ struct SimulationSpec {
   Seconds duration = 600;
   Seconds drain = 300;
   std::vector<EndpointFault> faults;
-  Seconds state_lag = 0;  // The scheduler hears of an answer's end so much later.
+  Seconds state_lag = 0;  // The scheduler hears of a response's end so much later.
 
   // What the scheduler is told and when: for experiments that show what each of these is worth.
-  bool exact_lengths = false;    // It knows how long each answer will be.
+  bool exact_lengths = false;    // It knows the length of each response.
   bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
   bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
   std::optional<std::size_t> only_deployment;  // The others take nothing.
@@ -103,13 +103,13 @@ struct RequestRecord {
   bool attained = false;
   std::optional<std::uint32_t> deployment;  // Where it went, and which of its endpoints.
   int endpoint = 0;
-  Seconds queued = 0;  // As far as it came: 0 where it did not.
+  Seconds queued = 0;  // Times of steps that it did not reach are 0.
   Seconds ttft = 0;
   Seconds e2e = 0;
 };
 std::string_view ToString(RequestRecord::End end);
 
-// Whoever wants to know more than the totals. Called from inside Simulate.
+// Gets more than the totals of a run. Called from inside Simulate.
 class SimulationObserver {
  public:
   virtual ~SimulationObserver() = default;
@@ -118,8 +118,8 @@ class SimulationObserver {
   virtual void OnProgress(double) {}
 };
 
-// An answer is cut where prompt and answer would exceed the engines' context length, as vLLM cuts
-// it; a prompt that alone exceeds it is refused. Same spec, same result. Memory is flat in the
+// A response is cut where prompt and response would exceed the engines' context length, as vLLM cuts
+// it; a prompt that exceeds it alone is refused. Same spec, same result. Memory is flat in the
 // number of requests.
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
 

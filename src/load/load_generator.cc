@@ -68,6 +68,7 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
   net::Task<void> Send(workload::WorkloadRequest request, std::uint64_t number);
   completion::Request RequestOf(const workload::WorkloadRequest& request,
                                 std::uint64_t number) const;
+  void CountDue();
   void CountSent(const LoadResult& result);
   void CountHead(const LoadResult& result);
   void CountEnd(const LoadResult& result, const completion::Response& response);
@@ -105,6 +106,7 @@ net::Task<void> LoadGenerator::State::Arrivals() {
       co_await thread.SleepUntil(std::min(due, system::MonotonicNow() + 0.1));
     }
     if (end_arrivals) break;
+    CountDue();
     thread.Spawn([self, request, number] { return self->Send(request, number); });
     ++number;
   }
@@ -134,8 +136,9 @@ net::Task<void> LoadGenerator::State::Send(workload::WorkloadRequest request,
   result.outcome = OutcomeOf(response);
   result.attained =
       result.outcome == LoadOutcome::kCompleted && (!slo || slo::Attained(*slo, result.latency));
-  CountEnd(result, response);
+  // In this order: once everything is counted as ended, the generator may be gone.
   if (finished) finished(result);
+  CountEnd(result, response);
 }
 
 completion::Request LoadGenerator::State::RequestOf(const workload::WorkloadRequest& request,
@@ -153,10 +156,14 @@ completion::Request LoadGenerator::State::RequestOf(const workload::WorkloadRequ
   return call;
 }
 
+void LoadGenerator::State::CountDue() {
+  const system::MutexLock lock(mutex);
+  ++snapshot.open;
+}
+
 void LoadGenerator::State::CountSent(const LoadResult& result) {
   const system::MutexLock lock(mutex);
   ++snapshot.offered;
-  ++snapshot.open;
   ++snapshot.classes[result.class_index].waiting;
   ++snapshot.classes[result.class_index].report.offered;
   snapshot.send_lag.Add(result.send_lag);

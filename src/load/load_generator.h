@@ -66,7 +66,7 @@ struct LoadCounts {
 struct LoadSnapshot {
   Seconds elapsed = 0;
   std::uint64_t offered = 0;
-  std::uint64_t open = 0;  // Sent and not finished.
+  std::uint64_t open = 0;  // Due and not finished.
   Histogram send_lag;
   std::vector<LoadCounts> classes;  // In total, by class.
   // By class and deployment; `report.offered` counts what was sent there.

@@ -39,15 +39,20 @@ class LoadTest : public ::testing::Test {
     return options;
   }
   LoadSnapshot Run(const LoadOptions& options) {
-    LoadGenerator load(threads_[0], options, [this](const LoadResult& result) {
+    std::uint64_t reported = 0;
+    LoadGenerator load(threads_[0], options, [&](const LoadResult& result) {
       const system::MutexLock lock(mutex_);
       results_.push_back(result);
+      ++reported;
     });
     load.Start();
     const Seconds limit = system::MonotonicNow() + 60;
     while (!load.Done() && system::MonotonicNow() < limit) std::this_thread::yield();
     load.Stop();
-    return load.Snapshot();
+    const LoadSnapshot snapshot = load.Snapshot();
+    const system::MutexLock lock(mutex_);
+    EXPECT_EQ(reported, snapshot.offered) << "a result that comes after Stop finds nobody";
+    return snapshot;
   }
   void Serve(net::HttpHandler handler) {
     server_ = *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {}, std::move(handler));
@@ -127,6 +132,18 @@ TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
   }
   EXPECT_EQ(bodies[0].size(), 40u);
   EXPECT_EQ(bodies[0], bodies[1]);
+}
+
+// The last request is open from when it is due, also before its coroutine has begun.
+TEST_F(LoadTest, StopWaitsForTheLastRequestOfEveryRun) {
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, "{}");
+  });
+  workload_.classes = {Class("a", 100'000, 5, 1)};
+  LoadOptions options = Options(server_->address());
+  options.max_requests = 1;
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(Run(options).offered, 1u);
 }
 
 TEST_F(LoadTest, SendsWhatTheOptionsSay) {

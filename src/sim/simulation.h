@@ -118,8 +118,8 @@ class SimulationObserver {
   virtual void OnProgress(double) {}
 };
 
-// A response is cut where prompt and response would exceed the engines' context length, as vLLM cuts
-// it; a prompt that exceeds it alone is refused. Same spec, same result. Memory is flat in the
+// A response is cut where prompt and response would exceed the engines' context length, as vLLM
+// cuts it; a prompt that exceeds it alone is refused. Same spec, same result. Memory is flat in the
 // number of requests.
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
 

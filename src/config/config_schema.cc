@@ -206,13 +206,14 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
               .example = "llama2-7b",
               .required = true,
               .unique = OptionNote::Unique::kInList})
-      .Values("aliases", &ModelConfig::aliases, NameForm(),
-              {.prose = "Further names of the same engines, such as LoRA adapters. Requests for all "
-                        "names are scheduled together; metrics and logs use `name`. No two models "
-                        "may have a name or an alias in common.",
-               .example = "[llama2, llama2-7b-legal]",
-               .unique = OptionNote::Unique::kInList,
-               .unique_with = "name"})
+      .Values(
+          "aliases", &ModelConfig::aliases, NameForm(),
+          {.prose = "Further names of the same engines, such as LoRA adapters. Requests for all "
+                    "names are scheduled together; metrics and logs use `name`. No two models "
+                    "may have a name or an alias in common.",
+           .example = "[llama2, llama2-7b-legal]",
+           .unique = OptionNote::Unique::kInList,
+           .unique_with = "name"})
       .Value("policy", &ModelConfig::policy, OneOfForm("policy", policies),
              {.prose = "The routing policy for requests that name none in the `routing-strategy` "
                        "header.",

@@ -34,11 +34,15 @@ std::vector<std::string> Changes(const Config& before, const Config& after) {
 // Values that an option of the type may have, as texts.
 std::vector<std::string> ValuesOf(const OptionDoc& doc) {
   static const std::map<std::string, std::string> kOthers = {
-      {"name", "another"},      {"name or path", "another"},
-      {"path", "another"},      {"URL path", "/another"},
-      {"address", "another:1"}, {"list: address", "[another:1, another:2]"},
+      {"name", "another"},
+      {"name or path", "another"},
+      {"path", "another"},
+      {"URL path", "/another"},
+      {"address", "another:1"},
+      {"list: address", "[another:1, another:2]"},
       {"list: name", "[another]"},
-      {"policy", "random"},     {"Redis URL", "redis://another:6379/1"},
+      {"policy", "random"},
+      {"Redis URL", "redis://another:6379/1"},
   };
   if (const auto other = kOthers.find(doc.type); other != kOthers.end()) return {other->second};
   const std::string separator = doc.bounds.find(" to ") != std::string::npos ? " to " : ", ";

@@ -15,8 +15,6 @@
 namespace headrace::net {
 namespace {
 
-using ::testing::HasSubstr;
-
 constexpr Seconds kLong = 30;
 
 struct Response {

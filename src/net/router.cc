@@ -33,7 +33,7 @@ Route::Route(std::string the_method, std::string the_path, HttpHandler the_handl
         return serve(exchange);
       }) {}
 
-Route::Route(std::string the_method, std::string the_path, ParameterHandler the_handler)
+Route::Route(std::string the_method, std::string_view the_path, ParameterHandler the_handler)
     : method(std::move(the_method)),
       path(the_path.substr(0, the_path.rfind('{'))),
       has_parameter(true),

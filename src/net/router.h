@@ -17,7 +17,7 @@ using ParameterHandler = std::function<Task<void>(HttpExchange&, std::string_vie
 // slashes included, and is never empty: "/v1/models/{id}". A GET route serves HEAD too.
 struct Route {
   Route(std::string method, std::string path, HttpHandler handler);
-  Route(std::string method, std::string path, ParameterHandler handler);
+  Route(std::string method, std::string_view path, ParameterHandler handler);
 
   std::string method;
   std::string path;  // Without the parameter.

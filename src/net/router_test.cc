@@ -46,10 +46,10 @@ class RouterTest : public ::testing::Test {
     const ResponseHead head(200);
     co_await exchange.Respond(head, text);
   }
-  static HttpHandler Named(std::string name) {
+  static HttpHandler Named(const std::string& name) {
     return [name](HttpExchange& exchange) { return Say(exchange, name); };
   }
-  static ParameterHandler WithParameter(std::string name) {
+  static ParameterHandler WithParameter(const std::string& name) {
     return [name](HttpExchange& exchange, std::string_view parameter) {
       return Say(exchange, name + "=" + std::string(parameter));
     };

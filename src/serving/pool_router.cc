@@ -105,7 +105,7 @@ PoolRouter::PoolRouter(std::string pool, const scheduler::SchedulerOptions& opti
                        std::uint64_t seed, RouterReports reports)
     : pool_(std::move(pool)),
       executor_(executor),
-      reports_(reports),
+      reports_(std::move(reports)),
       wake_loop_(std::make_shared<WakeLoop>(executor, *this)),
       state_{.scheduler = scheduler::Scheduler(options, std::move(load_model), seed)} {}
 

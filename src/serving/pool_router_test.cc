@@ -23,8 +23,10 @@ TEST(PoolRouter, DeliversTheCallersDecisionAtOnceAndOthersThroughTheirExecutor) 
   HandDrivenExecutor other_thread;
   std::optional<Route> first;
   std::optional<Route> second;
-  RoutedRequest running(serving.router(), serving.executor, [&](Route route) { first = route; });
-  RoutedRequest waiting(serving.router(), other_thread, [&](Route route) { second = route; });
+  RoutedRequest running(serving.router(), serving.executor,
+                        [&](const Route& route) { first = route; });
+  RoutedRequest waiting(serving.router(), other_thread,
+                        [&](const Route& route) { second = route; });
   running.Arrive({});
   EXPECT_TRUE(first);
   waiting.Arrive({});
@@ -60,7 +62,8 @@ TEST(PoolRouter, WakesItselfAtADeadlineWithoutFurtherEvents) {
   serving.SetProfile(1);
   std::optional<Route> route;
   RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
-  RoutedRequest waiting(serving.router(), serving.executor, [&](Route given) { route = given; });
+  RoutedRequest waiting(serving.router(), serving.executor,
+                        [&](const Route& given) { route = given; });
   running.Arrive({});
   waiting.Arrive({});
   serving.executor.Advance(4);
@@ -91,7 +94,8 @@ TEST(PoolRouter, AnEndpointThatStaysKeepsItsInfoAndItsLoad) {
   serving.SetProfile(1);
   const EndpointList before = serving.router().Endpoints();
   std::optional<Route> route;
-  RoutedRequest running(serving.router(), serving.executor, [&](Route given) { route = given; });
+  RoutedRequest running(serving.router(), serving.executor,
+                        [&](const Route& given) { route = given; });
   running.Arrive({});
   serving.SetEndpoints({"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"});
   EXPECT_THAT(Addresses(serving.router()),

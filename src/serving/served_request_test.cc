@@ -13,7 +13,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 constexpr char kEngine[] = "127.0.0.1:9001";
 constexpr char kOther[] = "127.0.0.1:9002";

@@ -25,7 +25,7 @@ Result<Url> ParseUrl(std::string_view text) {
   if (!parsed) {
     return Fail("it is not a valid URL (a special character in it is written as %XX, a % as %25)");
   }
-  const boost::urls::url_view view = *parsed;
+  const boost::urls::url_view& view = *parsed;
   Url url;
   // Boost 1.81 takes what is not a port for a path: "x" of "h:x".
   const bool bad_path = !view.encoded_path().empty() && !view.encoded_path().starts_with('/');

@@ -17,9 +17,7 @@ class LittlesLaw final : public LoadModel {
                                      const Endpoint& endpoint) const override;
   std::optional<Load> Share(const profile::GpuProfile& profile,
                             profile::ProfileCell cell) const override;
-  Load HighestOrderWithRoom(const Demand& demand) const override {
-    return kCapacity - demand.share;
-  }
+  Load HighestOrderWithRoom(Load share) const override { return kCapacity - share; }
 };
 
 }  // namespace headrace::fleet

@@ -94,9 +94,9 @@ class LoadModel {
   virtual std::optional<Load> Share(const profile::GpuProfile& profile,
                                     profile::ProfileCell cell) const = 0;
 
-  // The highest Order at which an endpoint may still take the request now: where the search for the
-  // fullest one with room begins.
-  virtual Load HighestOrderWithRoom(const Demand& demand) const = 0;
+  // The highest Order at which an endpoint may still take a request of this share: a quick test
+  // before Assess, and where the search for the fullest endpoint with room begins.
+  virtual Load HighestOrderWithRoom(Load share) const = 0;
 };
 
 }  // namespace headrace::fleet

@@ -13,8 +13,7 @@ class LeastLoad final : public Policy {
     for (const Candidate& candidate : context.candidates) {
       const auto endpoint = LeastLoaded(context, candidate);
       if (!endpoint) continue;
-      const fleet::Load load =
-          context.fleet.endpoint(*endpoint).load->Order() + candidate.demand.share;
+      const fleet::Load load = context.fleet.endpoint(*endpoint).load->Order() + candidate.share;
       if (best && load >= best_load) continue;
       best = endpoint;
       best_load = load;

@@ -7,8 +7,8 @@
 
 namespace headrace::routing {
 
-// How many of the fullest endpoints are assessed for one request before the search gives up. A load
-// model whose HighestOrderWithRoom is exact needs one.
+// How many of the fullest endpoints are assessed for one request before the search gives up. One is
+// enough where the load model's HighestOrderWithRoom is exact.
 inline constexpr int kShortList = 8;
 
 // The least loaded available endpoint, whether it has room or not.
@@ -22,17 +22,18 @@ inline std::optional<fleet::EndpointId> LeastLoaded(const RoutingContext& contex
 // The least loaded endpoint, if it takes the request now; where it does not, no other does.
 inline std::optional<fleet::EndpointId> LeastLoadedWithRoom(const RoutingContext& context,
                                                             const Candidate& candidate) {
-  const auto endpoint = LeastLoaded(context, candidate);
-  if (!endpoint || !context.Assess(candidate, *endpoint).now) return std::nullopt;
-  return endpoint;
+  const fleet::EndpointOrder& order = context.fleet.ByLoad(candidate.deployment);
+  // The quick answer first: in a full fleet, each waiting head asks this of each deployment.
+  if (order.empty() || order.FirstKey() > candidate.highest_order) return std::nullopt;
+  if (!context.Assess(candidate, order.First()).now) return std::nullopt;
+  return order.First();
 }
 
 // The most loaded endpoint that takes the request now.
 inline std::optional<fleet::EndpointId> MostLoadedWithRoom(const RoutingContext& context,
                                                            const Candidate& candidate) {
-  const fleet::Load most = context.fleet.model().HighestOrderWithRoom(candidate.demand);
   return context.fleet.ByLoad(candidate.deployment)
-      .FindDownFrom(most, kShortList, [&](fleet::EndpointId endpoint) {
+      .FindDownFrom(candidate.highest_order, kShortList, [&](fleet::EndpointId endpoint) {
         return context.Assess(candidate, endpoint).now;
       });
 }

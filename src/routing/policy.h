@@ -10,18 +10,33 @@
 #include "base/units.h"
 #include "fleet/fleet.h"
 #include "fleet/load_model.h"
+#include "slo/slo.h"
 
 namespace headrace::routing {
 
 // A deployment whose profile can say something about a request.
 struct Candidate {
   fleet::DeploymentId deployment = 0;
-  // The request on this deployment, with what it takes of one of its endpoints (share ≥ 1).
-  fleet::Demand demand;
+  fleet::Load share = 0;  // What the request takes of one of its endpoints; 1 … kCapacity.
+  // No endpoint above this place in the load model's order takes the request now.
+  fleet::Load highest_order = 0;
   // The request meets its SLO there if it starts by then: arrival + target − expected. Its urgency
   // there, AIBrix's rank, is now − latest_start: above 0 predicts a violation.
   Seconds latest_start = kNever;
 };
+
+// The request as the load model gets it on a candidate's deployment. `request`: without a share,
+// and without a target where only the profile sets one.
+inline fleet::Demand DemandAt(const fleet::Demand& request, const Candidate& candidate,
+                              const fleet::Deployment& deployment) {
+  fleet::Demand demand = request;
+  demand.share = candidate.share;
+  if (!demand.target && deployment.profile) {
+    demand.target =
+        slo::TargetOf(deployment.profile->slo, demand.prompt_tokens, demand.output_tokens);
+  }
+  return demand;
+}
 
 // What a policy needs to know of a deployment before it can route there.
 enum class PolicyNeeds {
@@ -34,7 +49,7 @@ enum class PolicyNeeds {
 // changes nothing.
 struct RoutingContext {
   const fleet::Fleet& fleet;
-  // The request itself, without a deployment's share.
+  // The request itself, without what only a deployment's profile tells (DemandAt).
   const fleet::Demand& request;
   // The request's usable deployments, the most relaxed (latest latest_start) first; empty for a
   // policy that needs nothing.
@@ -44,7 +59,9 @@ struct RoutingContext {
 
   // What the load model says of one more request at an endpoint of the candidate's deployment.
   fleet::Fit Assess(const Candidate& candidate, fleet::EndpointId endpoint) const {
-    return fleet.endpoint(endpoint).load->Assess(candidate.demand, now);
+    const fleet::Demand demand =
+        DemandAt(request, candidate, fleet.deployments()[candidate.deployment]);
+    return fleet.endpoint(endpoint).load->Assess(demand, now);
   }
 };
 

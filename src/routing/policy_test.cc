@@ -26,9 +26,7 @@ class HalfLoad final : public fleet::LoadModel {
                                    profile::ProfileCell cell) const override {
     return fleet::LittlesLaw().Share(profile, cell);
   }
-  fleet::Load HighestOrderWithRoom(const fleet::Demand& demand) const override {
-    return kMost - demand.share;
-  }
+  fleet::Load HighestOrderWithRoom(fleet::Load share) const override { return kMost - share; }
 
  private:
   class State final : public fleet::EndpointLoad {
@@ -63,7 +61,7 @@ std::unique_ptr<fleet::LoadModel> Make() {
 }
 
 Candidate MakeCandidate(fleet::DeploymentId deployment, fleet::Load share, Seconds latest_start) {
-  return {deployment, {.share = share}, latest_start};
+  return {.deployment = deployment, .share = share, .latest_start = latest_start};
 }
 
 // A fleet with what runs on it.
@@ -75,13 +73,14 @@ struct BusyFleet {
 
   std::optional<fleet::EndpointId> Choose(Policy& policy, Seconds now, Rng& rng) {
     const fleet::Demand request;
+    for (Candidate& candidate : candidates) {
+      candidate.highest_order = fleet.model().HighestOrderWithRoom(candidate.share);
+    }
     return policy.Choose(
         {.fleet = fleet, .request = request, .candidates = candidates, .now = now, .rng = rng});
   }
   // Starts the request there, as the scheduler does.
-  void Start(fleet::EndpointId id) {
-    Start(id, candidates[fleet.endpoint(id).deployment].demand.share);
-  }
+  void Start(fleet::EndpointId id) { Start(id, candidates[fleet.endpoint(id).deployment].share); }
   void Start(fleet::EndpointId id, fleet::Load share) {
     running.emplace_back(id, fleet.Start(id, {.share = share}, 0));
   }
@@ -133,8 +132,8 @@ TEST_P(EveryPolicy, ChoosesOnlyAvailableEndpointsAndFindsOneIfItCan) {
       // Nothing is available, or nothing has room for a policy that asks for it.
       for (const fleet::EndpointId id : fleet_.available()) {
         const fleet::Endpoint& endpoint = fleet_.endpoint(id);
-        const fleet::Demand& demand = busy_.candidates[endpoint.deployment].demand;
-        ASSERT_FALSE(endpoint.load->Assess(demand, 500).now);
+        const fleet::Load share = busy_.candidates[endpoint.deployment].share;
+        ASSERT_FALSE(endpoint.load->Assess({.share = share}, 500).now);
       }
       continue;
     }
@@ -159,10 +158,11 @@ TEST_P(EveryPolicy, ThatWaitsForRoomNeverGoesWhereTheModelSaysNo) {
   int sent = 0;
   for (; const auto chosen = busy_.Choose(*policy, 0, rng); ++sent) {
     const fleet::Endpoint& endpoint = fleet_.endpoint(*chosen);
-    ASSERT_TRUE(endpoint.load->Assess(busy_.candidates[endpoint.deployment].demand, 0).now);
+    ASSERT_TRUE(
+        endpoint.load->Assess({.share = busy_.candidates[endpoint.deployment].share}, 0).now);
     busy_.Start(*chosen);
   }
-  const bool half = fleet_.model().HighestOrderWithRoom({}) == HalfLoad::kMost;
+  const bool half = fleet_.model().HighestOrderWithRoom(0) == HalfLoad::kMost;
   EXPECT_EQ(sent, half ? 12 * 4 + 5 * 1 : 12 * 6 + 5 * 3) << "all that the model has room for";
 }
 
@@ -249,7 +249,7 @@ TEST_F(PolicyFixture, LoadPoliciesCompareAllDeployments) {
   busy.Start(0, fleet::kCapacity / 2);
   busy.Start(1, fleet::kCapacity / 2);
   EXPECT_EQ(Choose("least-load"), 2);
-  candidates[1].demand.share = fleet::kCapacity;
+  candidates[1].share = fleet::kCapacity;
   EXPECT_NE(Choose("least-load"), 2);
   EXPECT_EQ(Choose("pack-load"), 2);
 }

@@ -40,20 +40,19 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
 
   Verdict verdict;
   verdict.candidate.deployment = id;
-  fleet::Demand& demand = verdict.candidate.demand;
-  demand = DemandOf(request, &profile.slo);
+  const slo::Slo& slo = *slo::EffectiveSlo(request.own_slo, request.pool_slo, &profile.slo);
   if (request.needs == routing::PolicyNeeds::kSlo) {
-    if (!demand.target) return Unknown(FallbackCause::kNoSlo);
-    const auto& matrix = MatrixFor(*demand.target, profile);
+    verdict.target = slo::TargetOf(slo, request.prompt_tokens, request.output_tokens);
+    if (!verdict.target) return Unknown(FallbackCause::kNoSlo);
+    const auto& matrix = MatrixFor(*verdict.target, profile);
     if (!matrix) return Unknown(FallbackCause::kMissingMatrix);
     verdict.expected = matrix->at(cell.output, cell.input);
     if (std::isnan(verdict.expected)) return Unknown(FallbackCause::kHole);
-    const Seconds slack = demand.target->seconds - verdict.expected;
+    const Seconds slack = verdict.target->seconds - verdict.expected;
     // The profile was made for this very SLO: a cell with a tput keeps it. `slack` can still be
     // negative, for a request that is shorter than the middle of its cell; it is in time if it
     // starts at once.
-    const bool certified = slo::EffectiveSlo(request.own_slo, request.pool_slo, &profile.slo)
-                               ->SameLatencies(profile.slo);
+    const bool certified = slo.SameLatencies(profile.slo);
     verdict.candidate.latest_start = request.arrived + (certified ? std::max(slack, 0.0) : slack);
   }
 
@@ -61,7 +60,8 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
   if (!share) {
     return Unknown(profile.e2e ? FallbackCause::kHole : FallbackCause::kMissingMatrix);
   }
-  demand.share = *share > 0 ? *share : fleet::kCapacity;
+  verdict.candidate.share = *share > 0 ? *share : fleet::kCapacity;
+  verdict.candidate.highest_order = model.HighestOrderWithRoom(verdict.candidate.share);
   // A policy that needs the load alone still has to place what no SLO can be met for.
   verdict.kind = *share == 0 && request.needs == routing::PolicyNeeds::kSlo
                      ? Verdict::Kind::kInfeasible
@@ -86,6 +86,7 @@ void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessmen
   assessment.unprofiled.clear();
   assessment.cause = FallbackCause::kNone;
   assessment.slo_deadline = kNever;
+  assessment.request = DemandOf(request, nullptr);
   if (request.needs == routing::PolicyNeeds::kNothing) return;
 
   const auto deployments = fleet.deployments();

@@ -26,7 +26,7 @@ struct SizedRequest {
 };
 
 // The request as a load model gets it where no profile tells its share. `profile_slo`: of the
-// deployment, null if it has no profile.
+// deployment; null if it has no profile, or before there is a deployment.
 fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo);
 
 // One deployment's result for a request.
@@ -39,8 +39,9 @@ struct Verdict {
   Kind kind = Kind::kUnknown;
   FallbackCause cause = FallbackCause::kNone;
   routing::Candidate candidate;
-  // For explanations: what the profile expects, in the terms of candidate.demand.target; 0 where it
-  // does not say.
+  // For explanations: the target, and what the profile expects, in the same terms; nullopt
+  // and 0 where nothing is set or known.
+  std::optional<slo::Target> target;
   Seconds expected = 0;
 };
 
@@ -59,6 +60,7 @@ FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNee
 // The verdicts of all deployments that are up, as decisions need them.
 struct Assessment {
   std::uint64_t epoch = 0;                      // When it was made; see AssessmentCache.
+  fleet::Demand request;                        // Before there is a deployment.
   std::vector<routing::Candidate> candidates;   // Most relaxed first.
   std::vector<fleet::DeploymentId> unprofiled;  // Nothing is known about the request there.
   // Why the policy's fallback has to serve the request; kNone if the policy itself can.

@@ -32,7 +32,7 @@ void Backlog::Drain(Seconds now, Decisions& decisions) {
   more_to_decide_ = budget.spent() && !queue_.empty();
 }
 
-void Backlog::Expire(Seconds now, Decisions& decisions) {
+void Backlog::ExpireAndSweep(Seconds now, Decisions& decisions) {
   TurnBudget budget;
   Expire(now, budget, decisions);
   Sweep();

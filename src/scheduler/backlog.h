@@ -45,7 +45,9 @@ class Backlog {
   // Refuses what is past its deadline, then tries the heads of the sub-queues, most urgent first.
   void Drain(Seconds now, Decisions& decisions);
   // Only the first half: what an arrival does before it takes its own turn.
-  void Expire(Seconds now, Decisions& decisions);
+  void Expire(Seconds now, Decisions& decisions) {
+    if (queue_.next_deadline() < now || assessments_.sweeping()) ExpireAndSweep(now, decisions);
+  }
 
   // Whether a new request of this sub-queue may be tried at once: nothing waits before it, and the
   // heads that wait have all been tried.
@@ -67,6 +69,7 @@ class Backlog {
   // Returns the place in the queue's heads from which on they have changed.
   std::size_t Dequeue(Slot slot);
   std::size_t Reassess(Record& record);
+  void ExpireAndSweep(Seconds now, Decisions& decisions);
   void Sweep();
   void Expire(Seconds now, TurnBudget& budget, Decisions& decisions);
   void ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions);

@@ -84,31 +84,35 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   record.state = Record::State::kRunning;
   record.endpoint = endpoint;
   record.resident = fleet_.Start(endpoint, DemandAt(record, deployment), now);
-  Decision decision{.id = record.id,
-                    .tag = record.tag,
-                    .endpoint = endpoint,
-                    .policy = policy.name,
-                    .fallback = cause,
-                    .length = record.length,
-                    .slo = EffectiveSlo(record, &fleet_.deployments()[deployment]),
-                    .queued = now - record.arrived};
+  Decision& decision = Decide(record, now, decisions);
+  decision.endpoint = endpoint;
+  decision.policy = policy.name;
+  decision.fallback = cause;
+  if (const slo::Slo* slo = EffectiveSlo(record, &fleet_.deployments()[deployment])) {
+    decision.slo = *slo;
+  }
   const routing::Candidate* candidate = CandidateFor(record, deployment);
   if (candidate != nullptr && candidate->latest_start != kNever) {
     decision.rank = now - candidate->latest_start;
   }
-  decisions.push_back(decision);
 }
 
 void Dispatcher::Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
                         Decisions& decisions) {
-  decisions.push_back({.id = record.id,
-                       .tag = record.tag,
-                       .refused = reason,
-                       .retry_after = RetryAfter(reason, waiting),
-                       .length = record.length,
-                       .slo = EffectiveSlo(record, nullptr),
-                       .queued = now - record.arrived});
+  Decision& decision = Decide(record, now, decisions);
+  decision.refused = reason;
+  decision.retry_after = RetryAfter(reason, waiting);
+  if (const slo::Slo* slo = EffectiveSlo(record, nullptr)) decision.slo = *slo;
   records_.Free(record);
+}
+
+Decision& Dispatcher::Decide(const Record& record, Seconds now, Decisions& decisions) {
+  Decision& decision = decisions.emplace_back();
+  decision.id = record.id;
+  decision.tag = record.tag;
+  decision.length = record.length;
+  decision.queued = now - record.arrived;
+  return decision;
 }
 
 void Dispatcher::ObserveEnd(Seconds now) {
@@ -129,33 +133,34 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                                     const Record& record,
                                                     std::span<const routing::Candidate> candidates,
                                                     Seconds now) {
-  const fleet::Demand request = DemandOf(Sized(record, info.needs), nullptr);
-  return EntryOf(info).policy->Choose(
-      {.fleet = fleet_, .request = request, .candidates = candidates, .now = now, .rng = rng_});
+  return EntryOf(info).policy->Choose({.fleet = fleet_,
+                                       .request = record.assessment.request,
+                                       .candidates = candidates,
+                                       .now = now,
+                                       .rng = rng_});
 }
 
 fleet::Demand Dispatcher::DemandAt(const Record& record, fleet::DeploymentId deployment) const {
+  const fleet::Deployment& at = fleet_.deployments()[deployment];
   if (const routing::Candidate* candidate = CandidateFor(record, deployment)) {
-    return candidate->demand;
+    return routing::DemandAt(record.assessment.request, *candidate, at);
   }
   // Sent there by a policy that does not read profiles: it still takes what the profile says.
-  const SizedRequest request = Sized(record, routing::PolicyNeeds::kLoad);
-  const fleet::Deployment& at = fleet_.deployments()[deployment];
+  const SizedRequest request{.arrived = record.arrived,
+                             .prompt_tokens = record.prompt_tokens,
+                             .output_tokens = record.length.tokens,
+                             .own_slo = record.slo,
+                             .pool_slo = options_.slo,
+                             .needs = routing::PolicyNeeds::kLoad};
   const Verdict verdict = Assess(request, at, deployment, fleet_.model());
-  if (verdict.kind == Verdict::Kind::kCandidate) return verdict.candidate.demand;
+  if (verdict.kind == Verdict::Kind::kCandidate) {
+    return routing::DemandAt(record.assessment.request, verdict.candidate, at);
+  }
   return DemandOf(request, at.profile ? &at.profile->slo : nullptr);
 }
 
-SizedRequest Dispatcher::Sized(const Record& record, routing::PolicyNeeds needs) const {
-  return {.arrived = record.arrived,
-          .prompt_tokens = record.prompt_tokens,
-          .output_tokens = record.length.tokens,
-          .own_slo = record.slo,
-          .pool_slo = options_.slo,
-          .needs = needs};
-}
-
-slo::Slo Dispatcher::EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const {
+const slo::Slo* Dispatcher::EffectiveSlo(const Record& record,
+                                         const fleet::Deployment* deployment) const {
   const slo::Slo* profile = nullptr;
   if (deployment != nullptr) {
     if (deployment->profile) profile = &deployment->profile->slo;
@@ -167,8 +172,7 @@ slo::Slo Dispatcher::EffectiveSlo(const Record& record, const fleet::Deployment*
       }
     }
   }
-  const slo::Slo* slo = slo::EffectiveSlo(record.slo, options_.slo, profile);
-  return slo != nullptr ? *slo : slo::Slo{};
+  return slo::EffectiveSlo(record.slo, options_.slo, profile);
 }
 
 std::optional<fleet::EndpointId> Dispatcher::LeastRequestAmong(

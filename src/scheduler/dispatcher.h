@@ -54,8 +54,10 @@ class Dispatcher {
                 FallbackCause cause, Seconds now, Decisions& decisions);
   // The request as the endpoint's load model gets it, whichever policy chose the endpoint.
   fleet::Demand DemandAt(const Record& record, fleet::DeploymentId deployment) const;
-  SizedRequest Sized(const Record& record, routing::PolicyNeeds needs) const;
-  slo::Slo EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const;
+  // Appends a decision about the request, with what every decision says.
+  static Decision& Decide(const Record& record, Seconds now, Decisions& decisions);
+  // Null if there is none; else valid for as long as the record and the profiles do not change.
+  const slo::Slo* EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const;
   std::optional<fleet::EndpointId> LeastRequestAmong(
       std::span<const fleet::DeploymentId> deployments) const;
   // When another try may succeed, with so many waiting.

@@ -24,8 +24,8 @@ class Diary final : public fleet::LoadModel {
                                    profile::ProfileCell cell) const override {
     return little_.Share(profile, cell);
   }
-  fleet::Load HighestOrderWithRoom(const fleet::Demand& demand) const override {
-    return little_.HighestOrderWithRoom(demand);
+  fleet::Load HighestOrderWithRoom(fleet::Load share) const override {
+    return little_.HighestOrderWithRoom(share);
   }
 
  private:

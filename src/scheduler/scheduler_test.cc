@@ -484,7 +484,7 @@ TEST(Explain, GivesEachDeploymentsReasons) {
   EXPECT_EQ(verdicts[0].kind, Verdict::Kind::kInfeasible);
   EXPECT_EQ(verdicts[1].kind, Verdict::Kind::kCandidate);
   EXPECT_EQ(verdicts[1].expected, 4);
-  EXPECT_EQ(verdicts[1].candidate.demand.target->seconds, 10);
+  EXPECT_EQ(verdicts[1].target->seconds, 10);
   EXPECT_EQ(verdicts[2].cause, FallbackCause::kNoProfile);
 }
 

@@ -25,7 +25,7 @@ std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
       return std::string(ToString(verdict.cause));
     case scheduler::Verdict::Kind::kCandidate:
       return "expects " + Milliseconds(verdict.expected) + " of " +
-             Milliseconds(verdict.candidate.demand.target->seconds) + " allowed";
+             Milliseconds(verdict.target->seconds) + " allowed";
   }
   return "";
 }

@@ -22,7 +22,7 @@ TEST(Refusal, EveryReasonIsASentence) {
   };
   Verdict candidate{.kind = Verdict::Kind::kCandidate};
   candidate.expected = 2;
-  candidate.candidate.demand.target = slo::Target{.seconds = 1};
+  candidate.target = slo::Target{.seconds = 1};
   facts.deployments = {
       {"a10", true, candidate},
       {"l20", false, candidate},

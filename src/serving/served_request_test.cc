@@ -49,8 +49,8 @@ class ListeningLoad final : public fleet::LoadModel {
                                    profile::ProfileCell cell) const override {
     return law_.Share(profile, cell);
   }
-  fleet::Load HighestOrderWithRoom(const fleet::Demand& demand) const override {
-    return law_.HighestOrderWithRoom(demand);
+  fleet::Load HighestOrderWithRoom(fleet::Load share) const override {
+    return law_.HighestOrderWithRoom(share);
   }
 
  private:

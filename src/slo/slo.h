@@ -49,7 +49,16 @@ struct Target {
 //   tpat → E2E within tpat · (prompt + output)
 //   e2e  → E2E within e2e
 // nullopt if no latency is set.
-std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Tokens output_tokens);
+inline std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Tokens output_tokens) {
+  using enum Target::Measure;
+  if (slo.tpot) return Target{kE2e, *slo.tpot * output_tokens + slo.ttft.value_or(0)};
+  if (slo.ttft) return Target{kTtft, *slo.ttft};
+  if (slo.tpat) {
+    return Target{kE2e, *slo.tpat * (static_cast<double>(prompt_tokens) + output_tokens)};
+  }
+  if (slo.e2e) return Target{kE2e, *slo.e2e};
+  return std::nullopt;
+}
 
 // Whose SLO holds for a request: its own, else its pool's, else the profile's of the GPU that
 // serves it. They are never mixed: a target that the request did not set must not outrank one that

@@ -63,7 +63,6 @@ class ConditionVariable {
     lock.release();
     return status == std::cv_status::no_timeout;
   }
-  void NotifyOne() { condition_.notify_one(); }
   void NotifyAll() { condition_.notify_all(); }
 
  private:

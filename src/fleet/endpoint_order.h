@@ -40,6 +40,15 @@ class EndpointOrder {
     return std::nullopt;
   }
 
+  // From the smallest key up (of equals, the least recently used first), for as long as `visit`
+  // returns true.
+  template <typename Visit>
+  void ForEachUp(const Visit& visit) const {
+    for (const Entry& entry : order_) {
+      if (!visit(std::get<2>(entry))) return;
+    }
+  }
+
   void Set(EndpointId id, Key key, std::uint64_t last_used) {
     if (id >= places_.size()) places_.resize(id + 1);
     std::optional<Place>& place = places_[id];

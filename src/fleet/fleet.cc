@@ -87,6 +87,7 @@ void Fleet::SetUp(EndpointId id, bool up) {
 Resident Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
   endpoint.in_flight += 1;
+  endpoint.prefilling += demand.prompt_tokens;
   in_flight_ += 1;
   last_used_[id] = ++uses_;
   const Resident resident = endpoint.load->Start(demand, now);

@@ -33,6 +33,7 @@ struct Endpoint {
   bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
   int in_flight = 0;     // Requests of this router.
   int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
+  std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
   std::unique_ptr<EndpointLoad> load;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
@@ -73,6 +74,11 @@ class Fleet {
   Resident Start(EndpointId endpoint, const Demand& demand, Seconds now);
   void FirstToken(EndpointId endpoint, Resident resident, Seconds now);
   void Progress(EndpointId endpoint, Resident resident, Tokens generated, Seconds now);
+  // So many prompt tokens that were started there are prefilled, or never will be: once for each
+  // request, at its first token or at its end.
+  void Prefilled(EndpointId endpoint, Tokens prompt_tokens) {
+    endpoints_[endpoint].prefilling -= prompt_tokens;
+  }
   void End(EndpointId endpoint, Resident resident, const Completion& completion, Seconds now);
   // Replaces what other replicas of the router are known to have sent to an endpoint. Unknown or
   // retired endpoints are ignored.

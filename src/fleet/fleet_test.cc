@@ -131,6 +131,18 @@ TEST(Fleet, EqualEndpointsTakeTurns) {
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 0, 1, 2));
 }
 
+TEST(Fleet, CountsThePromptsThatAreNotPrefilledYet) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
+  for (const Tokens prompt : {300, 4000}) fleet.Start(1, {.prompt_tokens = prompt}, 0);
+  EXPECT_EQ(fleet.endpoint(1).prefilling, 4300);
+  fleet.Prefilled(1, 300);
+  EXPECT_EQ(fleet.endpoint(1).prefilling, 4000);
+  fleet.Prefilled(1, 4000);
+  EXPECT_EQ(fleet.endpoint(0).prefilling, 0);
+  EXPECT_EQ(fleet.endpoint(1).prefilling, 0);
+}
+
 void Observe(TestFleet& fleet, EndpointId id, double seconds_per_token) {
   fleet.Add(id, 0);
   fleet.Remove(id, {.prompt_tokens = 1, .output_tokens = 100, .e2e = seconds_per_token * 100});

@@ -13,6 +13,7 @@ std::unique_ptr<Policy> MakeSloPackLoad();          // slo.cc
 std::unique_ptr<Policy> MakeLeastLoad();            // least_load.cc
 std::unique_ptr<Policy> MakePackLoad();             // pack_load.cc
 std::unique_ptr<Policy> MakeLeastRequest();         // least_request.cc
+std::unique_ptr<Policy> MakeLMetric();              // lmetric.cc
 std::unique_ptr<Policy> MakeLeastLatency();         // least_latency.cc
 std::unique_ptr<Policy> MakePowerOfTwo();           // power_of_two.cc
 std::unique_ptr<Policy> MakeRoundRobin();           // round_robin.cc

@@ -72,7 +72,6 @@ struct BusyFleet {
   }
 
   std::optional<fleet::EndpointId> Choose(Policy& policy, Seconds now, Rng& rng) {
-    const fleet::Demand request;
     for (Candidate& candidate : candidates) {
       candidate.highest_order = fleet.model().HighestOrderWithRoom(candidate.share);
     }
@@ -91,6 +90,7 @@ struct BusyFleet {
   }
 
   fleet::Fleet fleet;
+  fleet::Demand request;
   // Most relaxed first, as the scheduler sorts them.
   std::vector<Candidate> candidates;
   std::vector<std::pair<fleet::EndpointId, fleet::Resident>> running;
@@ -261,6 +261,24 @@ TEST_F(PolicyFixture, LeastRequestCountsRequestsAndRoundRobinTakesTurns) {
   std::set<fleet::EndpointId> seen;
   for (int i = 0; i < 3; ++i) seen.insert(*Choose("round-robin"));
   EXPECT_EQ(seen.size(), 3);
+}
+
+// Two requests there and nothing to prefill, one request that has to prefill, or three requests:
+// which of them costs least hangs on how much the request itself has to prefill.
+TEST_F(PolicyFixture, LMetricWeighsPrefillAgainstCompany) {
+  const auto start = [&](fleet::EndpointId id, Tokens prompt, bool prefilled) {
+    busy.fleet.Start(id, {.prompt_tokens = prompt}, 0);
+    if (prefilled) busy.fleet.Prefilled(id, prompt);
+  };
+  for (int i = 0; i < 2; ++i) start(0, 500, true);
+  start(1, 1000, false);
+  for (int i = 0; i < 3; ++i) start(2, 10, true);
+  busy.request.prompt_tokens = 100;  // 100 · 3, 1100 · 2, 100 · 4.
+  EXPECT_EQ(Choose("lmetric"), 0);
+  busy.request.prompt_tokens = 5000;  // 5000 · 3, 6000 · 2, 5000 · 4.
+  EXPECT_EQ(Choose("lmetric"), 1);
+  busy.fleet.SetForeignLoad(1, {.in_flight = 2});  // 6000 · 4.
+  EXPECT_EQ(Choose("lmetric"), 0);
 }
 
 TEST_F(PolicyFixture, PowerOfTwoNeverTakesTheFullestOfThree) {

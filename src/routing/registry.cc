@@ -6,7 +6,7 @@
 namespace headrace::routing {
 namespace {
 
-constexpr std::array<PolicyInfo, 11> kPolicies{{
+constexpr std::array<PolicyInfo, 12> kPolicies{{
     {"slo", "slo-least-load-pulling under its short name", PolicyNeeds::kSlo, "least-request",
      MakeSloLeastLoadPulling},
     {"slo-least-load-pulling",
@@ -22,6 +22,8 @@ constexpr std::array<PolicyInfo, 11> kPolicies{{
      "random", MakePackLoad},
     {"least-request", "fewest requests in flight", PolicyNeeds::kNothing, "random",
      MakeLeastRequest},
+    {"lmetric", "least product of prompt tokens to prefill and requests, with this one",
+     PolicyNeeds::kNothing, "random", MakeLMetric},
     {"least-latency", "lowest observed seconds per token x (requests in flight + 1)",
      PolicyNeeds::kNothing, "random", MakeLeastLatency},
     {"power-of-two", "of two endpoints drawn at random, the one with fewer requests in flight",

@@ -83,6 +83,7 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   const fleet::DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
   record.state = Record::State::kRunning;
   record.endpoint = endpoint;
+  record.prefilled = false;
   record.resident = fleet_.Start(endpoint, DemandAt(record, deployment), now);
   Decision& decision = Decide(record, now, decisions);
   decision.endpoint = endpoint;

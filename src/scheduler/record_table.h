@@ -33,6 +33,7 @@ struct Record {
   // While it runs:
   fleet::EndpointId endpoint = 0;
   fleet::Resident resident{};
+  bool prefilled = false;  // Its first token has come.
 
   bool NeedsFallback() const { return assessment.cause != FallbackCause::kNone; }
 };

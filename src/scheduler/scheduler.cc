@@ -142,8 +142,11 @@ void Scheduler::SetOptions(const SchedulerOptions& options, Seconds now, Decisio
 void Scheduler::Tick(Seconds now, Decisions& decisions) { backlog_.Drain(now, decisions); }
 
 void Scheduler::FirstToken(RequestId id, Seconds now) {
-  const Record* record = records_.Find(id, Record::State::kRunning);
-  if (record != nullptr) fleet_.FirstToken(record->endpoint, record->resident, now);
+  Record* record = records_.Find(id, Record::State::kRunning);
+  if (record == nullptr || record->prefilled) return;
+  record->prefilled = true;
+  fleet_.Prefilled(record->endpoint, record->prompt_tokens);
+  fleet_.FirstToken(record->endpoint, record->resident, now);
 }
 
 void Scheduler::Progress(RequestId id, Tokens generated, Seconds now) {
@@ -171,6 +174,7 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
 Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now) {
   Record* record = records_.Find(id, Record::State::kRunning);
   if (record == nullptr) return nullptr;
+  if (!record->prefilled) fleet_.Prefilled(record->endpoint, record->prompt_tokens);
   fleet_.End(record->endpoint, record->resident, completion, now);
   dispatcher_.ObserveEnd(now);
   return record;

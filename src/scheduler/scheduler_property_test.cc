@@ -54,6 +54,7 @@ class History {
     for (const fleet::Endpoint& endpoint : scheduler_->fleet().endpoints()) {
       EXPECT_EQ(endpoint.load->Order(), 0);
       EXPECT_EQ(endpoint.in_flight, 0);
+      EXPECT_EQ(endpoint.prefilling, 0);
     }
     EXPECT_EQ(arrived_, ended_);
   }
@@ -95,6 +96,10 @@ class History {
       Cancel(decisions);
     } else if (event < 94) {
       if (!running_.empty()) Return(decisions);
+    } else if (event < 96) {
+      // Of one request a first token may be reported again and again, or too late.
+      if (!running_.empty()) scheduler_->FirstToken(AnyOf(running_), now_);
+      if (!waiting_.empty()) scheduler_->FirstToken(waiting_.begin()->first, now_);
     } else if (changing_fleet_) {
       Change(decisions);
     }

@@ -62,10 +62,11 @@ class Simulator {
     int in_engine = 0;
     bool up = true;
   };
-  struct Ended {
+  // A first token, or an end.
+  struct News {
     Seconds at = 0;  // When the scheduler hears of it.
     scheduler::RequestId id = 0;
-    scheduler::Completion completion;
+    std::optional<scheduler::Completion> completion;
   };
 
   void BuildFleet();
@@ -78,7 +79,7 @@ class Simulator {
   void Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at);
   void Apply(const EndpointFault& fault, Seconds now);
   void LoseEndpoint(fleet::EndpointId id, Seconds now);
-  // Tells the scheduler what has ended and carries out what it decides, until neither is left.
+  // Tells the scheduler the news and carries out what it decides, until neither is left.
   void Settle(Seconds now);
   void CarryOut(const scheduler::Decision& decision, Seconds now);
   void End(std::uint32_t slot, RequestRecord::End end, Seconds e2e);
@@ -103,7 +104,7 @@ class Simulator {
   IndexedHeap<Seconds> wakes_;
   std::vector<Request> requests_;
   std::vector<std::uint32_t> free_slots_;
-  std::deque<Ended> ended_;
+  std::deque<News> news_;
   std::optional<Clairvoyant> clairvoyant_;
   std::vector<const engine::TimedEngine*> engines_;  // For it: those that are up.
   scheduler::Decisions decisions_;
@@ -153,10 +154,10 @@ SimulationResult Simulator::Run() {
     const Seconds arrival = stream_.NextAt();
     const Seconds engine = wakes_.empty() ? kNever : wakes_.top_key();
     const Seconds fault = next_fault_ < faults_.size() ? faults_[next_fault_].at : kNever;
-    const Seconds ended = ended_.empty() ? kNever : ended_.front().at;
+    const Seconds news = news_.empty() ? kNever : news_.front().at;
     const Seconds wakeup = std::max(NextWakeup(), record_.now());
     const Seconds sample = record_.NextSample();
-    const Seconds now = std::min({arrival, engine, fault, ended, wakeup, sample});
+    const Seconds now = std::min({arrival, engine, fault, news, wakeup, sample});
     if (now > last || (now > end && record_.open() == 0)) break;
     record_.set_now(now);
 
@@ -166,7 +167,7 @@ SimulationResult Simulator::Run() {
       Apply(faults_[next_fault_++], now);
     } else if (engine == now) {
       WakeEngine(wakes_.top(), now);
-    } else if (ended == now) {
+    } else if (news == now) {
       Settle(now);
     } else if (wakeup == now) {
       scheduler_.Tick(now, decisions_);
@@ -275,6 +276,7 @@ void Simulator::Deliver(fleet::EndpointId id,
       case engine::EngineModel::Event::Kind::kFirstToken:
         requests_[slot].first_token = at;
         requests_[slot].has_first_token = true;
+        if (!clairvoyant_) news_.push_back({at + spec_.state_lag, requests_[slot].id, {}});
         break;
       case engine::EngineModel::Event::Kind::kFinished:
         Finish(id, slot, at);
@@ -287,9 +289,9 @@ void Simulator::Deliver(fleet::EndpointId id,
 
 void Simulator::Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at) {
   const Request& request = requests_[slot];
-  ended_.push_back({at + spec_.state_lag,
-                    request.id,
-                    {request.prompt_tokens, request.output_tokens, at - request.dispatched}});
+  news_.push_back({at + spec_.state_lag, request.id,
+                   scheduler::Completion{request.prompt_tokens, request.output_tokens,
+                                         at - request.dispatched}});
   LeaveEngine(endpoints_[id], at);
   End(slot, RequestRecord::End::kCompleted, at - request.arrived);
 }
@@ -351,7 +353,7 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
     endpoints_[id].engine.Cancel(request.handle);
     LeaveEngine(endpoints_[id], now);
     if (request.has_first_token || clairvoyant_) {
-      if (!clairvoyant_) ended_.push_back({now, request.id, {}});
+      if (!clairvoyant_) news_.push_back({now, request.id, scheduler::Completion{}});
       End(slot, RequestRecord::End::kFailed, 0);
     } else {
       request.stage = Stage::kWaiting;
@@ -367,10 +369,14 @@ void Simulator::Settle(Seconds now) {
     if (i < decisions_.size()) {
       const scheduler::Decision decision = decisions_[i++];
       CarryOut(decision, now);
-    } else if (!ended_.empty() && ended_.front().at <= now) {
-      const Ended ended = ended_.front();
-      ended_.pop_front();
-      scheduler_.Complete(ended.id, ended.completion, now, decisions_);
+    } else if (!news_.empty() && news_.front().at <= now) {
+      const News news = news_.front();
+      news_.pop_front();
+      if (news.completion) {
+        scheduler_.Complete(news.id, *news.completion, now, decisions_);
+      } else {
+        scheduler_.FirstToken(news.id, now);
+      }
     } else {
       break;
     }

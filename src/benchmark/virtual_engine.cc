@@ -18,10 +18,12 @@ Seconds LongestLife(const engine::EngineConfig& config, const GridPoint& point) 
   const double held = point.input + point.output / 2.0;
   const double room = static_cast<double>(config.kv_blocks * engine::kKvBlockTokens);
   const double batch = std::clamp(room / held, 1.0, static_cast<double>(config.max_num_seqs));
-  const Seconds step =
-      config.step.Duration(static_cast<int>(batch), static_cast<std::int64_t>(batch * held), 0);
+  const Seconds step = config.step.Duration(
+      {.decoding = static_cast<int>(batch), .held = static_cast<std::int64_t>(batch * held)});
   // While it decodes, `batch` prompts per life are prefilled on the same engine.
-  return point.output * step + batch * config.step.b * point.input;
+  const step::Work prefill = step::Work::Prefill(point.input);
+  return point.output * step +
+         batch * (config.step.b * prefill.prefilled + config.step.e * prefill.attended);
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ Measurement MeasureAt(double rate, Tokens input, Tokens output, std::uint64_t se
 
 TEST(VirtualEngine, AnAlmostIdleEngineShowsItsStepTimes) {
   const auto measured = MeasureAt(0.01, 200, 50);
-  const engine::StepModel step = Config().step;
-  const Seconds prefill = step.Duration(0, 0, 200);
+  const step::TimeModel step = Config().step;
+  const Seconds prefill = step.Duration(step::Work::Prefill(200));
   EXPECT_NEAR(measured.ttft.p50, prefill, 1e-9);
   EXPECT_NEAR(measured.tpot.p50, step.DecodeRun(49, 1, 200) / 49, 1e-9);
   EXPECT_NEAR(measured.e2e.p50, measured.ttft.p50 + 49 * measured.tpot.p50, 1e-9);

@@ -7,9 +7,13 @@
 namespace headrace::engine {
 
 Result<void> CheckEngineConfig(const EngineConfig& config) {
-  if (!(config.step.a > 0)) return Fail("the engine's step time must be above 0");
-  if (config.step.b < 0 || config.step.c < 0 || config.step.d < 0) {
+  const step::TimeModel& step = config.step;
+  if (!(step.a > 0)) return Fail("the engine's step time must be above 0");
+  if (std::min({step.b, step.c, step.d, step.e, step.overhead, step.overhead_per_sequence}) < 0) {
     return Fail("the engine's step coefficients must not be negative");
+  }
+  if (!(step.overlap >= 0 && step.overlap <= 1)) {
+    return Fail("the overlap of the engine's step must lie between 0 and 1");
   }
   if (config.max_num_seqs < 1) return Fail("max_num_seqs must be at least 1");
   if (config.max_num_batched_tokens < config.max_num_seqs) {
@@ -81,31 +85,22 @@ EngineModel::StepReport EngineModel::Step() {
   const std::uint64_t preempted_before = preemptions_;
   while (BlocksNeeded(clock_) > free_blocks_) Preempt();
 
-  StepReport report;
-  report.steps = 1;
-  report.decoding = decoding_;
   free_blocks_ -= BlocksNeeded(clock_);
   ++clock_;
   held_ += decoding_;
-  const std::int64_t held = held_;
+  step::Work work{.decoding = decoding_, .held = held_};
 
   Tokens budget = config_.max_num_batched_tokens - decoding_;
-  if (prefilling_ != kNone) {
-    const Tokens chunk = ContinuePrefill(budget);
-    budget -= chunk;
-    report.prefilled += chunk;
-  }
-  while (preemptions_ == preempted_before && CanAdmit(free_blocks_, budget)) {
-    const Tokens chunk = Admit(budget);
-    budget -= chunk;
-    report.prefilled += chunk;
-  }
-  report.duration = config_.step.Duration(report.decoding, held, report.prefilled);
+  if (prefilling_ != kNone) ContinuePrefill(budget, work);
+  while (preemptions_ == preempted_before && CanAdmit(free_blocks_, budget)) Admit(budget, work);
 
   FinishDecoded();
   for (const SlotId id : prefilled_) EndPrefill(id);
   prefilled_.clear();
-  return report;
+  return {.duration = config_.step.Duration(work),
+          .steps = 1,
+          .decoding = work.decoding,
+          .prefilled = work.prefilled};
 }
 
 EngineModel::StepReport EngineModel::StepMany(Seconds duration) {
@@ -157,8 +152,8 @@ bool EngineModel::CanAdmit(std::int64_t free_blocks, Tokens budget) const {
   return KvBlocksFor(slots_[waiting_list_.head].target) <= free_blocks;
 }
 
-// Moves the head of the queue into the running set with its first chunk; returns the chunk.
-Tokens EngineModel::Admit(Tokens budget) {
+// Moves the head of the queue into the running set with its first chunk.
+void EngineModel::Admit(Tokens& budget, step::Work& work) {
   const SlotId id = waiting_list_.head;
   Slot& slot = slots_[id];
   Unlink(waiting_list_, id);
@@ -167,6 +162,8 @@ Tokens EngineModel::Admit(Tokens budget) {
   ++running_;
   slot.state = State::kPrefilling;
   const Tokens chunk = std::min(budget, slot.target - slot.cached);
+  budget -= chunk;
+  work.AddChunk(chunk, slot.cached);
   slot.computed = slot.cached + chunk;
   free_blocks_ -= KvBlocksFor(slot.computed);
   if (slot.computed == slot.target) {
@@ -174,27 +171,27 @@ Tokens EngineModel::Admit(Tokens budget) {
   } else {
     prefilling_ = id;
   }
-  return chunk;
 }
 
 // The next chunk of the request in mid-prefill. It is the latest arrival that runs, so when there
 // is no room for the chunk it preempts itself.
-Tokens EngineModel::ContinuePrefill(Tokens budget) {
+void EngineModel::ContinuePrefill(Tokens& budget, step::Work& work) {
   const SlotId id = prefilling_;
   Slot& slot = slots_[id];
   const Tokens chunk = std::min(budget, slot.target - slot.computed);
   const std::int64_t blocks = KvBlocksFor(slot.computed + chunk) - KvBlocksFor(slot.computed);
   if (blocks > free_blocks_) {
     Preempt();
-    return 0;
+    return;
   }
+  budget -= chunk;
+  work.AddChunk(chunk, slot.computed);
   free_blocks_ -= blocks;
   slot.computed += chunk;
   if (slot.computed == slot.target) {
     prefilling_ = kNone;
     prefilled_.push_back(id);
   }
-  return chunk;
 }
 
 // Sends the latest arrival of the running set back to the head of the queue.

@@ -9,12 +9,13 @@
 #include "base/indexed_heap.h"
 #include "base/result.h"
 #include "base/units.h"
-#include "engine/step_model.h"
+#include "engine/kv_cache.h"
+#include "step/time_model.h"
 
 namespace headrace::engine {
 
 struct EngineConfig {
-  StepModel step;
+  step::TimeModel step;
   std::int64_t kv_blocks = 0;            // Of kKvBlockTokens tokens each.
   int max_num_seqs = 256;                // Requests in the running set (vLLM's default).
   Tokens max_num_batched_tokens = 2048;  // Decoded + prefilled tokens in a step (vLLM's default).
@@ -107,7 +108,7 @@ class EngineModel {
 
   const EngineConfig& config() const { return config_; }
   // Changes the engine's speed, from the next step on.
-  void set_step_model(const StepModel& step) { config_.step = step; }
+  void set_step_model(const step::TimeModel& step) { config_.step = step; }
 
  private:
   using SlotId = std::uint32_t;
@@ -167,8 +168,8 @@ class EngineModel {
   }
 
   bool CanAdmit(std::int64_t free_blocks, Tokens budget) const;
-  Tokens Admit(Tokens budget);
-  Tokens ContinuePrefill(Tokens budget);
+  void Admit(Tokens& budget, step::Work& work);
+  void ContinuePrefill(Tokens& budget, step::Work& work);
   void Preempt();
   void LeaveDecoding(Slot& slot, SlotId id);
   void ReleaseKv(SlotId id);

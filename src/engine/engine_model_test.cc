@@ -18,7 +18,14 @@ using ::testing::ElementsAre;
 
 EngineConfig SmallEngine() {
   EngineConfig config;
-  config.step = {.a = 20e-3, .b = 0.15e-3, .c = 0.05e-3, .d = 1e-6};
+  config.step = {.a = 20e-3,
+                 .b = 0.15e-3,
+                 .c = 0.05e-3,
+                 .d = 1e-6,
+                 .e = 2e-7,
+                 .overlap = 0.8,
+                 .overhead = 1e-3,
+                 .overhead_per_sequence = 2e-5};
   config.kv_blocks = 64;
   config.max_num_seqs = 8;
   config.max_num_batched_tokens = 128;
@@ -61,9 +68,7 @@ class PlainEngine {
     if (running_.empty() && waiting_.empty()) return 0;
     bool preempted = false;
     Tokens budget = config_.max_num_batched_tokens;
-    int decoding = 0;
-    std::int64_t held = 0;
-    Tokens prefilled = 0;
+    step::Work work;
     for (std::size_t i = 0; i < running_.size(); ++i) {
       const bool decodes = running_[i].decodes;
       const Tokens chunk = std::min(budget, running_[i].Known() - running_[i].computed);
@@ -79,14 +84,14 @@ class PlainEngine {
         preempted = true;
       }
       if (i == running_.size()) break;
+      if (decodes) {
+        ++work.decoding;
+        work.held += running_[i].computed + chunk;
+      } else {
+        work.AddChunk(chunk, running_[i].computed);
+      }
       running_[i].computed += chunk;
       budget -= chunk;
-      if (decodes) {
-        ++decoding;
-        held += running_[i].computed;
-      } else {
-        prefilled += chunk;
-      }
     }
     while (!preempted && !waiting_.empty() && budget > 0 &&
            running_.size() < static_cast<std::size_t>(config_.max_num_seqs)) {
@@ -96,7 +101,7 @@ class PlainEngine {
       waiting_.pop_front();
       running_.back().computed = chunk;
       budget -= chunk;
-      prefilled += chunk;
+      work.AddChunk(chunk, 0);
     }
     std::vector<Request> left;
     for (Request& request : running_) {
@@ -113,7 +118,7 @@ class PlainEngine {
       left.push_back(request);
     }
     running_ = left;
-    return config_.step.Duration(decoding, held, prefilled);
+    return config_.step.Duration(work);
   }
 
   std::int64_t Used() const {
@@ -143,20 +148,20 @@ class PlainEngine {
 
 TEST(EngineModel, OneRequestTakesItsPrefillAndOneStepPerFurtherToken) {
   EngineModel engine(SmallEngine());
-  const StepModel step = SmallEngine().step;
+  const step::TimeModel step = SmallEngine().step;
   const auto request = engine.Add(7, 100, 3);
   EXPECT_EQ(engine.waiting(), 1);
 
-  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration(0, 0, 100));
+  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration(step::Work::Prefill(100)));
   EXPECT_THAT(Tagged(engine), ElementsAre(std::pair(Kind::kFirstToken, 7)));
   EXPECT_EQ(engine.generated(request), 1);
   EXPECT_EQ(engine.kv_blocks_used(), 7);
 
-  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration(1, 101, 0));
+  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration({.decoding = 1, .held = 101}));
   EXPECT_EQ(engine.generated(request), 2);
   EXPECT_THAT(Tagged(engine), ElementsAre());
 
-  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration(1, 102, 0));
+  EXPECT_DOUBLE_EQ(engine.Step().duration, step.Duration({.decoding = 1, .held = 102}));
   EXPECT_THAT(Tagged(engine), ElementsAre(std::pair(Kind::kFinished, 7)));
   EXPECT_TRUE(engine.idle());
   EXPECT_FALSE(engine.alive(request));
@@ -177,6 +182,21 @@ TEST(EngineModel, ALongPromptIsPrefilledInChunksThatSlowTheOthersDown) {
   report = engine.Step();
   EXPECT_EQ(report.prefilled, 46);
   EXPECT_THAT(Tagged(engine), ElementsAre(std::pair(Kind::kFirstToken, 2)));
+}
+
+TEST(EngineModel, AttentionGrowsWithTheSquareOfThePromptHoweverItIsCut) {
+  EngineConfig config = LargeEngine();
+  config.step = {.a = 1e-3, .e = 1e-6};
+  for (const Tokens budget : {256, 1000, 2048}) {
+    config.max_num_batched_tokens = budget;
+    for (const Tokens prompt : {100, 1024, 3000}) {
+      EngineModel engine(config);
+      engine.Add(1, prompt, 1);
+      Seconds attention = 0;
+      while (!engine.idle()) attention += engine.Step().duration - config.step.a;
+      EXPECT_NEAR(attention, 0.5e-6 * prompt * prompt, 1e-12) << budget << " " << prompt;
+    }
+  }
 }
 
 TEST(EngineModel, AnEmbeddingFinishesWithItsPrefillAndWithoutAToken) {
@@ -253,6 +273,12 @@ TEST(EngineModel, RefusesImpossibleConfigurations) {
   EngineConfig config = SmallEngine();
   config.max_model_len = 64 * kKvBlockTokens + 1;
   EXPECT_THAT(CheckEngineConfig(config).error().message, ::testing::HasSubstr("KV cache of 1024"));
+  config = SmallEngine();
+  config.step.overlap = 1.5;
+  EXPECT_THAT(CheckEngineConfig(config).error().message, ::testing::HasSubstr("between 0 and 1"));
+  config = SmallEngine();
+  config.step.e = -1e-9;
+  EXPECT_THAT(CheckEngineConfig(config).error().message, ::testing::HasSubstr("negative"));
   config = SmallEngine();
   config.max_num_batched_tokens = 4;
   EXPECT_THAT(CheckEngineConfig(config).error().message,
@@ -404,23 +430,14 @@ TEST(EngineModel, ManyStepsAtOnceAreTheSameAsSingleSteps) {
   }
 }
 
-TEST(StepModel, FillsADurationWithTheFewestSteps) {
-  const StepModel step{.a = 0.02, .b = 0, .c = 5e-5, .d = 1e-6};
-  for (const std::int64_t k : {1, 2, 7, 500, 99999}) {
-    const Seconds exact = step.DecodeRun(k, 40, 20000);
-    EXPECT_EQ(step.StepsToFill(exact * (1 - 1e-12), 100000, 40, 20000), k);
-    EXPECT_EQ(step.StepsToFill(exact * (1 + 1e-12), 100000, 40, 20000), k + 1);
-  }
-  EXPECT_EQ(step.StepsToFill(0, 10, 40, 20000), 1);
-  EXPECT_EQ(step.StepsToFill(kNever, 10, 40, 20000), 10);
-}
-
-// The cached part of a prompt costs no time, but the room of the whole one.
+// The cached part of a prompt is not computed again, but takes the room of the whole one.
 TEST(EngineModel, CachedPrefixIsNotPrefilled) {
   EngineModel engine(LargeEngine());
   engine.Add(0, 2000, 3, 1990);
   const EngineModel::StepReport prefill = engine.Step();
   EXPECT_EQ(prefill.prefilled, 10);
+  EXPECT_EQ(prefill.duration, LargeEngine().step.Duration(step::Work::Prefill(10, 1990)))
+      << "the ten attend to what is cached";
   EXPECT_EQ(engine.kv_blocks_used(), KvBlocksFor(2000));
   while (!engine.idle()) engine.Step();
   EXPECT_EQ(engine.kv_blocks_used(), 0);

@@ -7,7 +7,6 @@
 
 #include "base/result.h"
 #include "engine/engine_model.h"
-#include "engine/step_model.h"
 
 namespace headrace::engine {
 
@@ -27,7 +26,7 @@ struct ModelFacts {
   SourcedFigure context_tokens;    // The model's own context length.
 };
 
-// The coefficients of StepModel, in milliseconds, without the engine's own overhead.
+// The coefficients of step::TimeModel, in milliseconds, without the engine's own overhead.
 struct StepFigures {
   SourcedFigure a, b, c, d;
 };

@@ -89,13 +89,14 @@ TEST(GpuCatalog, AgreesWithPublicMeasurementsOfVllm) {
   const GpuCatalog catalog = Shipped();
   // databasemart.com/blog/vllm-gpu-benchmark-a40: Llama-3.1-8B on an A40, 50 concurrent requests of
   // 100 input tokens that end after 443 tokens on average: median TPOT 35.96 ms.
-  const StepModel a40 = catalog.Engine("a40", "llama3-8b")->step;
-  EXPECT_NEAR(a40.Duration(50, std::int64_t{50} * (100 + 443 / 2), 0), 35.96e-3, 0.07 * 35.96e-3);
+  const step::TimeModel a40 = catalog.Engine("a40", "llama3-8b")->step;
+  EXPECT_NEAR(a40.Duration({.decoding = 50, .held = 50 * (100 + 443 / 2)}), 35.96e-3,
+              0.07 * 35.96e-3);
   // johnmusgrave.com/p/vllm-throughput-latency-sweep-on: Llama-3.1-8B on an A100 of 40 GB (1555
   // instead of 2039 GB/s), one request of 1024 input tokens: about 75 tokens/s.
-  const StepModel a100 = catalog.Engine("a100", "llama3-8b")->step;
+  const step::TimeModel a100 = catalog.Engine("a100", "llama3-8b")->step;
   const double slower = 2039.0 / 1555.0;
-  EXPECT_NEAR(a100.Duration(1, 1088, 0) * slower, 1.0 / 75, 0.07 / 75);
+  EXPECT_NEAR(a100.Duration({.decoding = 1, .held = 1088}) * slower, 1.0 / 75, 0.07 / 75);
 }
 
 TEST(GpuCatalog, UnknownNamesAndImpossibleContextsAreErrorsWithTheFix) {

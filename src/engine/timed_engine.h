@@ -44,7 +44,7 @@ class TimedEngine {
 
   const EngineModel& model() const { return model_; }
   // Changes the engine's speed, from the next step that has not begun.
-  void set_step_model(const StepModel& step) { model_.set_step_model(step); }
+  void set_step_model(const step::TimeModel& step) { model_.set_step_model(step); }
 
  private:
   EngineModel model_;

@@ -30,7 +30,7 @@ TEST(TimedEngine, TellsWhenTheNextEventIs) {
   engine.Add(5, 1, 100, 101);
   EXPECT_EQ(engine.NextWake(), 5) << "a step is to be planned";
   EXPECT_TRUE(engine.Advance(5).empty());
-  const Seconds first = 5 + Config().step.Duration(0, 0, 100);
+  const Seconds first = 5 + Config().step.Duration(step::Work::Prefill(100));
   EXPECT_DOUBLE_EQ(engine.NextWake(), first);
   auto events = engine.Advance(first);
   ASSERT_EQ(events.size(), 1U);
@@ -62,7 +62,7 @@ TEST(TimedEngine, ASlowedEngineTakesLongerFromTheNextStepOn) {
   engine.set_step_model(Config().step.SlowedBy(2));
   engine.Add(0, 1, 100, 1);
   engine.Advance(0);
-  EXPECT_DOUBLE_EQ(engine.NextWake(), 2 * Config().step.Duration(0, 0, 100));
+  EXPECT_DOUBLE_EQ(engine.NextWake(), 2 * Config().step.Duration(step::Work::Prefill(100)));
 }
 
 struct Happening {

@@ -48,9 +48,9 @@ TEST_F(EndpointBenchmarkTest, ASustainedRateIsTheThroughputAndLatenciesIncludeTh
     EXPECT_NEAR(measured->tput, point.rate, 0.2 * point.rate);
     EXPECT_NEAR(measured->tt, 12 * measured->tput, 1e-9);
     EXPECT_GE(measured->samples, 60);
-    const engine::StepModel& step = engine_options_.engine.step;
-    EXPECT_GE(measured->ttft.p50, step.Duration(0, 0, 100));
-    EXPECT_GE(measured->e2e.mean, step.Duration(0, 0, 100) + 11 * step.a);
+    const step::TimeModel& step = engine_options_.engine.step;
+    EXPECT_GE(measured->ttft.p50, step.Duration(step::Work::Prefill(100)));
+    EXPECT_GE(measured->e2e.mean, step.Duration(step::Work::Prefill(100)) + 11 * step.a);
     EXPECT_GE(measured->tpot.p50, step.a);
     EXPECT_LE(measured->e2e.p50, measured->e2e.p99);
     EXPECT_GT(benchmark.Progress().sent, 70U);

@@ -5,6 +5,7 @@
 #include <coin/ClpSimplex.hpp>
 #include <coin/CoinPackedMatrix.hpp>
 #include <coin/CoinPackedVector.hpp>
+#include <iterator>
 #include <map>
 #include <tuple>
 
@@ -16,6 +17,9 @@ namespace {
 
 constexpr std::size_t kSample = 20'000;
 constexpr double kGroupsPerDoubling = 8;
+// Where the linear program touches the soft maximum of a step's memory and compute time.
+constexpr double kTangents[] = {0, 0.2, 0.4, 0.6, 0.8, 1};
+constexpr std::size_t kRowsPerDeployment = std::size(kTangents) + 3;
 
 // Requests that are alike, by the cheapest of them.
 struct Kind {
@@ -29,6 +33,7 @@ struct Kind {
   double held() const {
     return static_cast<double>(output_tokens) * prompt_tokens + 0.5 * output_tokens * output_tokens;
   }
+  step::Work prefill() const { return step::Work::Prefill(prefilled, prompt_tokens - prefilled); }
 };
 
 Seconds EndOf(const Scenario& scenario, double rate) {
@@ -88,13 +93,13 @@ bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const engine::Eng
   const double widest = std::exp2(1 / kGroupsPerDoubling);
   const auto prompt = static_cast<Tokens>(std::ceil(kind.prompt_tokens * widest));
   const auto output = static_cast<Tokens>(std::ceil(kind.output_tokens * widest));
-  const Seconds ttft = engine.step.a + engine.step.b * kind.prefilled;
+  const Seconds ttft = engine.step.Duration(kind.prefill());
   const Seconds decode = engine.step.DecodeRun(kind.output_tokens - 1, 1, kind.prompt_tokens);
   return slo::Attained(*slo, {ttft, ttft + decode, prompt, output});
 }
 
 // Columns: x[kind, deployment], then s[deployment], then one for the scale of all rates. Rows per
-// deployment: time, KV, batch, space; then one per kind.
+// deployment: one of time per tangent, KV, batch, space; then one per kind.
 class FluidProgram {
  public:
   FluidProgram(const Scenario& scenario, std::vector<Kind> kinds)
@@ -137,26 +142,34 @@ class FluidProgram {
 void FluidProgram::AddEngineRows() {
   for (std::size_t d = 0; d < fleet_.size(); ++d) {
     const engine::EngineConfig& engine = fleet_[d].engine;
-    const engine::StepModel& step = engine.step;
+    const step::TimeModel& step = engine.step;
     const double engines = fleet_[d].endpoints;
     const auto room = static_cast<double>(engine.kv_blocks * engine::kKvBlockTokens);
-    CoinPackedVector time;
+    for (const double share : kTangents) {
+      const step::TimeModel::Tangent dense = step.DenseTangent(share);
+      CoinPackedVector time;
+      for (std::size_t k = 0; k < kinds_.size(); ++k) {
+        const Kind& kind = kinds_[k];
+        // The first token comes with the prefill's last step.
+        const double decoded = kind.output_tokens - 1;
+        time.insert(X(k, d), dense.compute * (step.b * kind.prefilled + step.c * decoded) +
+                                 step.d * kind.held() + step.e * kind.prefill().attended +
+                                 step.overhead_per_sequence * decoded);
+      }
+      time.insert(S(d), dense.memory * step.a + step.overhead);
+      AddRow(time, -COIN_DBL_MAX, engines);
+    }
     CoinPackedVector kv;
     CoinPackedVector batch;
     CoinPackedVector space;
     for (std::size_t k = 0; k < kinds_.size(); ++k) {
       const Kind& kind = kinds_[k];
-      // The first token comes with the prefill's last step.
-      const double decoded = kind.output_tokens - 1;
-      time.insert(X(k, d), step.b * kind.prefilled + step.c * decoded + step.d * kind.held());
       kv.insert(X(k, d), kind.held());
-      batch.insert(X(k, d), decoded);
-      space.insert(X(k, d), step.a * kind.held());
+      batch.insert(X(k, d), kind.output_tokens - 1);
+      space.insert(X(k, d), (step.a + step.overhead) * kind.held());
     }
-    time.insert(S(d), step.a);
     kv.insert(S(d), -room);
     batch.insert(S(d), -engine.max_num_seqs);
-    AddRow(time, -COIN_DBL_MAX, engines);
     AddRow(kv, -COIN_DBL_MAX, 0);
     AddRow(batch, -COIN_DBL_MAX, 0);
     AddRow(space, -COIN_DBL_MAX, engines * room);
@@ -191,7 +204,10 @@ double FluidProgram::MostAttaining(std::vector<double>& prices) {
   ClpSimplex simplex;
   Solve(simplex, upper, objective);
   for (std::size_t d = 0; d < fleet_.size(); ++d) {
-    prices.push_back(std::abs(simplex.dualRowSolution()[4 * d]));
+    const double* duals = simplex.dualRowSolution() + kRowsPerDeployment * d;
+    double price = 0;
+    for (std::size_t i = 0; i < std::size(kTangents); ++i) price += std::abs(duals[i]);
+    prices.push_back(price);
   }
   return simplex.objectiveValue();
 }

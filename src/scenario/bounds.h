@@ -13,11 +13,12 @@ namespace headrace::scenario {
 // (long-run) limit. Requests are grouped by class and size (an eighth of a power of two either way)
 // and each group counts with the cheapest of its members. Per deployment of n engines, with s steps
 // per second in total, and p, o a request's prompt (in b·p, only its part that no prefix cache
-// holds) and output tokens:
-//   time:  a·s + Σ x·(b·p + c·o + d·(o·p + o²/2)) ≤ n     an engine-second holds no more
+// holds) and output tokens, and the coefficients of step::TimeModel:
+//   time:  overhead·s + longer(a·s, Σ x·(b·p + c·o)) + Σ x·(overhead_per_sequence·o +
+//          d·(o·p + o²/2) + e·p²/2) ≤ n                   an engine-second holds no more
 //   KV:    Σ x·(o·p + o²/2) ≤ s · KV room                  a step holds no more tokens
 //   batch: Σ x·o ≤ s · max_num_seqs                        a step decodes no more requests
-//   space: Σ x·a·(o·p + o²/2) ≤ n · KV room                each of the o steps takes a at least
+//   space: Σ x·(overhead + a)·(o·p + o²/2) ≤ n · KV room   each of the o steps takes so long
 // and a request goes only where it meets its SLO alone on an idle engine. All waiting, interference
 // and chance are left out, each in the router's favour. So it is an upper bound for every router,
 // but a loose one near saturation.

@@ -9,8 +9,7 @@ namespace {
 engine::EngineConfig Engine(double factor) {
   engine::EngineConfig config;
   config.step =
-      engine::StepModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(
-          factor);
+      step::TimeModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(factor);
   config.kv_blocks = 3500;
   config.max_model_len = 8192;
   return config;

@@ -13,8 +13,7 @@ namespace {
 engine::EngineConfig Engine(double factor = 1) {
   engine::EngineConfig config;
   config.step =
-      engine::StepModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(
-          factor);
+      step::TimeModel{.a = 20.9e-3, .b = 0.15e-3, .c = 0.0675e-3, .d = 0.6068e-6}.SlowedBy(factor);
   config.kv_blocks = 3500;
   config.max_model_len = 8192;
   return config;
@@ -140,8 +139,8 @@ TEST(Simulation, LatenciesAreThoseOfTheEngine) {
   const SimulationResult result = Simulate(spec);
   const workload::ClassReport& report = result.statistics.of(0);
   ASSERT_EQ(report.completed, 2u);
-  const engine::StepModel step = Engine().step;
-  const Seconds prefill = step.Duration(0, 0, 100);
+  const step::TimeModel step = Engine().step;
+  const Seconds prefill = step.Duration(step::Work::Prefill(100));
   EXPECT_NEAR(report.ttft.Mean(), prefill, 1e-9);
   EXPECT_NEAR(report.e2e.Mean(), prefill + step.DecodeRun(10, 1, 100), 1e-9);
   EXPECT_NEAR(result.deployments[0].utilization, 2 * report.e2e.Mean() / 100, 1e-9);

@@ -63,6 +63,10 @@ TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
   const Json status = Json::parse(Page("/status").body);
   const Json& profile = status["models"][0]["deployments"][0]["profile"];
   EXPECT_EQ(profile["state"], "in force");
+  EXPECT_TRUE(gateway::Eventually([&] {
+    const Json page = Json::parse(Page("/status").body);
+    return page["models"][0]["deployments"][0].value("max_model_len", 0) == 4096;
+  })) << "as the engine says";
   EXPECT_EQ(profile["origin"], (t_.folder.path() / "a10.json").string());
   EXPECT_THAT(profile["faults"][0].get<std::string>(), HasSubstr("days old; measure it again"));
   EXPECT_EQ(Page("/healthz").status, 200);

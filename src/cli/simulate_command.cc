@@ -124,6 +124,7 @@ void Compare(const Arguments& arguments) {
   Print(stdout, "Requests that met their SLO, in %: mean and 95 % interval over " +
                     std::to_string(scenario.seeds) + " seeds · % of the upper bound\n\n" +
                     render::RenderText(scenario::AttainmentTable(study)));
+  Print(stderr, scenario::DescribeTooLong(study));
   if (arguments.out.empty()) return;
 
   OrStop(system::WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));

@@ -190,6 +190,11 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
       .Value("max_in_flight", &DeploymentConfig::max_in_flight, IntegerForm(1, 1'000'000),
              {.prose = "Most requests in flight at one endpoint, even if its load allows more.",
               .live = true})
+      .Value("max_model_len", &DeploymentConfig::max_model_len, IntegerForm(0, 100'000'000),
+             {.prose = "Most tokens of a request's prompt and response together. A request that "
+                       "needs more goes to another deployment. `0`: what the engines say in "
+                       "`/v1/models`, the smallest number if they differ.",
+              .live = true})
       .Values("endpoints", &DeploymentConfig::endpoints, EndpointForm(),
               {.prose = "`host:port` of each engine; the connection is plain HTTP/1.1. An engine "
                         "belongs to one deployment.",

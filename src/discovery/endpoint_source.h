@@ -20,7 +20,9 @@ struct DiscoveredEndpoint {
 struct DiscoveredDeployment {
   std::string name;
   int max_in_flight = 0;  // Requests at one endpoint.
-  std::vector<DiscoveredEndpoint> endpoints;
+  std::vector<DiscoveredEndpoint> endpoints = {};
+  // Most tokens of prompt and response together; 0: what the endpoints say.
+  Tokens max_model_len = 0;
   bool operator==(const DiscoveredDeployment&) const = default;
 };
 

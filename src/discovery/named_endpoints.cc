@@ -16,7 +16,9 @@ constexpr Seconds kInterval = 5;
 NamedEndpoints::NamedEndpoints(const std::vector<NamedDeployment>& deployments, Resolver resolver)
     : resolver_(std::move(resolver)) {
   for (const NamedDeployment& named : deployments) {
-    Deployment deployment{.name = named.name, .max_in_flight = named.max_in_flight};
+    Deployment deployment{.name = named.name,
+                          .max_in_flight = named.max_in_flight,
+                          .max_model_len = named.max_model_len};
     for (const std::string& address : named.endpoints) {
       deployment.names.push_back({.address = address, .group = false});
     }
@@ -64,6 +66,7 @@ EndpointSnapshot NamedEndpoints::Snapshot() const {
   for (const Deployment& deployment : deployments_) {
     DiscoveredDeployment& discovered =
         snapshot.emplace_back(deployment.name, deployment.max_in_flight);
+    discovered.max_model_len = deployment.max_model_len;
     for (const Name& name : deployment.names) {
       for (const DiscoveredEndpoint& endpoint : name.endpoints) {
         if (taken.insert(endpoint.address).second) discovered.endpoints.push_back(endpoint);

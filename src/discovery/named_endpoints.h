@@ -23,6 +23,8 @@ struct NamedDeployment {
   // One endpoint for every address of the host, such as a headless service of Kubernetes has;
   // looked up again and again.
   std::vector<std::string> groups = {};
+  // Most tokens of prompt and response together; 0: what the endpoints say.
+  Tokens max_model_len = 0;
 };
 
 // Resolves the names, and looks those of groups up again every five seconds. A name that was never
@@ -46,6 +48,7 @@ class NamedEndpoints final : public EndpointSource {
   struct Deployment {
     std::string name;
     int max_in_flight = 0;
+    Tokens max_model_len = 0;
     std::vector<Name> names = {};
   };
 

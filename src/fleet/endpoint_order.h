@@ -17,6 +17,7 @@ using EndpointId = std::uint32_t;
 class EndpointOrder {
  public:
   using Key = std::int64_t;
+  using Entry = std::tuple<Key, std::uint64_t, EndpointId>;  // Key, last use, endpoint.
 
   EndpointOrder() = default;
   EndpointOrder(EndpointOrder&&) = default;  // The places inside the set move with it …
@@ -28,6 +29,8 @@ class EndpointOrder {
   // The smallest key, the least recently used of its equals. The order must not be empty.
   EndpointId First() const { return std::get<2>(*order_.begin()); }
   Key FirstKey() const { return std::get<0>(*order_.begin()); }
+  // To compare the first ones of several orders.
+  const Entry& FirstEntry() const { return *order_.begin(); }
   // From the largest key ≤ `bound` down (of equals, the most recently used first): the first
   // endpoint that `accepts`, of at most `most` that are asked.
   template <typename Accepts>
@@ -45,7 +48,7 @@ class EndpointOrder {
   template <typename Visit>
   void ForEachUp(const Visit& visit) const {
     for (const Entry& entry : order_) {
-      if (!visit(std::get<2>(entry))) return;
+      if (!visit(entry)) return;
     }
   }
 
@@ -70,7 +73,6 @@ class EndpointOrder {
   }
 
  private:
-  using Entry = std::tuple<Key, std::uint64_t, EndpointId>;
   using Place = std::set<Entry>::iterator;
   std::set<Entry> order_;
   std::vector<std::optional<Place>> places_;  // By id.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -28,10 +29,11 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     const auto id = static_cast<DeploymentId>(found - deployments_.begin());
     if (found == deployments_.end()) {
       deployments_.push_back({.name = spec.name});
-      by_load_.emplace_back();
+      choices_.emplace_back();
     }
     deployments_[id].retired = false;
     deployments_[id].max_in_flight = spec.max_in_flight;
+    deployments_[id].declared_max_model_len = spec.max_model_len;
     for (const std::string& address : spec.endpoints) {
       if (known.erase({id, address}) == 0) added.emplace_back(id, &address);
     }
@@ -42,6 +44,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
   for (const auto& [deployment, address] : added)
     free = NewEndpoint(deployment, *address, free) + 1;
   for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
+  for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshMaxModelLen(id);
 }
 
 EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId id) {
@@ -82,6 +85,37 @@ void Fleet::SetUp(EndpointId id, bool up) {
   deployments_[endpoint.deployment].up += up ? 1 : -1;
   up_ += up ? 1 : -1;
   Refresh(id);
+}
+
+bool Fleet::SetMaxModelLen(EndpointId id, Tokens max_model_len) {
+  if (id >= endpoints_.size() || endpoints_[id].retired) return false;
+  endpoints_[id].max_model_len = max_model_len;
+  const Deployment& deployment = deployments_[endpoints_[id].deployment];
+  const Tokens before = deployment.max_model_len;
+  RefreshMaxModelLen(endpoints_[id].deployment);
+  return deployment.max_model_len != before;
+}
+
+void Fleet::RefreshMaxModelLen(DeploymentId id) {
+  Deployment& deployment = deployments_[id];
+  deployment.max_model_len = deployment.declared_max_model_len;
+  if (deployment.max_model_len > 0) return;
+  for (const Endpoint& endpoint : endpoints_) {
+    if (endpoint.deployment != id || endpoint.retired || endpoint.max_model_len == 0) continue;
+    deployment.max_model_len = deployment.max_model_len == 0
+                                   ? endpoint.max_model_len
+                                   : std::min(deployment.max_model_len, endpoint.max_model_len);
+  }
+}
+
+Tokens Fleet::LongestContext() const {
+  Tokens longest = 0;
+  for (const Deployment& deployment : deployments_) {
+    if (deployment.retired) continue;
+    if (deployment.max_model_len == 0) return std::numeric_limits<Tokens>::max();
+    longest = std::max(longest, deployment.max_model_len);
+  }
+  return longest;
 }
 
 Resident Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
@@ -142,20 +176,26 @@ std::optional<EndpointId> Fleet::FindEndpoint(const std::string& deployment,
   return std::nullopt;
 }
 
-const EndpointOrder& Fleet::ByInFlight() const { return Track(by_in_flight_); }
-
-const EndpointOrder& Fleet::ByLatency() const { return Track(by_latency_); }
-
-const EndpointOrder& Fleet::Track(LazyOrder& lazy) const {
-  if (!lazy.tracked) {
-    lazy.tracked = true;
-    for (const EndpointId id : available_) {
-      const Endpoint& endpoint = endpoints_[id];
-      lazy.order.Set(id, &lazy == &by_latency_ ? LatencyKey(endpoint) : endpoint.all_in_flight(),
-                     last_used_[id]);
+const EndpointOrder& Fleet::ByInFlight(DeploymentId deployment) const {
+  Choices& choices = choices_[deployment];
+  if (!choices.tracks_in_flight) {
+    choices.tracks_in_flight = true;
+    for (const EndpointId id : choices.available) {
+      choices.by_in_flight.Set(id, endpoints_[id].all_in_flight(), last_used_[id]);
     }
   }
-  return lazy.order;
+  return choices.by_in_flight;
+}
+
+const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
+  Choices& choices = choices_[deployment];
+  if (!choices.tracks_latency) {
+    choices.tracks_latency = true;
+    for (const EndpointId id : choices.available) {
+      choices.by_latency.Set(id, LatencyKey(endpoints_[id]), last_used_[id]);
+    }
+  }
+  return choices.by_latency;
 }
 
 bool Fleet::Available(const Endpoint& endpoint) const {
@@ -175,31 +215,38 @@ EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {
 void Fleet::SetAvailable(EndpointId id, bool available) {
   std::uint32_t& at = available_at_[id];
   if (available == (at != kNotAvailable)) return;
+  std::vector<EndpointId>& all = choices_[endpoints_[id].deployment].available;
   if (available) {
-    at = static_cast<std::uint32_t>(available_.size());
-    available_.push_back(id);
+    at = static_cast<std::uint32_t>(all.size());
+    all.push_back(id);
+    ++available_;
     return;
   }
-  available_[at] = available_.back();
-  available_at_[available_[at]] = at;
-  available_.pop_back();
+  all[at] = all.back();
+  available_at_[all[at]] = at;
+  all.pop_back();
   at = kNotAvailable;
+  --available_;
 }
 
 void Fleet::Refresh(EndpointId id) {
   const Endpoint& endpoint = endpoints_[id];
   const bool available = Available(endpoint);
   SetAvailable(id, available);
-  EndpointOrder& by_load = by_load_[endpoint.deployment];
+  Choices& choices = choices_[endpoint.deployment];
   if (!available) {
-    by_load.Erase(id);
-    by_in_flight_.order.Erase(id);
-    by_latency_.order.Erase(id);
+    choices.by_load.Erase(id);
+    choices.by_in_flight.Erase(id);
+    choices.by_latency.Erase(id);
     return;
   }
-  by_load.Set(id, endpoint.load->Order(), last_used_[id]);
-  if (by_in_flight_.tracked) by_in_flight_.order.Set(id, endpoint.all_in_flight(), last_used_[id]);
-  if (by_latency_.tracked) by_latency_.order.Set(id, LatencyKey(endpoint), last_used_[id]);
+  choices.by_load.Set(id, endpoint.load->Order(), last_used_[id]);
+  if (choices.tracks_in_flight) {
+    choices.by_in_flight.Set(id, endpoint.all_in_flight(), last_used_[id]);
+  }
+  if (choices.tracks_latency) {
+    choices.by_latency.Set(id, LatencyKey(endpoint), last_used_[id]);
+  }
 }
 
 }  // namespace headrace::fleet

@@ -24,6 +24,8 @@ struct DeploymentSpec {
   // The limit of requests in flight at one endpoint, for any load and policy; ≥ 1.
   int max_in_flight = 512;
   std::vector<std::string> endpoints;  // host:port each.
+  // Most tokens of a request's prompt and response together; 0: what the endpoints say.
+  Tokens max_model_len = 0;
 };
 
 struct Endpoint {
@@ -34,6 +36,7 @@ struct Endpoint {
   int in_flight = 0;     // Requests of this router.
   int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
   std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
+  Tokens max_model_len = 0;            // What it said itself; 0: nothing yet.
   std::unique_ptr<EndpointLoad> load;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
@@ -47,13 +50,20 @@ struct Deployment {
   bool retired = false;
   std::shared_ptr<const profile::GpuProfile> profile;  // Null: none, or none that can be used.
   int up = 0;                                          // Endpoints that are up.
+  Tokens declared_max_model_len = 0;                   // 0: not declared.
+  // In force: what was declared, else the smallest that its endpoints said; 0: not known.
+  Tokens max_model_len = 0;
+
+  // Whether a request of so many tokens, prompt and response together, fits into the context.
+  bool Fits(Tokens context) const { return max_model_len == 0 || context <= max_model_len; }
 };
 
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
 // endpoint's id is given out again once it is retired and empty.
 //
 // An endpoint is *available* when it is up, not retired, and below max_in_flight: only those are in
-// the orders that policies choose from. Orders that no policy has asked for cost nothing.
+// the orders that policies choose from. All orders are those of one deployment, so that a policy
+// looks only at deployments where a request fits. Orders that no policy has asked for cost nothing.
 // Not thread-safe.
 class Fleet {
  public:
@@ -68,6 +78,9 @@ class Fleet {
                   std::shared_ptr<const profile::GpuProfile> profile);
   // Health, as the shell sees it. Unknown or retired endpoints are ignored.
   void SetUp(EndpointId endpoint, bool up);
+  // What the endpoint says its context is; 0 takes it back. Returns whether that changes what fits
+  // its deployment. Unknown or retired endpoints are ignored.
+  bool SetMaxModelLen(EndpointId endpoint, Tokens max_model_len);
 
   // A request runs at an endpoint: it starts there, its tokens come (where the shell sees them), it
   // ends, exactly once.
@@ -98,22 +111,35 @@ class Fleet {
   // Requests of this router that run.
   int in_flight() const { return in_flight_; }
 
-  // The available endpoints, in no particular order.
-  std::span<const EndpointId> available() const { return available_; }
-  // Of one deployment's available endpoints, by the load model's order.
-  const EndpointOrder& ByLoad(DeploymentId deployment) const { return by_load_[deployment]; }
-  // Of all available endpoints, ordered by requests in flight.
-  const EndpointOrder& ByInFlight() const;
-  // Of all available endpoints, ordered by normalised latency · (requests in flight + 1), as in
-  // Finagle's peak-EWMA balancer: one slow response is forgotten as the others fill up. An endpoint
-  // that nothing has ended at yet counts as fast as the mean of all, so that it is neither flooded
-  // nor avoided.
-  const EndpointOrder& ByLatency() const;
+  // The longest context of all deployments, up or not; the largest number if one is not known.
+  Tokens LongestContext() const;
+
+  // Available endpoints of all deployments.
+  std::size_t available() const { return available_; }
+  // A deployment's available endpoints, in no particular order.
+  std::span<const EndpointId> Available(DeploymentId deployment) const {
+    return choices_[deployment].available;
+  }
+  // The same, by the load model's order.
+  const EndpointOrder& ByLoad(DeploymentId deployment) const {
+    return choices_[deployment].by_load;
+  }
+  // The same, by requests in flight.
+  const EndpointOrder& ByInFlight(DeploymentId deployment) const;
+  // The same, by normalised latency · (requests in flight + 1), as in Finagle's peak-EWMA balancer:
+  // one slow response is forgotten as the others fill up. An endpoint that nothing has ended at yet
+  // counts as fast as the mean of all, so that it is neither flooded nor avoided.
+  const EndpointOrder& ByLatency(DeploymentId deployment) const;
 
  private:
-  struct LazyOrder {
-    EndpointOrder order;
-    bool tracked = false;
+  // A deployment's available endpoints, as policies choose from them.
+  struct Choices {
+    std::vector<EndpointId> available;
+    EndpointOrder by_load;
+    EndpointOrder by_in_flight;  // Kept up to date once a policy has asked for it, …
+    EndpointOrder by_latency;    // … and so is this.
+    bool tracks_in_flight = false;
+    bool tracks_latency = false;
   };
 
   bool Available(const Endpoint& endpoint) const;
@@ -123,7 +149,7 @@ class Fleet {
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
   void Retire(EndpointId id);
-  const EndpointOrder& Track(LazyOrder& order) const;
+  void RefreshMaxModelLen(DeploymentId id);
   EndpointOrder::Key LatencyKey(const Endpoint& endpoint) const;
   void ObserveLatency(Endpoint& endpoint, double seconds_per_token);
 
@@ -133,11 +159,9 @@ class Fleet {
   std::vector<Deployment> deployments_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::uint64_t> last_used_;     // By endpoint: when it last got a request.
-  std::vector<std::uint32_t> available_at_;  // By endpoint: its place in available_.
-  std::vector<EndpointId> available_;
-  std::vector<EndpointOrder> by_load_;  // By deployment.
-  mutable LazyOrder by_in_flight_;
-  mutable LazyOrder by_latency_;
+  std::vector<std::uint32_t> available_at_;  // By endpoint: its place in Choices::available.
+  mutable std::vector<Choices> choices_;     // By deployment.
+  std::size_t available_ = 0;
   std::uint64_t uses_ = 0;
   double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
   int up_ = 0;

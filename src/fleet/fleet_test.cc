@@ -79,7 +79,7 @@ TEST(Fleet, UpdateKeepsWhatStays) {
   EXPECT_EQ(fleet.FindEndpoint("a", "h:2"), kept);
   EXPECT_EQ(fleet.endpoint(kept).load->Order(), 500);
   EXPECT_EQ(fleet.up(), 2);
-  EXPECT_EQ(fleet.available().size(), 2);
+  EXPECT_EQ(fleet.available(), 2);
   EXPECT_TRUE(fleet.deployments()[1].retired);
   EXPECT_EQ(fleet.deployments()[1].up, 0);
 }
@@ -91,9 +91,9 @@ TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
   fleet.Update(std::vector{Spec("a", {"h:2"})});
   EXPECT_EQ(fleet.FindEndpoint("a", "h:2"), 1);
   EXPECT_EQ(fleet.in_flight(), 1);
-  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  EXPECT_THAT(fleet.Available(0), ElementsAre(1));
   fleet.SetUp(0, true);
-  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  EXPECT_THAT(fleet.Available(0), ElementsAre(1));
   fleet.Remove(0);
   EXPECT_EQ(fleet.endpoint(0).load->Order(), 0);
   EXPECT_EQ(fleet.in_flight(), 0);
@@ -104,18 +104,18 @@ TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
 TEST(Fleet, AvailableMeansUpAndBelowItsLimit) {
   TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}, 2)});
-  EXPECT_THAT(fleet.available(), UnorderedElementsAre(0, 1));
+  EXPECT_THAT(fleet.Available(0), UnorderedElementsAre(0, 1));
   fleet.Add(0, 0);
   fleet.Add(0, 0);
-  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  EXPECT_THAT(fleet.Available(0), ElementsAre(1));
   fleet.SetUp(1, false);
-  EXPECT_THAT(fleet.available(), IsEmpty());
+  EXPECT_THAT(fleet.Available(0), IsEmpty());
   EXPECT_TRUE(fleet.ByLoad(0).empty());
-  EXPECT_TRUE(fleet.ByInFlight().empty());
+  EXPECT_TRUE(fleet.ByInFlight(0).empty());
   fleet.Remove(0);
-  EXPECT_EQ(fleet.ByInFlight().First(), 0);
+  EXPECT_EQ(fleet.ByInFlight(0).First(), 0);
   fleet.SetUp(1, true);
-  EXPECT_EQ(fleet.ByInFlight().First(), 1);
+  EXPECT_EQ(fleet.ByInFlight(0).First(), 1);
 }
 
 TEST(Fleet, EqualEndpointsTakeTurns) {
@@ -123,7 +123,7 @@ TEST(Fleet, EqualEndpointsTakeTurns) {
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2", "h:3"})});
   std::vector<EndpointId> order;
   for (int i = 0; i < 6; ++i) {
-    const EndpointId id = fleet.ByInFlight().First();
+    const EndpointId id = fleet.ByInFlight(0).First();
     order.push_back(id);
     fleet.Add(id, 1);
     fleet.Remove(id);
@@ -153,11 +153,11 @@ TEST(Fleet, LatencyOrderWeighsCompany) {
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
   Observe(fleet, 0, 0.010);
   Observe(fleet, 1, 0.025);
-  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 0);
   fleet.Add(0, 0);
-  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 0);
   fleet.Add(0, 0);
-  EXPECT_EQ(fleet.ByLatency().First(), 1);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 1);
 }
 
 // Until a request has finished there, nothing is known about an endpoint's speed: a fresh endpoint
@@ -169,7 +169,7 @@ TEST(Fleet, FreshEndpointIsNotFlooded) {
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2", "h:3"})});
   std::map<EndpointId, int> sent;
   for (int i = 0; i < 200; ++i) {
-    const EndpointId id = fleet.ByLatency().First();
+    const EndpointId id = fleet.ByLatency(0).First();
     fleet.Add(id, 0);
     ++sent[id];
   }
@@ -182,11 +182,11 @@ TEST(Fleet, FreshEndpointIsNotFlooded) {
 TEST(Fleet, WithoutAnyLatencyRequestsInFlightDecide) {
   TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"})});
-  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 0);
   fleet.Add(0, 0);
   fleet.Add(1, 0);
   fleet.Add(1, 0);
-  EXPECT_EQ(fleet.ByLatency().First(), 0);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 0);
 }
 
 TEST(Fleet, WhatOtherReplicasSentCountsEverywhere) {
@@ -197,11 +197,11 @@ TEST(Fleet, WhatOtherReplicasSentCountsEverywhere) {
   fleet.Add(1, 10);
   fleet.SetForeignLoad(0, {.in_flight = 2, .load = 300});
   EXPECT_EQ(fleet.ByLoad(0).First(), 1);
-  EXPECT_EQ(fleet.ByInFlight().First(), 1);
-  EXPECT_EQ(fleet.ByLatency().First(), 1);
+  EXPECT_EQ(fleet.ByInFlight(0).First(), 1);
+  EXPECT_EQ(fleet.ByLatency(0).First(), 1);
   EXPECT_EQ(fleet.in_flight(), 1) << "others' requests are not ours";
   fleet.SetForeignLoad(0, {.in_flight = 4, .load = 300});
-  EXPECT_THAT(fleet.available(), ElementsAre(1));
+  EXPECT_THAT(fleet.Available(0), ElementsAre(1));
   fleet.SetForeignLoad(0, {});
   EXPECT_EQ(fleet.endpoint(0).load->Order(), 0);
   EXPECT_EQ(fleet.ByLoad(0).First(), 0);
@@ -233,6 +233,34 @@ TEST(EndpointOrder, AgreesWithALinearSearch) {
     ASSERT_EQ(order.First(), first);
     ASSERT_EQ(order.FindDownFrom(bound, 1, [](EndpointId) { return true; }), last);
   }
+}
+
+TEST(Fleet, TheSmallestContextOfItsEndpointsIsThatOfADeploymentWhichDeclaresNone) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}), Spec("b", {"h:3"})});
+  const Deployment& a = fleet.deployments()[0];
+  EXPECT_TRUE(a.Fits(1'000'000)) << "nothing is known";
+  EXPECT_TRUE(fleet.SetMaxModelLen(0, 8192));
+  EXPECT_TRUE(fleet.SetMaxModelLen(1, 4096));
+  EXPECT_FALSE(fleet.SetMaxModelLen(0, 16384)) << "the other one still decides";
+  EXPECT_TRUE(a.Fits(4096));
+  EXPECT_FALSE(a.Fits(4097));
+  EXPECT_GT(fleet.LongestContext(), 1'000'000) << "that of b is not known";
+  fleet.SetMaxModelLen(2, 2048);
+  EXPECT_EQ(fleet.LongestContext(), 4096);
+
+  // What is declared wins; what goes is forgotten.
+  std::vector declared{Spec("a", {"h:1"}), Spec("b", {"h:3"})};
+  declared[1].max_model_len = 3000;
+  fleet.Update(declared);
+  EXPECT_EQ(fleet.deployments()[0].max_model_len, 16384);
+  EXPECT_EQ(fleet.deployments()[1].max_model_len, 3000);
+  EXPECT_FALSE(fleet.SetMaxModelLen(2, 1000));
+  declared[1].max_model_len = 0;
+  fleet.Update(declared);
+  EXPECT_EQ(fleet.deployments()[1].max_model_len, 1000);
+  EXPECT_TRUE(fleet.SetMaxModelLen(2, 0));
+  EXPECT_TRUE(fleet.deployments()[1].Fits(1'000'000));
 }
 
 }  // namespace

@@ -172,6 +172,56 @@ TEST(FleetChanges, AnUnknownNameStopsTheStart) {
   EXPECT_THAT(started.error().message, HasSubstr("no-such-host.invalid"));
 }
 
+// --- Contexts
+
+TEST(Contexts, AreLearnedFromTheEnginesAndARequestGoesWhereItFits) {
+  TestGateway t;
+  t.config.models[0].policy = "least-request";
+  t.AddEngine("short", 1000, "a10", 512);
+  t.AddEngine("short", 1000, "a10", 256);
+  const emulator::EmulatedEngine& fits = t.AddEngine("long", 1000, "a10", 2048);
+  t.Start();
+  ASSERT_TRUE(
+      Eventually([&] { return t.ContextOf("short") == 256 && t.ContextOf("long") == 2048; }));
+  for (int i = 0; i < 4; ++i) {
+    const HttpResponse response = t.Chat(ChatBody(1000, false), {"x-headrace-output-tokens: 5"});
+    EXPECT_EQ(response.status, 200) << response.body;
+    EXPECT_EQ(response.Header("target-pod"), fits.address().ToString());
+  }
+  // What fits nowhere is refused by an engine, in its own words.
+  const HttpResponse too_long = t.Chat(ChatBody(3000, false));
+  EXPECT_EQ(too_long.status, 400);
+  EXPECT_EQ(too_long.Header("target-pod"), fits.address().ToString());
+  EXPECT_THAT(too_long.body, HasSubstr("context length is 2048"));
+}
+
+TEST(Contexts, TheConfigurationWinsAndChangesLive) {
+  TestGateway t;
+  t.AddEngine("short", 1000, "a10", 512);
+  t.config.models[0].deployments[0].max_model_len = 100;
+  t.Start();
+  ASSERT_EQ(t.ContextOf("short"), 100);
+  config::Config changed = t.config;
+  changed.models[0].deployments[0].max_model_len = 0;
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  EXPECT_TRUE(Eventually([&] { return t.ContextOf("short") == 512; }));
+}
+
+TEST(Contexts, ARefusalSaysWhichAreTooShort) {
+  TestGateway t;
+  t.AddEngine("short", 1000, "a10", 512);
+  t.AddEngine("long", 1000, "a10", 2048);
+  t.Start();
+  ASSERT_TRUE(
+      Eventually([&] { return t.ContextOf("short") == 512 && t.ContextOf("long") == 2048; }));
+  t.engines.pop_back();  // The long one.
+  const HttpResponse response = t.Chat(ChatBody(1000, false));
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body,
+              HasSubstr("short: its context of 512 tokens is too short, long: down"));
+  EXPECT_EQ(t.Chat(ChatBody(100, false)).status, 200);
+}
+
 // --- The configuration
 
 TEST(ConfigChanges, WhatIsLiveIsAppliedAndTheRestNeedsARestart) {

@@ -63,7 +63,8 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
     for (const config::DeploymentConfig& deployment : model.deployments) {
       deployments.push_back({.name = deployment.name,
                              .max_in_flight = deployment.max_in_flight,
-                             .endpoints = deployment.endpoints});
+                             .endpoints = deployment.endpoints,
+                             .max_model_len = deployment.max_model_len});
     }
     auto source = std::make_unique<discovery::NamedEndpoints>(deployments);
     source->Refresh(system::MonotonicNow());

@@ -1,12 +1,15 @@
 #include "gateway/health_checker.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "net/http_client.h"
+#include "openai/model_list.h"
 #include "system/clock.h"
 #include "system/mutex.h"
 
@@ -18,7 +21,7 @@ struct HealthChecker::Shared {
   system::Mutex mutex;
   config::HealthConfig config HEADRACE_GUARDED_BY(mutex);
   // What is probed.
-  std::map<EndpointPtr, serving::PoolRouter*> endpoints HEADRACE_GUARDED_BY(mutex);
+  std::map<EndpointPtr, serving::Pool*> endpoints HEADRACE_GUARDED_BY(mutex);
   // By thread. The last probe of a thread may outlive the checker and keeps its client.
   std::vector<std::shared_ptr<ThreadProbes>> threads HEADRACE_GUARDED_BY(mutex);
   std::size_t next_thread HEADRACE_GUARDED_BY(mutex) = 0;
@@ -33,21 +36,54 @@ struct HealthChecker::ThreadProbes {
 
 namespace {
 
-// What is wrong with the endpoint, a phrase; "" if it is healthy.
-net::Task<std::string> FaultOf(net::HttpClient& client, const serving::EndpointInfo& endpoint,
-                               const config::HealthConfig& config, Seconds deadline) {
-  const net::RequestHead head("GET", config.path, endpoint.address);
+constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+
+struct Response {
+  net::CallError error = net::CallError::kNone;  // None once the head has arrived.
+  int status = 0;
+  bool whole = false;  // The body has come to its end, …
+  std::string body;    // … the first of it, if it is very long.
+};
+
+net::Task<Response> Get(net::HttpClient& client, const serving::EndpointInfo& endpoint,
+                        std::string_view path, Seconds deadline) {
+  const net::RequestHead head("GET", path, endpoint.address);
   net::HttpCall call(client);
-  const net::CallError error = co_await call.Start(endpoint.socket, head, {}, deadline);
-  if (error != net::CallError::kNone) co_return std::string(Describe(error));
-  if (call.status() / 100 != 2) {
-    co_return config.path + " responds with status " + std::to_string(call.status());
-  }
+  Response response;
+  response.error = co_await call.Start(endpoint.socket, head, {}, deadline);
+  if (response.error != net::CallError::kNone) co_return response;
+  response.status = call.status();
   // Read to its end, so that the connection can be kept.
   for (;;) {
     const net::HttpCall::Piece piece = co_await call.ReadSome(deadline);
-    if (piece.last || piece.error != net::CallError::kNone) co_return std::string();
+    if (piece.error != net::CallError::kNone) co_return response;
+    if (response.body.size() < kMostBytes) response.body += piece.data;
+    response.whole = piece.last;
+    if (piece.last) co_return response;
   }
+}
+
+// What is wrong with the endpoint, a phrase; "" if it is healthy.
+std::string FaultOf(const Response& response, const config::HealthConfig& config) {
+  if (response.error != net::CallError::kNone) return std::string(Describe(response.error));
+  if (response.status / 100 != 2) {
+    return config.path + " responds with status " + std::to_string(response.status);
+  }
+  return {};
+}
+
+// The context that an engine's list of models gives the pool; 0 if it gives none.
+Tokens MaxModelLenOf(const Response& response, const serving::Pool& pool) {
+  if (response.status != 200) return 0;
+  const auto models = openai::ParseModelList(response.body);
+  if (!models) return 0;
+  Tokens least = 0;
+  for (const openai::ListedModel& model : *models) {
+    if (model.max_model_len == 0) continue;
+    if (std::ranges::find(pool.names(), model.id) == pool.names().end()) continue;
+    least = least == 0 ? model.max_model_len : std::min(least, model.max_model_len);
+  }
+  return least;
 }
 
 }  // namespace
@@ -81,10 +117,10 @@ void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointLis
   const system::MutexLock lock(shared.mutex);
   const std::set<EndpointPtr> wanted(endpoints.begin(), endpoints.end());
   std::erase_if(shared.endpoints, [&](const auto& probed) {
-    return probed.second == &pool.router() && !wanted.contains(probed.first);
+    return probed.second == &pool && !wanted.contains(probed.first);
   });
   for (const EndpointPtr& endpoint : endpoints) {
-    if (!shared.endpoints.emplace(endpoint, &pool.router()).second) continue;
+    if (!shared.endpoints.emplace(endpoint, &pool).second) continue;
     const auto& probes = shared.threads[shared.next_thread++ % shared.threads.size()];
     probes->client.thread().Spawn(
         [shared = shared_, probes, endpoint] { return Probe(shared, probes, endpoint); });
@@ -94,6 +130,7 @@ void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointLis
 net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
                                      std::shared_ptr<ThreadProbes> probes, EndpointPtr endpoint) {
   int failures = 0;
+  bool knows_context = false;
   for (;;) {
     config::HealthConfig config;
     {
@@ -103,14 +140,26 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
     }
     const Seconds started = system::MonotonicNow();
     const Seconds deadline = started + config.timeout;
-    const std::string fault = co_await FaultOf(probes->client, *endpoint, config, deadline);
+    const Response health = co_await Get(probes->client, *endpoint, config.path, deadline);
+    const std::string fault = FaultOf(health, config);
     failures = fault.empty() ? 0 : failures + 1;
+    // An engine that was away may have come back with another context.
+    if (failures > 0) knows_context = false;
+    Response models;
+    if (failures == 0 && !knows_context) {
+      models = co_await Get(probes->client, *endpoint, "/v1/models", deadline);
+    }
     {
       const system::MutexLock lock(shared->mutex);
       const auto probed = shared->endpoints.find(endpoint);
       if (probed == shared->endpoints.end()) co_return;
-      if (fault.empty()) probed->second->SetUp(*endpoint, true);
-      if (failures >= config.failures) probed->second->SetUp(*endpoint, false, fault);
+      serving::Pool& pool = *probed->second;
+      if (models.whole) {
+        pool.router().SetMaxModelLen(*endpoint, MaxModelLenOf(models, pool));
+        knows_context = true;
+      }
+      if (fault.empty()) pool.router().SetUp(*endpoint, true);
+      if (failures >= config.failures) pool.router().SetUp(*endpoint, false, fault);
     }
     co_await probes->client.thread().SleepUntil(started + config.interval);
   }

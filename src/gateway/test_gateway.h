@@ -156,11 +156,11 @@ class TestGateway {
 
   // An engine of the GPU type, this many times faster than life.
   emulator::EmulatedEngine& AddEngine(const std::string& deployment, double speed = 1000,
-                                      const std::string& gpu = "a10") {
+                                      const std::string& gpu = "a10", Tokens max_model_len = 0) {
     emulator::EmulatedEngineOptions options;
     options.model = "llama2-7b";
     options.engine = *engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json")
-                          ->Engine(gpu, "llama2-7b");
+                          ->Engine(gpu, "llama2-7b", max_model_len);
     options.speed = speed;
     options.listen = net::AnyLoopbackPort();
     engines.push_back(*emulator::EmulatedEngine::Start(options));
@@ -204,6 +204,13 @@ class TestGateway {
   const system::SocketAddress& address() const { return gateway->address(); }
   HttpResponse Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
+  }
+  // Most tokens that fit there, as far as the gateway knows.
+  Tokens ContextOf(std::string_view deployment) const {
+    for (const auto& known : Status().deployments) {
+      if (known.name == deployment) return known.max_model_len;
+    }
+    return -1;
   }
   serving::RouterStatus Status() const { return gateway->pools()[0].router().Status(); }
   bool Idle() const {

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <future>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "completion/client.h"
 #include "measure/prompt.h"
 #include "net/waker.h"
+#include "openai/model_list.h"
 #include "system/clock.h"
 
 namespace headrace::measure {
@@ -137,18 +137,12 @@ net::Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
   if (response.error != net::CallError::kNone) co_return Fail(Refusal(response));
   // An endpoint without the list may still serve.
   if (response.status != 200) co_return 0;
-  const auto json = nlohmann::json::parse(response.text, nullptr, false);
-  const auto data = json.is_object() ? json.find("data") : json.end();
-  if (data == json.end() || !data->is_array()) co_return 0;
+  const auto models = openai::ParseModelList(response.text);
+  if (!models) co_return 0;
   std::string known;
-  for (const auto& entry : *data) {
-    if (!entry.is_object() || !entry.contains("id") || !entry["id"].is_string()) continue;
-    const auto& id = entry["id"].get_ref<const std::string&>();
-    if (id == options.model) {
-      const auto length = entry.find("max_model_len");
-      co_return length != entry.end() && length->is_number_integer() ? length->get<Tokens>() : 0;
-    }
-    known += (known.empty() ? "" : ", ") + id;
+  for (const openai::ListedModel& model : *models) {
+    if (model.id == options.model) co_return model.max_model_len;
+    known += (known.empty() ? "" : ", ") + model.id;
   }
   co_return Fail("http://" + options.host + " does not serve " + options.model + ", but " + known +
                  "; name one of these with --model.");

@@ -73,6 +73,7 @@ class RequestPass {
     }
     if (max_completion_tokens_) facts_.max_tokens = max_completion_tokens_;
     const std::int64_t choices = std::max<std::int64_t>(std::max(n_, best_of_), 1) * prompts_;
+    facts_.prompts = static_cast<int>(std::min<std::int64_t>(prompts_, 1 << 20));
     facts_.choices = static_cast<int>(std::min<std::int64_t>(choices, 1 << 20));
     const bool reports = kind_ == ApiKind::kChatCompletions || kind_ == ApiKind::kCompletions;
     if (facts_.stream && reports && !facts_.usage_asked) AskForUsage();

@@ -32,6 +32,7 @@ struct RequestFacts {
   std::optional<Tokens> max_tokens;
   // Responses that the engine generates: the greater of n and best_of, times the number of prompts.
   int choices = 1;
+  int prompts = 1;  // Of a completion that has several.
   // UTF-8 bytes of all text that becomes prompt, escapes undone: messages' and input's text,
   // prompt, instructions; `tools` with their JSON. Images and audio don't count.
   std::uint64_t prompt_bytes = 0;

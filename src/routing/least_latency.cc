@@ -1,3 +1,4 @@
+#include "routing/choice.h"
 #include "routing/policies.h"
 
 namespace headrace::routing {
@@ -7,9 +8,7 @@ namespace {
 class LeastLatency final : public Policy {
  public:
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
-    const fleet::EndpointOrder& order = context.fleet.ByLatency();
-    if (order.empty()) return std::nullopt;
-    return order.First();
+    return FirstOf(context.fleet, context.deployments, &fleet::Fleet::ByLatency);
   }
 };
 

@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <utility>
 
 #include "routing/policies.h"
 
@@ -19,19 +20,21 @@ class LMetric final : public Policy {
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
     const std::int64_t own = context.request.prompt_tokens;
     std::optional<fleet::EndpointId> best;
-    std::int64_t least = 0;
-    context.fleet.ByInFlight().ForEachUp([&](fleet::EndpointId id) {
-      const fleet::Endpoint& endpoint = context.fleet.endpoint(id);
-      const std::int64_t requests = endpoint.all_in_flight() + 1;
-      // From here on none can be less, not even with nothing else to prefill.
-      if (best && own * requests >= least) return false;
-      const std::int64_t product = (endpoint.prefilling + own) * requests;
-      if (!best || product < least) {
-        best = id;
-        least = product;
-      }
-      return true;
-    });
+    std::pair<std::int64_t, fleet::EndpointOrder::Entry> least;
+    for (const fleet::DeploymentId deployment : context.deployments) {
+      context.fleet.ByInFlight(deployment).ForEachUp([&](const fleet::EndpointOrder::Entry& entry) {
+        const auto [in_flight, last_used, id] = entry;
+        const std::int64_t requests = in_flight + 1;
+        // From here on none can be less, not even with nothing else to prefill.
+        if (best && own * requests > least.first) return false;
+        const std::pair product((context.fleet.endpoint(id).prefilling + own) * requests, entry);
+        if (!best || product < least) {
+          best = id;
+          least = product;
+        }
+        return true;
+      });
+    }
     return best;
   }
 };

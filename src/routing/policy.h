@@ -51,8 +51,11 @@ struct RoutingContext {
   const fleet::Fleet& fleet;
   // The request itself, without what only a deployment's profile tells (DemandAt).
   const fleet::Demand& request;
-  // The request's usable deployments, the most relaxed (latest latest_start) first; empty for a
-  // policy that needs nothing.
+  // Where the request fits into the context and an endpoint is up, by id; nothing else may be
+  // chosen.
+  std::span<const fleet::DeploymentId> deployments;
+  // Those of them that are usable by their profile, the most relaxed (latest latest_start) first;
+  // empty for a policy that needs nothing.
   std::span<const Candidate> candidates;
   Seconds now = 0;
   Rng& rng;
@@ -73,7 +76,7 @@ class Policy {
   virtual ~Policy() = default;
 
   // The endpoint to send the request to, or nullopt: none takes it now, let it wait. Only available
-  // endpoints (see Fleet) may be chosen.
+  // endpoints (see Fleet) of the context's deployments may be chosen.
   virtual std::optional<fleet::EndpointId> Choose(const RoutingContext& context) = 0;
 };
 

@@ -75,8 +75,20 @@ struct BusyFleet {
     for (Candidate& candidate : candidates) {
       candidate.highest_order = fleet.model().HighestOrderWithRoom(candidate.share);
     }
-    return policy.Choose(
-        {.fleet = fleet, .request = request, .candidates = candidates, .now = now, .rng = rng});
+    std::vector<fleet::DeploymentId> deployments;
+    std::vector<Candidate> fitting;
+    for (fleet::DeploymentId id = 0; id < fleet.deployments().size(); ++id) {
+      if (fleet.deployments()[id].Fits(context)) deployments.push_back(id);
+    }
+    for (const Candidate& candidate : candidates) {
+      if (fleet.deployments()[candidate.deployment].Fits(context)) fitting.push_back(candidate);
+    }
+    return policy.Choose({.fleet = fleet,
+                          .request = request,
+                          .deployments = deployments,
+                          .candidates = fitting,
+                          .now = now,
+                          .rng = rng});
   }
   // Starts the request there, as the scheduler does.
   void Start(fleet::EndpointId id) { Start(id, candidates[fleet.endpoint(id).deployment].share); }
@@ -91,6 +103,7 @@ struct BusyFleet {
 
   fleet::Fleet fleet;
   fleet::Demand request;
+  Tokens context = 0;  // That the request needs.
   // Most relaxed first, as the scheduler sorts them.
   std::vector<Candidate> candidates;
   std::vector<std::pair<fleet::EndpointId, fleet::Resident>> running;
@@ -130,10 +143,11 @@ TEST_P(EveryPolicy, ChoosesOnlyAvailableEndpointsAndFindsOneIfItCan) {
     const auto chosen = busy_.Choose(*policy, 500, rng);
     if (!chosen) {
       // Nothing is available, or nothing has room for a policy that asks for it.
-      for (const fleet::EndpointId id : fleet_.available()) {
-        const fleet::Endpoint& endpoint = fleet_.endpoint(id);
-        const fleet::Load share = busy_.candidates[endpoint.deployment].share;
-        ASSERT_FALSE(endpoint.load->Assess({.share = share}, 500).now);
+      for (const Candidate& candidate : busy_.candidates) {
+        for (const fleet::EndpointId id : fleet_.Available(candidate.deployment)) {
+          const fleet::Endpoint& endpoint = fleet_.endpoint(id);
+          ASSERT_FALSE(endpoint.load->Assess({.share = candidate.share}, 500).now);
+        }
       }
       continue;
     }
@@ -144,6 +158,25 @@ TEST_P(EveryPolicy, ChoosesOnlyAvailableEndpointsAndFindsOneIfItCan) {
   }
   while (!busy_.running.empty()) busy_.End(0, {});
   for (const fleet::Endpoint& endpoint : fleet_.endpoints()) EXPECT_EQ(endpoint.load->Order(), 0);
+}
+
+TEST_P(EveryPolicy, ChoosesOnlyWhereTheRequestFits) {
+  Rng rng(29);
+  const auto policy = info().make();
+  fleet_.SetMaxModelLen(0, 4096);
+  fleet_.SetMaxModelLen(12, 8192);
+  int sent[2] = {};
+  for (int step = 0; step < 2000; ++step) {
+    if (!busy_.running.empty() && rng.Below(2) == 0) busy_.End(rng.Below(busy_.running.size()), {});
+    busy_.context = static_cast<Tokens>(1 + rng.Below(10'000));
+    const auto chosen = busy_.Choose(*policy, 500, rng);
+    if (!chosen) continue;
+    ASSERT_TRUE(fleet_.deployment_of(*chosen).Fits(busy_.context)) << busy_.context;
+    ++sent[busy_.context > 4096];
+    busy_.Start(*chosen);
+  }
+  EXPECT_GT(sent[0], 100);
+  EXPECT_GT(sent[1], 100) << "to the longer context, though the shorter has more room";
 }
 
 // Policies that wait for room ask the load model, whichever it is.

@@ -1,3 +1,4 @@
+#include "routing/choice.h"
 #include "routing/policies.h"
 
 namespace headrace::routing {
@@ -8,9 +9,9 @@ namespace {
 class PowerOfTwo final : public Policy {
  public:
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
-    const auto available = context.fleet.available();
-    if (available.empty()) return std::nullopt;
-    if (available.size() == 1) return available.front();
+    const AvailableEndpoints available(context);
+    if (available.size() == 0) return std::nullopt;
+    if (available.size() == 1) return available[0];
     const std::size_t first = context.rng.Below(available.size());
     std::size_t second = context.rng.Below(available.size() - 1);
     if (second >= first) ++second;

@@ -1,3 +1,4 @@
+#include "routing/choice.h"
 #include "routing/policies.h"
 
 namespace headrace::routing {
@@ -6,8 +7,8 @@ namespace {
 class RandomChoice final : public Policy {
  public:
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
-    const auto available = context.fleet.available();
-    if (available.empty()) return std::nullopt;
+    const AvailableEndpoints available(context);
+    if (available.size() == 0) return std::nullopt;
     return available[context.rng.Below(available.size())];
   }
 };

@@ -46,10 +46,7 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
   const auto group = [](Tokens tokens) {
     return static_cast<int>(std::floor(std::log2(tokens) * kGroupsPerDoubling));
   };
-  Tokens context = scenario.fleet.front().engine.max_model_len;
-  for (const sim::SimDeployment& deployment : scenario.fleet) {
-    context = std::min(context, deployment.engine.max_model_len);
-  }
+  const Tokens context = scenario.LongestContext();
   const Seconds end = EndOf(scenario, rate);
   std::size_t count = 0;
   Seconds last = 0;
@@ -82,6 +79,11 @@ double OfferedInAll(const Scenario& scenario, double rate) {
   for (const workload::WorkloadClass& spec : scenario.workload.classes)
     offered += workload::OfferedRate(spec) * rate;
   return offered;
+}
+
+// Whether any of the group fits into an engine's context.
+bool Fits(const Kind& kind, const engine::EngineConfig& engine) {
+  return kind.prompt_tokens + kind.output_tokens <= engine.max_model_len;
 }
 
 // Whether a request meets its SLO on an engine of its own: it takes the time of the smallest of its
@@ -196,7 +198,10 @@ double FluidProgram::MostAttaining(std::vector<double>& prices) {
     for (std::size_t d = 0; d < fleet_.size(); ++d) {
       const auto column = static_cast<std::size_t>(X(k, d));
       objective[column] = 1;
-      if (!FeasibleAlone(scenario_, kinds_[k], fleet_[d].engine)) upper[column] = 0;
+      if (!Fits(kinds_[k], fleet_[d].engine) ||
+          !FeasibleAlone(scenario_, kinds_[k], fleet_[d].engine)) {
+        upper[column] = 0;
+      }
       row.insert(X(k, d), 1);
     }
     AddRow(row, -COIN_DBL_MAX, kinds_[k].rate);
@@ -214,12 +219,15 @@ double FluidProgram::MostAttaining(std::vector<double>& prices) {
 
 double FluidProgram::LargestScale() {
   const auto columns = static_cast<std::size_t>(Scale() + 1);
-  const std::vector<double> upper(columns, COIN_DBL_MAX);
+  std::vector<double> upper(columns, COIN_DBL_MAX);
   std::vector<double> objective(columns, 0.0);
   objective.back() = 1;
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
     CoinPackedVector row;
-    for (std::size_t d = 0; d < fleet_.size(); ++d) row.insert(X(k, d), 1);
+    for (std::size_t d = 0; d < fleet_.size(); ++d) {
+      row.insert(X(k, d), 1);
+      if (!Fits(kinds_[k], fleet_[d].engine)) upper[static_cast<std::size_t>(X(k, d))] = 0;
+    }
     row.insert(Scale(), -kinds_[k].rate);
     AddRow(row, 0, 0);
   }

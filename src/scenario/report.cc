@@ -229,8 +229,9 @@ std::string RenderReport(const Study& study) {
   const Scenario& scenario = *study.scenario;
   std::string body = Paragraph(scenario.about);
   const std::string unstable = DescribeInstability(scenario, study.bounds);
-  if (!unstable.empty()) {
-    body += "<p class=\"warning\">" + render::Escape(unstable) + "</p>\n";
+  for (const std::string& warning : {unstable, DescribeTooLong(study)}) {
+    if (warning.empty()) continue;
+    body += "<p class=\"warning\">" + render::Escape(warning) + "</p>\n";
   }
   body += "<h2>Attainment</h2>\n" +
           Paragraph("Requests that met their SLO, in % of those offered: mean over " +

@@ -200,7 +200,8 @@ void Resolver::AddDeployment(std::size_t index) {
   const FleetText& text = text_.fleet[index];
   const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
   auto engine = catalog.and_then([&](const engine::GpuCatalog& gpus) {
-    return gpus.Engine(text.gpu, text_.model, text_.max_model_len);
+    return gpus.Engine(text.gpu, text_.model,
+                       text.max_model_len > 0 ? text.max_model_len : text_.max_model_len);
   });
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);
@@ -346,6 +347,14 @@ Result<Scenario> LoadScenario(std::string_view text, const std::string& file_nam
   return scenario;
 }
 
+Tokens Scenario::LongestContext() const {
+  Tokens longest = 0;
+  for (const sim::SimDeployment& deployment : fleet) {
+    longest = std::max(longest, deployment.engine.max_model_len);
+  }
+  return longest;
+}
+
 Result<Policy> FindPolicy(std::string_view name, const Scenario& scenario) {
   Policy policy;
   policy.name = name;
@@ -417,6 +426,7 @@ sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, doubl
   spec.scheduler.length.summary = policy.length;
   spec.scheduler.length.quantile = policy.quantile;
   spec.experiment.redraw_lengths = policy.redraw_lengths;
+  spec.context = scenario.LongestContext();
   spec.rate_scale = rate;
   spec.seed = seed;
   spec.warm_up = scenario.warm_up;

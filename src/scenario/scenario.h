@@ -56,6 +56,8 @@ struct Scenario {
   std::vector<Policy> policies;
 
   Seconds DurationAt(double rate) const { return replay ? duration / rate : duration; }
+  // Of the fleet: where responses are cut.
+  Tokens LongestContext() const;
 };
 
 // Reads a file that a scenario names; gzip is unpacked.

@@ -152,6 +152,9 @@ config::OptionGroup<FleetText> FleetOptions() {
              {.prose = "A GPU type of data/gpus.json.", .example = "l20", .required = true})
       .Value("endpoints", &FleetText::endpoints, config::IntegerForm(1, 100'000),
              {.prose = "Engines, one GPU each."})
+      .Value("max_model_len", &FleetText::max_model_len, config::IntegerForm(0, 10'000'000),
+             {.prose = "Most tokens of prompt and response together on these engines; `0`: the "
+                       "scenario's."})
       .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
              {.prose = "Of one GPU; by default the price in data/gpus.json.", .example = "0.9"})
       .Value("slowdown", &FleetText::slowdown, NumberForm(0.01, 100),

@@ -32,6 +32,7 @@ struct FleetText {
   std::string name;
   std::string gpu;
   int endpoints = 1;
+  int max_model_len = 0;
   std::optional<double> price_per_hour;
   double slowdown = 1;
   std::string profile = "measured";

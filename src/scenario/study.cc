@@ -101,6 +101,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
   std::vector<std::string> names;
   for (const workload::WorkloadClass& spec : scenario.workload.classes) names.push_back(spec.name);
   whole.statistics = workload::RunStatistics(names);
+  whole.too_long.resize(classes);
   for (const sim::SimDeployment& deployment : scenario.fleet) {
     whole.deployments.push_back({.name = deployment.name,
                                  .endpoints = deployment.endpoints,
@@ -113,6 +114,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
   for (std::size_t c = 0; c < classes; ++c) {
     const sim::SimulationResult& part = *parts[c];
     whole.statistics.MergeClass(c, part.statistics.of(0));
+    whole.too_long[c] = part.too_long[0];
     whole.simulated += part.simulated;
     whole.cost += part.cost;
     std::size_t from = 0;  // The part has only the deployments of which it has endpoints.

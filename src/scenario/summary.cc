@@ -102,7 +102,11 @@ std::string FormatSummary(const Study& study) {
         .Member("rate", rate)
         .Member("seed", run.seed);
     workload::WriteStatistics(run.result.statistics, scenario.DurationAt(rate), json);
-    json.Member("cost", run.result.cost);
+    json.Key("too_long").BeginObject();
+    for (std::size_t k = 0; k < run.result.too_long.size(); ++k) {
+      json.Member(scenario.workload.classes[k].name, run.result.too_long[k]);
+    }
+    json.EndObject().Member("cost", run.result.cost);
     WriteDeployments(scenario, run.result, json);
     json.Member("bound_attainment", study.bounds[run.rate].attainment);
     const std::string split = Describe(scenario, study.SplitOf(run.policy, run.rate));
@@ -110,6 +114,24 @@ std::string FormatSummary(const Study& study) {
     text += (text.size() > 1 ? ",\n" : "\n") + json.EndObject().Take();
   }
   return text + "\n]\n";
+}
+
+std::string DescribeTooLong(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  std::string text;
+  for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
+    double most = 0;
+    for (const Run& run : study.runs) {
+      const auto offered = static_cast<double>(run.result.statistics.of(k).offered);
+      if (offered > 0) most = std::max(most, static_cast<double>(run.result.too_long[k]) / offered);
+    }
+    if (most == 0) continue;
+    text += "up to " + FormatPercent(most) + " % of the requests of class " +
+            scenario.workload.classes[k].name +
+            " are too long for every engine that they may go to, and were refused; give a "
+            "deployment a longer max_model_len\n";
+  }
+  return text;
 }
 
 render::Table AttainmentTable(const Study& study) {

@@ -28,9 +28,12 @@ Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 
 // A JSON array with one object per policy, rate and seed, one per line:
 //   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
-//    "cost": …, "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …,
-//    "sent": {"chat": …}}}, "bound_attainment": …}
+//    "too_long": {"chat": 0}, "cost": …, "deployments": {"l20": {"utilization": …, "cost": …,
+//    "preemptions": …, "sent": {"chat": …}}}, "bound_attainment": …}
 std::string FormatSummary(const Study& study);
+
+// One sentence per class with requests that fit into no engine's context; empty if there is none.
+std::string DescribeTooLong(const Study& study);
 
 // A row per policy and a column per rate: attainment in % as "97.5 [96.9–98.1] · 98", which is
 // mean, 95 % interval and % of the upper bound. The last row is the upper bound.

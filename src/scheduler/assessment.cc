@@ -34,6 +34,11 @@ fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo)
 
 Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
                fleet::DeploymentId id, const fleet::LoadModel& model) {
+  if (!deployment.Fits(request.context)) {
+    Verdict too_long;
+    too_long.kind = Verdict::Kind::kTooLong;
+    return too_long;
+  }
   if (!deployment.profile) return Unknown(FallbackCause::kNoProfile);
   const profile::GpuProfile& profile = *deployment.profile;
   const profile::ProfileCell cell = profile.Find(request.prompt_tokens, request.output_tokens);
@@ -82,23 +87,32 @@ FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNee
 }
 
 void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessment& assessment) {
+  assessment.deployments.clear();
+  assessment.too_long_for = 0;
   assessment.candidates.clear();
   assessment.unprofiled.clear();
   assessment.cause = FallbackCause::kNone;
   assessment.slo_deadline = kNever;
   assessment.request = DemandOf(request, nullptr);
-  if (request.needs == routing::PolicyNeeds::kNothing) return;
 
   const auto deployments = fleet.deployments();
   bool infeasible = false;
   FallbackCause cause = FallbackCause::kNone;
   for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
+    if (!deployments[id].Fits(request.context)) {
+      assessment.too_long_for += deployments[id].retired ? 0 : 1;
+      continue;
+    }
     if (deployments[id].up == 0) continue;
+    assessment.deployments.push_back(id);
+    if (request.needs == routing::PolicyNeeds::kNothing) continue;
     const Verdict verdict = Assess(request, deployments[id], id, fleet.model());
     switch (verdict.kind) {
       case Verdict::Kind::kCandidate:
         assessment.candidates.push_back(verdict.candidate);
         break;
+      case Verdict::Kind::kTooLong:
+        break;  // Left out above.
       case Verdict::Kind::kInfeasible:
         infeasible = true;
         break;
@@ -109,7 +123,7 @@ void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessmen
     }
   }
   if (assessment.candidates.empty()) {
-    if (infeasible) {
+    if (infeasible || assessment.deployments.empty()) {
       assessment.slo_deadline = -kNever;
     } else {
       assessment.cause = cause;

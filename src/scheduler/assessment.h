@@ -20,6 +20,7 @@ struct SizedRequest {
   Seconds arrived = 0;
   Tokens prompt_tokens = 1;
   Tokens output_tokens = 1;
+  Tokens context = 0;  // What it needs of an engine's context; 0: fits everywhere.
   const std::optional<slo::Slo>& own_slo;
   const std::optional<slo::Slo>& pool_slo;
   routing::PolicyNeeds needs = routing::PolicyNeeds::kNothing;
@@ -33,6 +34,7 @@ fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo)
 struct Verdict {
   enum class Kind {
     kCandidate,   // It can serve the request; `candidate` says how.
+    kTooLong,     // It does not fit into the context there.
     kInfeasible,  // Its profile says that the SLO cannot be met there (tput 0 in the bucket).
     kUnknown,     // Nothing can be said, because of `cause`.
   };
@@ -59,13 +61,16 @@ FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNee
 
 // The verdicts of all deployments that are up, as decisions need them.
 struct Assessment {
-  std::uint64_t epoch = 0;                      // When it was made; see AssessmentCache.
-  fleet::Demand request;                        // Before there is a deployment.
-  std::vector<routing::Candidate> candidates;   // Most relaxed first.
-  std::vector<fleet::DeploymentId> unprofiled;  // Nothing is known about the request there.
+  std::uint64_t epoch = 0;                       // When it was made; see AssessmentCache.
+  fleet::Demand request;                         // Before there is a deployment.
+  std::vector<fleet::DeploymentId> deployments;  // Where it fits and an endpoint is up, by id.
+  int too_long_for = 0;                          // Deployments, up or not, where it does not fit.
+  std::vector<routing::Candidate> candidates;    // Most relaxed first.
+  std::vector<fleet::DeploymentId> unprofiled;   // Nothing is known about the request there.
   // Why the policy's fallback has to serve the request; kNone if the policy itself can.
   FallbackCause cause = FallbackCause::kNone;
-  // The latest start on the most relaxed deployment; −kNever if its SLO is infeasible everywhere.
+  // The latest start on the most relaxed deployment; −kNever if its SLO is infeasible everywhere,
+  // or nothing is up where it fits.
   Seconds slo_deadline = kNever;
 };
 

@@ -1,6 +1,7 @@
 // Keeps the assessments of waiting requests as new as the profiles and the fleet.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -47,10 +48,15 @@ class AssessmentCache {
     return {.arrived = record.arrived,
             .prompt_tokens = record.prompt_tokens,
             .output_tokens = record.length.tokens,
+            .context = HeldToLongest(record.context),
             .own_slo = record.slo,
             .pool_slo = pool_slo_,
             .needs = record.policy->needs};
   }
+
+  // A request that fits nowhere goes where the context is longest: the engine there knows its exact
+  // length, and refuses it in its own words if it is too long.
+  Tokens HeldToLongest(Tokens context) const { return std::min(context, fleet_.LongestContext()); }
 
   // A typical response by the profiles, to predict with at a cold start: the upper quartile of the
   // first usable profile's output buckets. A response that is predicted too short overloads a GPU,

@@ -23,12 +23,8 @@ void Backlog::PushFront(const Record& record) {
 void Backlog::Drain(Seconds now, Decisions& decisions) {
   TurnBudget budget;
   Sweep();
-  if (fleet_.up() == 0) {
-    RefuseAll(now, budget, decisions);
-  } else {
-    Expire(now, budget, decisions);
-    ServeHeads(now, budget, decisions);
-  }
+  Expire(now, budget, decisions);
+  ServeHeads(now, budget, decisions);
   more_to_decide_ = budget.spent() && !queue_.empty();
 }
 
@@ -84,8 +80,7 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
 void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) {
   // The places of heads shift as requests leave and are assessed anew; going on from the first
   // place that changed tries every head at least once.
-  for (std::size_t i = 0;
-       i < queue_.heads().size() && !fleet_.available().empty() && !budget.spent();) {
+  for (std::size_t i = 0; i < queue_.heads().size() && fleet_.available() > 0 && !budget.spent();) {
     const Slot slot = queue_.heads()[i].slot;
     Record& record = records_[slot];
     if (!assessments_.IsCurrent(record)) {
@@ -104,14 +99,6 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
     } else {
       ++i;
     }
-  }
-}
-
-void Backlog::RefuseAll(Seconds now, TurnBudget& budget, Decisions& decisions) {
-  for (; !queue_.empty() && !budget.spent(); budget.Spend()) {
-    const Slot slot = queue_.heads().front().slot;
-    Dequeue(slot);
-    dispatcher_.Refuse(records_[slot], RefusalReason::kNoEndpoint, queue_.size(), now, decisions);
   }
 }
 

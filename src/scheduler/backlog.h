@@ -73,8 +73,6 @@ class Backlog {
   void Sweep();
   void Expire(Seconds now, TurnBudget& budget, Decisions& decisions);
   void ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions);
-  // Everything that waits, because no endpoint is up any more.
-  void RefuseAll(Seconds now, TurnBudget& budget, Decisions& decisions);
 
   const SchedulerOptions& options_;
   const fleet::Fleet& fleet_;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "routing/choice.h"
+
 namespace headrace::scheduler {
 namespace {
 
@@ -62,11 +64,16 @@ bool Dispatcher::TryDispatch(Record& record, Seconds now, Decisions& decisions) 
 }
 
 void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions) {
+  if (record.assessment.deployments.empty()) {
+    Refuse(record, RefusalReason::kNoEndpoint, waiting, now, decisions);
+    return;
+  }
   if (now <= record.assessment.slo_deadline) {
     Refuse(record, RefusalReason::kQueueTimeout, waiting, now, decisions);
     return;
   }
-  if (const auto endpoint = LeastRequestAmong(record.assessment.unprofiled)) {
+  if (const auto endpoint =
+          routing::FirstOf(fleet_, record.assessment.unprofiled, &fleet::Fleet::ByInFlight)) {
     Dispatch(record, *endpoint, *EntryOf(*record.policy).fallback,
              FallbackCause::kUnprofiledDeployment, now, decisions);
     return;
@@ -136,6 +143,7 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                                     Seconds now) {
   return EntryOf(info).policy->Choose({.fleet = fleet_,
                                        .request = record.assessment.request,
+                                       .deployments = record.assessment.deployments,
                                        .candidates = candidates,
                                        .now = now,
                                        .rng = rng_});
@@ -174,18 +182,6 @@ const slo::Slo* Dispatcher::EffectiveSlo(const Record& record,
     }
   }
   return slo::EffectiveSlo(record.slo, options_.slo, profile);
-}
-
-std::optional<fleet::EndpointId> Dispatcher::LeastRequestAmong(
-    std::span<const fleet::DeploymentId> deployments) const {
-  std::optional<fleet::EndpointId> best;
-  if (deployments.empty()) return best;
-  for (const fleet::EndpointId id : fleet_.available()) {
-    const fleet::Endpoint& endpoint = fleet_.endpoint(id);
-    if (std::ranges::find(deployments, endpoint.deployment) == deployments.end()) continue;
-    if (!best || endpoint.all_in_flight() < fleet_.endpoint(*best).all_in_flight()) best = id;
-  }
-  return best;
 }
 
 Seconds Dispatcher::RetryAfter(RefusalReason reason, std::size_t waiting) const {

@@ -58,8 +58,6 @@ class Dispatcher {
   static Decision& Decide(const Record& record, Seconds now, Decisions& decisions);
   // Null if there is none; else valid for as long as the record and the profiles do not change.
   const slo::Slo* EffectiveSlo(const Record& record, const fleet::Deployment* deployment) const;
-  std::optional<fleet::EndpointId> LeastRequestAmong(
-      std::span<const fleet::DeploymentId> deployments) const;
   // When another try may succeed, with so many waiting.
   Seconds RetryAfter(RefusalReason reason, std::size_t waiting) const;
 

@@ -23,6 +23,9 @@ struct Arrival {
   std::uint64_t tag = 0;  // The shell's own name for it, handed back with the decision.
   Tokens prompt_tokens = 1;
   std::optional<Tokens> max_tokens;
+  // What it needs of an engine's context, prompt and response together: where that is shorter, it
+  // is not sent. 0: it fits everywhere.
+  Tokens context = 0;
   // The length of the response where it is known beforehand (a replay, an oracle experiment);
   // predicted otherwise.
   std::optional<Tokens> output_tokens;
@@ -47,7 +50,7 @@ std::string_view ToString(FallbackCause cause);
 inline constexpr int kFallbackCauses = 6;
 
 enum class RefusalReason {
-  kNoEndpoint,       // No endpoint of the pool is up.
+  kNoEndpoint,       // No endpoint is up where the request fits.
   kQueueFull,        // By number or by bytes.
   kSloUnattainable,  // No GPU type can meet its SLO, not even by starting at once.
   kSloDeadline,      // It waited until no GPU type could meet its SLO any more.

@@ -24,6 +24,7 @@ struct Record {
   State state = State::kFree;
   Seconds arrived = 0;
   Tokens prompt_tokens = 0;
+  Tokens context = 0;
   predict::LengthEstimate length;
   std::optional<slo::Slo> slo;
   std::size_t bytes = 0;

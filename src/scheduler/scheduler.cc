@@ -37,22 +37,22 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                                                 predict::LengthSource::kObserved}
                       : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens,
                                            assessments_.typical_output(), dispatcher_.rng());
+  record.context = arrival.context;
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
   record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
 
-  if (fleet_.up() == 0) {
-    dispatcher_.Refuse(record, RefusalReason::kNoEndpoint, waiting(), now, decisions);
-    return id;
-  }
   assessments_.Refresh(record);
   if (now > record.assessment.slo_deadline) {
     dispatcher_.Settle(record, waiting(), now, decisions);
     return id;
   }
-  record.key = record.NeedsFallback() || record.policy->needs == routing::PolicyNeeds::kNothing
-                   ? WaitQueue::kUnranked
-                   : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
+  const bool unranked =
+      record.NeedsFallback() || record.policy->needs == routing::PolicyNeeds::kNothing;
+  record.key = WaitQueue::TooLongFor(
+      record.assessment.too_long_for,
+      unranked ? WaitQueue::kUnranked
+               : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens));
   // Heads that wait already were tried when capacity was last freed: only a new head can be served.
   if (backlog_.MayPass(record.key) && dispatcher_.TryDispatch(record, now, decisions)) return id;
   if (!backlog_.HasRoomFor(record.bytes)) {
@@ -126,6 +126,11 @@ void Scheduler::SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decision
   }
 }
 
+void Scheduler::SetMaxModelLen(fleet::EndpointId endpoint, Tokens max_model_len, Seconds now,
+                               Decisions& decisions) {
+  if (fleet_.SetMaxModelLen(endpoint, max_model_len)) BeginEpoch(now, decisions);
+}
+
 void Scheduler::SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign,
                                Seconds now, Decisions& decisions) {
   fleet_.SetForeignLoad(endpoint, foreign);
@@ -160,6 +165,7 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
       .arrived = now,
       .prompt_tokens = arrival.prompt_tokens,
       .output_tokens = output_tokens,
+      .context = assessments_.HeldToLongest(arrival.context),
       .own_slo = arrival.slo,
       .pool_slo = options_.slo,
       .needs = (arrival.policy != nullptr ? arrival.policy : options_.policy)->needs};

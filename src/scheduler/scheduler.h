@@ -56,6 +56,10 @@ class Scheduler {
   bool SetProfile(const std::string& deployment, std::shared_ptr<const profile::GpuProfile> profile,
                   Seconds now, Decisions& decisions);
   void SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decisions& decisions);
+  // What an endpoint says of its context, prompt and response together; 0 takes it back. It holds
+  // where the deployment declares none.
+  void SetMaxModelLen(fleet::EndpointId endpoint, Tokens max_model_len, Seconds now,
+                      Decisions& decisions);
   // Replaces what other replicas of the router are known to have sent to an endpoint.
   void SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign, Seconds now,
                       Decisions& decisions);

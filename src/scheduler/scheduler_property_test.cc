@@ -112,6 +112,7 @@ class History {
     arrival.tag = ++arrived_;
     arrival.prompt_tokens = static_cast<Tokens>(1 + rng_.Below(3000));
     if (rng_.Below(2) == 0) arrival.max_tokens = static_cast<Tokens>(1 + rng_.Below(2000));
+    arrival.context = arrival.prompt_tokens + arrival.max_tokens.value_or(1);
     if (rng_.Below(3) == 0) {
       slo::Slo slo;
       switch (rng_.Below(3)) {
@@ -133,6 +134,7 @@ class History {
     const RequestId id = scheduler_->Arrive(arrival, now_, decisions);
     ASSERT_TRUE(names_.insert(id).second) << "an id was given out twice";
     waiting_[id] = arrival.tag;
+    contexts_[id] = arrival.context;
   }
 
   RequestId AnyOf(const std::map<RequestId, fleet::EndpointId>& requests) {
@@ -176,7 +178,11 @@ class History {
 
   void Change(Decisions& decisions) {
     const auto& spec = specs_[rng_.Below(specs_.size())];
-    switch (rng_.Below(4)) {
+    switch (rng_.Below(5)) {
+      case 4:
+        scheduler_->SetMaxModelLen(static_cast<fleet::EndpointId>(rng_.Below(8)),
+                                   static_cast<Tokens>(rng_.Below(6000)), now_, decisions);
+        break;
       case 0:
         scheduler_->SetProfile(spec.name, nullptr, now_, decisions);
         break;
@@ -209,6 +215,7 @@ class History {
         continue;
       }
       running_[decision.id] = decision.endpoint;
+      CheckFits(decision);
       const fleet::Endpoint& endpoint = scheduler_->fleet().endpoint(decision.endpoint);
       ASSERT_LE(endpoint.in_flight,
                 scheduler_->fleet().deployment_of(decision.endpoint).max_in_flight);
@@ -219,6 +226,13 @@ class History {
     }
     ASSERT_EQ(scheduler_->waiting(), waiting_.size());
     ASSERT_EQ(scheduler_->running(), running_.size());
+  }
+
+  // Nowhere where the request does not fit; one that fits nowhere, where the context is longest.
+  void CheckFits(const Decision& decision) {
+    const fleet::Fleet& fleet = scheduler_->fleet();
+    const Tokens context = std::min(contexts_.at(decision.id), fleet.LongestContext());
+    ASSERT_TRUE(fleet.deployment_of(decision.endpoint).Fits(context)) << context;
   }
 
   void CheckCapacity() {
@@ -234,11 +248,13 @@ class History {
   const routing::PolicyInfo* policy_;
   Seconds now_ = 1;
   std::vector<fleet::DeploymentSpec> specs_{{"a10", 9, {"h:1", "h:2", "h:3"}},
-                                            {"l20", 12, {"h:4", "h:5", "h:6", "h:7"}}};
+                                            {"l20", 12, {"h:4", "h:5", "h:6", "h:7"}, 4096},
+                                            {"l4", 9, {"h:8"}}};
   std::unique_ptr<Scheduler> scheduler_;
   std::set<RequestId> names_;
   std::set<RequestId> returned_;
   std::map<RequestId, std::uint64_t> waiting_;
+  std::map<RequestId, Tokens> contexts_;
   std::map<RequestId, fleet::EndpointId> running_;
   std::uint64_t arrived_ = 0;
   std::uint64_t ended_ = 0;

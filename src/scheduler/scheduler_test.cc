@@ -474,6 +474,85 @@ TEST(Fleet, RequestsOfOtherPoliciesCountToo) {
   EXPECT_FALSE(h.Arrive());
 }
 
+// --- Contexts of different lengths
+
+Arrival Sized(Tokens prompt, std::optional<Tokens> max_tokens = std::nullopt) {
+  Arrival arrival;
+  arrival.prompt_tokens = prompt;
+  arrival.max_tokens = max_tokens;
+  arrival.context = prompt + max_tokens.value_or(1);
+  return arrival;
+}
+
+TEST(Context, ALongRequestWaitsForTheLongContextAndHoldsUpNobody) {
+  Harness h("least-request");
+  h.Fleet({{"short", 512, {"h:1"}, 4096}, {"long", 1, {"h:2"}, 8192}});
+  EXPECT_EQ(h.Arrive(Sized(6000))->endpoint, 1);
+  const RequestId running = h.last;
+  EXPECT_FALSE(h.Arrive(Sized(4000, 200))) << "there is room, but not in the context";
+  const RequestId waiting = h.last;
+  EXPECT_EQ(h.Arrive(Sized(4000, 96))->endpoint, 0);
+  const auto next = h.Complete(running);
+  ASSERT_EQ(next.size(), 1);
+  EXPECT_EQ(next[0].id, waiting);
+  EXPECT_EQ(next[0].endpoint, 1);
+}
+
+TEST(Context, WhatFitsNowhereGoesWhereTheContextIsLongest) {
+  Harness h("least-request");
+  h.Fleet({{"short", 512, {"h:1"}, 4096}, {"long", 512, {"h:2"}, 8192}});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(h.Arrive(Sized(9000))->endpoint, 1) << "the engine says that it is too long";
+  }
+  // A context that is not known may hold it.
+  h.Fleet({{"short", 512, {"h:1"}, 4096}, {"long", 512, {"h:2"}, 8192}, {"new", 512, {"h:3"}}});
+  EXPECT_EQ(h.Arrive(Sized(9000))->endpoint, 2);
+}
+
+TEST(Context, IsRefusedWhereOnlyTooShortOnesAreUp) {
+  for (const char* policy : {"slo", "least-request"}) {
+    Harness h(policy);
+    h.Fleet({{"short", 512, {"h:1"}, 4096}, {"long", 1, {"h:2"}, 8192}});
+    h.Profile(Plain("short", 5, 2));
+    h.Profile(Plain("long", 5, 2));
+    h.Arrive(Sized(6000));
+    EXPECT_FALSE(h.Arrive(Sized(6000)));
+    const RequestId waiting = h.last;
+    h.decisions.clear();
+    h.scheduler.SetUp(1, false, h.now, h.decisions);
+    ASSERT_EQ(h.decisions.size(), 1);
+    EXPECT_EQ(h.decisions[0].id, waiting);
+    EXPECT_EQ(h.decisions[0].refused, RefusalReason::kNoEndpoint);
+    EXPECT_EQ(h.Arrive(Sized(6000))->refused, RefusalReason::kNoEndpoint);
+    EXPECT_EQ(h.Arrive(Sized(4000))->endpoint, 0);
+  }
+}
+
+TEST(Context, IsLearnedFromEndpointsAndFollowedByWhatWaits) {
+  Harness h("least-request");
+  h.Fleet({{"a", 512, {"h:1"}}, {"b", 1, {"h:2"}}});
+  h.scheduler.SetMaxModelLen(0, 4096, h.now, h.decisions);
+  EXPECT_EQ(h.Arrive(Sized(6000))->endpoint, 1);
+  EXPECT_FALSE(h.Arrive(Sized(6000)));
+  const RequestId waiting = h.last;
+  h.decisions.clear();
+  h.scheduler.SetMaxModelLen(0, 8192, h.now, h.decisions);
+  ASSERT_EQ(h.decisions.size(), 1);
+  EXPECT_EQ(h.decisions[0].id, waiting);
+  EXPECT_EQ(h.decisions[0].endpoint, 0);
+}
+
+TEST(Context, IsOneOfTheReasonsInAnExplanation) {
+  Harness h;
+  h.Fleet({{"short", 512, {"h:1"}, 4096}, {"long", 512, {"h:2"}, 8192}});
+  h.Profile(Plain("long", 0));
+  const auto verdicts = h.scheduler.Explain(Sized(6000), 128, 0);
+  EXPECT_EQ(verdicts[0].kind, Verdict::Kind::kTooLong);
+  EXPECT_EQ(verdicts[1].kind, Verdict::Kind::kInfeasible);
+  EXPECT_EQ(h.Arrive(Sized(6000))->refused, RefusalReason::kSloUnattainable)
+      << "short has no profile and would take it, if it fitted";
+}
+
 TEST(Explain, GivesEachDeploymentsReasons) {
   Harness h;
   h.Fleet({{"a10", 512, {"h:1"}}, {"l20", 512, {"h:2"}}, {"l4", 512, {"h:3"}}});

@@ -16,6 +16,7 @@ bool Before(const WaitQueue::Head& a, const WaitQueue::Head& b) {
 void WaitQueue::Insert(Slot slot, Key key, Seconds deadline, bool front) {
   if (slot >= links_.size()) links_.resize(slot + 1);
   assert(!links_[slot].queued);
+  if (key >= queues_.size()) queues_.resize(key + 1);
   Queue& queue = queues_[key];
   const bool becomes_head = front || queue.first == kNone;
   if (becomes_head && queue.first != kNone) DropHead(key);

@@ -1,7 +1,6 @@
 // Requests that wait, in the order in which they are tried.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -17,7 +16,8 @@ using Slot = std::uint32_t;
 
 // FIFO sub-queues whose heads are ordered by urgency. One sub-queue per (round(log2 output),
 // round(log2 input)) makes the SLO queue. Requests without an SLO share one more sub-queue; if that
-// is the only one in use, this is a plain FIFO queue.
+// is the only one in use, this is a plain FIFO queue. Requests that fit on fewer deployments than
+// others have sub-queues of their own, so that they do not hold up those that fit elsewhere.
 //
 // A head's urgency, AIBrix's rank, is the lowest of its ranks over the deployments:
 //   min over d of (now − latest_start(d)) = now − deadline, with deadline = max over d of
@@ -29,10 +29,17 @@ using Slot = std::uint32_t;
 class WaitQueue {
  public:
   using Key = std::uint32_t;
+  // A key of requests that fit everywhere; kUnranked for those without an SLO.
   static constexpr Key kUnranked = kLog2Buckets * kLog2Buckets;
   static Key KeyOf(Tokens prompt_tokens, Tokens output_tokens) {
     return static_cast<Key>(Log2Bucket(output_tokens) * kLog2Buckets + Log2Bucket(prompt_tokens));
   }
+  // The same for requests that are too long for so many deployments: contexts are nested, so the
+  // number says which. And back.
+  static Key TooLongFor(int deployments, Key key) {
+    return static_cast<Key>(deployments) * (kUnranked + 1) + key;
+  }
+  static Key SizeOf(Key key) { return key % (kUnranked + 1); }
 
   struct Head {
     Seconds deadline;
@@ -42,7 +49,7 @@ class WaitQueue {
 
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
-  bool HasWaiting(Key key) const { return queues_[key].first != kNone; }
+  bool HasWaiting(Key key) const { return key < queues_.size() && queues_[key].first != kNone; }
   bool Contains(Slot slot) const { return slot < links_.size() && links_[slot].queued; }
 
   // Every sub-queue's head, earliest deadline first, equal ones by key. Valid until the next
@@ -88,9 +95,9 @@ class WaitQueue {
   void DropHead(Key key);
   std::size_t AddHead(Key key);
 
-  std::array<Queue, kUnranked + 1> queues_{};
-  std::vector<Link> links_;  // By slot.
-  std::vector<Head> heads_;  // Sorted.
+  std::vector<Queue> queues_{kUnranked + 1};  // By key.
+  std::vector<Link> links_;                   // By slot.
+  std::vector<Head> heads_;                   // Sorted.
   IndexedHeap<Seconds> deadlines_;
   std::size_t size_ = 0;
 };

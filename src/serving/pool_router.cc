@@ -207,6 +207,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
+    spec.max_model_len = deployment.max_model_len;
     const auto metrics =
         reports_.deployment_metrics ? reports_.deployment_metrics(deployment.name) : nullptr;
     for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
@@ -264,6 +265,13 @@ void PoolRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view w
   }
 }
 
+void PoolRouter::SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len) {
+  Apply([&](State& state, Seconds now) {
+    if (!state.Has(endpoint)) return;
+    state.scheduler.SetMaxModelLen(endpoint.id, max_model_len, now, state.decisions);
+  });
+}
+
 EndpointList PoolRouter::Endpoints() const {
   const system::MutexLock lock(mutex_);
   EndpointList result;
@@ -298,7 +306,10 @@ RouterStatus PoolRouter::Status() const {
   RouterStatus status;
   const fleet::Fleet& fleet = scheduler.fleet();
   for (const fleet::Deployment& deployment : fleet.deployments()) {
-    status.deployments.push_back({deployment.name, deployment.retired, deployment.profile, {}});
+    status.deployments.push_back({.name = deployment.name,
+                                  .retired = deployment.retired,
+                                  .max_model_len = deployment.max_model_len,
+                                  .profile = deployment.profile});
   }
   for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
     if (endpoint.retired && endpoint.in_flight == 0) continue;
@@ -309,12 +320,16 @@ RouterStatus PoolRouter::Status() const {
   std::erase_if(status.deployments, [&](const RouterStatus::DeploymentStatus& deployment) {
     return deployment.retired && deployment.endpoints.empty();
   });
+  std::map<scheduler::WaitQueue::Key, std::size_t> lengths;
   for (const scheduler::WaitQueue::SubQueue& queue : scheduler.queue().SubQueues()) {
-    const bool ranked = queue.key != scheduler::WaitQueue::kUnranked;
-    const auto input = static_cast<int>(queue.key % kLog2Buckets);
-    const auto output = static_cast<int>(queue.key / kLog2Buckets);
-    status.sub_queues.push_back({ranked ? Log2BucketCentre(input) : 0,
-                                 ranked ? Log2BucketCentre(output) : 0, queue.length});
+    lengths[scheduler::WaitQueue::SizeOf(queue.key)] += queue.length;
+  }
+  for (const auto& [size, length] : lengths) {
+    const bool ranked = size != scheduler::WaitQueue::kUnranked;
+    const auto input = static_cast<int>(size % kLog2Buckets);
+    const auto output = static_cast<int>(size / kLog2Buckets);
+    status.sub_queues.push_back(
+        {ranked ? Log2BucketCentre(input) : 0, ranked ? Log2BucketCentre(output) : 0, length});
   }
   status.waiting = scheduler.waiting();
   status.queue_bytes = scheduler.queue_bytes();
@@ -334,12 +349,13 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
   RefusalFacts facts{.reason = *decision.refused,
                      .prompt_tokens = arrival.prompt_tokens,
                      .output_tokens = decision.length.tokens,
+                     .context = arrival.context,
                      .queued = decision.queued};
   const system::MutexLock lock(mutex_);
   facts.waiting = state_.scheduler.waiting();
   facts.queue_timeout = state_.scheduler.options().queue_timeout;
-  if (facts.reason != scheduler::RefusalReason::kSloUnattainable &&
-      facts.reason != scheduler::RefusalReason::kSloDeadline) {
+  if (facts.reason == scheduler::RefusalReason::kQueueFull ||
+      facts.reason == scheduler::RefusalReason::kQueueTimeout) {
     return facts;
   }
   const auto deployments = state_.scheduler.fleet().deployments();
@@ -347,7 +363,8 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
   for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
     const fleet::Deployment& deployment = deployments[id];
     if (deployment.retired) continue;
-    facts.deployments.push_back({deployment.name, deployment.up > 0, verdicts[id]});
+    facts.deployments.push_back(
+        {deployment.name, deployment.up > 0, deployment.max_model_len, verdicts[id]});
   }
   return facts;
 }

@@ -136,6 +136,10 @@ class PoolRouter {
   // for an endpoint that has left the fleet.
   void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
 
+  // The context that an endpoint says it has (fleet::Fleet::SetMaxModelLen). Ignored for an
+  // endpoint that has left the fleet.
+  void SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len);
+
   // All of them in one scheduler event per kMostReports.
   void Report(std::span<const Progress> progress);
 

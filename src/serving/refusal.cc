@@ -1,5 +1,6 @@
 #include "serving/refusal.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace headrace::serving {
@@ -16,9 +17,11 @@ std::string Milliseconds(Seconds seconds) {
 }
 
 std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
-  if (!deployment.up) return "down";
   const scheduler::Verdict& verdict = deployment.verdict;
+  if (!deployment.up && verdict.kind != scheduler::Verdict::Kind::kTooLong) return "down";
   switch (verdict.kind) {
+    case scheduler::Verdict::Kind::kTooLong:
+      return "its context of " + std::to_string(deployment.max_model_len) + " tokens is too short";
     case scheduler::Verdict::Kind::kInfeasible:
       return "no rate meets the SLO";
     case scheduler::Verdict::Kind::kUnknown:
@@ -30,14 +33,26 @@ std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
   return "";
 }
 
+bool IsUpButTooShort(const RefusalFacts::DeploymentFacts& deployment) {
+  return deployment.up && deployment.verdict.kind == scheduler::Verdict::Kind::kTooLong;
+}
+
 }  // namespace
 
 std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) {
   const std::string size = "a request of about " + std::to_string(facts.prompt_tokens) +
                            " prompt and " + std::to_string(facts.output_tokens) + " output tokens";
+  std::string reasons;
+  for (const RefusalFacts::DeploymentFacts& deployment : facts.deployments) {
+    reasons += (reasons.empty() ? "" : ", ") + deployment.name + ": " + Describe(deployment);
+  }
   std::string waited;
   switch (facts.reason) {
     case RefusalReason::kNoEndpoint:
+      if (std::ranges::any_of(facts.deployments, IsUpButTooShort)) {
+        return "No endpoint of model '" + pool + "' is up whose context holds a request of about " +
+               std::to_string(facts.context) + " tokens (" + reasons + ").";
+      }
       return "No endpoint of model '" + pool + "' is up.";
     case RefusalReason::kQueueFull:
       return "The queue of model '" + pool + "' is full (" + std::to_string(facts.waiting) +
@@ -50,10 +65,6 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
       break;
     case RefusalReason::kSloUnattainable:
       break;
-  }
-  std::string reasons;
-  for (const RefusalFacts::DeploymentFacts& deployment : facts.deployments) {
-    reasons += (reasons.empty() ? "" : ", ") + deployment.name + ": " + Describe(deployment);
   }
   return "No GPU type can meet the SLO of " + size + waited + " (" + reasons + ").";
 }

@@ -15,15 +15,17 @@ struct RefusalFacts {
   struct DeploymentFacts {
     std::string name;
     bool up = false;
+    Tokens max_model_len = 0;  // 0: not known.
     scheduler::Verdict verdict;
   };
   scheduler::RefusalReason reason = scheduler::RefusalReason::kNoEndpoint;
   Tokens prompt_tokens = 0;
   Tokens output_tokens = 0;  // Expected.
+  Tokens context = 0;        // What it needs of an engine's context; 0: not known.
   Seconds queued = 0;
   std::size_t waiting = 0;                   // Requests in the queue.
   Seconds queue_timeout = 0;                 // The longest wait that the pool allows.
-  std::vector<DeploymentFacts> deployments;  // Only for the reasons that are about the SLO.
+  std::vector<DeploymentFacts> deployments;  // Not for the reasons about the queue.
 };
 
 // One or two sentences. `pool` is the name that clients know.

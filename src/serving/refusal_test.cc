@@ -24,10 +24,13 @@ TEST(Refusal, EveryReasonIsASentence) {
   candidate.expected = 2;
   candidate.target = slo::Target{.seconds = 1};
   facts.deployments = {
-      {"a10", true, candidate},
-      {"l20", false, candidate},
-      {"l4", true, {.kind = Verdict::Kind::kInfeasible}},
-      {"h100", true, {.kind = Verdict::Kind::kUnknown, .cause = scheduler::FallbackCause::kHole}}};
+      {"a10", true, 0, candidate},
+      {"l20", false, 8192, candidate},
+      {"l4", true, 0, {.kind = Verdict::Kind::kInfeasible}},
+      {"h100",
+       true,
+       0,
+       {.kind = Verdict::Kind::kUnknown, .cause = scheduler::FallbackCause::kHole}}};
   EXPECT_EQ(sentence(RefusalReason::kNoEndpoint), "No endpoint of model 'llama' is up.");
   EXPECT_EQ(sentence(RefusalReason::kQueueFull),
             "The queue of model 'llama' is full (7 requests are waiting).");
@@ -42,6 +45,20 @@ TEST(Refusal, EveryReasonIsASentence) {
             "No GPU type can meet the SLO of a request of about 100 prompt and 20 output tokens "
             "any more after waiting 1500 ms (a10: expects 2000 ms of 1000 ms allowed, l20: down, "
             "l4: no rate meets the SLO, h100: hole).");
+}
+
+TEST(Refusal, SaysWhereTheContextIsTooShort) {
+  RefusalFacts facts{.reason = RefusalReason::kNoEndpoint,
+                     .prompt_tokens = 5000,
+                     .output_tokens = 20,
+                     .context = 5020};
+  facts.deployments = {{"a10", true, 4096, {.kind = Verdict::Kind::kTooLong}},
+                       {"l20", false, 8192, {.kind = Verdict::Kind::kCandidate}}};
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "No endpoint of model 'llama' is up whose context holds a request of about 5020 tokens "
+            "(a10: its context of 4096 tokens is too short, l20: down).");
+  facts.deployments[0].up = false;
+  EXPECT_EQ(DescribeRefusal("llama", facts), "No endpoint of model 'llama' is up.");
 }
 
 }  // namespace

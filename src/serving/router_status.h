@@ -24,9 +24,10 @@ struct RouterStatus {
   };
   struct DeploymentStatus {
     std::string name;
-    bool retired = false;  // Shown until its last request has ended.
+    bool retired = false;      // Shown until its last request has ended.
+    Tokens max_model_len = 0;  // 0: not known.
     std::shared_ptr<const profile::GpuProfile> profile;
-    std::vector<EndpointStatus> endpoints;
+    std::vector<EndpointStatus> endpoints = {};
   };
   struct SubQueueStatus {
     Tokens prompt_tokens = 0;  // The bucket's centre; both 0 for requests without an SLO.

@@ -77,6 +77,12 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   arrival.max_tokens = facts_.max_tokens;
   // Embeddings come without generating: the prompt is all the work.
   if (kind_ == openai::ApiKind::kEmbeddings) arrival.output_tokens = 1;
+  // Several prompts come in one request: the longest has at least its share. Embeddings' inputs are
+  // not counted, so nothing is known of them.
+  if (kind_ != openai::ApiKind::kEmbeddings) {
+    const double needs = std::ceil(prompt / facts_.prompts) + facts_.max_tokens.value_or(1);
+    arrival.context = static_cast<Tokens>(std::clamp(needs, 1.0, 2e9));
+  }
   arrival.slo = controls_.slo;
   arrival.policy = controls_.policy;
   arrival.bytes = body_bytes_ + kRequestOverhead;

@@ -27,6 +27,7 @@ RunRecord::RunRecord(const SimulationSpec& spec)
                                    .endpoints = deployment.endpoints,
                                    .sent = std::vector<std::uint64_t>(classes)});
   }
+  result_.too_long.resize(classes);
   result_.timeline.resize(kTimelineSteps, {.offered = std::vector<std::uint64_t>(classes),
                                            .attained = std::vector<std::uint64_t>(classes),
                                            .in_flight = std::vector<double>(spec.fleet.size())});
@@ -62,6 +63,10 @@ void RunRecord::End(RequestRecord& record) {
     }
     case RequestRecord::End::kRefused:
       statistics.Refuse(record.class_index);
+      break;
+    case RequestRecord::End::kTooLong:
+      statistics.Refuse(record.class_index);
+      ++result_.too_long[record.class_index];
       break;
     case RequestRecord::End::kTimedOut:
       statistics.TimeOut(record.class_index);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <limits>
 #include <span>
 #include <tuple>
 
@@ -54,6 +53,8 @@ class Simulator {
     Tokens output_tokens = 0;
     Stage stage = Stage::kFree;
     bool has_first_token = false;
+
+    Tokens context() const { return prompt_tokens + output_tokens; }
   };
   struct Endpoint {
     engine::TimedEngine engine;
@@ -108,20 +109,25 @@ class Simulator {
   std::optional<Clairvoyant> clairvoyant_;
   std::vector<const engine::TimedEngine*> engines_;  // For it: those that are up.
   scheduler::Decisions decisions_;
-  Tokens context_ = 0;
+  Tokens context_ = 0;  // Where responses are cut.
+  Tokens longest_ = 0;  // What fits on an engine that takes requests.
   std::uint64_t simulated_ = 0;
 };
 
 void Simulator::BuildFleet() {
   std::vector<fleet::DeploymentSpec> specs;
-  context_ = std::numeric_limits<Tokens>::max();
   for (const SimDeployment& deployment : spec_.fleet) {
     fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
     for (int i = 0; i < deployment.endpoints; ++i) spec.endpoints.push_back(std::to_string(i));
-    context_ = std::min(context_, deployment.engine.max_model_len);
+    spec.max_model_len = deployment.engine.max_model_len;
+    context_ = std::max(context_, spec.max_model_len);
+    if (spec_.only_deployment.value_or(specs.size() - 1) == specs.size() - 1) {
+      longest_ = std::max(longest_, spec.max_model_len);
+    }
   }
+  if (spec_.context > 0) context_ = spec_.context;
   scheduler_.UpdateFleet(specs, 0, decisions_);
   // The ids of a fleet that starts empty are given out in order.
   for (std::uint32_t d = 0; d < spec_.fleet.size(); ++d) {
@@ -213,9 +219,9 @@ void Simulator::Arrive(Seconds now) {
               .prompt_tokens = arrived.prompt_tokens,
               .output_tokens = std::min(arrived.output_tokens, context_ - arrived.prompt_tokens),
               .stage = Stage::kWaiting};
-  if (request.output_tokens < 1) {
+  if (request.output_tokens < 1 || request.context() > longest_) {
     request.output_tokens = arrived.output_tokens;
-    End(slot, RequestRecord::End::kRefused, 0);
+    End(slot, RequestRecord::End::kTooLong, 0);
     return;
   }
   if (clairvoyant_) {
@@ -225,6 +231,7 @@ void Simulator::Arrive(Seconds now) {
   scheduler::Arrival arrival;
   arrival.tag = slot;
   arrival.prompt_tokens = request.prompt_tokens;
+  arrival.context = request.context();
   if (spec_.exact_lengths) arrival.output_tokens = request.output_tokens;
   if (spec_.per_request_slo) arrival.slo = spec_.workload->classes[arrived.class_index].slo;
   const scheduler::RequestId id = scheduler_.Arrive(arrival, now, decisions_);
@@ -251,7 +258,9 @@ Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
 
 void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
   for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
-    engines_[id] = endpoints_[id].up ? &endpoints_[id].engine : nullptr;
+    const bool fits =
+        requests_[slot].context() <= spec_.fleet[endpoints_[id].deployment].engine.max_model_len;
+    engines_[id] = endpoints_[id].up && fits ? &endpoints_[id].engine : nullptr;
     if (endpoints_[id].up) Deliver(id, endpoints_[id].engine.Advance(now));
   }
   if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
@@ -417,7 +426,8 @@ void Simulator::Send(std::uint32_t slot, fleet::EndpointId id, Seconds now) {
 }  // namespace
 
 std::string_view ToString(RequestRecord::End end) {
-  constexpr std::array<std::string_view, 4> kNames{"completed", "refused", "timed_out", "failed"};
+  constexpr std::array<std::string_view, 5> kNames{"completed", "refused", "too_long", "timed_out",
+                                                   "failed"};
   return kNames[static_cast<std::size_t>(end)];
 }
 

@@ -62,6 +62,9 @@ struct SimulationSpec {
   bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
   bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
   std::optional<std::size_t> only_deployment;  // The others take nothing.
+  // Responses are cut where prompt and response would exceed it; 0: the longest context of the
+  // fleet. A part of a fleet is given that of the whole, so that the work is the same.
+  Tokens context = 0;
   // Not the scheduler decides, but a baseline that knows the future (clairvoyant.h).
   bool clairvoyant = false;
 };
@@ -88,13 +91,15 @@ struct SimulationResult {
   workload::RunStatistics statistics{std::vector<std::string>{}};
   std::vector<DeploymentResult> deployments;
   std::vector<TimelineStep> timeline;
+  // By class: counted requests that fit into no engine's context. They are among the refused.
+  std::vector<std::uint64_t> too_long;
   std::uint64_t simulated = 0;  // Requests, those outside of the counted time included.
   double cost = 0;
 };
 
 // How one counted request ended.
 struct RequestRecord {
-  enum class End { kCompleted, kRefused, kTimedOut, kFailed };
+  enum class End { kCompleted, kRefused, kTooLong, kTimedOut, kFailed };
   Seconds arrived = 0;
   std::uint32_t class_index = 0;
   Tokens prompt_tokens = 0;
@@ -118,9 +123,10 @@ class SimulationObserver {
   virtual void OnProgress(double) {}
 };
 
-// A response is cut where prompt and response would exceed the engines' context length, as vLLM
-// cuts it; a prompt that exceeds it alone is refused. Same spec, same result. Memory is flat in the
-// number of requests.
+// A response is cut where prompt and response would exceed the longest context of the fleet, as
+// vLLM cuts it, so that every policy gets the same work. A request goes only where prompt and
+// response fit; one that fits on no engine is refused at once. Same spec, same result. Memory is
+// flat in the number of requests.
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer = nullptr);
 
 }  // namespace headrace::sim

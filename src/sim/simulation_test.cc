@@ -190,12 +190,52 @@ TEST(Simulation, PromptBeyondTheContextIsRefusedAndAnswerIsCut) {
     void OnEnd(const RequestRecord& record) override { records.push_back(record); }
     std::vector<RequestRecord> records;
   } observer;
-  ExpectEveryRequestAccountedFor(Simulate(spec, &observer));
+  const SimulationResult result = Simulate(spec, &observer);
+  ExpectEveryRequestAccountedFor(result);
+  EXPECT_THAT(result.too_long, ::testing::ElementsAre(2));
+  EXPECT_EQ(result.statistics.Total().refused, 2u);
   ASSERT_EQ(observer.records.size(), 3u);
-  EXPECT_EQ(observer.records[0].end, RequestRecord::End::kRefused);
-  EXPECT_EQ(observer.records[1].end, RequestRecord::End::kRefused);
+  EXPECT_EQ(observer.records[0].end, RequestRecord::End::kTooLong);
+  EXPECT_EQ(observer.records[1].end, RequestRecord::End::kTooLong);
   EXPECT_EQ(observer.records[2].end, RequestRecord::End::kCompleted);
   EXPECT_EQ(observer.records[2].output_tokens, 192);
+}
+
+TEST(Simulation, NoRequestGoesWhereItDoesNotFit) {
+  for (const routing::PolicyInfo& policy : routing::Policies()) {
+    SCOPED_TRACE(policy.name);
+    for (const bool clairvoyant : {false, true}) {
+      if (clairvoyant && policy.name != "slo") continue;
+      SimulationSpec spec = Spec(policy.name);
+      spec.fleet[1].engine.max_model_len = 1024;  // Code's prompts are of 4,000 tokens and more.
+      spec.rate_scale = 0.3;
+      spec.duration = 60;
+      spec.clairvoyant = clairvoyant;
+      struct : SimulationObserver {
+        void OnEnd(const RequestRecord& record) override {
+          if (!record.deployment) return;
+          sent[*record.deployment] += 1;
+          if (*record.deployment == 0) return;
+          EXPECT_LE(record.prompt_tokens + record.output_tokens, 1024);
+        }
+        int sent[2] = {};
+      } observer;
+      const SimulationResult result = Simulate(spec, &observer);
+      ExpectEveryRequestAccountedFor(result);
+      EXPECT_THAT(result.too_long, ::testing::Each(0));
+      EXPECT_EQ(result.deployments[1].sent[1], 0u);
+      EXPECT_GT(observer.sent[0], 0);
+      EXPECT_GT(observer.sent[1], 0);
+    }
+  }
+  // Alone, it refuses the long ones.
+  SimulationSpec alone = Spec();
+  alone.fleet[1].engine.max_model_len = 1024;
+  alone.only_deployment = 1;
+  const SimulationResult result = Simulate(alone);
+  ExpectEveryRequestAccountedFor(result);
+  EXPECT_EQ(result.too_long[1], result.statistics.of(1).offered);
+  EXPECT_GT(result.statistics.of(0).completed, 0u);
 }
 
 TEST(Simulation, UnfinishedRequestsAreMisses) {

@@ -57,11 +57,14 @@ Figure AttainmentFigure(const Study& study) {
     }
     chart.series.push_back(std::move(series));
   }
-  render::Series bound{.name = "upper bound", .colour = scenario.policies.size(), .dashed = true};
-  for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
-    bound.points.push_back({scenario.rates[r], study.bounds[r].attainment});
+  for (const auto& [name, figure] : {std::pair{"upper bound", &ModeBound::known},
+                                     std::pair{"… not knowing lengths", &ModeBound::blind}}) {
+    render::Series bound{.name = name, .colour = chart.series.size(), .dashed = true};
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      bound.points.push_back({scenario.rates[r], BoundOver(study, r, figure).mean});
+    }
+    chart.series.push_back(std::move(bound));
   }
-  chart.series.push_back(std::move(bound));
   return {"attainment.svg", render::RenderSvg(chart)};
 }
 

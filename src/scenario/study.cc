@@ -141,12 +141,15 @@ sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
   return whole;
 }
 
+std::size_t SeedsOf(const Scenario& scenario) { return static_cast<std::size_t>(scenario.seeds); }
+
 class StudyRunner {
  public:
   StudyRunner(const Scenario& scenario, const StudyProgress& progress)
       : scenario_(scenario), progress_(progress) {
     study_.scenario = &scenario;
     study_.bounds.resize(scenario.rates.size());
+    study_.mode_bounds.resize(scenario.rates.size() * SeedsOf(scenario));
     study_.splits.resize(scenario.policies.size() * scenario.rates.size());
   }
 
@@ -187,6 +190,12 @@ void StudyRunner::Plan() {
     jobs_.emplace_back([this, rate] {
       study_.bounds[rate] = ComputeFluidBound(scenario_, scenario_.rates[rate]);
     });
+    for (std::size_t seed = 0; seed < SeedsOf(scenario_); ++seed) {
+      jobs_.emplace_back([this, rate, seed] {
+        study_.mode_bounds[rate * SeedsOf(scenario_) + seed] =
+            ComputeModeBound(scenario_, scenario_.rates[rate], seed + 1);
+      });
+    }
   }
   for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
     for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {

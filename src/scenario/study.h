@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "scenario/bounds.h"
+#include "scenario/mode_bound.h"
 #include "scenario/scenario.h"
 #include "sim/simulation.h"
 
@@ -24,13 +25,17 @@ using Split = std::vector<std::vector<int>>;
 
 struct Study {
   const Scenario* scenario = nullptr;
-  std::vector<Run> runs;           // By policy, rate and seed, in this order.
-  std::vector<FluidBound> bounds;  // By rate.
-  std::vector<Split> splits;       // By policy and rate: the best split; empty for other policies.
+  std::vector<Run> runs;               // By policy, rate and seed, in this order.
+  std::vector<FluidBound> bounds;      // By rate.
+  std::vector<ModeBound> mode_bounds;  // By rate and seed.
+  std::vector<Split> splits;  // By policy and rate: the best split; empty for other policies.
 
   const Run& At(std::size_t policy, std::size_t rate, std::size_t seed) const {
     const std::size_t rates = scenario->rates.size();
     return runs[(policy * rates + rate) * static_cast<std::size_t>(scenario->seeds) + seed];
+  }
+  const ModeBound& BoundOf(std::size_t rate, std::size_t seed) const {
+    return mode_bounds[rate * static_cast<std::size_t>(scenario->seeds) + seed];
   }
   const Split& SplitOf(std::size_t policy, std::size_t rate) const {
     return splits[policy * scenario->rates.size() + rate];

@@ -79,6 +79,14 @@ Estimate EstimateOver(const Study& study, std::size_t policy, std::size_t rate,
   return EstimateMean(values);
 }
 
+Estimate BoundOver(const Study& study, std::size_t rate, double ModeBound::* bound) {
+  std::vector<double> values;
+  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
+    values.push_back(study.BoundOf(rate, seed).*bound);
+  }
+  return EstimateMean(values);
+}
+
 Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate) {
   return EstimateOver(study, policy, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().Attainment();
@@ -108,7 +116,8 @@ std::string FormatSummary(const Study& study) {
     }
     json.EndObject().Member("cost", run.result.cost);
     WriteDeployments(scenario, run.result, json);
-    json.Member("bound_attainment", study.bounds[run.rate].attainment);
+    const ModeBound& bound = study.BoundOf(run.rate, run.seed - 1);
+    json.Member("bound_attainment", bound.known).Member("blind_bound_attainment", bound.blind);
     const std::string split = Describe(scenario, study.SplitOf(run.policy, run.rate));
     if (!split.empty()) json.Member("split", split);
     text += (text.size() > 1 ? ",\n" : "\n") + json.EndObject().Take();
@@ -137,13 +146,18 @@ std::string DescribeTooLong(const Study& study) {
 render::Table AttainmentTable(const Study& study) {
   render::Table table = PolicyTable(study, [&](std::size_t c, std::size_t r) {
     const Estimate estimate = AttainmentOf(study, c, r);
-    const double bound = study.bounds[r].attainment;
+    const double bound = BoundOver(study, r, &ModeBound::known).mean;
     return Interval(estimate, FormatPercent) + " · " +
            FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0);
   });
-  std::vector<std::string>& last = table.rows.emplace_back();
-  last.emplace_back("upper bound");
-  for (const FluidBound& bound : study.bounds) last.push_back(FormatPercent(bound.attainment));
+  for (const auto& [name, bound] : {std::pair{"upper bound", &ModeBound::known},
+                                    std::pair{"… not knowing lengths", &ModeBound::blind}}) {
+    std::vector<std::string>& row = table.rows.emplace_back();
+    row.emplace_back(name);
+    for (std::size_t r = 0; r < study.scenario->rates.size(); ++r) {
+      row.push_back(FormatPercent(BoundOver(study, r, bound).mean));
+    }
+  }
   return table;
 }
 

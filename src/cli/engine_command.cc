@@ -15,6 +15,7 @@ struct Arguments {
   std::string gpu = "a10";
   std::string model = "llama2-7b";
   std::string name;
+  std::string version;
   std::string gpus_file;
   Tokens max_model_len = 0;
   double speed = 1;
@@ -25,8 +26,9 @@ void Serve(const Arguments& arguments) {
   system::Termination termination;
   emulator::EmulatedEngineOptions options;
   options.model = arguments.name.empty() ? arguments.model : arguments.name;
-  options.engine = OrStop(ReadGpuCatalog(arguments.gpus_file)
-                              .Engine(arguments.gpu, arguments.model, arguments.max_model_len));
+  options.engine = OrStop(
+      ReadGpuCatalog(arguments.gpus_file)
+          .Engine(arguments.gpu, arguments.model, arguments.max_model_len, arguments.version));
   options.speed = arguments.speed;
   options.seed = arguments.seed;
   options.listen = OrStop(system::ParseHostPort(arguments.listen).and_then(system::Resolve));
@@ -46,10 +48,13 @@ void AddEngineCommand(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--listen", arguments->listen, "host:port; port 0 picks a free one")
       ->capture_default_str();
-  command->add_option("--gpu", arguments->gpu, "GPU type: a10, l20, l4, a40, a100, h100, h200")
+  command
+      ->add_option("--gpu", arguments->gpu, "GPU type: a10, a10g, l20, l4, a40, a100, h100, h200")
       ->capture_default_str();
   command->add_option("--model", arguments->model, "Model: llama2-7b, llama3-8b")
       ->capture_default_str();
+  command->add_option("--engine-version", arguments->version,
+                      "Whose overhead per step: vllm-2024, vllm-2026; default: the file's");
   command->add_option("--served-model-name", arguments->name,
                       "The name that requests use; default: the model's own");
   command

@@ -69,6 +69,11 @@ class Reader {
     return found->get<std::string>();
   }
 
+  // The same, or 0 where the key is missing.
+  SourcedFigure OptionalFigure(const Json& parent, const Path& path, const Json& sources) {
+    return parent.contains(path.back()) ? Figure(parent, path, sources) : SourcedFigure{};
+  }
+
   // {"value": positive number, "source": key of `sources`, "modelled": bool}
   SourcedFigure Figure(const Json& parent, const Path& path, const Json& sources) {
     const Json& object = Object(parent, path);
@@ -128,7 +133,27 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
   GpuCatalog catalog;
   Reader reader(text, origin);
   const Json& sources = reader.Object(document, {"sources"});
-  catalog.step_overhead_ms_ = reader.Figure(document, {"step_overhead_ms"}, sources);
+  if (document.contains("engines")) {
+    for (const auto& [name, engine] : reader.Object(document, {"engines"}).items()) {
+      const Path at{"engines", name};
+      EngineVersion& version = catalog.engines_[name];
+      if (!engine.is_object()) reader.Fault(at, "is not an object; write it as {…}");
+      version.title = reader.Text(engine, at / "title");
+      const Path overhead_at = at / "overhead_ms";
+      const Json& overhead = reader.Object(engine, overhead_at);
+      version.step_ms = reader.Figure(overhead, overhead_at / "step", sources);
+      version.sequence_ms = reader.OptionalFigure(overhead, overhead_at / "sequence", sources);
+    }
+    catalog.default_engine_ = reader.Text(document, {"default_engine"});
+    if (!catalog.engines_.contains(catalog.default_engine_)) {
+      reader.Fault({"default_engine"},
+                   "is not one of \"engines\"; choose one of " + Names(catalog.engines_));
+    }
+  } else {
+    // A file from before engine versions.
+    catalog.default_engine_ = "default";
+    catalog.engines_["default"].step_ms = reader.Figure(document, {"step_overhead_ms"}, sources);
+  }
   for (const auto& [name, model] : reader.Object(document, {"models"}).items()) {
     const Path at{"models", name};
     ModelFacts& facts = catalog.models_[name];
@@ -155,9 +180,16 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
         reader.Fault(step_at, "is not a model of this file; add it to \"models\"");
       }
       if (!step.is_object()) reader.Fault(step_at, "is not an object; write it as {…}");
-      facts.step_ms[model] = {
-          reader.Figure(step, step_at / "a", sources), reader.Figure(step, step_at / "b", sources),
-          reader.Figure(step, step_at / "c", sources), reader.Figure(step, step_at / "d", sources)};
+      facts.step_ms[model] = {.a = reader.Figure(step, step_at / "a", sources),
+                              .b = reader.Figure(step, step_at / "b", sources),
+                              .c = reader.Figure(step, step_at / "c", sources),
+                              .d = reader.Figure(step, step_at / "d", sources),
+                              .e = reader.OptionalFigure(step, step_at / "e", sources),
+                              .f = reader.OptionalFigure(step, step_at / "f", sources),
+                              .overlap = reader.OptionalFigure(step, step_at / "overlap", sources)};
+      if (facts.step_ms[model].overlap.value > 1) {
+        reader.Fault(step_at / "overlap", "is above 1; it is the share of a that overlaps");
+      }
     }
   }
   if (const auto& fault = reader.fault(); fault) return Fail(*fault);
@@ -165,7 +197,7 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
 }
 
 Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view model,
-                                        Tokens max_model_len) const {
+                                        Tokens max_model_len, std::string_view version) const {
   const auto gpu_at = gpus_.find(gpu);
   if (gpu_at == gpus_.end()) {
     return Fail("GPU type \"" + std::string(gpu) + "\" is not known; choose one of " +
@@ -184,12 +216,22 @@ Result<EngineConfig> GpuCatalog::Engine(std::string_view gpu, std::string_view m
                 "; add gpus." + std::string(gpu) + ".step_ms." + std::string(model));
   }
   const StepFigures& step = step_at->second;
+  const auto engine_at = engines_.find(version.empty() ? default_engine_ : version);
+  if (engine_at == engines_.end()) {
+    return Fail("engine version \"" + std::string(version) + "\" is not known; choose one of " +
+                Names(engines_));
+  }
+  const EngineVersion& engine = engine_at->second;
 
   EngineConfig config;
-  config.step.a = (step.a.value + step_overhead_ms_.value) * kMillisecond;
-  config.step.b = step.b.value * kMillisecond;
-  config.step.c = step.c.value * kMillisecond;
-  config.step.d = step.d.value * kMillisecond;
+  config.step = {.a = step.a.value * kMillisecond,
+                 .b = step.b.value * kMillisecond,
+                 .c = step.c.value * kMillisecond,
+                 .d = step.d.value * kMillisecond,
+                 .e = step.e.value * kMillisecond,
+                 .overlap = step.overlap.value,
+                 .overhead = engine.step_ms.value * kMillisecond,
+                 .overhead_per_sequence = (engine.sequence_ms.value + step.f.value) * kMillisecond};
   config.max_model_len =
       max_model_len > 0 ? max_model_len : static_cast<Tokens>(facts.context_tokens.value);
   config.kv_blocks = KvBlocksBeside(card.memory_mib.value * 1024 * 1024, facts.weights_bytes.value,

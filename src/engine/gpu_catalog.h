@@ -26,9 +26,19 @@ struct ModelFacts {
   SourcedFigure context_tokens;    // The model's own context length.
 };
 
-// The coefficients of step::TimeModel, in milliseconds, without the engine's own overhead.
+// The coefficients of step::TimeModel, in milliseconds, without the engine's own overhead. What a
+// file lacks is 0.
 struct StepFigures {
-  SourcedFigure a, b, c, d;
+  SourcedFigure a, b, c, d, e;
+  SourcedFigure f;  // Per decoding sequence, apart from its dense layers: its attention begins.
+  SourcedFigure overlap;
+};
+
+// What an engine itself adds to each step: its CPU and sampler time.
+struct EngineVersion {
+  std::string title;
+  SourcedFigure step_ms;
+  SourcedFigure sequence_ms;  // For each decoding sequence.
 };
 
 struct GpuFacts {
@@ -51,19 +61,19 @@ class GpuCatalog {
 
   const std::map<std::string, GpuFacts, std::less<>>& gpus() const { return gpus_; }
   const std::map<std::string, ModelFacts, std::less<>>& models() const { return models_; }
-  // CPU and sampler time of a step, in milliseconds; added to every StepFigures::a.
-  const SourcedFigure& step_overhead_ms() const { return step_overhead_ms_; }
+  const std::map<std::string, EngineVersion, std::less<>>& engines() const { return engines_; }
 
   // An engine of `model` on one `gpu`, with vLLM's default limits. `max_model_len` = 0 takes the
-  // model's own context length. Errors: an unknown name (lists the known ones), a model that does
-  // not fit, a context longer than the KV cache.
+  // model's own context length, an empty `version` the file's default engine. Errors: an unknown
+  // name (lists the known ones), a model that does not fit, a context longer than the KV cache.
   Result<EngineConfig> Engine(std::string_view gpu, std::string_view model,
-                              Tokens max_model_len = 0) const;
+                              Tokens max_model_len = 0, std::string_view version = {}) const;
 
  private:
   std::map<std::string, GpuFacts, std::less<>> gpus_;
   std::map<std::string, ModelFacts, std::less<>> models_;
-  SourcedFigure step_overhead_ms_;
+  std::map<std::string, EngineVersion, std::less<>> engines_;
+  std::string default_engine_;
 };
 
 }  // namespace headrace::engine

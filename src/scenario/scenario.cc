@@ -201,7 +201,8 @@ void Resolver::AddDeployment(std::size_t index) {
   const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
   auto engine = catalog.and_then([&](const engine::GpuCatalog& gpus) {
     return gpus.Engine(text.gpu, text_.model,
-                       text.max_model_len > 0 ? text.max_model_len : text_.max_model_len);
+                       text.max_model_len > 0 ? text.max_model_len : text_.max_model_len,
+                       text.engine);
   });
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);

@@ -79,6 +79,16 @@ TEST(Scenario, SaysWhatItWasTold) {
   EXPECT_EQ(scenario.workload.classes[0].slo->tpat, 0.05);
 }
 
+TEST(Scenario, ADeploymentsEngineHasTheOverheadOfItsVersion) {
+  const auto scenario = LoadWith("gpu: a10,", "gpu: a10, engine: vllm-2024,");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_GT(scenario->fleet[0].engine.step.overhead, Small().fleet[0].engine.step.overhead);
+  EXPECT_EQ(scenario->fleet[1].engine.step, Small().fleet[1].engine.step);
+  EXPECT_THAT(
+      FaultOf("gpu: a10,", "gpu: a10, engine: vllm-1,"),
+      HasSubstr("s.yaml:12: engine version \"vllm-1\" is not known; choose one of vllm-2024"));
+}
+
 // `only-l20` is right, though the l20 is not.
 TEST(Scenario, ADeploymentWithAFaultIsOneFault) {
   const std::string fault = FaultOf("gpu: l20", "gpu: l21");
@@ -268,8 +278,10 @@ TEST(Bound, IsTheEnginesBudgetDividedByTheRequest) {
   const double steps =
       std::max(held / static_cast<double>(engine.kv_blocks * engine::kKvBlockTokens),
                32.0 / engine.max_num_seqs);
-  const double cost =
-      engine.step.b * 4096 + engine.step.c * 32 + engine.step.d * held + engine.step.a * steps;
+  step::TimeModel step = engine.step;
+  step.a *= steps;
+  const double cost = step.overhead * steps + step.Dense(step.b * 4096 + step.c * 32) +
+                      step.overhead_per_sequence * 32 + step.d * held + step.e * 4096 * 4096 / 2;
   const FluidBound bound = ComputeFluidBound(*scenario, 1);
   EXPECT_NEAR(bound.goodput, 1 / cost, 0.05 / cost);
   EXPECT_LT(bound.capacity, 0.2);

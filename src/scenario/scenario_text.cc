@@ -150,6 +150,10 @@ config::OptionGroup<FleetText> FleetOptions() {
               .unique = config::OptionNote::Unique::kInList})
       .Value("gpu", &FleetText::gpu, config::NameForm(),
              {.prose = "A GPU type of data/gpus.json.", .example = "l20", .required = true})
+      .Value("engine", &FleetText::engine, config::NameForm(),
+             {.prose = "The engine's version: whose overhead each step has; by default that of "
+                       "data/gpus.json.",
+              .example = "vllm-2024"})
       .Value("endpoints", &FleetText::endpoints, config::IntegerForm(1, 100'000),
              {.prose = "Engines, one GPU each."})
       .Value("max_model_len", &FleetText::max_model_len, config::IntegerForm(0, 10'000'000),

@@ -31,6 +31,7 @@ struct ClassText {
 struct FleetText {
   std::string name;
   std::string gpu;
+  std::string engine;
   int endpoints = 1;
   int max_model_len = 0;
   std::optional<double> price_per_hour;

@@ -39,8 +39,8 @@ struct Work {
 // token (b, c); how far the two overlap is `overlap`: 0 adds them up, 1 takes the longer one.
 // Attention reads the keys and values of the decoding sequences (d), and computes, for every prompt
 // token, with all tokens before it (e). The engine's own work (scheduler, sampler, detokenizer)
-// comes on top. A step of pure decode grows with ΣKV alone, so a run of such steps has a closed
-// form.
+// comes on top, and so does what each decoding sequence costs apart from its dense layers. A step
+// of pure decode grows with ΣKV alone, so a run of such steps has a closed form.
 struct TimeModel {
   Seconds a = 0;         // Per step.
   Seconds b = 0;         // Per prefilled token.

@@ -53,10 +53,9 @@ TEST(GpuCatalog, FiguresThatAreNotMeasuredAreMarkedAndFollowTheirFormula) {
       SCOPED_TRACE(gpu_name);
       SCOPED_TRACE(model_name);
       const ModelFacts& model = catalog.models().at(model_name);
-      // No step reads the weights faster than the memory can deliver them, and hardly any its keys
-      // and values.
+      // No step reads weights, keys and values faster than the memory can deliver them.
       EXPECT_GT(step.a.value, model.weights_bytes.value / 1e9 / gb_per_ms);
-      EXPECT_GT(step.d.value, 0.95 * model.kv_bytes_per_token.value / 1e9 / gb_per_ms);
+      EXPECT_GT(step.d.value, model.kv_bytes_per_token.value / 1e9 / gb_per_ms);
       // Nor computes faster than the tensor cores: 2 operations a parameter, 2 bytes each.
       EXPECT_GT(step.b.value, model.weights_bytes.value / (gpu.tflops.value * 1e9));
       EXPECT_GT(step.c.value, model.weights_bytes.value / (gpu.tflops.value * 1e9));

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "cli/console.h"
 #include "profile/gpu_profile.h"
 #include "render/table.h"
+#include "scenario/goodput.h"
 #include "scenario/replay.h"
 #include "scenario/report.h"
 #include "scenario/scenario.h"
@@ -31,11 +33,13 @@ struct Arguments {
   std::string replay;
   unsigned threads = 0;  // 0 = all cores.
   bool requests = false;
+  bool goodput = false;
 };
 
-// Counts the runs that are done. Thread-safe.
+// Counts what is done ("runs"). Thread-safe.
 class Progress {
  public:
+  explicit Progress(std::string what) : what_(std::move(what)) {}
   void Show(std::size_t done, std::size_t all) {
     const system::MutexLock lock(mutex_);
     const Seconds now = system::MonotonicNow();
@@ -46,10 +50,11 @@ class Progress {
     status_.Show(done == all ? ""
                              : "[" + std::string(filled, '#') + std::string(kWidth - filled, '.') +
                                    "] " + std::to_string(done) + " of " + std::to_string(all) +
-                                   " runs, " + TimeLeft(now - begin_, done, all));
+                                   " " + what_ + ", " + TimeLeft(now - begin_, done, all));
   }
 
  private:
+  const std::string what_;
   const Seconds begin_ = system::MonotonicNow();
   system::Mutex mutex_;
   StatusLine status_ HEADRACE_GUARDED_BY(mutex_);
@@ -117,7 +122,7 @@ void Compare(const Arguments& arguments) {
 
   const unsigned threads =
       arguments.threads > 0 ? arguments.threads : std::max(std::thread::hardware_concurrency(), 1u);
-  Progress progress;
+  Progress progress("runs");
   const scenario::Study study = scenario::RunStudy(
       scenario, threads,
       [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); });
@@ -125,10 +130,24 @@ void Compare(const Arguments& arguments) {
                     std::to_string(scenario.seeds) + " seeds · % of the upper bound\n\n" +
                     render::RenderText(scenario::AttainmentTable(study)));
   Print(stderr, scenario::DescribeTooLong(study));
+  std::optional<scenario::GoodputSearch> goodput;
+  if (arguments.goodput) {
+    Progress searches("searches for goodput");
+    goodput = scenario::SearchGoodput(
+        study, threads,
+        [&searches](std::size_t done, std::size_t all) { searches.Show(done, all); });
+    Print(stdout, "\n" + std::string(scenario::kGoodputCaption) + "\n\n" +
+                      render::RenderText(scenario::GoodputTable(scenario, *goodput)));
+  }
   if (arguments.out.empty()) return;
 
   OrStop(system::WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
-  OrStop(system::WriteFile(arguments.out + "/report.html", scenario::RenderReport(study)));
+  if (goodput) {
+    OrStop(system::WriteFile(arguments.out + "/goodput.json",
+                             scenario::FormatGoodput(scenario, *goodput)));
+  }
+  OrStop(system::WriteFile(arguments.out + "/report.html",
+                           scenario::RenderReport(study, goodput ? &*goodput : nullptr)));
   for (const scenario::Figure& figure : scenario::RenderFigures(study)) {
     OrStop(system::WriteFile(arguments.out + "/" + figure.file, figure.svg));
   }
@@ -173,6 +192,9 @@ void AddSimulateCommand(CLI::App& app) {
           ->type_name("DIR");
   command->add_flag("--requests", arguments->requests, "Also write every request to requests.csv")
       ->needs(out);
+  command->add_flag("--goodput", arguments->goodput,
+                    "Also search, for every policy, the highest rate at which 99 and 90 % of the "
+                    "requests meet their SLO");
   command->add_option("--threads", arguments->threads, "Parallel runs; 0: one per core")
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");

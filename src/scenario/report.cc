@@ -57,8 +57,8 @@ Figure AttainmentFigure(const Study& study) {
     }
     chart.series.push_back(std::move(series));
   }
-  for (const auto& [name, figure] : {std::pair{"upper bound", &ModeBound::known},
-                                     std::pair{"… not knowing lengths", &ModeBound::blind}}) {
+  for (const auto& [name, figure] :
+       {std::pair{kBoundName, &ModeBound::known}, std::pair{kBlindBoundName, &ModeBound::blind}}) {
     render::Series bound{.name = name, .colour = chart.series.size(), .dashed = true};
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       bound.points.push_back({scenario.rates[r], BoundOver(study, r, figure).mean});
@@ -228,7 +228,7 @@ std::vector<Figure> RenderFigures(const Study& study) {
   return figures;
 }
 
-std::string RenderReport(const Study& study) {
+std::string RenderReport(const Study& study, const GoodputSearch* goodput) {
   const Scenario& scenario = *study.scenario;
   std::string body = Paragraph(scenario.about);
   const std::string unstable = DescribeInstability(scenario, study.bounds);
@@ -241,7 +241,12 @@ std::string RenderReport(const Study& study) {
                     std::to_string(scenario.seeds) +
                     " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished "
                     "requests are misses.") +
-          WideTable(AttainmentTable(study)) + "<h2>P99 latency per token</h2>\n" +
+          WideTable(AttainmentTable(study));
+  if (goodput != nullptr) {
+    body += "<h2>Goodput</h2>\n" + Paragraph(kGoodputCaption) +
+            WideTable(GoodputTable(scenario, *goodput));
+  }
+  body += "<h2>P99 latency per token</h2>\n" +
           Paragraph("Of completed requests, in ms per token of prompt and response.") +
           WideTable(P99TpatTable(study)) + "<h2>Figures</h2>\n";
   for (const Figure& figure : RenderFigures(study)) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "scenario/goodput.h"
 #include "scenario/study.h"
 
 namespace headrace::scenario {
@@ -18,7 +19,8 @@ struct Figure {
 // requests in flight for each policy.
 std::vector<Figure> RenderFigures(const Study& study);
 
-// One self-contained page with the figures and the tables of attainment and P99.
-std::string RenderReport(const Study& study);
+// One self-contained page with the figures and the tables of attainment, P99 and, unless it is
+// null, goodput.
+std::string RenderReport(const Study& study, const GoodputSearch* goodput);
 
 }  // namespace headrace::scenario

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/test_options.h"
+#include "scenario/goodput.h"
 #include "scenario/report.h"
 #include "scenario/scenario_text.h"
 #include "scenario/study.h"
@@ -176,7 +177,7 @@ TEST(Scenario, WhatAnErrorSuggestsForAMissingOptionIsAccepted) {
 TEST(Study, DoesNotDependOnThreads) {
   const Study threaded = RunStudy(Small(), 3, [](std::size_t, std::size_t) {});
   EXPECT_EQ(FormatSummary(SmallStudy()), FormatSummary(threaded));
-  EXPECT_EQ(RenderReport(SmallStudy()), RenderReport(threaded));
+  EXPECT_EQ(RenderReport(SmallStudy(), nullptr), RenderReport(threaded, nullptr));
 }
 
 TEST(Study, EveryPolicySeesTheSameRequests) {
@@ -209,6 +210,37 @@ TEST(Study, BaselinesAreAboveThePolicies) {
     EXPECT_GE(attainment(5, r), attainment(1, r));  // It knows what least-request does not.
   }
   EXPECT_GT(study.bounds[0].capacity, study.bounds[1].capacity);
+}
+
+TEST(Goodput, LiesBetweenARateThatMeetsTheGoalAndOneThatDoesNot) {
+  Scenario scenario = Small();
+  scenario.policies = {*FindPolicy("least-request", scenario), *FindPolicy("best-split", scenario)};
+  const Study study = RunStudy(scenario, 1, [](std::size_t, std::size_t) {});
+  std::size_t searches = 0;
+  const GoodputSearch search =
+      SearchGoodput(study, 1, [&](std::size_t done, std::size_t) { searches = done; });
+  EXPECT_EQ(searches, 8);
+  const auto attainment_at = [&](double rate) {
+    Scenario probe = scenario;
+    probe.rates = {rate};
+    const Study once = RunStudy(probe, 1, [](std::size_t, std::size_t) {}, false);
+    return AttainmentOf(once, 0, 0).mean;
+  };
+  for (std::size_t goal = 0; goal < kGoodputGoals.size(); ++goal) {
+    const double rate = search.policies[0].rates[goal].factor;
+    ASSERT_GT(rate, 0);
+    EXPECT_TRUE(search.policies[0].rates[goal].bounded);
+    EXPECT_GE(attainment_at(rate), kGoodputGoals[goal]);
+    // Somewhere in the 2 % above it the goal is missed.
+    EXPECT_LT(std::min(attainment_at(rate * 1.02), attainment_at(rate * 1.01)),
+              kGoodputGoals[goal] + 0.01);
+    EXPECT_LE(rate, search.bound.rates[goal].factor * 1.05);
+  }
+  EXPECT_LE(search.policies[0].rates[0].factor, search.policies[0].rates[1].factor);
+  const auto json = nlohmann::json::parse(FormatGoodput(scenario, search));
+  EXPECT_EQ(json[0]["policy"], "least-request");
+  EXPECT_DOUBLE_EQ(json[0]["goodput"][1]["rate"], search.policies[0].rates[1].factor);
+  EXPECT_THAT(render::RenderText(GoodputTable(scenario, search)), testing::HasSubstr("req/s"));
 }
 
 TEST(Study, SummaryIsJsonWithAnObjectPerRun) {

@@ -145,8 +145,8 @@ std::size_t SeedsOf(const Scenario& scenario) { return static_cast<std::size_t>(
 
 class StudyRunner {
  public:
-  StudyRunner(const Scenario& scenario, const StudyProgress& progress)
-      : scenario_(scenario), progress_(progress) {
+  StudyRunner(const Scenario& scenario, const StudyProgress& progress, bool bounds)
+      : scenario_(scenario), progress_(progress), bounds_(bounds) {
     study_.scenario = &scenario;
     study_.bounds.resize(scenario.rates.size());
     study_.mode_bounds.resize(scenario.rates.size() * SeedsOf(scenario));
@@ -177,6 +177,7 @@ class StudyRunner {
 
   const Scenario& scenario_;
   const StudyProgress& progress_;
+  bool bounds_;
   Study study_;
   std::vector<workload::Workload> alone_;  // By class.
   std::map<PartKey, sim::SimulationResult> parts_;
@@ -186,7 +187,7 @@ class StudyRunner {
 };
 
 void StudyRunner::Plan() {
-  for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
+  for (std::size_t rate = 0; bounds_ && rate < scenario_.rates.size(); ++rate) {
     jobs_.emplace_back([this, rate] {
       study_.bounds[rate] = ComputeFluidBound(scenario_, scenario_.rates[rate]);
     });
@@ -302,8 +303,9 @@ std::string Describe(const Scenario& scenario, const Split& split) {
   return text;
 }
 
-Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress) {
-  return StudyRunner(scenario, progress).Execute(threads);
+Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress,
+               bool bounds) {
+  return StudyRunner(scenario, progress, bounds).Execute(threads);
 }
 
 void VisitRequests(const Study& study, const RequestVisitor& visit) {

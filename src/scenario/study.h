@@ -47,7 +47,9 @@ using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
 
 // Uses `threads` threads; the result does not depend on how many. Seeds are 1, 2, 3, …
 // The scenario's policies must have passed CheckPolicy, and it must outlive the study.
-Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress);
+// `bounds`: whether to compute them as well; without, they are 1.
+Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress,
+               bool bounds = true);
 
 // Runs everything once more and passes on each counted request with its run, in order: a study
 // keeps no requests. With a split of the fleet, one class follows the other.

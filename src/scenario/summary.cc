@@ -150,8 +150,8 @@ render::Table AttainmentTable(const Study& study) {
     return Interval(estimate, FormatPercent) + " · " +
            FormatNumber(bound > 0 ? std::round(100 * estimate.mean / bound) : 0);
   });
-  for (const auto& [name, bound] : {std::pair{"upper bound", &ModeBound::known},
-                                    std::pair{"… not knowing lengths", &ModeBound::blind}}) {
+  for (const auto& [name, bound] :
+       {std::pair{kBoundName, &ModeBound::known}, std::pair{kBlindBoundName, &ModeBound::blind}}) {
     std::vector<std::string>& row = table.rows.emplace_back();
     row.emplace_back(name);
     for (std::size_t r = 0; r < study.scenario->rates.size(); ++r) {

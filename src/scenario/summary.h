@@ -22,6 +22,10 @@ Estimate EstimateMean(const std::vector<double>& values);
 // Over the seeds of one policy at one rate.
 Estimate EstimateOver(const Study& study, std::size_t policy, std::size_t rate,
                       const std::function<double(const sim::SimulationResult&)>& figure);
+// What the two bounds are called in tables.
+inline constexpr const char* kBoundName = "upper bound";
+inline constexpr const char* kBlindBoundName = "… not knowing lengths";
+
 // Of one of the two mode bounds.
 Estimate BoundOver(const Study& study, std::size_t rate, double ModeBound::* bound);
 Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate);

@@ -17,11 +17,12 @@
 namespace headrace::scenario {
 namespace {
 
-// Arrivals are told apart by windows of about this length, so that bursts show.
+// Arrivals are told apart by windows of about this length, so that bursts show; in long runs by
+// longer ones, since the program's time grows with the third power of their number.
 constexpr Seconds kWindow = 30;
-constexpr double kMostWindows = 40;
+constexpr double kMostWindows = 10;
 // Modes: each lasts so many times as long as the one before, narrow where steps decode.
-constexpr double kNarrow = 1.2;
+constexpr double kNarrow = 1.25;
 constexpr double kWide = 1.5;
 constexpr double kNarrowUpTo = 2.5;
 // Requests of a cohort differ by at most this factor in the pace that they need.
@@ -230,7 +231,7 @@ Requests::Span Requests::SpanOf(const Job& job) const {
   const double last = std::min(std::floor((job.arrived + job.last_by) / window), 2 * most);
   Span span{.window = static_cast<std::size_t>(std::min(job.arrived / window, most - 1))};
   const auto length = static_cast<std::size_t>(last) - span.window + 1;
-  if (length > 2) span.window -= span.window % std::bit_floor(length / 2);
+  if (length > 2) span.window -= span.window % std::bit_floor(length - 1);
   const auto windows_to = [&](double to) {
     return static_cast<std::size_t>(std::min(to - static_cast<double>(span.window) + 1, most));
   };

@@ -74,10 +74,8 @@ void ModeProgram::AddMode(const Engines& engines, const Slot& slot, std::size_t 
   std::vector<double> shares{0};
   if (step.overlap > 0) {  // Without it there is but one tangent.
     const double share = ComputeShare(step, 0.5 * (engines.edges[mode] + engines.edges[mode + 1]));
-    for (const double part : {0.5, 1.0}) {
-      // At 1/2 and full overlap there is a corner, and no tangent.
-      shares.push_back(std::abs(part * share - 0.5) < 1e-3 ? 0.499 : part * share);
-    }
+    // At 1/2 and full overlap there is a corner, and no tangent.
+    shares.push_back(std::abs(share - 0.5) < 1e-3 ? 0.499 : share);
   }
   for (const double share : shares) {
     const step::TimeModel::Tangent dense = step.DenseTangent(share);

@@ -44,4 +44,8 @@ double Rng::Gamma(double shape, double scale) {
   }
 }
 
+double Rng::Weibull(double shape, double scale) {
+  return scale * std::pow(-std::log1p(-Uniform()), 1 / shape);
+}
+
 }  // namespace headrace

@@ -36,6 +36,9 @@ class Rng {
   // shape·scale, coefficient of variation = 1/√shape.
   double Gamma(double shape, double scale);
 
+  // Weibull with the given shape and scale (both > 0): shape 1 is exponential.
+  double Weibull(double shape, double scale);
+
   // An independent generator, for a part that must not disturb the others' draws.
   Rng Fork() { return Rng(Next()); }
 

@@ -54,13 +54,7 @@ Result<GeneratedProfile> MeasureProfile(const engine::EngineConfig& engine,
   HEADRACE_ASSIGN(
       const Benchmark benchmark,
       MeasureEngine(engine, EmulatedGrid(options.slo, engine.max_model_len), measuring));
-  auto generated = GenerateProfile(benchmark, options);
-  if (generated && !profile::HasUsableCell(generated->profile)) {
-    return Fail("deployment \"" + options.deployment + "\": no request size meets the SLO (" +
-                slo::Describe(options.slo) +
-                ") on it at any rate; relax the SLO or use another GPU");
-  }
-  return generated;
+  return GenerateProfile(benchmark, options);
 }
 
 profile::GpuProfile WithProfileError(const profile::GpuProfile& profile, double rates,

@@ -20,8 +20,8 @@ GridPlan EmulatedGrid(const slo::Slo& slo, Tokens context);
 Result<Benchmark> MeasureEngine(const engine::EngineConfig& engine, const GridPlan& plan,
                                 const VirtualOptions& measuring);
 
-// The profile that GenerateProfile makes of the EmulatedGrid, for options.slo. Errors: as there; no
-// usable cell (the SLO cannot be met on this engine).
+// The profile that GenerateProfile makes of the EmulatedGrid, for options.slo; without a usable
+// cell (HasUsableCell) where the SLO cannot be met on this engine. Errors: as there.
 Result<GeneratedProfile> MeasureProfile(const engine::EngineConfig& engine,
                                         const GenerateOptions& options,
                                         const VirtualOptions& measuring = {});

@@ -31,11 +31,6 @@ void Generate(GenerateArguments& arguments) {
   const benchmark::GeneratedProfile generated =
       OrStop(benchmark::GenerateProfile(benchmark, arguments.options));
   Print(stderr, benchmark::DescribeGeneration(benchmark, generated));
-  if (!profile::HasUsableCell(generated.profile)) {
-    Stop(
-        "No profile was written, because it could route no request; loosen the SLO or "
-        "measure lower request rates.");
-  }
   const std::string written =
       OrStop(discovery::WriteProfile(profile::FormatGpuProfile(generated.profile),
                                      arguments.options.deployment, arguments.target));

@@ -164,11 +164,12 @@ TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {
   EXPECT_THAT(Run("profile list " + server.Url()).err, HasSubstr("holds no profile"));
 }
 
-TEST_F(ProfileCommand, WritesNoProfileThatCouldNeverRoute) {
+TEST_F(ProfileCommand, WarnsOfAnSloThatIsMetNowhere) {
   const Outcome outcome = Run(Generate("--e2e 1ms -o " + Path("a.json")));
-  EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.err, HasSubstr("No profile was written"));
-  EXPECT_FALSE(fs::exists(Path("a.json")));
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("warning  " + Path("a.json") + ": no cell of `tputs`"));
+  EXPECT_THAT(outcome.err, HasSubstr("a gateway routes the deployment by its fallback"));
+  EXPECT_EQ(Run("profile check " + Path("a.json")).status, 0);
 }
 
 TEST_F(ProfileCommand, NamesTheFileThatFails) {

@@ -115,6 +115,7 @@ void WriteRequests(const scenario::Study& study, const std::string& path) {
 void Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
   const scenario::Scenario scenario = Load(arguments);
+  for (const std::string& warning : scenario.warnings) Print(stderr, warning + "\n");
   std::vector<scenario::FluidBound> bounds;
   for (const double rate : scenario.rates)
     bounds.push_back(scenario::ComputeFluidBound(scenario, rate));
@@ -129,7 +130,11 @@ void Compare(const Arguments& arguments) {
   Print(stdout, "Requests that met their SLO, in %: mean and 95 % interval over " +
                     std::to_string(scenario.seeds) + " seeds · % of the upper bound\n\n" +
                     render::RenderText(scenario::AttainmentTable(study)));
-  Print(stderr, scenario::DescribeTooLong(study));
+  if (scenario.workload.classes.size() > 1) {
+    Print(stdout, "\nThe same of the class with the lowest attainment, and its name\n\n" +
+                      render::RenderText(scenario::WorstClassTable(study)));
+  }
+  Print(stderr, scenario::DescribeGroups(study) + scenario::DescribeTooLong(study));
   std::optional<scenario::GoodputSearch> goodput;
   if (arguments.goodput) {
     Progress searches("searches for goodput");

@@ -112,16 +112,17 @@ TEST_F(SimulateCommand, AReplayBeginsAndEndsWithItsRequestsAtEveryRate) {
   EXPECT_NEAR(goodput(1) / goodput(0), 4, 0.01) << "four times as fast";
 }
 
-TEST_F(SimulateCommand, RefusesSplitsThatTheFleetDoesNotHave) {
+TEST_F(SimulateCommand, RefusesSplitsThatTheFleetDoesNotHaveAndGroupsClasses) {
   EXPECT_THAT(Run("--policy type-split"),
-              HasSubstr("type-split cannot give each of 2 classes a part of 1 deployments"));
+              HasSubstr("type-split cannot split 1 deployment among 2 classes"));
   EXPECT_EQ(status_, 1);
   for (const char* name : {"a", "b", "c"}) {
     Put(std::string("recorded/") + name + ".jsonl",
         R"({"timestamp": 1, "input_length": 9, "output_length": 8})");
   }
   EXPECT_THAT(Run("--replay " + Path("recorded") + " --policy best-split"),
-              HasSubstr("best-split cannot give each of 3 classes a part of 2 endpoints"));
+              HasSubstr("best-split splits the fleet among 2 groups of classes that are alike"));
+  EXPECT_EQ(status_, 0);
 }
 
 TEST_F(SimulateCommand, ChecksTheFolderOfItsResultsBeforeItRuns) {

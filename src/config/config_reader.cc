@@ -32,6 +32,10 @@ void ConfigReader::Fault(const YAML::Mark& mark, std::string sentence) {
   faults_.emplace(LineOf(mark), std::move(sentence));
 }
 
+void ConfigReader::Warn(const YAML::Mark& mark, std::string sentence) {
+  warnings_.emplace(LineOf(mark), std::move(sentence));
+}
+
 std::string ConfigReader::FaultText() const {
   std::string text;
   for (const auto& [line, sentence] : faults_) {
@@ -39,6 +43,14 @@ std::string ConfigReader::FaultText() const {
     text += file_name_ + ":" + std::to_string(line) + ": " + sentence;
   }
   return text;
+}
+
+std::vector<std::string> ConfigReader::Warnings() const {
+  std::vector<std::string> sentences;
+  for (const auto& [line, sentence] : warnings_) {
+    sentences.push_back(file_name_ + ":" + std::to_string(line) + ": " + sentence);
+  }
+  return sentences;
 }
 
 std::string ConfigReader::PathOf(std::string_view name) const {

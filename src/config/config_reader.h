@@ -37,9 +37,13 @@ class ConfigReader {
 
   // `sentence` ends with the fix and has no full stop.
   void Fault(const YAML::Mark& mark, std::string sentence);
+  // What is odd, but no fault.
+  void Warn(const YAML::Mark& mark, std::string sentence);
   std::size_t faults() const { return faults_.size(); }
   // `file:line: sentence`, one per line, in the order of the lines.
   std::string FaultText() const;
+  // The same of what was warned of.
+  std::vector<std::string> Warnings() const;
 
   // While it lives, names are those inside `name`.
   class Inside {
@@ -86,6 +90,7 @@ class ConfigReader {
   std::string whole_;
   std::string path_;
   std::multimap<int, std::string> faults_;  // By line; equal lines in the order found.
+  std::multimap<int, std::string> warnings_;
   std::map<std::pair<std::string, std::string>, int> lines_of_values_;
 };
 

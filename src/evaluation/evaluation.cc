@@ -86,8 +86,8 @@ render::Table SplitsTable(const scenario::Study& study) {
   for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
-      table.rows.push_back({scenario.policies[c].name, FormatNumber(scenario.rates[r]),
-                            Describe(scenario, study.SplitOf(c, r))});
+      table.rows.push_back(
+          {scenario.policies[c].name, FormatNumber(scenario.rates[r]), DescribeSplit(study, c, r)});
     }
   }
   return table;

@@ -119,11 +119,10 @@ void Checker::CheckAll(std::optional<Seconds> now) {
 
 void Checker::CheckZeros() {
   if (!HasUsableCell(profile_)) {
-    faults_.push_back({Severity::kError, std::nullopt,
-                       std::string(name_) +
-                           ": no cell of `tputs` is above 0, so no request can be routed with it; "
-                           "loosen the SLO or measure lower request rates, then generate the "
-                           "profile again."});
+    Warn(
+        "no cell of `tputs` is above 0, so the SLO is met with no size of request, and a gateway "
+        "routes the deployment by its fallback; loosen the SLO or measure lower request rates, "
+        "then generate the profile again");
     return;
   }
   const auto all_zero = [&](bool by_output, std::size_t index) {

@@ -17,7 +17,7 @@ std::vector<ProfileFault> CheckLatencies(const GpuProfile& profile, std::string_
 inline constexpr Seconds kStaleAfter = 180 * 86400.0;
 
 // What looks wrong in the profile as a whole:
-//   holes, rows or columns of zeros, only zeros (an error);
+//   holes, rows or columns of zeros, only zeros;
 //   throughput that rises, or E2E that falls, with length;
 //   E2E below TTFT; latencies that look like milliseconds; a mean that misses the profile's own
 //   SLO; latencies as in CheckLatencies; no `e2e`, no SLO, an SLO whose matrix is missing; no

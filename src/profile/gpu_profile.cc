@@ -72,11 +72,6 @@ class Reader {
       return Refuse(
           "`tputs` holds only NaN, so no request can be routed with it; measure it again");
     }
-    if (!HasUsableCell(profile_)) {
-      return Refuse(
-          "`tputs` has no cell above 0, so no request can be routed with it; loosen the SLO or "
-          "measure lower request rates, then generate the profile again");
-    }
 
     profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is not ranked by E2E, TPAT or TPOT");
     profile_.ttft = ReadOptionalMatrix("ttft", "this deployment is not ranked by TTFT");

@@ -124,7 +124,7 @@ struct GpuProfile {
   }
 };
 
-// Whether any tput is above 0; ParseGpuProfile refuses a profile without one.
+// Whether any tput is above 0: the SLO of the profile is met with some size of request.
 bool HasUsableCell(const GpuProfile& profile);
 
 struct ParsedProfile {

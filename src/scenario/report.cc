@@ -36,11 +36,13 @@ std::optional<double> TpatSlo(const Scenario& scenario) {
   return slo ? slo->tpat : std::nullopt;
 }
 
-Figure AttainmentFigure(const Study& study) {
+// A line per policy, over the rates.
+render::LineChart RateChart(const Study& study, std::string title,
+                            const std::function<Estimate(std::size_t, std::size_t)>& figure) {
   const Scenario& scenario = *study.scenario;
   const auto [low, high] = std::ranges::minmax(scenario.rates);
   render::LineChart chart{
-      .title = "Requests that met their SLO",
+      .title = std::move(title),
       .x_label = "offered rate, × the scenario's (band: 95 % interval over seeds)",
       .y_label = "attainment",
       .x_min = low,
@@ -50,13 +52,21 @@ Figure AttainmentFigure(const Study& study) {
     render::Series series{
         .name = scenario.policies[c].name, .colour = c, .dashed = IsBaseline(scenario.policies[c])};
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
-      const Estimate estimate = AttainmentOf(study, c, r);
+      const Estimate estimate = figure(c, r);
       series.points.push_back({scenario.rates[r], estimate.mean});
       series.low.push_back({scenario.rates[r], estimate.low});
       series.high.push_back({scenario.rates[r], estimate.high});
     }
     chart.series.push_back(std::move(series));
   }
+  return chart;
+}
+
+Figure AttainmentFigure(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  render::LineChart chart =
+      RateChart(study, "Requests that met their SLO",
+                [&](std::size_t c, std::size_t r) { return AttainmentOf(study, c, r); });
   for (const auto& [name, figure] :
        {std::pair{kBoundName, &ModeBound::known}, std::pair{kBlindBoundName, &ModeBound::blind}}) {
     render::Series bound{.name = name, .colour = chart.series.size(), .dashed = true};
@@ -66,6 +76,13 @@ Figure AttainmentFigure(const Study& study) {
     chart.series.push_back(std::move(bound));
   }
   return {"attainment.svg", render::RenderSvg(chart)};
+}
+
+Figure WorstClassFigure(const Study& study) {
+  return {"worst-class.svg",
+          render::RenderSvg(RateChart(
+              study, "Requests of the worst class that met their SLO",
+              [&](std::size_t c, std::size_t r) { return WorstClassOf(study, c, r).attainment; }))};
 }
 
 Histogram TpatOver(const Study& study, std::size_t policy, std::size_t rate) {
@@ -216,7 +233,10 @@ std::vector<Figure> RenderFigures(const Study& study) {
   const Scenario& scenario = *study.scenario;
   const std::size_t main = MainRate(scenario);
   std::vector<Figure> figures;
-  if (scenario.rates.size() > 1) figures.push_back(AttainmentFigure(study));
+  if (scenario.rates.size() > 1) {
+    figures.push_back(AttainmentFigure(study));
+    if (scenario.workload.classes.size() > 1) figures.push_back(WorstClassFigure(study));
+  }
   for (std::size_t r = 0; r < scenario.rates.size(); ++r) figures.push_back(CdfFigure(study, r));
   for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
     figures.push_back(PlacementFigure(study, r));
@@ -232,7 +252,10 @@ std::string RenderReport(const Study& study, const GoodputSearch* goodput) {
   const Scenario& scenario = *study.scenario;
   std::string body = Paragraph(scenario.about);
   const std::string unstable = DescribeInstability(scenario, study.bounds);
-  for (const std::string& warning : {unstable, DescribeTooLong(study)}) {
+  std::vector<std::string> warnings = scenario.warnings;
+  warnings.push_back(unstable);
+  warnings.push_back(DescribeTooLong(study));
+  for (const std::string& warning : warnings) {
     if (warning.empty()) continue;
     body += "<p class=\"warning\">" + render::Escape(warning) + "</p>\n";
   }
@@ -242,6 +265,10 @@ std::string RenderReport(const Study& study, const GoodputSearch* goodput) {
                     " seeds, its 95 % interval, and % of the upper bound. Refused and unfinished "
                     "requests are misses.") +
           WideTable(AttainmentTable(study));
+  if (scenario.workload.classes.size() > 1) {
+    body += Paragraph("The same of the class with the lowest attainment, and its name.") +
+            WideTable(WorstClassTable(study));
+  }
   if (goodput != nullptr) {
     body += "<h2>Goodput</h2>\n" + Paragraph(kGoodputCaption) +
             WideTable(GoodputTable(scenario, *goodput));
@@ -252,11 +279,13 @@ std::string RenderReport(const Study& study, const GoodputSearch* goodput) {
   for (const Figure& figure : RenderFigures(study)) {
     body += "<figure id=\"" + render::Escape(figure.file) + "\">" + figure.svg + "</figure>\n";
   }
+  const std::string grouped = DescribeGroups(study);
+  if (!grouped.empty()) body += Paragraph(grouped);
   for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       if (study.SplitOf(c, r).empty()) continue;
       body += Paragraph(scenario.policies[c].name + AtRate(scenario.rates[r]) + ": " +
-                        Describe(scenario, study.SplitOf(c, r)));
+                        DescribeSplit(study, c, r));
     }
   }
   return render::RenderPage(scenario.name, kStyle, body);

@@ -12,14 +12,13 @@
 #include "config/config_reader.h"
 #include "engine/gpu_catalog.h"
 #include "profile/gpu_profile.h"
+#include "scenario/class_groups.h"
 #include "scenario/scenario_text.h"
 
 namespace headrace::scenario {
 namespace {
 
 constexpr std::string_view kOnlyPrefix = "only-";
-// A split is a simulation per class, rate and seed.
-constexpr double kMostSplits = 10'000;
 
 std::vector<std::string> PolicyNames(const Scenario& scenario) {
   std::vector<std::string> names;
@@ -59,10 +58,12 @@ class Resolver {
     scenario_.scheduler.queue_timeout = text_.queue_timeout;
     scenario_.scheduler.max_queue_length = text_.queue_length;
     for (std::size_t i = 0; i < text_.workload.size(); ++i) AddClass(i);
+    ReadGpus();
     for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
     for (std::size_t i = 0; i < text_.faults.size(); ++i) AddEndpointFault(i);
     AddPolicies();
     if (reader_.faults() == 0) AddProfiles();
+    scenario_.warnings = reader_.Warnings();
     return std::move(scenario_);
   }
 
@@ -74,6 +75,9 @@ class Resolver {
   void Fault(const char* list, std::size_t index, const char* option, std::string sentence) {
     reader_.Fault(config::MarkOf(Item(list, index), option), std::move(sentence));
   }
+  void Warn(const char* list, std::size_t index, const char* option, std::string sentence) {
+    reader_.Warn(config::MarkOf(Item(list, index), option), std::move(sentence));
+  }
   std::string PathOf(const std::string& path) const {
     return (folder_ / path).lexically_normal().string();
   }
@@ -81,6 +85,7 @@ class Resolver {
   void AddClass(std::size_t index);
   bool SetArrivals(std::size_t index, workload::WorkloadClass& spec);
   bool SetLengths(std::size_t index, workload::WorkloadClass& spec);
+  void ReadGpus();
   void AddDeployment(std::size_t index);
   void AddProfiles();
   Result<profile::GpuProfile> ProfileOf(std::size_t index,
@@ -95,6 +100,7 @@ class Resolver {
   const FileReader& read_file_;
   config::ConfigReader& reader_;
   Scenario scenario_;
+  std::optional<engine::GpuCatalog> gpus_;  // nullopt: it has a fault.
   std::map<std::string, std::shared_ptr<const workload::Trace>> traces_;
 };
 
@@ -135,7 +141,8 @@ bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
       workload::BeginAtZero({&*parsed, 1});
       trace = std::make_shared<const workload::Trace>(*std::move(parsed));
     }
-    spec.arrivals = workload::ReplayArrivals{trace, text.speed};
+    spec.arrivals =
+        workload::ReplayArrivals{trace, text.speed, text.start == ClassText::Start::kRandom};
     return true;
   }
   double rate = text.rate.value_or(0);
@@ -156,6 +163,8 @@ bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
   }
   if (text.arrivals == ClassText::Arrivals::kGamma) {
     spec.arrivals = workload::GammaArrivals{rate, text.cv};
+  } else if (text.arrivals == ClassText::Arrivals::kWeibull) {
+    spec.arrivals = workload::WeibullArrivals{rate, text.cv};
   } else {
     spec.arrivals = workload::PoissonArrivals{rate};
   }
@@ -196,27 +205,38 @@ bool Resolver::SetLengths(std::size_t index, workload::WorkloadClass& spec) {
   return true;
 }
 
+void Resolver::ReadGpus() {
+  const bool shipped = text_.gpus.empty();
+  auto gpus =
+      (shipped ? Result<std::string>(engine::ShippedGpuCatalog()) : read_file_(PathOf(text_.gpus)))
+          .and_then([&](const std::string& content) {
+            return engine::GpuCatalog::Parse(content, shipped ? "gpus.json" : text_.gpus);
+          });
+  if (gpus) {
+    gpus_ = *std::move(gpus);
+  } else {
+    reader_.Fault(config::MarkOf({root_, root_.Mark()}, "gpus"), gpus.error().message);
+  }
+}
+
 void Resolver::AddDeployment(std::size_t index) {
   const FleetText& text = text_.fleet[index];
-  const auto catalog = engine::GpuCatalog::Parse(engine::ShippedGpuCatalog(), "gpus.json");
-  auto engine = catalog.and_then([&](const engine::GpuCatalog& gpus) {
-    return gpus.Engine(text.gpu, text_.model,
-                       text.max_model_len > 0 ? text.max_model_len : text_.max_model_len,
-                       text.engine);
-  });
+  // So that a fault of the engine is not also one of every option that names the deployment.
+  sim::SimDeployment deployment{
+      .name = text.name, .endpoints = text.endpoints, .max_in_flight = text.max_in_flight};
+  const auto engine =
+      gpus_ ? gpus_->Engine(text.gpu, text_.model,
+                            text.max_model_len > 0 ? text.max_model_len : text_.max_model_len,
+                            text.engine)
+            : Result<engine::EngineConfig>();
   if (!engine) {
     Fault("fleet", index, "gpu", engine.error().message);
-    // So that a fault of the engine is not also one of every option that names the deployment.
-    scenario_.fleet.push_back({.name = text.name, .endpoints = text.endpoints});
-    return;
+  } else if (gpus_) {
+    deployment.engine = *engine;
+    deployment.engine.step = engine->step.SlowedBy(text.slowdown);
+    deployment.price_per_hour =
+        text.price_per_hour.value_or(gpus_->gpus().find(text.gpu)->second.usd_per_hour.value);
   }
-  engine->step = engine->step.SlowedBy(text.slowdown);
-  sim::SimDeployment deployment{.name = text.name,
-                                .engine = *engine,
-                                .endpoints = text.endpoints,
-                                .price_per_hour = text.price_per_hour.value_or(
-                                    catalog->gpus().find(text.gpu)->second.usd_per_hour.value),
-                                .max_in_flight = text.max_in_flight};
   scenario_.fleet.push_back(std::move(deployment));
 }
 
@@ -235,6 +255,13 @@ void Resolver::AddProfiles() {
     if (!profile) {
       Fault("fleet", i, "profile", profile.error().message);
       continue;
+    }
+    if (!profile::HasUsableCell(*profile)) {
+      Warn("fleet", i, "name",
+           "deployment \"" + text.name + "\" meets the SLO of its profile (" +
+               slo::Describe(profile->slo) +
+               ") with no size of request at any rate, so policies by SLO send it nothing; relax "
+               "the SLO or leave it out");
     }
     scenario_.fleet[i].profile =
         std::make_shared<const profile::GpuProfile>(benchmark::WithProfileError(
@@ -392,28 +419,8 @@ Result<Policy> FindPolicy(std::string_view name, const Scenario& scenario) {
 }
 
 Result<void> CheckPolicy(const Policy& policy, const Scenario& scenario) {
-  const bool types = policy.kind == Policy::Kind::kTypeSplit;
-  if (!types && policy.kind != Policy::Kind::kBestSplit) return {};
-  const std::size_t classes = scenario.workload.classes.size();
-  std::size_t parts = 0;
-  double ways = 1;
-  for (const sim::SimDeployment& deployment : scenario.fleet) {
-    parts += types ? 1 : static_cast<std::size_t>(deployment.endpoints);
-    if (types) ways *= static_cast<double>(classes);
-    // Of n endpoints that are alike to k classes: n + k - 1 over k - 1.
-    for (std::size_t i = 1; i < classes && !types; ++i) {
-      ways *= static_cast<double>(deployment.endpoints) / static_cast<double>(i) + 1;
-    }
-  }
-  if (parts < classes) {
-    return Fail(policy.name + " cannot give each of " + std::to_string(classes) +
-                " classes a part of " + std::to_string(parts) +
-                (types ? " deployments" : " endpoints") + "; remove it from the policies");
-  }
-  if (ways > kMostSplits) {
-    return Fail(policy.name + " has to try more than " + FormatNumber(kMostSplits) +
-                " splits of the fleet; remove it from the policies");
-  }
+  if (!policy.IsSplit()) return {};
+  HEADRACE_TRY(GroupsFor(policy, scenario));
   return {};
 }
 

@@ -19,9 +19,10 @@ namespace headrace::scenario {
 struct Policy {
   enum class Kind {
     kScheduler,
-    kBestSplit,    // Each endpoint belongs to one class: the best of all such splits, in hindsight.
-    kTypeSplit,    // The same, but each GPU type belongs to one class.
-    kOnly,         // Everything to one deployment, by least-request.
+    kBestSplit,  // Each endpoint belongs to one class (or group of them, class_groups.h): the best
+                 // of all such splits, in hindsight.
+    kTypeSplit,  // The same, but each GPU type belongs to one class.
+    kOnly,       // Everything to one deployment, by least-request.
     kClairvoyant,  // Knows every response's length and each engine's future.
   };
   std::string name;
@@ -35,6 +36,8 @@ struct Policy {
   bool per_request_slo = true;
   bool deadline_wakeups = true;
   std::size_t deployment = 0;  // Of kOnly.
+
+  bool IsSplit() const { return kind == Kind::kBestSplit || kind == Kind::kTypeSplit; }
 };
 
 struct Scenario {
@@ -54,6 +57,8 @@ struct Scenario {
   std::vector<double> rates = {1};  // Factors on every class's rate.
   int seeds = 5;
   std::vector<Policy> policies;
+  // What does not keep it from running; one sentence each, with the place in the file.
+  std::vector<std::string> warnings;
 
   Seconds DurationAt(double rate) const { return replay ? duration / rate : duration; }
   // Of the fleet: where responses are cut.
@@ -73,8 +78,7 @@ Result<Scenario> LoadScenario(std::string_view text, const std::string& file_nam
 // `clairvoyant` or `only-<deployment>`. An error lists the names.
 Result<Policy> FindPolicy(std::string_view name, const Scenario& scenario);
 
-// An error if the policy is a split and the fleet cannot be split among the classes, or has too
-// many splits to try.
+// An error if the policy is a split and the fleet cannot be split, or has too many splits to try.
 Result<void> CheckPolicy(const Policy& policy, const Scenario& scenario);
 
 // The simulation of one policy at one rate with one seed; `scenario` must outlive it. Not for

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "config/test_options.h"
+#include "engine/gpu_catalog.h"
+#include "scenario/class_groups.h"
 #include "scenario/goodput.h"
 #include "scenario/report.h"
 #include "scenario/scenario_text.h"
@@ -97,10 +100,11 @@ TEST(Scenario, ADeploymentWithAFaultIsOneFault) {
   EXPECT_EQ(std::ranges::count(fault, '\n'), 0) << fault;
 }
 
-TEST(Scenario, ASplitNeedsAPartForEachClass) {
-  EXPECT_THAT(FaultOf("workload:", "workload:\n  - { name: third, rate: 1, prompt: 9, output: 9 }"),
-              HasSubstr("s.yaml:10: type-split cannot give each of 3 classes a part of 2 "
-                        "deployments; remove it from the policies"));
+TEST(Scenario, ASplitNeedsAFleetThatCanBeSplit) {
+  EXPECT_THAT(
+      FaultOf("  - { name: a10, gpu: a10, profile: none }\n", ""),
+      HasSubstr("s.yaml:10: type-split cannot split 1 deployment among 2 classes; remove it "
+                "from the policies"));
   EXPECT_THAT(FaultOf("endpoints: 2", "endpoints: 9999"),
               HasSubstr("best-split has to try more than 10000 splits"));
 }
@@ -143,8 +147,40 @@ TEST(Scenario, FaultsHaveLineAndFix) {
                       "variants:"),
               HasSubstr("has endpoints 0 to 1"));
   EXPECT_THAT(FaultOf("model: llama2-7b", "model: [a"), HasSubstr("not valid YAML"));
-  EXPECT_THAT(FaultOf("slo: { tpat: 50ms, percentile: 99 }", "slo: { tpat: 10us }"),
-              HasSubstr("no request size meets the SLO"));
+}
+
+TEST(Scenario, AnSloThatADeploymentMeetsNowhereIsAWarning) {
+  const auto scenario = LoadWith("slo: { tpat: 50ms, percentile: 99 }", "slo: { tpat: 10us }");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  ASSERT_EQ(scenario->warnings.size(), 1u);
+  EXPECT_THAT(scenario->warnings[0],
+              HasSubstr("s.yaml:13: deployment \"l20\" meets the SLO of its profile (tpat 10 µs) "
+                        "with no size of request at any rate"));
+  EXPECT_TRUE(Small().warnings.empty());
+}
+
+TEST(Scenario, TakesGpusFromAFile) {
+  std::string text(kSmall);
+  text.insert(text.find("max_model_len"), "gpus: my/gpus.json\n");
+  std::string gpus(engine::ShippedGpuCatalog());
+  const auto load = [&](const std::string& content) {
+    return LoadScenario(text, "there/s.yaml", [&](const std::string& path) -> Result<std::string> {
+      EXPECT_EQ(path, "there/my/gpus.json");
+      return content;
+    });
+  };
+  const std::size_t at = gpus.find("\"l20\"");
+  ASSERT_NE(at, std::string::npos);
+  gpus.replace(at, 5, "\"l21\"");
+  EXPECT_THAT(load(gpus).error().message,
+              HasSubstr("there/s.yaml:14: GPU type \"l20\" is not known; choose one of a10"));
+  gpus.replace(at, 5, "\"l20\"");
+  EXPECT_TRUE(load(gpus));
+  const auto broken = load(gpus.substr(0, 300));
+  ASSERT_FALSE(broken);
+  EXPECT_THAT(broken.error().message,
+              HasSubstr("there/s.yaml:3: my/gpus.json line 2: is not JSON"));
+  EXPECT_EQ(broken.error().message.find("GPU type"), std::string::npos) << broken.error().message;
 }
 
 TEST(Scenario, ReadsTheFormerNameOfItsFaults) {
@@ -267,6 +303,76 @@ TEST(Splits, AreAllOfThem) {
   EXPECT_EQ(AllSplits(3, {1, 1, 1}, false).size(), 6u);
   EXPECT_EQ(AllSplits(3, {2, 2, 2}, true).size(), 6u);
   EXPECT_TRUE(AllSplits(3, {2, 2}, true).empty());
+}
+
+// Five classes of three kinds on a fleet that has too many splits among five.
+TEST(Splits, OfManyClassesKeepThoseTogetherThatAreAlike) {
+  auto scenario = LoadWith("rates: [0.4, 1.2]", "rates: [1]");
+  ASSERT_TRUE(scenario);
+  scenario->seeds = 1;
+  scenario->warm_up = 5;
+  scenario->duration = 20;
+  const auto add = [&](std::string name, Tokens prompt, Tokens output) {
+    scenario->workload.classes.push_back(
+        {.name = std::move(name),
+         .arrivals = workload::PoissonArrivals{0.2},
+         .lengths = workload::DistributedLengths{workload::FixedTokens{prompt},
+                                                 workload::FixedTokens{output}},
+         .slo = scenario->scheduler.slo,
+         .rate_changes = {}});
+  };
+  scenario->workload.classes.clear();
+  add("chat", 200, 300);
+  add("code", 4000, 50);
+  add("talk", 230, 280);
+  add("batch", 500, 1000);
+  add("tests", 4400, 60);
+  const Policy policy = *FindPolicy("type-split", *scenario);
+  scenario->policies = {policy};
+  const auto groups = GroupsFor(policy, *scenario);
+  ASSERT_TRUE(groups) << groups.error().message;
+  EXPECT_EQ(Describe(*scenario, *groups), "chat+talk+batch, code+tests") << "two GPU types";
+  EXPECT_EQ(Describe(*scenario, *GroupsFor(*FindPolicy("best-split", *scenario), *scenario)),
+            "chat+talk, code+tests, batch")
+      << "three endpoints";
+
+  const Study study = RunStudy(*scenario, 1, [](std::size_t, std::size_t) {});
+  EXPECT_THAT(DescribeGroups(study),
+              HasSubstr("type-split splits the fleet among 2 groups of classes that are alike, not "
+                        "among all 5"));
+  EXPECT_THAT(DescribeSplit(study, 0, 0), HasSubstr("code+tests: "));
+  // As if each class had been seen: nothing is lost or counted twice.
+  std::map<std::uint32_t, std::uint64_t> ended;
+  VisitRequests(
+      study, [&](const auto&, const sim::RequestRecord& request) { ++ended[request.class_index]; });
+  for (std::uint32_t k = 0; k < 5; ++k) {
+    EXPECT_EQ(study.runs[0].result.statistics.of(k).offered, ended[k]) << k;
+    EXPECT_GT(ended[k], 0u) << k;
+  }
+}
+
+TEST(WorstClass, IsInTheTableAndTheSummary) {
+  const Study& study = SmallStudy();
+  for (std::size_t r = 0; r < 2; ++r) {
+    const WorstClass worst = WorstClassOf(study, 0, r);
+    for (std::size_t k = 0; k < 2; ++k) {
+      const double other = EstimateOver(study, 0, r, [k](const sim::SimulationResult& result) {
+                             return result.statistics.of(k).Attainment();
+                           }).mean;
+      EXPECT_LE(worst.attainment.mean, other + 0.01);
+    }
+    EXPECT_LE(worst.attainment.mean, AttainmentOf(study, 0, r).mean + 1e-9);
+  }
+  const std::string name = Small().workload.classes[WorstClassOf(study, 0, 1).class_index].name;
+  EXPECT_THAT(WorstClassTable(study).rows[0][2], HasSubstr(" · " + name));
+  const auto json = nlohmann::json::parse(FormatSummary(study));
+  for (const auto& run : json) {
+    EXPECT_EQ(run["worst_class"]["attainment"],
+              std::min(run["classes"]["chat"]["attainment"].get<double>(),
+                       run["classes"]["code"]["attainment"].get<double>()));
+    EXPECT_EQ(run["too_long"]["code"], 0);
+  }
+  EXPECT_THAT(RenderReport(study, nullptr), HasSubstr("worst-class.svg"));
 }
 
 // The small scenario with one class, which arrives like this.

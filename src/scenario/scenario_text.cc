@@ -104,6 +104,7 @@ config::OptionGroup<ClassText> ClassOptions() {
       .Value("arrivals", &ClassText::arrivals,
              config::ChoiceForm<Arrivals>({{"poisson", Arrivals::kPoisson},
                                            {"gamma", Arrivals::kGamma},
+                                           {"weibull", Arrivals::kWeibull},
                                            {"trace", Arrivals::kTrace}}),
              {.prose = "How requests arrive; they never wait for responses."})
       .Value("rate", &ClassText::rate, NumberForm(1e-6, 1e6),
@@ -113,13 +114,19 @@ config::OptionGroup<ClassText> ClassOptions() {
               .example = "0.6"})
       .Value(
           "cv", &ClassText::cv, NumberForm(0.01, 100),
-          {.prose = "Of gamma arrivals: the standard deviation of the gaps divided by their mean."})
+          {.prose = "Of gamma and Weibull arrivals: the standard deviation of the gaps divided by "
+                    "their mean; `1`: Poisson."})
       .Value("trace", &ClassText::trace, config::TextForm("path"),
              {.prose = "Of trace arrivals: a trace in Azure's format (CSV) or Mooncake's (JSON "
                        "lines), gzip or plain.",
               .example = "../data/traces/azure_llm_2023_code.csv.gz"})
       .Value("speed", &ClassText::speed, NumberForm(1e-3, 1e3),
              {.prose = "Of trace arrivals: how many times as fast as recorded."})
+      .Value("start", &ClassText::start,
+             config::ChoiceForm<ClassText::Start>(
+                 {{"first", ClassText::Start::kFirst}, {"random", ClassText::Start::kRandom}}),
+             {.prose = "Of trace arrivals: begin with the trace's first request, or at a time that "
+                       "each seed draws. It then goes on from the first request after the last."})
       .Value("lengths", &ClassText::lengths, config::TextForm("path"),
              {.prose = "`sharegpt`, `trace`, or a CSV file `prompt_tokens,output_tokens` to draw "
                        "pairs from. Without it, give `prompt` and `output`.",
@@ -149,10 +156,10 @@ config::OptionGroup<FleetText> FleetOptions() {
               .required = true,
               .unique = config::OptionNote::Unique::kInList})
       .Value("gpu", &FleetText::gpu, config::NameForm(),
-             {.prose = "A GPU type of data/gpus.json.", .example = "l20", .required = true})
+             {.prose = "A GPU type of `gpus`.", .example = "l20", .required = true})
       .Value("engine", &FleetText::engine, config::NameForm(),
              {.prose = "The engine's version: whose overhead each step has; by default that of "
-                       "data/gpus.json.",
+                       "`gpus`.",
               .example = "vllm-2024"})
       .Value("endpoints", &FleetText::endpoints, config::IntegerForm(1, 100'000),
              {.prose = "Engines, one GPU each."})
@@ -160,9 +167,9 @@ config::OptionGroup<FleetText> FleetOptions() {
              {.prose = "Most tokens of prompt and response together on these engines; `0`: the "
                        "scenario's."})
       .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
-             {.prose = "Of one GPU; by default the price in data/gpus.json.", .example = "0.9"})
+             {.prose = "Of one GPU; by default the price in `gpus`.", .example = "0.9"})
       .Value("slowdown", &FleetText::slowdown, NumberForm(0.01, 100),
-             {.prose = "Factor on the step times of data/gpus.json, to vary what is only modelled; "
+             {.prose = "Factor on the step times of `gpus`, to vary what is only modelled; "
                        "the profile is measured with it."})
       .Value("profile", &FleetText::profile, config::TextForm("path"),
              {.prose = "`measured` (in simulation), `none`, or the file of a profile."})
@@ -237,7 +244,10 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
       .Value("about", &ScenarioText::about, config::TextForm("text"),
              {.prose = "A sentence below the title.", .example = "Mixed GPUs, mixed requests"})
       .Value("model", &ScenarioText::model, config::NameForm(),
-             {.prose = "A model of data/gpus.json.", .example = "llama2-7b", .required = true})
+             {.prose = "A model of `gpus`.", .example = "llama2-7b", .required = true})
+      .Value("gpus", &ScenarioText::gpus, config::TextForm("path"),
+             {.prose = "GPU types and models, in the form of data/gpus.json; by default that file.",
+              .example = "my-gpus.json"})
       .Value("max_model_len", &ScenarioText::max_model_len, config::IntegerForm(0, 10'000'000),
              {.prose = "Most tokens of prompt and response together; `0`: the model's own limit."})
       .Group("slo", &ScenarioText::slo,

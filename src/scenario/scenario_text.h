@@ -12,7 +12,8 @@
 namespace headrace::scenario {
 
 struct ClassText {
-  enum class Arrivals { kPoisson, kGamma, kTrace };
+  enum class Arrivals { kPoisson, kGamma, kWeibull, kTrace };
+  enum class Start { kFirst, kRandom };
   std::string name;
   Arrivals arrivals = Arrivals::kPoisson;
   std::optional<double> rate;
@@ -20,6 +21,7 @@ struct ClassText {
   double cv = 1;
   std::string trace;
   double speed = 1;
+  Start start = Start::kFirst;
   std::string lengths;
   std::optional<workload::TokenDistribution> prompt;
   std::optional<workload::TokenDistribution> output;
@@ -64,6 +66,7 @@ struct ScenarioText {
   std::string name;
   std::string about;
   std::string model;
+  std::string gpus;
   int max_model_len = 0;
   std::optional<slo::Slo> slo;
   std::optional<double> rate;

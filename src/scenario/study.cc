@@ -10,10 +10,6 @@
 namespace headrace::scenario {
 namespace {
 
-bool IsSplit(const Policy& policy) {
-  return policy.kind == Policy::Kind::kBestSplit || policy.kind == Policy::Kind::kTypeSplit;
-}
-
 std::vector<int> EndpointsOf(const Scenario& scenario) {
   std::vector<int> endpoints;
   for (const sim::SimDeployment& deployment : scenario.fleet)
@@ -41,9 +37,9 @@ bool IsEmpty(const std::vector<int>& counts) {
   return std::ranges::all_of(counts, [](int count) { return count == 0; });
 }
 
-void ExtendSplits(std::size_t classes, const std::vector<int>& left, bool whole_types, Split& split,
+void ExtendSplits(std::size_t groups, const std::vector<int>& left, bool whole_types, Split& split,
                   std::vector<Split>& all) {
-  if (split.size() + 1 == classes) {
+  if (split.size() + 1 == groups) {
     if (IsEmpty(left)) return;
     split.push_back(left);
     all.push_back(split);
@@ -55,15 +51,15 @@ void ExtendSplits(std::size_t classes, const std::vector<int>& left, bool whole_
     std::vector<int> rest = left;
     for (std::size_t d = 0; d < rest.size(); ++d) rest[d] -= share[d];
     split.push_back(share);
-    ExtendSplits(classes, rest, whole_types, split, all);
+    ExtendSplits(groups, rest, whole_types, split, all);
     split.pop_back();
   }
 }
 
-// One class alone on a part of the fleet. The draws of a class do not depend on the others, so the
-// runs of all classes together are the run of a split.
+// One group of classes alone on a part of the fleet. The draws of a class do not depend on the
+// others, so the runs of all groups together are the run of a split.
 struct PartKey {
-  std::size_t class_index = 0;
+  std::vector<std::size_t> classes;
   std::vector<int> endpoints;
   std::size_t rate = 0;
   std::uint64_t seed = 0;
@@ -86,17 +82,18 @@ sim::SimulationResult RunPart(const Scenario& scenario, const workload::Workload
   return sim::Simulate(spec, observer);
 }
 
-// One class without the others.
-workload::Workload Alone(const workload::WorkloadClass& spec) {
+// One group of classes without the others.
+workload::Workload Alone(const Scenario& scenario, const std::vector<std::size_t>& group) {
   workload::Workload workload;
-  workload.classes.push_back(spec);
+  for (const std::size_t k : group) workload.classes.push_back(scenario.workload.classes[k]);
   return workload;
 }
 
-// The run of a split, from the runs of its classes.
-sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
+// The run of a split, from the runs of its groups.
+sim::SimulationResult Combine(const Scenario& scenario, const ClassGroups& groups,
+                              const Split& split,
                               const std::vector<const sim::SimulationResult*>& parts) {
-  const std::size_t classes = parts.size();
+  const std::size_t classes = scenario.workload.classes.size();
   sim::SimulationResult whole;
   std::vector<std::string> names;
   for (const workload::WorkloadClass& spec : scenario.workload.classes) names.push_back(spec.name);
@@ -111,30 +108,35 @@ sim::SimulationResult Combine(const Scenario& scenario, const Split& split,
                         {.offered = std::vector<std::uint64_t>(classes),
                          .attained = std::vector<std::uint64_t>(classes),
                          .in_flight = std::vector<double>(scenario.fleet.size())});
-  for (std::size_t c = 0; c < classes; ++c) {
-    const sim::SimulationResult& part = *parts[c];
-    whole.statistics.MergeClass(c, part.statistics.of(0));
-    whole.too_long[c] = part.too_long[0];
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const sim::SimulationResult& part = *parts[g];
+    const std::vector<std::size_t>& group = groups[g];
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      whole.statistics.MergeClass(group[i], part.statistics.of(i));
+      whole.too_long[group[i]] = part.too_long[i];
+      for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
+        whole.timeline[step].offered[group[i]] = part.timeline[step].offered[i];
+        whole.timeline[step].attained[group[i]] = part.timeline[step].attained[i];
+      }
+    }
     whole.simulated += part.simulated;
     whole.cost += part.cost;
     std::size_t from = 0;  // The part has only the deployments of which it has endpoints.
     for (std::size_t d = 0; d < scenario.fleet.size(); ++d) {
-      if (split[c][d] == 0) continue;
+      if (split[g][d] == 0) continue;
       const sim::DeploymentResult& source = part.deployments[from];
-      const double share = static_cast<double>(split[c][d]) / scenario.fleet[d].endpoints;
+      const double share = static_cast<double>(split[g][d]) / scenario.fleet[d].endpoints;
       sim::DeploymentResult& target = whole.deployments[d];
       target.utilization += source.utilization * share;
       target.cost += source.cost;
       target.preemptions += source.preemptions;
-      target.sent[c] += source.sent[0];
+      for (std::size_t i = 0; i < group.size(); ++i) target.sent[group[i]] += source.sent[i];
       for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
         whole.timeline[step].in_flight[d] += part.timeline[step].in_flight[from] * share;
       }
       ++from;
     }
     for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
-      whole.timeline[step].offered[c] = part.timeline[step].offered[0];
-      whole.timeline[step].attained[c] = part.timeline[step].attained[0];
       whole.timeline[step].waiting += part.timeline[step].waiting;
     }
   }
@@ -150,6 +152,7 @@ class StudyRunner {
     study_.scenario = &scenario;
     study_.bounds.resize(scenario.rates.size());
     study_.mode_bounds.resize(scenario.rates.size() * SeedsOf(scenario));
+    study_.groups.resize(scenario.policies.size());
     study_.splits.resize(scenario.policies.size() * scenario.rates.size());
   }
 
@@ -162,24 +165,24 @@ class StudyRunner {
     Work();
     workers.clear();  // Joins.
     for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
-      if (IsSplit(scenario_.policies[c])) ChooseSplits(c);
+      if (scenario_.policies[c].IsSplit()) ChooseSplits(c);
     }
     return std::move(study_);
   }
 
  private:
   void Plan();
-  void PlanSplits(const Policy& policy);
+  void PlanSplits(std::size_t policy);
   void ChooseSplits(std::size_t policy);
-  std::vector<const sim::SimulationResult*> PartsOf(const Split& split, std::size_t rate,
-                                                    std::uint64_t seed) const;
+  std::vector<const sim::SimulationResult*> PartsOf(const ClassGroups& groups, const Split& split,
+                                                    std::size_t rate, std::uint64_t seed) const;
   void Work();
 
   const Scenario& scenario_;
   const StudyProgress& progress_;
   bool bounds_;
   Study study_;
-  std::vector<workload::Workload> alone_;  // By class.
+  std::map<std::vector<std::size_t>, workload::Workload> alone_;  // By group of classes.
   std::map<PartKey, sim::SimulationResult> parts_;
   std::vector<std::function<void()>> jobs_;
   std::atomic<std::size_t> next_{0};
@@ -206,49 +209,52 @@ void StudyRunner::Plan() {
     }
   }
   for (std::size_t i = 0; i < study_.runs.size(); ++i) {
-    if (IsSplit(scenario_.policies[study_.runs[i].policy])) continue;
+    if (scenario_.policies[study_.runs[i].policy].IsSplit()) continue;
     jobs_.emplace_back([this, i] {
       Run& run = study_.runs[i];
       run.result = sim::Simulate(
           SpecOf(scenario_, scenario_.policies[run.policy], scenario_.rates[run.rate], run.seed));
     });
   }
-  for (const workload::WorkloadClass& spec : scenario_.workload.classes) {
-    alone_.push_back(Alone(spec));
-  }
-  for (const Policy& policy : scenario_.policies) {
-    if (IsSplit(policy)) PlanSplits(policy);
+  for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
+    if (scenario_.policies[c].IsSplit()) PlanSplits(c);
   }
   for (auto& [key, result] : parts_) {
     jobs_.emplace_back(
-        [this, &key, &result] { result = RunPart(scenario_, alone_[key.class_index], key); });
+        [this, &key, &result] { result = RunPart(scenario_, alone_.at(key.classes), key); });
   }
 }
 
-void StudyRunner::PlanSplits(const Policy& policy) {
+void StudyRunner::PlanSplits(std::size_t policy) {
+  const Policy& planned = scenario_.policies[policy];
+  // CheckPolicy has passed.
+  const ClassGroups& groups = study_.groups[policy] = *GroupsFor(planned, scenario_);
+  for (const auto& group : groups) alone_.try_emplace(group, Alone(scenario_, group));
   for (const Split& split :
-       AllSplits(alone_.size(), EndpointsOf(scenario_), policy.kind == Policy::Kind::kTypeSplit)) {
-    for (std::size_t c = 0; c < split.size(); ++c) {
+       AllSplits(groups.size(), EndpointsOf(scenario_), planned.kind == Policy::Kind::kTypeSplit)) {
+    for (std::size_t g = 0; g < split.size(); ++g) {
       for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
         for (int seed = 1; seed <= scenario_.seeds; ++seed) {
-          parts_[{c, split[c], rate, static_cast<std::uint64_t>(seed)}];
+          parts_[{groups[g], split[g], rate, static_cast<std::uint64_t>(seed)}];
         }
       }
     }
   }
 }
 
-std::vector<const sim::SimulationResult*> StudyRunner::PartsOf(const Split& split, std::size_t rate,
+std::vector<const sim::SimulationResult*> StudyRunner::PartsOf(const ClassGroups& groups,
+                                                               const Split& split, std::size_t rate,
                                                                std::uint64_t seed) const {
   std::vector<const sim::SimulationResult*> parts;
-  for (std::size_t c = 0; c < split.size(); ++c) {
-    parts.push_back(&parts_.at({c, split[c], rate, seed}));
+  for (std::size_t g = 0; g < split.size(); ++g) {
+    parts.push_back(&parts_.at({groups[g], split[g], rate, seed}));
   }
   return parts;
 }
 
 void StudyRunner::ChooseSplits(std::size_t policy) {
-  const auto splits = AllSplits(alone_.size(), EndpointsOf(scenario_),
+  const ClassGroups& groups = study_.groups[policy];
+  const auto splits = AllSplits(groups.size(), EndpointsOf(scenario_),
                                 scenario_.policies[policy].kind == Policy::Kind::kTypeSplit);
   for (std::size_t rate = 0; rate < scenario_.rates.size(); ++rate) {
     const Split* best = nullptr;
@@ -256,8 +262,8 @@ void StudyRunner::ChooseSplits(std::size_t policy) {
     for (const Split& split : splits) {
       std::uint64_t attained = 0;
       for (int seed = 1; seed <= scenario_.seeds; ++seed) {
-        for (const auto* part : PartsOf(split, rate, static_cast<std::uint64_t>(seed))) {
-          attained += part->statistics.of(0).attained;
+        for (const auto* part : PartsOf(groups, split, rate, static_cast<std::uint64_t>(seed))) {
+          attained += part->statistics.Total().attained;
         }
       }
       if (best != nullptr && attained <= most) continue;
@@ -267,7 +273,7 @@ void StudyRunner::ChooseSplits(std::size_t policy) {
     study_.splits[policy * scenario_.rates.size() + rate] = *best;
     for (Run& run : study_.runs) {
       if (run.policy != policy || run.rate != rate) continue;
-      run.result = Combine(scenario_, *best, PartsOf(*best, rate, run.seed));
+      run.result = Combine(scenario_, groups, *best, PartsOf(groups, *best, rate, run.seed));
     }
   }
 }
@@ -283,22 +289,38 @@ void StudyRunner::Work() {
 
 }  // namespace
 
-std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoints,
+std::vector<Split> AllSplits(std::size_t groups, const std::vector<int>& endpoints,
                              bool whole_types) {
   std::vector<Split> all;
   Split split;
-  ExtendSplits(classes, endpoints, whole_types, split, all);
+  ExtendSplits(groups, endpoints, whole_types, split, all);
   return all;
 }
 
-std::string Describe(const Scenario& scenario, const Split& split) {
+std::string DescribeSplit(const Study& study, std::size_t policy, std::size_t rate) {
+  const Scenario& scenario = *study.scenario;
+  const Split& split = study.SplitOf(policy, rate);
   std::string text;
-  for (std::size_t c = 0; c < split.size(); ++c) {
-    text += (c == 0 ? "" : ", ") + scenario.workload.classes[c].name + ":";
-    for (std::size_t d = 0; d < split[c].size(); ++d) {
-      if (split[c][d] == 0) continue;
-      text += " " + std::to_string(split[c][d]) + "×" + scenario.fleet[d].name;
+  for (std::size_t g = 0; g < split.size(); ++g) {
+    text += (g == 0 ? "" : ", ") + Describe(scenario, study.groups[policy][g]) + ":";
+    for (std::size_t d = 0; d < split[g].size(); ++d) {
+      if (split[g][d] == 0) continue;
+      text += " " + std::to_string(split[g][d]) + "×" + scenario.fleet[d].name;
     }
+  }
+  return text;
+}
+
+std::string DescribeGroups(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  std::string text;
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    const ClassGroups& groups = study.groups[c];
+    if (groups.empty() || groups.size() == scenario.workload.classes.size()) continue;
+    text += scenario.policies[c].name + " splits the fleet among " + std::to_string(groups.size()) +
+            " groups of classes that are alike, not among all " +
+            std::to_string(scenario.workload.classes.size()) +
+            ", so that it can try every split: " + Describe(scenario, groups) + "\n";
   }
   return text;
 }
@@ -316,30 +338,31 @@ void VisitRequests(const Study& study, const RequestVisitor& visit) {
   const Scenario& scenario = *study.scenario;
   for (const Run& run : study.runs) {
     const Policy& policy = scenario.policies[run.policy];
-    if (!IsSplit(policy)) {
+    if (!policy.IsSplit()) {
       observer.on_end = [&](const sim::RequestRecord& record) { visit(run, record); };
       sim::Simulate(SpecOf(scenario, policy, scenario.rates[run.rate], run.seed), &observer);
       continue;
     }
-    // The classes get the endpoints of a deployment in order.
+    // The groups get the endpoints of a deployment in order.
+    const ClassGroups& groups = study.groups[run.policy];
     const Split& split = study.SplitOf(run.policy, run.rate);
     std::vector<int> dealt(scenario.fleet.size());
-    for (std::size_t c = 0; c < split.size(); ++c) {
+    for (std::size_t g = 0; g < split.size(); ++g) {
       std::vector<std::uint32_t> deployments;  // Of the part, by their place in the scenario.
-      for (std::uint32_t d = 0; d < split[c].size(); ++d) {
-        if (split[c][d] > 0) deployments.push_back(d);
+      for (std::uint32_t d = 0; d < split[g].size(); ++d) {
+        if (split[g][d] > 0) deployments.push_back(d);
       }
       observer.on_end = [&](sim::RequestRecord record) {
-        record.class_index = static_cast<std::uint32_t>(c);
+        record.class_index = static_cast<std::uint32_t>(groups[g][record.class_index]);
         if (record.deployment) {
           record.deployment = deployments[*record.deployment];
           record.endpoint += dealt[*record.deployment];
         }
         visit(run, record);
       };
-      RunPart(scenario, Alone(scenario.workload.classes[c]), {c, split[c], run.rate, run.seed},
+      RunPart(scenario, Alone(scenario, groups[g]), {groups[g], split[g], run.rate, run.seed},
               &observer);
-      for (std::size_t d = 0; d < dealt.size(); ++d) dealt[d] += split[c][d];
+      for (std::size_t d = 0; d < dealt.size(); ++d) dealt[d] += split[g][d];
     }
   }
 }

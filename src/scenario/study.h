@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "scenario/bounds.h"
+#include "scenario/class_groups.h"
 #include "scenario/mode_bound.h"
 #include "scenario/scenario.h"
 #include "sim/simulation.h"
@@ -20,7 +21,7 @@ struct Run {
   sim::SimulationResult result;
 };
 
-// A split of the fleet by class: endpoints[class][deployment].
+// A split of the fleet by groups of classes: endpoints[group][deployment].
 using Split = std::vector<std::vector<int>>;
 
 struct Study {
@@ -28,7 +29,8 @@ struct Study {
   std::vector<Run> runs;               // By policy, rate and seed, in this order.
   std::vector<FluidBound> bounds;      // By rate.
   std::vector<ModeBound> mode_bounds;  // By rate and seed.
-  std::vector<Split> splits;  // By policy and rate: the best split; empty for other policies.
+  std::vector<ClassGroups> groups;  // By policy: what its splits keep together; empty for others.
+  std::vector<Split> splits;        // By policy and rate: the best split; empty for other policies.
 
   const Run& At(std::size_t policy, std::size_t rate, std::size_t seed) const {
     const std::size_t rates = scenario->rates.size();
@@ -52,16 +54,19 @@ Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& 
                bool bounds = true);
 
 // Runs everything once more and passes on each counted request with its run, in order: a study
-// keeps no requests. With a split of the fleet, one class follows the other.
+// keeps no requests. With a split of the fleet, one group of classes follows the other.
 using RequestVisitor = std::function<void(const Run& run, const sim::RequestRecord& request)>;
 void VisitRequests(const Study& study, const RequestVisitor& visit);
 
-// "chat: 3×l20, code: 1×a10 1×l20"; empty for no split.
-std::string Describe(const Scenario& scenario, const Split& split);
+// "chat+batch: 3×l20, code: 1×a10 1×l20"; empty for a policy that is no split.
+std::string DescribeSplit(const Study& study, std::size_t policy, std::size_t rate);
 
-// Every way to give each endpoint to one class so that each class has at least one. Endpoints of a
-// deployment are equal. With `whole_types`, each deployment goes to one class as a whole.
-std::vector<Split> AllSplits(std::size_t classes, const std::vector<int>& endpoints,
+// A sentence per split policy that cannot give each class a part of its own.
+std::string DescribeGroups(const Study& study);
+
+// Every way to give each endpoint to one group so that each has at least one. Endpoints of a
+// deployment are equal. With `whole_types`, each deployment goes to one group as a whole.
+std::vector<Split> AllSplits(std::size_t groups, const std::vector<int>& endpoints,
                              bool whole_types);
 
 }  // namespace headrace::scenario

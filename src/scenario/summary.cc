@@ -93,6 +93,22 @@ Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate) 
   });
 }
 
+WorstClass WorstClassOf(const Study& study, std::size_t policy, std::size_t rate) {
+  std::vector<std::string> names;
+  for (const workload::WorkloadClass& spec : study.scenario->workload.classes) {
+    names.push_back(spec.name);
+  }
+  workload::RunStatistics all(names);
+  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
+    const workload::RunStatistics& one = study.At(policy, rate, seed).result.statistics;
+    for (std::size_t k = 0; k < names.size(); ++k) all.MergeClass(k, one.of(k));
+  }
+  const std::size_t worst = all.WorstClass().value_or(0);
+  return {worst, EstimateOver(study, policy, rate, [worst](const sim::SimulationResult& result) {
+            return result.statistics.of(worst).Attainment();
+          })};
+}
+
 Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate) {
   return EstimateOver(study, policy, rate, [](const sim::SimulationResult& result) {
     return result.statistics.Total().tpat.Quantile(0.99);
@@ -110,6 +126,13 @@ std::string FormatSummary(const Study& study) {
         .Member("rate", rate)
         .Member("seed", run.seed);
     workload::WriteStatistics(run.result.statistics, scenario.DurationAt(rate), json);
+    if (const auto worst = run.result.statistics.WorstClass()) {
+      json.Key("worst_class")
+          .BeginObject()
+          .Member("name", scenario.workload.classes[*worst].name)
+          .Member("attainment", run.result.statistics.of(*worst).Attainment())
+          .EndObject();
+    }
     json.Key("too_long").BeginObject();
     for (std::size_t k = 0; k < run.result.too_long.size(); ++k) {
       json.Member(scenario.workload.classes[k].name, run.result.too_long[k]);
@@ -118,7 +141,7 @@ std::string FormatSummary(const Study& study) {
     WriteDeployments(scenario, run.result, json);
     const ModeBound& bound = study.BoundOf(run.rate, run.seed - 1);
     json.Member("bound_attainment", bound.known).Member("blind_bound_attainment", bound.blind);
-    const std::string split = Describe(scenario, study.SplitOf(run.policy, run.rate));
+    const std::string split = DescribeSplit(study, run.policy, run.rate);
     if (!split.empty()) json.Member("split", split);
     text += (text.size() > 1 ? ",\n" : "\n") + json.EndObject().Take();
   }
@@ -159,6 +182,14 @@ render::Table AttainmentTable(const Study& study) {
     }
   }
   return table;
+}
+
+render::Table WorstClassTable(const Study& study) {
+  return PolicyTable(study, [&](std::size_t c, std::size_t r) {
+    const WorstClass worst = WorstClassOf(study, c, r);
+    return Interval(worst.attainment, FormatPercent) + " · " +
+           study.scenario->workload.classes[worst.class_index].name;
+  });
 }
 
 render::Table P99TpatTable(const Study& study) {

@@ -29,13 +29,20 @@ inline constexpr const char* kBlindBoundName = "… not knowing lengths";
 // Of one of the two mode bounds.
 Estimate BoundOver(const Study& study, std::size_t rate, double ModeBound::* bound);
 Estimate AttainmentOf(const Study& study, std::size_t policy, std::size_t rate);
+// The class with the lowest attainment over all seeds, and its attainment.
+struct WorstClass {
+  std::size_t class_index = 0;
+  Estimate attainment;
+};
+WorstClass WorstClassOf(const Study& study, std::size_t policy, std::size_t rate);
 // P99 seconds per token (prompt and response) of completed requests.
 Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 
 // A JSON array with one object per policy, rate and seed, one per line:
 //   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
-//    "too_long": {"chat": 0}, "cost": …, "deployments": {"l20": {"utilization": …, "cost": …,
-//    "preemptions": …, "sent": {"chat": …}}}, "bound_attainment": …, "blind_bound_attainment": …}
+//    "worst_class": {"name": "code", "attainment": …}, "too_long": {"chat": 0}, "cost": …,
+//    "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …, "sent": {"chat": …}}},
+//    "bound_attainment": …, "blind_bound_attainment": …}
 std::string FormatSummary(const Study& study);
 
 // One sentence per class with requests that fit into no engine's context; empty if there is none.
@@ -44,6 +51,8 @@ std::string DescribeTooLong(const Study& study);
 // A row per policy and a column per rate: attainment in % as "97.5 [96.9–98.1] · 98", which is
 // mean, 95 % interval and % of the upper bound. The last rows are the upper bounds.
 render::Table AttainmentTable(const Study& study);
+// The same of the class that fares worst, with its name: "91.2 [90.1–92.0] · code". No upper bound.
+render::Table WorstClassTable(const Study& study);
 // P99 latency in ms per token (prompt and response): "31.2 [30.8–31.7]".
 render::Table P99TpatTable(const Study& study);
 

@@ -49,6 +49,15 @@ bool RunStatistics::Complete(std::size_t class_index, const slo::RequestLatency&
   return attained;
 }
 
+std::optional<std::size_t> RunStatistics::WorstClass() const {
+  std::optional<std::size_t> worst;
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    if (of(i).offered == 0) continue;
+    if (!worst || of(i).Attainment() < of(*worst).Attainment()) worst = i;
+  }
+  return worst;
+}
+
 ClassReport RunStatistics::Total() const {
   ClassReport total;
   for (const NamedReport& entry : classes_) total.Merge(entry.report);

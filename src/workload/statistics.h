@@ -57,6 +57,8 @@ class RunStatistics {
   std::size_t size() const { return classes_.size(); }
   const std::string& name(std::size_t class_index) const { return classes_[class_index].name; }
   const ClassReport& of(std::size_t class_index) const { return classes_[class_index].report; }
+  // The class with the lowest attainment, the first of equals; nullopt if nothing was offered.
+  std::optional<std::size_t> WorstClass() const;
   // Over all classes.
   ClassReport Total() const;
 

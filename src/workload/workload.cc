@@ -18,11 +18,30 @@ std::uint64_t HashOf(std::string_view name) {
   return hash;
 }
 
+// The shape of a Weibull distribution with this CV: cv² = Γ(1 + 2/k) / Γ(1 + 1/k)² − 1, which falls
+// as k rises.
+double WeibullShape(double cv) {
+  double low = 0.1;
+  double high = 1000;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = std::sqrt(low * high);
+    const double mean = std::tgamma(1 + 1 / middle);
+    const double squared = std::tgamma(1 + 2 / middle) / (mean * mean) - 1;
+    (squared > cv * cv ? low : high) = middle;
+  }
+  return low;
+}
+
 double RateOf(const Arrivals& arrivals) {
   if (const auto* poisson = std::get_if<PoissonArrivals>(&arrivals)) return poisson->rate;
   if (const auto* gamma = std::get_if<GammaArrivals>(&arrivals)) return gamma->rate;
+  if (const auto* weibull = std::get_if<WeibullArrivals>(&arrivals)) return weibull->rate;
   return std::get<ReplayArrivals>(arrivals).speed;
 }
+
+// What WeibullShape solves.
+constexpr double kLeastWeibullCv = 0.01;
+constexpr double kMostWeibullCv = 100;
 
 bool IsPositive(double value) { return value > 0 && std::isfinite(value); }
 
@@ -31,6 +50,10 @@ Result<void> CheckClass(const WorkloadClass& spec) {
   if (const auto* gamma = std::get_if<GammaArrivals>(&spec.arrivals);
       gamma != nullptr && !IsPositive(gamma->cv)) {
     return Fail("the cv of gamma arrivals must be above 0");
+  }
+  if (const auto* weibull = std::get_if<WeibullArrivals>(&spec.arrivals);
+      weibull != nullptr && !(weibull->cv >= kLeastWeibullCv && weibull->cv <= kMostWeibullCv)) {
+    return Fail("the cv of Weibull arrivals must be from 0.01 to 100");
   }
   const auto* replay = std::get_if<ReplayArrivals>(&spec.arrivals);
   if (replay != nullptr && (!replay->trace || replay->trace->empty())) {
@@ -123,6 +146,16 @@ WorkloadStream::WorkloadStream(const Workload& workload, std::uint64_t seed, dou
     stream.gaps = rng.Fork();
     stream.lengths = rng.Fork();
     stream.rate = RateOf(spec.arrivals) * rate_scale;
+    if (const auto* weibull = std::get_if<WeibullArrivals>(&spec.arrivals)) {
+      stream.shape = WeibullShape(weibull->cv);
+    }
+    if (const auto* replay = std::get_if<ReplayArrivals>(&spec.arrivals);
+        replay != nullptr && replay->random_start) {
+      stream.start = rng.Fork().Uniform() * replay->trace->back().at;
+      stream.first_row = static_cast<std::size_t>(
+          std::ranges::lower_bound(*replay->trace, stream.start, {}, &TraceRow::at) -
+          replay->trace->begin());
+    }
     Advance(stream);
   }
   FindNext();
@@ -132,6 +165,20 @@ double WorkloadStream::Factor(const ClassStream& stream) {
   return stream.changes == 0 ? 1 : stream.spec->rate_changes[stream.changes - 1].factor;
 }
 
+// From the row before to the next one, which becomes the current one; kNever after the last.
+double WorkloadStream::ReplayGap(ClassStream& stream, const ReplayArrivals& replay) {
+  const Trace& trace = *replay.trace;
+  if (stream.played == trace.size()) return kNever;
+  const std::size_t row = (stream.first_row + stream.played) % trace.size();
+  Seconds before = stream.start;
+  if (stream.played > 0) before = trace[stream.current_row].at;
+  ++stream.played;
+  stream.current_row = row;
+  if (trace[row].at >= before) return trace[row].at - before;
+  const double rate = MeanRate(trace);
+  return trace.back().at - before + (rate > 0 ? 1 / rate : 0) + trace[row].at;
+}
+
 void WorkloadStream::Advance(ClassStream& stream) const {
   double gap = 0;  // In operational time.
   if (std::holds_alternative<PoissonArrivals>(stream.spec->arrivals)) {
@@ -139,14 +186,14 @@ void WorkloadStream::Advance(ClassStream& stream) const {
   } else if (const auto* gamma = std::get_if<GammaArrivals>(&stream.spec->arrivals)) {
     const double variance = gamma->cv * gamma->cv;
     gap = stream.gaps.Gamma(1 / variance, variance);
+  } else if (std::holds_alternative<WeibullArrivals>(stream.spec->arrivals)) {
+    gap = stream.gaps.Weibull(stream.shape, 1 / std::tgamma(1 + 1 / stream.shape));
   } else {
-    const Trace& trace = *std::get<ReplayArrivals>(stream.spec->arrivals).trace;
-    if (stream.row == trace.size()) {
+    gap = ReplayGap(stream, std::get<ReplayArrivals>(stream.spec->arrivals));
+    if (gap == kNever) {
       stream.at = kNever;
       return;
     }
-    gap = trace[stream.row].at - (stream.row == 0 ? 0 : trace[stream.row - 1].at);
-    stream.current_row = stream.row++;
   }
   const auto& changes = stream.spec->rate_changes;
   for (;;) {

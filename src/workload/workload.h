@@ -28,12 +28,22 @@ struct GammaArrivals {
   double rate = 1;
   double cv = 1;  // Standard deviation of the gaps / their mean.
 };
-// The recorded times, `speed` times as fast. Ends with the trace.
-struct ReplayArrivals {
-  std::shared_ptr<const Trace> trace;
-  double speed = 1;
+// The same with Weibull-distributed gaps. For the same CV its bursts are longer and its pauses
+// fewer; which of the two fits better differs between production workloads (ServeGen,
+// arXiv:2505.09999).
+struct WeibullArrivals {
+  double rate = 1;
+  double cv = 1;
 };
-using Arrivals = std::variant<PoissonArrivals, GammaArrivals, ReplayArrivals>;
+// The recorded times, `speed` times as fast. Every request comes once.
+struct ReplayArrivals {
+  std::shared_ptr<const Trace> trace;  // Begins at 0.
+  double speed = 1;
+  // Begins at a time of the trace that the seed draws, and goes on from its beginning after its
+  // end, a mean gap later (the circular block bootstrap). Otherwise begins at its beginning.
+  bool random_start = false;
+};
+using Arrivals = std::variant<PoissonArrivals, GammaArrivals, WeibullArrivals, ReplayArrivals>;
 
 // From `at` on, the class's rate is `factor` times that of its arrivals (0: no requests).
 struct RateChange {
@@ -59,8 +69,8 @@ struct Workload {
 };
 
 // Errors: no classes; then, with the class's name: a name that is empty or used twice, a rate,
-// speed or CV that is not positive, lengths from a trace without a trace, rate changes out of
-// order, and the errors of CheckRequestLengths.
+// speed or CV that is not positive or out of bounds, lengths from a trace without a trace, rate
+// changes out of order, and the errors of CheckRequestLengths.
 Result<void> CheckWorkload(const Workload& workload);
 
 // Requests per second of a class at the start, before its rate changes.
@@ -95,13 +105,17 @@ class WorkloadStream {
     Rng gaps{0};
     Rng lengths{0};
     double rate = 1;              // At factor 1.
+    double shape = 1;             // Of Weibull gaps.
+    Seconds start = 0;            // Of a replay: the time of its trace at which it begins.
+    std::size_t first_row = 0;    // The first one from then on.
     std::size_t changes = 0;      // Rate changes that have taken effect.
-    std::size_t row = 0;          // The next one of a replay's trace.
+    std::size_t played = 0;       // Rows of a replay's trace that have come.
     Seconds at = 0;               // Of the next request.
     std::size_t current_row = 0;  // Of the same.
   };
 
   static double Factor(const ClassStream& stream);
+  static double ReplayGap(ClassStream& stream, const ReplayArrivals& replay);
   void Advance(ClassStream& stream) const;
   void FindNext();
 

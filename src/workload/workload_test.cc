@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 namespace headrace::workload {
 namespace {
@@ -71,22 +72,65 @@ TEST(Workload, RateScaleMovesTheSameRequestsInTime) {
 
 TEST(Workload, GapsHaveTheirRateAndVariation) {
   for (const double cv : {0.5, 1.0, 4.0}) {
-    Workload workload;
-    workload.classes = {Class("a", GammaArrivals{10, cv})};
-    double sum = 0;
-    double squares = 0;
-    double last = 0;
-    constexpr int kCount = 200'000;
-    for (const WorkloadRequest& request : Take(workload, 3, kCount)) {
-      const double gap = request.at - last;
-      last = request.at;
-      sum += gap;
-      squares += gap * gap;
+    for (const Arrivals& arrivals :
+         {Arrivals(GammaArrivals{10, cv}), Arrivals(WeibullArrivals{10, cv})}) {
+      Workload workload;
+      workload.classes = {Class("a", arrivals)};
+      double sum = 0;
+      double squares = 0;
+      double last = 0;
+      constexpr int kCount = 200'000;
+      for (const WorkloadRequest& request : Take(workload, 3, kCount)) {
+        const double gap = request.at - last;
+        last = request.at;
+        sum += gap;
+        squares += gap * gap;
+      }
+      const double mean = sum / kCount;
+      EXPECT_NEAR(mean, 0.1, 0.004);
+      EXPECT_NEAR(std::sqrt(squares / kCount - mean * mean) / mean, cv, 0.07 * cv);
     }
-    const double mean = sum / kCount;
-    EXPECT_NEAR(mean, 0.1, 0.004);
-    EXPECT_NEAR(std::sqrt(squares / kCount - mean * mean) / mean, cv, 0.05 * cv);
   }
+}
+
+// At the same CV gamma gaps are much more often next to nothing.
+TEST(Workload, WeibullIsNotGamma) {
+  const auto tiny = [](Arrivals arrivals) {
+    Workload workload;
+    workload.classes = {Class("a", std::move(arrivals))};
+    double last = 0;
+    int count = 0;
+    for (const WorkloadRequest& request : Take(workload, 3, 10'000)) {
+      count += request.at - last < 1e-6;
+      last = request.at;
+    }
+    return count;
+  };
+  EXPECT_GT(tiny(GammaArrivals{1, 4}), 2 * tiny(WeibullArrivals{1, 4}));
+}
+
+// Each seed begins somewhere else and sees every request once, in the trace's order around its end.
+TEST(Workload, ReplayMayBeginAnywhere) {
+  Trace trace;
+  for (int i = 0; i < 100; ++i) trace.push_back({i * 2.0, {1 + i, 1}});
+  Workload workload;
+  workload.classes = {
+      Class("a", ReplayArrivals{std::make_shared<Trace>(trace), 1, /*random_start=*/true})};
+  workload.classes[0].lengths = TraceLengths{};
+  std::set<Tokens> firsts;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto requests = Take(workload, seed, 1000);
+    ASSERT_EQ(requests.size(), 100u);
+    firsts.insert(requests[0].prompt_tokens);
+    EXPECT_GE(requests[0].at, 0);
+    EXPECT_LE(requests[0].at, 2);
+    for (std::size_t i = 1; i < requests.size(); ++i) {
+      EXPECT_EQ(requests[i].prompt_tokens, requests[i - 1].prompt_tokens % 100 + 1);
+      EXPECT_NEAR(requests[i].at - requests[i - 1].at, 2, 1e-9) << "over the end, the mean gap";
+    }
+    EXPECT_EQ(requests, Take(workload, seed, 1000));
+  }
+  EXPECT_GT(firsts.size(), 15u);
 }
 
 TEST(Workload, RateChangesTakeEffectAtTheirTime) {

@@ -33,6 +33,15 @@ std::vector<std::string> PolicyNames(const Scenario& scenario) {
   return names;
 }
 
+// `text`: FleetText or RealEngineText.
+void Apply(const auto& text, engine::EngineConfig& engine) {
+  engine.step = engine.step.SlowedBy(text.slowdown);
+  if (text.max_num_seqs) engine.max_num_seqs = *text.max_num_seqs;
+  if (text.max_num_batched_tokens) engine.max_num_batched_tokens = *text.max_num_batched_tokens;
+  engine.kv_blocks =
+      static_cast<std::int64_t>(static_cast<double>(engine.kv_blocks) * text.kv_share);
+}
+
 // Looks up what a scenario names. Faults go to the reader, at the line of the option.
 class Resolver {
  public:
@@ -59,6 +68,7 @@ class Resolver {
     scenario_.scheduler.max_queue_length = text_.queue_length;
     for (std::size_t i = 0; i < text_.workload.size(); ++i) AddClass(i);
     ReadGpus();
+    profiled_.resize(text_.fleet.size());
     for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
     for (std::size_t i = 0; i < text_.faults.size(); ++i) AddEndpointFault(i);
     AddPolicies();
@@ -88,6 +98,7 @@ class Resolver {
   void ReadGpus();
   void AddDeployment(std::size_t index);
   void AddProfiles();
+  void MixUpProfiles();
   Result<profile::GpuProfile> ProfileOf(std::size_t index,
                                         const std::optional<slo::Slo>& slo) const;
   std::optional<slo::Slo> ProfileSlo() const;
@@ -100,7 +111,8 @@ class Resolver {
   const FileReader& read_file_;
   config::ConfigReader& reader_;
   Scenario scenario_;
-  std::optional<engine::GpuCatalog> gpus_;  // nullopt: it has a fault.
+  std::optional<engine::GpuCatalog> gpus_;      // nullopt: it has a fault.
+  std::vector<engine::EngineConfig> profiled_;  // By deployment: as its profile sees them.
   std::map<std::string, std::shared_ptr<const workload::Trace>> traces_;
 };
 
@@ -233,7 +245,15 @@ void Resolver::AddDeployment(std::size_t index) {
     Fault("fleet", index, "gpu", engine.error().message);
   } else if (gpus_) {
     deployment.engine = *engine;
-    deployment.engine.step = engine->step.SlowedBy(text.slowdown);
+    Apply(text, deployment.engine);
+    profiled_[index] = deployment.engine;
+    if (text.real) Apply(*text.real, deployment.engine);
+    for (const engine::EngineConfig& config : {profiled_[index], deployment.engine}) {
+      const auto checked = engine::CheckEngineConfig(config);
+      if (checked) continue;
+      Fault("fleet", index, "name", "deployment \"" + text.name + "\": " + checked.error().message);
+      break;
+    }
     deployment.price_per_hour =
         text.price_per_hour.value_or(gpus_->gpus().find(text.gpu)->second.usd_per_hour.value);
   }
@@ -267,6 +287,24 @@ void Resolver::AddProfiles() {
         std::make_shared<const profile::GpuProfile>(benchmark::WithProfileError(
             *profile, text.profile_error * text.profile_rate_error, 1 / text.profile_error));
   }
+  MixUpProfiles();
+}
+
+void Resolver::MixUpProfiles() {
+  const std::vector<sim::SimDeployment> own = scenario_.fleet;
+  std::vector<std::string_view> names;
+  for (const sim::SimDeployment& deployment : own) names.push_back(deployment.name);
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const std::string& other = text_.fleet[i].profile_of;
+    if (other.empty()) continue;
+    const auto found = std::ranges::find(names, other);
+    if (found == names.end()) {
+      Fault("fleet", i, "profile_of",
+            "the deployment " + config::Quote(other) + " " + config::NotOneOf(other, names));
+      continue;
+    }
+    scenario_.fleet[i].profile = own[static_cast<std::size_t>(found - names.begin())].profile;
+  }
 }
 
 Result<profile::GpuProfile> Resolver::ProfileOf(std::size_t index,
@@ -285,7 +323,7 @@ Result<profile::GpuProfile> Resolver::ProfileOf(std::size_t index,
         "`slo: …` to the scenario");
   }
   return benchmark::MeasureProfile(
-             deployment.engine,
+             profiled_[index],
              {.deployment = deployment.name, .cost = deployment.price_per_hour, .slo = *slo})
       .map([](const benchmark::GeneratedProfile& generated) { return generated.profile; });
 }

@@ -109,6 +109,40 @@ TEST(Scenario, ASplitNeedsAFleetThatCanBeSplit) {
               HasSubstr("best-split has to try more than 10000 splits"));
 }
 
+TEST(Scenario, WhatOnlyTheEnginesKnowIsNotInTheirProfile) {
+  const auto scenario = LoadWith(
+      "endpoints: 2,",
+      "endpoints: 2, max_num_seqs: 64, real: { slowdown: 2, max_num_batched_tokens: 512, kv_share: "
+      "0.5 },");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const sim::SimDeployment& nominal = Small().fleet[1];
+  const sim::SimDeployment& real = scenario->fleet[1];
+  EXPECT_EQ(real.engine.step, nominal.engine.step.SlowedBy(2));
+  EXPECT_EQ(real.engine.max_num_batched_tokens, 512);
+  EXPECT_EQ(real.engine.kv_blocks, nominal.engine.kv_blocks / 2);
+  EXPECT_EQ(real.engine.max_num_seqs, 64);
+  // Engines that are half as fast and known to be look slower in their profile.
+  const auto known = LoadWith("endpoints: 2,", "endpoints: 2, max_num_seqs: 64, slowdown: 2,");
+  ASSERT_TRUE(known) << known.error().message;
+  const auto rate = [](const sim::SimDeployment& deployment) {
+    const profile::ProfileCell cell = deployment.profile->Find(100, 100);
+    return deployment.profile->tput.at(cell.output, cell.input);
+  };
+  EXPECT_LT(rate(known->fleet[1]), 0.8 * rate(real));
+  EXPECT_THAT(FaultOf("endpoints: 2,", "endpoints: 2, kv_share: 0.01,"),
+              HasSubstr("s.yaml:13: deployment \"l20\": a context of 8192 tokens does not fit"));
+  EXPECT_THAT(FaultOf("endpoints: 2,", "endpoints: 2, real: { max_num_batched_tokens: 9 },"),
+              HasSubstr("max_num_batched_tokens (9) must be at least max_num_seqs (256)"));
+}
+
+TEST(Scenario, ADeploymentCanHaveTheProfileOfAnother) {
+  const auto scenario = LoadWith("gpu: a10, profile: none", "gpu: a10, profile_of: l20");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_EQ(scenario->fleet[0].profile, scenario->fleet[1].profile);
+  EXPECT_THAT(FaultOf("gpu: a10, profile: none", "gpu: a10, profile_of: l2"),
+              HasSubstr("s.yaml:12: the deployment \"l2\""));
+}
+
 TEST(Scenario, SharesDivideTheRate) {
   const auto scenario = LoadWith("  - { name: chat, rate: 3,",
                                  "  - { name: x, share: 3, prompt: 9, output: 9 }\n"

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "base/duration.h"
 #include "base/text.h"
@@ -148,8 +149,26 @@ config::OptionGroup<ClassText> ClassOptions() {
                .example = "[0.5 from 5m]"});
 }
 
+// Of FleetText and of RealEngineText.
+template <typename T>
+config::OptionGroup<T> AddEngineOptions(config::OptionGroup<T> options) {
+  return std::move(options)
+      .Value("slowdown", &T::slowdown, NumberForm(0.01, 100),
+             {.prose = "Factor on the step times of `gpus`, to vary what is only modelled."})
+      .Value("max_num_seqs", &T::max_num_seqs, config::IntegerForm(1, 100'000),
+             {.prose = "Most requests that run at once in an engine; by default vLLM's 256.",
+              .example = "64"})
+      .Value("max_num_batched_tokens", &T::max_num_batched_tokens,
+             config::IntegerForm(1, 10'000'000),
+             {.prose = "Most tokens in a step, and so the size of the chunks in which prompts are "
+                       "computed; by default vLLM's 2048.",
+              .example = "512"})
+      .Value("kv_share", &T::kv_share, NumberForm(0.001, 1),
+             {.prose = "Share of the memory for keys and values that the engine has."});
+}
+
 config::OptionGroup<FleetText> FleetOptions() {
-  return config::OptionGroup<FleetText>()
+  return AddEngineOptions(config::OptionGroup<FleetText>())
       .Value("name", &FleetText::name, config::NameForm(),
              {.prose = "The name of the deployment.",
               .example = "l20",
@@ -168,11 +187,14 @@ config::OptionGroup<FleetText> FleetOptions() {
                        "scenario's."})
       .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
              {.prose = "Of one GPU; by default the price in `gpus`.", .example = "0.9"})
-      .Value("slowdown", &FleetText::slowdown, NumberForm(0.01, 100),
-             {.prose = "Factor on the step times of `gpus`, to vary what is only modelled; "
-                       "the profile is measured with it."})
       .Value("profile", &FleetText::profile, config::TextForm("path"),
              {.prose = "`measured` (in simulation), `none`, or the file of a profile."})
+      .Value("profile_of", &FleetText::profile_of, config::NameForm(),
+             {.prose = "Another deployment, whose profile this one gets by mistake.",
+              .example = "a10"})
+      .Group("real", &FleetText::real, AddEngineOptions(config::OptionGroup<RealEngineText>()),
+             "How its engines differ from those that its profile was measured on: nobody but the "
+             "engines knows.")
       .Value("profile_error", &FleetText::profile_error, NumberForm(0.01, 100),
              {.prose = "The profile's rates are this many times too high and its latencies as much "
                        "too low."})

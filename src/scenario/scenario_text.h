@@ -30,6 +30,14 @@ struct ClassText {
   std::vector<workload::RateChange> rate_changes;
 };
 
+// How a deployment's engines differ from those that its profile was measured on.
+struct RealEngineText {
+  double slowdown = 1;
+  std::optional<int> max_num_seqs;
+  std::optional<int> max_num_batched_tokens;
+  double kv_share = 1;
+};
+
 struct FleetText {
   std::string name;
   std::string gpu;
@@ -38,7 +46,12 @@ struct FleetText {
   int max_model_len = 0;
   std::optional<double> price_per_hour;
   double slowdown = 1;
+  std::optional<int> max_num_seqs;
+  std::optional<int> max_num_batched_tokens;
+  double kv_share = 1;
+  std::optional<RealEngineText> real;
   std::string profile = "measured";
+  std::string profile_of;
   double profile_error = 1;
   double profile_rate_error = 1;
   int max_in_flight = 512;

@@ -4,6 +4,7 @@
 #   make build                                                build/release/headrace
 #   make test                                                 every test
 #   make evaluate                                             docs/evaluation.md, every figure anew
+#   make check-engines                                        a real vLLM beside the emulated engine
 #   make lint | sanitize | bench | docs
 
 release := build/release
@@ -14,7 +15,7 @@ configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test evaluate lint sanitize bench docs
+.PHONY: build run test evaluate check-engines lint sanitize bench docs
 .DEFAULT_GOAL := build
 
 build:
@@ -28,6 +29,11 @@ build:
 evaluate: build
 	@ninja -C $(release) headrace-evaluate
 	@$(release)/headrace-evaluate
+
+# A real engine, vLLM on one core, beside the emulated one: half an hour on an idle machine.
+check-engines: build
+	@tools/install-deps clients
+	@tools/check-engines $(ARGS)
 
 run: build
 	@$(release)/headrace demo $(ARGS)

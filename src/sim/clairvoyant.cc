@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace headrace::sim {
+namespace {
+
+// Requests that share a decode step, about.
+constexpr double kCompany = 20;
+
+}  // namespace
 
 bool Clairvoyant::Misses(const Request& request, Seconds finish) const {
   if (request.slo == nullptr) return false;
@@ -32,6 +38,36 @@ Clairvoyant::Plan Clairvoyant::Foresee(engine::TimedEngine engine) {
   }
 }
 
+Seconds Clairvoyant::LatestStart(std::uint64_t tag) const {
+  const Request request = lookup_(tag);
+  if (request.slo == nullptr) return kNever;
+  const slo::Slo& slo = *request.slo;
+  Seconds last_by = slo.e2e.value_or(kNever);
+  if (slo.tpat) {
+    last_by =
+        std::min(last_by, *slo.tpat * (double{1} * request.prompt_tokens + request.output_tokens));
+  }
+  Seconds latest = -kNever;
+  for (const SimDeployment& deployment : fleet_) {
+    const step::TimeModel& step = deployment.engine.step;
+    const Seconds first = step.Duration(
+        step::Work::Prefill(request.prompt_tokens - request.cached_tokens, request.cached_tokens));
+    const Seconds decode = step.DecodeRun(request.output_tokens - 1, 1, request.prompt_tokens);
+    if (slo.tpot && decode > *slo.tpot * (request.output_tokens - 1)) continue;
+    latest =
+        std::max(latest, std::min(slo.ttft.value_or(kNever) - first, last_by - first - decode));
+  }
+  return request.arrived + latest;
+}
+
+Seconds Clairvoyant::Cost(std::uint64_t tag) const {
+  const Request request = lookup_(tag);
+  const step::TimeModel& step = fleet_.front().engine.step;
+  return step.Duration(step::Work::Prefill(request.prompt_tokens - request.cached_tokens,
+                                           request.cached_tokens)) +
+         step.DecodeRun(request.output_tokens - 1, 1, request.prompt_tokens) / kCompany;
+}
+
 std::optional<std::size_t> Clairvoyant::Choose(std::span<const engine::TimedEngine* const> engines,
                                                std::uint64_t tag, Seconds now) {
   const Request request = lookup_(tag);
@@ -39,7 +75,7 @@ std::optional<std::size_t> Clairvoyant::Choose(std::span<const engine::TimedEngi
   Plan best_plan;
   Plan best_cost{.misses = 1};
   for (std::size_t i = 0; i < engines.size(); ++i) {
-    if (engines[i] == nullptr) continue;
+    if (engines[i] == nullptr || engines[i]->model().waiting() > 0) continue;
     if (!plans_[i]) plans_[i] = Foresee(*engines[i]);
     engine::TimedEngine with = *engines[i];
     with.Add(now, tag, request.prompt_tokens, request.output_tokens, request.cached_tokens);

@@ -19,16 +19,20 @@ namespace {
 // Draws of the scheduler must not be those of the workload.
 constexpr std::uint64_t kSchedulerSeed = 0x5851f42d4c957f2d;
 constexpr double kProgressStep = 0.01;
+// Of the clairvoyant's waiting requests, at each event of an engine.
+constexpr int kMostTries = 8;
 
 class Simulator {
  public:
-  Simulator(const SimulationSpec& spec, SimulationObserver* observer)
+  Simulator(const SimulationSpec& spec, SimulationObserver* observer,
+            Clairvoyant::Order order = Clairvoyant::Order::kMostUrgent)
       : spec_(spec),
         observer_(observer),
         stream_(*spec.workload, spec.seed, spec.rate_scale),
         scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLaw>(),
                    spec.seed ^ kSchedulerSeed, spec.experiment),
-        record_(spec) {
+        record_(spec),
+        order_(order) {
     faults_ = spec.faults;
     std::ranges::sort(faults_, {}, [](const EndpointFault& fault) {
       return std::tuple(fault.at, fault.deployment, fault.endpoint, fault.kind);
@@ -72,7 +76,10 @@ class Simulator {
 
   void BuildFleet();
   Clairvoyant::Request LookUp(std::uint64_t tag) const;
-  void ArriveAtClairvoyant(std::uint32_t slot, Seconds now);
+  // What the clairvoyant holds is offered to an engine of which something has changed.
+  void ServeHeld(fleet::EndpointId engine, Seconds now);
+  // To `only`, or to any engine.
+  bool SendByClairvoyant(std::uint32_t slot, std::optional<fleet::EndpointId> only, Seconds now);
   void Send(std::uint32_t slot, fleet::EndpointId id, Seconds now);
   void Arrive(Seconds now);
   void WakeEngine(fleet::EndpointId id, Seconds now);
@@ -108,6 +115,8 @@ class Simulator {
   std::deque<News> news_;
   std::optional<Clairvoyant> clairvoyant_;
   std::vector<const engine::TimedEngine*> engines_;  // For it: those that are up.
+  std::vector<std::uint32_t> held_;                  // By it, in its order.
+  Clairvoyant::Order order_;
   scheduler::Decisions decisions_;
   Tokens context_ = 0;  // Where responses are cut.
   Tokens longest_ = 0;  // What fits on an engine that takes requests.
@@ -147,7 +156,8 @@ void Simulator::BuildFleet() {
     scheduler_.SetUp(id, false, 0, decisions_);
   }
   if (spec_.clairvoyant) {
-    clairvoyant_.emplace(endpoints_.size(), [this](std::uint64_t tag) { return LookUp(tag); });
+    clairvoyant_.emplace(spec_.fleet, endpoints_.size(),
+                         [this](std::uint64_t tag) { return LookUp(tag); });
     engines_.resize(endpoints_.size());
   }
 }
@@ -225,7 +235,11 @@ void Simulator::Arrive(Seconds now) {
     return;
   }
   if (clairvoyant_) {
-    ArriveAtClairvoyant(slot, now);
+    if (SendByClairvoyant(slot, std::nullopt, now)) return;
+    const auto later = [&](std::uint32_t a, std::uint32_t b) {
+      return clairvoyant_->Place(a, order_) < clairvoyant_->Place(b, order_);
+    };
+    held_.insert(std::ranges::upper_bound(held_, slot, later), slot);
     return;
   }
   scheduler::Arrival arrival;
@@ -256,24 +270,43 @@ Clairvoyant::Request Simulator::LookUp(std::uint64_t tag) const {
   return known;
 }
 
-void Simulator::ArriveAtClairvoyant(std::uint32_t slot, Seconds now) {
+bool Simulator::SendByClairvoyant(std::uint32_t slot, std::optional<fleet::EndpointId> only,
+                                  Seconds now) {
   for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
     const bool fits =
         requests_[slot].context() <= spec_.fleet[endpoints_[id].deployment].engine.max_model_len;
-    engines_[id] = endpoints_[id].up && fits ? &endpoints_[id].engine : nullptr;
-    if (endpoints_[id].up) Deliver(id, endpoints_[id].engine.Advance(now));
+    const bool asked = endpoints_[id].up && fits && only.value_or(id) == id;
+    engines_[id] = asked ? &endpoints_[id].engine : nullptr;
+    if (!asked) continue;
+    Deliver(id, endpoints_[id].engine.Advance(now));
+    Reschedule(id);
   }
-  if (const auto chosen = clairvoyant_->Choose(engines_, slot, now)) {
-    Send(slot, static_cast<fleet::EndpointId>(*chosen), now);
-  } else {
-    End(slot, RequestRecord::End::kRefused, 0);
+  const auto chosen = clairvoyant_->Choose(engines_, slot, now);
+  if (chosen) Send(slot, static_cast<fleet::EndpointId>(*chosen), now);
+  return chosen.has_value();
+}
+
+void Simulator::ServeHeld(fleet::EndpointId engine, Seconds now) {
+  int tries = 0;
+  // An idle engine has no later event.
+  for (std::size_t i = 0;
+       i < held_.size() && (tries < kMostTries || endpoints_[engine].in_engine == 0);) {
+    const std::uint32_t slot = held_[i];
+    if (now > clairvoyant_->LatestStart(slot)) {
+      End(slot, RequestRecord::End::kRefused, 0);
+    } else if (++tries; !SendByClairvoyant(slot, engine, now)) {
+      ++i;
+      continue;
+    }
+    held_.erase(held_.begin() + static_cast<long>(i));
   }
-  for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) Reschedule(id);
 }
 
 void Simulator::WakeEngine(fleet::EndpointId id, Seconds now) {
-  Deliver(id, endpoints_[id].engine.Advance(now));
+  const auto events = endpoints_[id].engine.Advance(now);
+  Deliver(id, events);
   Reschedule(id);
+  if (clairvoyant_ && !events.empty()) ServeHeld(id, now);
   Settle(now);
 }
 
@@ -347,6 +380,7 @@ void Simulator::Apply(const EndpointFault& fault, Seconds now) {
     case EndpointFault::Kind::kReturn:
       endpoints_[id].up = true;
       scheduler_.SetUp(id, true, now, decisions_);
+      if (clairvoyant_) ServeHeld(id, now);
       break;
   }
   Settle(now);
@@ -361,9 +395,12 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
     if (request.stage != Stage::kRunning || request.endpoint != id) continue;
     endpoints_[id].engine.Cancel(request.handle);
     LeaveEngine(endpoints_[id], now);
-    if (request.has_first_token || clairvoyant_) {
+    if (request.has_first_token) {
       if (!clairvoyant_) news_.push_back({now, request.id, scheduler::Completion{}});
       End(slot, RequestRecord::End::kFailed, 0);
+    } else if (clairvoyant_) {
+      request.stage = Stage::kWaiting;
+      held_.insert(held_.begin(), slot);
     } else {
       request.stage = Stage::kWaiting;
       scheduler_.Return(request.id, now, decisions_);
@@ -432,7 +469,16 @@ std::string_view ToString(RequestRecord::End end) {
 }
 
 SimulationResult Simulate(const SimulationSpec& spec, SimulationObserver* observer) {
-  return Simulator(spec, observer).Run();
+  if (!spec.clairvoyant) return Simulator(spec, observer).Run();
+  // The better of its orders, in hindsight.
+  using Order = Clairvoyant::Order;
+  SimulationResult urgent = Simulator(spec, nullptr, Order::kMostUrgent).Run();
+  SimulationResult cheapest = Simulator(spec, nullptr, Order::kCheapest).Run();
+  const bool by_cost = cheapest.statistics.Total().attained > urgent.statistics.Total().attained;
+  if (observer != nullptr) {
+    Simulator(spec, observer, by_cost ? Order::kCheapest : Order::kMostUrgent).Run();
+  }
+  return by_cost ? cheapest : urgent;
 }
 
 }  // namespace headrace::sim

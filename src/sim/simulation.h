@@ -65,7 +65,8 @@ struct SimulationSpec {
   // Responses are cut where prompt and response would exceed it; 0: the longest context of the
   // fleet. A part of a fleet is given that of the whole, so that the work is the same.
   Tokens context = 0;
-  // Not the scheduler decides, but a baseline that knows the future (clairvoyant.h).
+  // Not the scheduler decides, but a baseline that knows the future (clairvoyant.h): the better run
+  // of two.
   bool clairvoyant = false;
 };
 

@@ -174,6 +174,36 @@ TEST(Simulation, KnowingTheFutureBeatsGuessing) {
   }
 }
 
+// One engine. The first request leaves no time for a long prompt beside it; the second one has
+// time.
+TEST(Simulation, KnowingTheFutureHoldsWhatWouldBreakAPromise) {
+  slo::Slo tight;
+  tight.tpot = 0.022;
+  slo::Slo patient;
+  patient.e2e = 60;
+  workload::Workload workload;
+  for (const auto& [name, at, length, slo] :
+       {std::tuple{"tight", 0.0, workload::RequestLength{100, 300}, tight},
+        std::tuple{"patient", 1.0, workload::RequestLength{4000, 10}, patient}}) {
+    workload.classes.push_back(
+        {.name = name,
+         .arrivals = workload::ReplayArrivals{std::make_shared<workload::Trace>(
+             workload::Trace{{at, length}})},
+         .lengths = workload::TraceLengths{},
+         .slo = slo,
+         .rate_changes = {}});
+  }
+  SimulationSpec spec = Spec();
+  spec.fleet = {{.name = "l20", .engine = Engine()}};
+  spec.workload = &workload;
+  spec.rate_scale = 1;
+  spec.warm_up = 0;
+  spec.duration = 100;
+  EXPECT_EQ(Simulate(spec).statistics.Total().attained, 1u);
+  spec.clairvoyant = true;
+  EXPECT_EQ(Simulate(spec).statistics.Total().attained, 2u);
+}
+
 TEST(Simulation, PromptBeyondTheContextIsRefusedAndAnswerIsCut) {
   workload::Workload workload;
   workload.classes = {{.name = "long",

@@ -19,7 +19,6 @@ constexpr std::size_t kSample = 20'000;
 constexpr double kGroupsPerDoubling = 8;
 // Where the linear program touches the soft maximum of a step's memory and compute time.
 constexpr double kTangents[] = {0, 0.2, 0.4, 0.6, 0.8, 1};
-constexpr std::size_t kRowsPerDeployment = std::size(kTangents) + 3;
 
 // Requests that are alike, by the cheapest of them.
 struct Kind {
@@ -86,32 +85,16 @@ bool Fits(const Kind& kind, const engine::EngineConfig& engine) {
   return kind.prompt_tokens + kind.output_tokens <= engine.max_model_len;
 }
 
-// Whether a request meets its SLO on an engine of its own: it takes the time of the smallest of its
-// group and has the budget of the largest, which no member of it exceeds.
-bool FeasibleAlone(const Scenario& scenario, const Kind& kind, const engine::EngineConfig& engine) {
-  const std::optional<slo::Slo>& own = scenario.workload.classes[kind.class_index].slo;
-  const std::optional<slo::Slo>& slo = own ? own : scenario.scheduler.slo;
-  if (!slo) return true;
-  const double widest = std::exp2(1 / kGroupsPerDoubling);
-  const auto prompt = static_cast<Tokens>(std::ceil(kind.prompt_tokens * widest));
-  const auto output = static_cast<Tokens>(std::ceil(kind.output_tokens * widest));
-  const Seconds ttft = engine.step.Duration(kind.prefill());
-  const Seconds decode = engine.step.DecodeRun(kind.output_tokens - 1, 1, kind.prompt_tokens);
-  return slo::Attained(*slo, {ttft, ttft + decode, prompt, output});
-}
-
 // Columns: x[kind, deployment], then s[deployment], then one for the scale of all rates. Rows per
 // deployment: one of time per tangent, KV, batch, space; then one per kind.
 class FluidProgram {
  public:
   FluidProgram(const Scenario& scenario, std::vector<Kind> kinds)
-      : scenario_(scenario), kinds_(std::move(kinds)), fleet_(scenario.fleet) {
+      : kinds_(std::move(kinds)), fleet_(scenario.fleet) {
     matrix_.setDimensions(0, static_cast<int>(kinds_.size() * fleet_.size() + fleet_.size() + 1));
     AddEngineRows();
   }
 
-  // The most requests per second that can attain; duals of the time rows into `prices`.
-  double MostAttaining(std::vector<double>& prices);
   // The largest scale of all rates that can be served.
   double LargestScale();
 
@@ -133,7 +116,6 @@ class FluidProgram {
   void Solve(ClpSimplex& simplex, const std::vector<double>& upper,
              const std::vector<double>& objective) const;
 
-  const Scenario& scenario_;
   std::vector<Kind> kinds_;
   const std::vector<sim::SimDeployment>& fleet_;
   CoinPackedMatrix matrix_{false, 0, 0};
@@ -188,35 +170,6 @@ void FluidProgram::Solve(ClpSimplex& simplex, const std::vector<double>& upper,
   simplex.primal();
 }
 
-double FluidProgram::MostAttaining(std::vector<double>& prices) {
-  const auto columns = static_cast<std::size_t>(Scale() + 1);
-  std::vector<double> upper(columns, COIN_DBL_MAX);
-  std::vector<double> objective(columns, 0.0);
-  upper.back() = 0;
-  for (std::size_t k = 0; k < kinds_.size(); ++k) {
-    CoinPackedVector row;
-    for (std::size_t d = 0; d < fleet_.size(); ++d) {
-      const auto column = static_cast<std::size_t>(X(k, d));
-      objective[column] = 1;
-      if (!Fits(kinds_[k], fleet_[d].engine) ||
-          !FeasibleAlone(scenario_, kinds_[k], fleet_[d].engine)) {
-        upper[column] = 0;
-      }
-      row.insert(X(k, d), 1);
-    }
-    AddRow(row, -COIN_DBL_MAX, kinds_[k].rate);
-  }
-  ClpSimplex simplex;
-  Solve(simplex, upper, objective);
-  for (std::size_t d = 0; d < fleet_.size(); ++d) {
-    const double* duals = simplex.dualRowSolution() + kRowsPerDeployment * d;
-    double price = 0;
-    for (std::size_t i = 0; i < std::size(kTangents); ++i) price += std::abs(duals[i]);
-    prices.push_back(price);
-  }
-  return simplex.objectiveValue();
-}
-
 double FluidProgram::LargestScale() {
   const auto columns = static_cast<std::size_t>(Scale() + 1);
   std::vector<double> upper(columns, COIN_DBL_MAX);
@@ -246,11 +199,6 @@ FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
     if (first > EndOf(scenario, rate)) bound.capacity = kNever;
     return bound;
   }
-  double offered = 0;
-  for (const Kind& kind : kinds) offered += kind.rate;
-  const double attaining = FluidProgram(scenario, kinds).MostAttaining(bound.prices);
-  bound.attainment = std::min(1.0, attaining / offered);
-  bound.goodput = bound.attainment * OfferedInAll(scenario, rate);
   bound.capacity = FluidProgram(scenario, kinds).LargestScale();
   return bound;
 }

@@ -1,4 +1,4 @@
-// What no router can beat, and what a fleet can carry.
+// What a fleet can carry at any latency.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,9 @@ namespace headrace::scenario {
 //   KV:    Σ x·(o·p + o²/2) ≤ s · KV room                  a step holds no more tokens
 //   batch: Σ x·o ≤ s · max_num_seqs                        a step decodes no more requests
 //   space: Σ x·(overhead + a)·(o·p + o²/2) ≤ n · KV room   each of the o steps takes so long
-// and a request goes only where it fits and meets its SLO alone on an idle engine. All waiting,
-// interference and chance are left out, each in the router's favour. So it is an upper bound for
-// every router, but a loose one near saturation.
+// and a request goes only where it fits. SLOs, waiting, interference and chance are left out. What
+// can be served in time is in mode_bound.h.
 struct FluidBound {
-  double attainment = 1;  // Most requests that can attain / offered.
-  double goodput = 0;     // The same in requests per second.
-  // What one more engine-second per second would add to it (requests per second), by deployment:
-  // the dual price.
-  std::vector<double> prices;
   // The largest factor on all rates at which everything offered can be served, at any latency.
   // Below 1 no router keeps the queues from growing. Infinite if nothing arrives.
   double capacity = 0;

@@ -12,6 +12,7 @@ void WriteSlo(const slo::Slo& slo, JsonWriter& json) {
   if (slo.ttft) json.Member("ttft_s", *slo.ttft);
   if (slo.tpot) json.Member("tpot_s", *slo.tpot);
   if (slo.tpat) json.Member("tpat_s", *slo.tpat);
+  if (slo.ntpot) json.Member("ntpot_s", *slo.ntpot);
   if (slo.e2e) json.Member("e2e_s", *slo.e2e);
 }
 

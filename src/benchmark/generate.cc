@@ -39,26 +39,35 @@ struct Cell {
   }
 };
 
-// One of the six tests that a rate must pass, in the order of gen_profile.py.
+// One of the tests that a rate must pass, in the order of gen_profile.py; NTPOT is not in there.
 struct Test {
   const char* name;
   Metric metric;
   std::optional<double> slo::Slo::* target;
-  bool at_least;        // A throughput: its mean ≥ the target. Else a latency: the statistic < it.
-  bool per_all_tokens;  // TPAT.
+  bool at_least;  // A throughput: its mean ≥ the target. Else a latency: the statistic < it.
+  enum class Per { kRequest, kToken, kOutputToken } per = Per::kRequest;
 };
-constexpr std::array<Test, 6> kTests = {{
-    {"TPUT", Metric::kTput, &slo::Slo::tput, true, false},
-    {"TT", Metric::kTt, &slo::Slo::tt, true, false},
-    {"E2E", Metric::kE2e, &slo::Slo::e2e, false, false},
-    {"TTFT", Metric::kTtft, &slo::Slo::ttft, false, false},
-    {"TPAT", Metric::kE2e, &slo::Slo::tpat, false, true},
-    {"TPOT", Metric::kTpot, &slo::Slo::tpot, false, false},
+constexpr std::array<Test, 7> kTests = {{
+    {"TPUT", Metric::kTput, &slo::Slo::tput, true},
+    {"TT", Metric::kTt, &slo::Slo::tt, true},
+    {"E2E", Metric::kE2e, &slo::Slo::e2e, false},
+    {"TTFT", Metric::kTtft, &slo::Slo::ttft, false},
+    {"TPAT", Metric::kE2e, &slo::Slo::tpat, false, Test::Per::kToken},
+    {"TPOT", Metric::kTpot, &slo::Slo::tpot, false},
+    {"NTPOT", Metric::kE2e, &slo::Slo::ntpot, false, Test::Per::kOutputToken},
 }};
 
 double Measured(const Test& test, const BenchmarkRow& row, int percentile) {
   const double value = row.value.At(test.at_least ? 0 : percentile);
-  return test.per_all_tokens ? value / (row.input_tokens + row.output_tokens) : value;
+  switch (test.per) {
+    case Test::Per::kToken:
+      return value / (row.input_tokens + row.output_tokens);
+    case Test::Per::kOutputToken:
+      return value / row.output_tokens;
+    case Test::Per::kRequest:
+      break;
+  }
+  return value;
 }
 
 bool Passes(const Test& test, const Rate& rate, const slo::Slo& slo) {

@@ -41,11 +41,12 @@ struct GeneratedProfile {
 
 // The rules are those of AIBrix's gen_profile.py (pull request 1192), and give the same numbers.
 // Per (output, input) cell, a request rate is kept if, in this order,
-//   TPUT mean ≥ slo.tput, TT mean ≥ slo.tt, and the statistic of E2E, TTFT, TPAT, TPOT < its SLO,
-// where TPAT = E2E / (input + output). An SLO that is not set passes every rate that was measured
-// in that metric; a rate without a row of it is not kept. Of the kept rates, the highest whose TPUT
-// mean ≥ 0.9 · rate is taken, else the lowest; `tputs` = its TPUT mean, `e2e` its E2E mean. If no
-// rate is kept, `tputs` = 0 and the latencies are those of the cell's first row.
+//   TPUT mean ≥ slo.tput, TT mean ≥ slo.tt, and the statistic of E2E, TTFT, TPAT, TPOT, NTPOT < its
+// SLO, where TPAT = E2E / (input + output) and NTPOT = E2E / output. An SLO that is not set passes
+// every rate that was measured in that metric; a rate without a row of it is not kept. Of the kept
+// rates, the highest whose TPUT mean ≥ 0.9 · rate is taken, else the lowest; `tputs` = its TPUT
+// mean, `e2e` its E2E mean. If no rate is kept, `tputs` = 0 and the latencies are those of the
+// cell's first row.
 //
 // In addition: `ttft` and `tpot` always, where measured; ProfileDetail; an unmeasured cell is tput
 // 0 and NaN instead of a crash; every zero has its reason.

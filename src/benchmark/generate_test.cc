@@ -189,7 +189,8 @@ TEST(GenerateProfile, EveryLatencySloBoundsItsOwnStatistic) {
   } cases[] = {{&slo::Slo::e2e, 1.92},
                {&slo::Slo::ttft, 0.192},
                {&slo::Slo::tpot, 0.03},
-               {&slo::Slo::tpat, 0.01}};
+               {&slo::Slo::tpat, 0.01},
+               {&slo::Slo::ntpot, 0.03}};
   for (const auto& [member, mean] : cases) {
     for (const int percentile : {0, 99}) {
       slo::Slo slo;

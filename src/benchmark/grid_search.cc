@@ -70,7 +70,8 @@ class GridSearch {
   // A shorter neighbour that failed at the lowest rate decides this cell.
   Outcome Decided(const Outcome& left, const Outcome& above) const {
     for (const Outcome& shorter : {left, above}) {
-      if (shorter && shorter->border < 0 && (shorter->sustained_none || !plan_.slo.tpat)) {
+      const bool falls_with_length = plan_.slo.tpat || plan_.slo.ntpot;
+      if (shorter && shorter->border < 0 && (shorter->sustained_none || !falls_with_length)) {
         return shorter;
       }
     }

@@ -43,9 +43,9 @@ using MeasurePoint =
 // begins where the results of the cells with shorter inputs and outputs point to (high on the
 // ladder for the first cell), doubles its stride until the border is between two rates, and then
 // halves. Longer requests only add work: a rate that cannot be sustained cannot be sustained with
-// longer requests either, and the same holds for targets other than TPAT, which grows with the
-// length. So a cell is left out if the lowest rate has already failed with a shorter input or
-// output.
+// longer requests either, and nor can it meet a target. Only TPAT and NTPOT, which divide the time
+// by tokens, may fall where a request is longer. So a cell is left out if the lowest rate has
+// already failed with a shorter input or output; under TPAT or NTPOT, only if it was not sustained.
 Result<void> SearchGrid(const GridPlan& plan, const MeasurePoint& measure);
 
 }  // namespace headrace::benchmark

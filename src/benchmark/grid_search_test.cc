@@ -90,6 +90,7 @@ TEST(SearchGrid, FindsTheProfileOfTheFullGridWithAFractionOfItsMeasurements) {
     GridPlan plan = Plan();
     plan.slo.percentile = rng.Below(2) == 0 ? 99 : 0;
     if (rng.Below(2) == 0) plan.slo.tpat = 0.002 * std::exp(4 * rng.Uniform());
+    if (rng.Below(4) == 0) plan.slo.ntpot = 0.005 * std::exp(4 * rng.Uniform());
     if (rng.Below(2) == 0) plan.slo.e2e = 0.1 * std::exp(5 * rng.Uniform());
     if (rng.Below(2) == 0) plan.slo.ttft = 0.01 * std::exp(5 * rng.Uniform());
     const Walked adaptive = Search(plan, gpu);
@@ -184,6 +185,8 @@ TEST(IsKept, BoundsTheChosenStatisticStrictly) {
   EXPECT_FALSE(IsKept(measured, {.percentile = 99, .e2e = 4}));
   EXPECT_TRUE(IsKept(measured, {.percentile = 0, .tpat = 0.101}));
   EXPECT_FALSE(IsKept(measured, {.percentile = 0, .tpat = 0.1}));
+  EXPECT_TRUE(IsKept(measured, {.percentile = 0, .ntpot = 0.251}));
+  EXPECT_FALSE(IsKept(measured, {.percentile = 0, .ntpot = 0.25}));
   EXPECT_FALSE(IsKept(measured, {.percentile = 50, .ttft = 0.4}));
   EXPECT_FALSE(IsKept(measured, {.percentile = 90, .tpot = 0.1}));
   measured.tput = 0.89;

@@ -25,7 +25,8 @@ bool IsKept(const Measurement& measured, const slo::Slo& slo) {
   return measured.sustained && measured.tput >= 0.9 * point.rate &&
          below(measured.e2e, slo.e2e, 1) && below(measured.ttft, slo.ttft, 1) &&
          below(measured.tpot, slo.tpot, 1) &&
-         below(measured.e2e, slo.tpat, point.input + point.output);
+         below(measured.e2e, slo.tpat, point.input + point.output) &&
+         below(measured.e2e, slo.ntpot, point.output);
 }
 
 }  // namespace headrace::benchmark

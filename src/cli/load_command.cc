@@ -149,8 +149,8 @@ void AddLoadCommand(CLI::App& app) {
   what->add_option("--class", arguments->classes,
                    "A class of requests, e.g. \"chat: rate=7, lengths=sharegpt, tpat=50ms\" or "
                    "\"code: rate=4, cv=2, prompt=4000-4600, output=32-64, ttft=2s\"; rate=, or "
-                   "share= of --rate, or trace=FILE with speed=; lengths= may be a CSV file; one "
-                   "option per class")
+                   "share= of --rate, or trace=FILE with speed=; lengths= may be a CSV file; its "
+                   "SLO by ttft=, tpot=, tpat=, ntpot= and e2e=; one option per class")
       ->expected(1)
       ->take_all();
   command->add_option("--rate", arguments->rate, "Requests per second of the classes with share=")

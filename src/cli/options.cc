@@ -67,6 +67,7 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   add_latency("--ttft", slo.ttft, "Arrival to first token");
   add_latency("--tpot", slo.tpot, "Between two output tokens");
   add_latency("--tpat", slo.tpat, "E2E per prompt and output token");
+  add_latency("--ntpot", slo.ntpot, "E2E per output token");
   const auto add_throughput = [&](const char* name, std::optional<double>& target,
                                   const char* description) {
     command.add_option(name, target, description)

@@ -25,7 +25,7 @@ engine::GpuCatalog ReadGpuCatalog(const std::string& file);
 // --header: more headers for each request, "Name: value".
 CLI::Option* AddHeaderOption(CLI::App& command, std::vector<std::string>& headers);
 
-// --percentile, --e2e, --ttft, --tpot, --tpat, --tput, --tt.
+// --percentile, --e2e, --ttft, --tpot, --tpat, --ntpot, --tput, --tt.
 void AddSloOptions(CLI::App& command, slo::Slo& slo);
 
 // Places of profiles, as discovery/stored_profiles.h reads and writes them.

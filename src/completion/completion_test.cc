@@ -213,10 +213,11 @@ TEST_F(CompletionTest, SendsWhatTheRequestSays) {
   request.temperature = 0;
   request.slo.emplace().ttft = 1.5;
   request.slo->tpat = 0.0505;
+  request.slo->ntpot = 0.1;
   request.headers = {{"routing-strategy", "least-request"}};
   Complete(request);
   EXPECT_THAT(seen, HasSubstr("host=" + server_->address().ToString() + "\n"));
-  EXPECT_THAT(seen, HasSubstr("x-slo-ttft-ms=1500\nx-slo-tpat-ms=50.5\n"));
+  EXPECT_THAT(seen, HasSubstr("x-slo-ttft-ms=1500\nx-slo-tpat-ms=50.5\nx-slo-ntpot-ms=100\n"));
   EXPECT_THAT(seen, HasSubstr("routing-strategy=least-request\n"));
   EXPECT_THAT(seen, HasSubstr("X-Extra=yes\nX-Empty=\n"));
   auto json = nlohmann::json::parse(body);

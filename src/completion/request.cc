@@ -18,6 +18,7 @@ void AddSlo(const slo::Slo& slo, net::RequestHead& head) {
   add("x-slo-ttft-ms", slo.ttft);
   add("x-slo-tpot-ms", slo.tpot);
   add("x-slo-tpat-ms", slo.tpat);
+  add("x-slo-ntpot-ms", slo.ntpot);
   add("x-slo-e2e-ms", slo.e2e);
 }
 

@@ -21,7 +21,7 @@ struct Request {
   Tokens max_tokens = 0;
   std::optional<double> temperature;
   bool stream = true;  // With its usage.
-  // Latency targets, as the headers x-slo-ttft-ms, x-slo-tpot-ms, x-slo-tpat-ms and x-slo-e2e-ms.
+  // Latency targets, as the headers x-slo-ttft-ms, x-slo-tpot-ms and so on.
   std::optional<slo::Slo> slo;
   std::vector<std::pair<std::string, std::string>> headers;  // More of them: name and value.
 };

@@ -275,6 +275,11 @@ OptionGroup<slo::Slo> SloOptions() {
                        "number of all tokens.",
               .example = "50ms",
               .live = true})
+      .Value("ntpot", &slo::Slo::ntpot, DurationForm(10e-6, kMinute),
+             {.prose = "Normalized time per output token: the whole time, waiting and prefill "
+                       "included, divided by the number of output tokens.",
+              .example = "100ms",
+              .live = true})
       .Value("e2e", &slo::Slo::e2e, DurationForm(kMillisecond, kDay),
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
               .example = "30s",
@@ -282,8 +287,8 @@ OptionGroup<slo::Slo> SloOptions() {
       .Rule([](const slo::Slo& slo, const LocatedNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
         reader.Fault(node.mark, reader.path() +
-                                    " has no target; set at least one of ttft, tpot, tpat and "
-                                    "e2e, or remove it");
+                                    " has no target; set at least one of ttft, tpot, tpat, "
+                                    "ntpot and e2e, or remove it");
       });
 }
 

@@ -26,9 +26,9 @@ bool ParseNumber(std::string_view text, Number& number) {
 }
 
 // The keys of a class.
-constexpr std::array<std::string_view, 12> kKeys = {"rate",  "share",   "cv",     "trace",
-                                                    "speed", "lengths", "prompt", "output",
-                                                    "ttft",  "tpot",    "tpat",   "e2e"};
+constexpr std::array<std::string_view, 13> kKeys = {"rate",    "share",  "cv",     "trace", "speed",
+                                                    "lengths", "prompt", "output", "ttft",  "tpot",
+                                                    "tpat",    "ntpot",  "e2e"};
 
 // One class as text: its name, and a value per key.
 class ClassText {
@@ -174,6 +174,7 @@ Result<std::optional<slo::Slo>> ReadSlo(const ClassText& text) {
   HEADRACE_ASSIGN(slo.ttft, text.Target("ttft"));
   HEADRACE_ASSIGN(slo.tpot, text.Target("tpot"));
   HEADRACE_ASSIGN(slo.tpat, text.Target("tpat"));
+  HEADRACE_ASSIGN(slo.ntpot, text.Target("ntpot"));
   HEADRACE_ASSIGN(slo.e2e, text.Target("e2e"));
   if (!slo.HasLatency()) return std::nullopt;
   return slo;

@@ -24,7 +24,7 @@ using LoadFileReader = std::function<Result<std::string>(const std::string& path
 //   trace=FILE the times of a trace (Azure CSV or Mooncake JSON lines), speed=F times as fast;
 //   lengths=sharegpt, lengths=FILE (CSV prompt_tokens,output_tokens), or prompt=N and output=N,
 //              each a number or LOW-HIGH; a trace has its own;
-//   ttft=, tpot=, tpat=, e2e= its latency targets, e.g. 50ms.
+//   ttft=, tpot=, tpat=, ntpot=, e2e= its latency targets, e.g. 50ms.
 // The result passes CheckWorkload. Errors name the class and the fix.
 Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
                                         std::optional<double> total_rate,

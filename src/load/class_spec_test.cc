@@ -31,7 +31,7 @@ Result<workload::Workload> Parse(const std::vector<std::string>& specs,
 TEST(ParseClasses, ReadsClassesOfEveryKind) {
   const auto workload = Parse({
       "chat: rate=7, lengths=sharegpt, tpat=50ms",
-      "code:rate=4,cv=2,prompt=4000-4600,output=32,ttft=2s,tpot=40ms,e2e=1m",
+      "code:rate=4,cv=2,prompt=4000-4600,output=32,ttft=2s,tpot=40ms,ntpot=90ms,e2e=1m",
       "azure: trace=azure.csv, speed=2",
       "mixed: trace=azure.csv, lengths=pairs.csv",
   });
@@ -50,6 +50,7 @@ TEST(ParseClasses, ReadsClassesOfEveryKind) {
   EXPECT_EQ(std::get<workload::FixedTokens>(drawn.output).tokens, 32);
   EXPECT_EQ(classes[1].slo->ttft, 2);
   EXPECT_EQ(classes[1].slo->tpot, 0.04);
+  EXPECT_EQ(classes[1].slo->ntpot, 0.09);
   EXPECT_EQ(classes[1].slo->e2e, 60);
   const auto& replay = std::get<workload::ReplayArrivals>(classes[2].arrivals);
   EXPECT_EQ(replay.speed, 2);

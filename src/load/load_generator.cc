@@ -35,6 +35,7 @@ void Count(const LoadResult& result, workload::ClassReport& report) {
       report.ttft.Add(result.latency.ttft);
       report.e2e.Add(result.latency.e2e);
       report.tpat.Add(result.latency.Tpat());
+      report.ntpot.Add(result.latency.Ntpot());
       if (result.latency.output_tokens > 1) report.tpot.Add(result.latency.Tpot());
       break;
     case LoadOutcome::kRefused:

@@ -246,7 +246,7 @@ void Checker::CheckSlo() {
   if (!slo.HasLatency()) {
     Warn(
         "has no latency SLO in `slos`, so it routes only requests or models that have an SLO; "
-        "generate it with --e2e, --ttft, --tpot or --tpat");
+        "generate it with --e2e, --ttft, --tpot, --tpat or --ntpot");
   }
   if (slo.ttft && !slo.tpot && !profile_.ttft) {
     Warn(

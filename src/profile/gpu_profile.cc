@@ -40,11 +40,12 @@ struct SloKey {
   const char* key;
   std::optional<double> slo::Slo::* member;
 };
-constexpr std::array<SloKey, 6> kSloKeys = {{{"tput", &slo::Slo::tput},
+constexpr std::array<SloKey, 7> kSloKeys = {{{"tput", &slo::Slo::tput},
                                              {"tt", &slo::Slo::tt},
                                              {"e2e", &slo::Slo::e2e},
                                              {"ttft", &slo::Slo::ttft},
                                              {"tpat", &slo::Slo::tpat},
+                                             {"ntpot", &slo::Slo::ntpot},
                                              {"tpot", &slo::Slo::tpot}}};
 
 // Reads one profile's JSON into `profile_` and collects its faults.
@@ -73,7 +74,7 @@ class Reader {
           "`tputs` holds only NaN, so no request can be routed with it; measure it again");
     }
 
-    profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is not ranked by E2E, TPAT or TPOT");
+    profile_.e2e = ReadOptionalMatrix("e2e", "this deployment is ranked by TTFT alone");
     profile_.ttft = ReadOptionalMatrix("ttft", "this deployment is not ranked by TTFT");
     profile_.tpot = ReadOptionalMatrix("tpot", "its TPOT is not shown");
     DropZeroE2e();

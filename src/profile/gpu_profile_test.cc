@@ -41,7 +41,7 @@ TEST(GpuProfile, ReadsEveryKey) {
       Parse(Json("[[8, 4, 2], [4, 2, 1]]", kE2e + R"(, "ttft": [[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]],
                       "tpot": [[0.02, 0.02, 0.02], [0.03, 0.03, 0.03]],
                       "slos": {"percentile": 99, "tput": 1, "tt": 2, "e2e": 5, "ttft": 3,
-                               "tpat": 0.05, "tpot": 0.04},
+                               "tpat": 0.05, "ntpot": 0.1, "tpot": 0.04},
                       "e2e_p99": [[1, 2, 3], [4, 5, 6]], "samples": [[100, 100, 9], [1, 2, 3]])"));
   EXPECT_THAT(faults, ::testing::IsEmpty());
   EXPECT_EQ(profile.deployment, "a10");
@@ -54,10 +54,14 @@ TEST(GpuProfile, ReadsEveryKey) {
   EXPECT_EQ(profile.e2e->at(1, 2), 4);
   EXPECT_EQ(profile.ttft->at(0, 1), 0.2);
   EXPECT_EQ(profile.tpot->at(1, 1), 0.03);
-  EXPECT_EQ(
-      profile.slo,
-      (slo::Slo{
-          .percentile = 99, .ttft = 3, .tpot = 0.04, .tpat = 0.05, .e2e = 5, .tput = 1, .tt = 2}));
+  EXPECT_EQ(profile.slo, (slo::Slo{.percentile = 99,
+                                   .ttft = 3,
+                                   .tpot = 0.04,
+                                   .tpat = 0.05,
+                                   .ntpot = 0.1,
+                                   .e2e = 5,
+                                   .tput = 1,
+                                   .tt = 2}));
   EXPECT_EQ(profile.detail.e2e_p99->at(1, 2), 6);
   EXPECT_EQ(profile.detail.samples->at(0, 2), 9);
   EXPECT_FALSE(profile.detail.rates);

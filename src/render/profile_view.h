@@ -22,8 +22,8 @@ struct ProfileView {
 // The share of the SLO's target time that a request of this cell's centre leaves unused: 0.4 = 40 %
 // of it, negative = missed, NaN = unknown or no SLO. It is computed from the SLO's first target, in
 // the order that the policies use too: `tpot` (E2E against tpot · output + ttft), `ttft`, `tpat`
-// (E2E against tpat · (input + output)), `e2e`. The statistic is the SLO's percentile if the
-// profile holds it, else the mean.
+// (E2E against tpat · (input + output)), `ntpot` (E2E against ntpot · output), `e2e`. The statistic
+// is the SLO's percentile if the profile holds it, else the mean.
 double Headroom(const profile::GpuProfile& profile, profile::ProfileCell cell);
 
 struct TextStyle {

@@ -127,7 +127,7 @@ std::vector<Request> RandomRequests(Rng& rng, std::size_t count) {
     const double slack = 1 + 0.7 * rng.Uniform();
     const auto [prompt, output] = request.row.length;
     const Seconds alone = 0.022 * prompt + 0.62 * output;
-    switch (rng.Below(4)) {
+    switch (rng.Below(5)) {
       case 0:
         request.slo.e2e = slack * alone;
         break;
@@ -136,6 +136,9 @@ std::vector<Request> RandomRequests(Rng& rng, std::size_t count) {
         break;
       case 2:
         request.slo.ttft = slack * 0.024 * prompt + 1;
+        break;
+      case 3:
+        request.slo.ntpot = slack * alone / output;
         break;
       default:
         request.slo.ttft = slack * 0.024 * prompt + 5;

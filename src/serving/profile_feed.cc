@@ -182,8 +182,8 @@ std::string ProfileFeed::WhyUnusable(const PoolRouter& router,
       return reading.origin +
              ": neither its `slos` nor the model sets a latency target, so its deployment is "
              "routed by "
-             "the fallback; add `slo:` to the model, or generate the profile with --tpat, --ttft, "
-             "--tpot or --e2e.";
+             "the fallback; add `slo:` to the model, or generate the profile with --tpat, --ntpot, "
+             "--ttft, --tpot or --e2e.";
     case scheduler::FallbackCause::kMissingMatrix:
       return reading.origin +
              ": it lacks the latencies (`e2e`, or `ttft` for a TTFT target alone) that the SLO "

@@ -14,6 +14,7 @@ struct SloHeader {
 constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
                                      {"x-slo-tpot-ms", &slo::Slo::tpot},
                                      {"x-slo-tpat-ms", &slo::Slo::tpat},
+                                     {"x-slo-ntpot-ms", &slo::Slo::ntpot},
                                      {"x-slo-e2e-ms", &slo::Slo::e2e}};
 
 }  // namespace

@@ -17,8 +17,8 @@ using HeaderLookup = std::function<std::string_view(std::string_view name)>;
 
 struct RequestControls {
   const routing::PolicyInfo* policy = nullptr;  // `routing-strategy`; null = the pool's own.
-  // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-e2e-ms`. When a request has any
-  // target of its own, only its own targets hold.
+  // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-ntpot-ms`, `x-slo-e2e-ms`. When a
+  // request has any target of its own, only its own targets hold.
   std::optional<slo::Slo> slo;
 };
 

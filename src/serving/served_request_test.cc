@@ -344,6 +344,12 @@ TEST_F(ServedRequestTest, RefusedBecauseNoGpuTypeCanMeetItsSlo) {
   EXPECT_FALSE(finished.MetSlo());
 }
 
+TEST_F(ServedRequestTest, ItsTimePerOutputTokenCountsForAllItsOutput) {
+  exchange_->Send(Chat(false), {{"x-slo-ntpot-ms", "10"}});
+  EXPECT_EQ(exchange_->status(), 429);
+  EXPECT_THAT(exchange_->message(), HasSubstr("a10: expects 1000 ms of 640 ms allowed"));
+}
+
 TEST_F(ServedRequestTest, RefusedAtTheDeadlineOfItsSlo) {
   Occupy();
   exchange_->Send(Chat(false), {{"x-slo-e2e-ms", "3000"}});

@@ -47,6 +47,7 @@ Seconds Clairvoyant::LatestStart(std::uint64_t tag) const {
     last_by =
         std::min(last_by, *slo.tpat * (double{1} * request.prompt_tokens + request.output_tokens));
   }
+  if (slo.ntpot) last_by = std::min(last_by, *slo.ntpot * request.output_tokens);
   Seconds latest = -kNever;
   for (const SimDeployment& deployment : fleet_) {
     const step::TimeModel& step = deployment.engine.step;

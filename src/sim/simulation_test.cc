@@ -202,6 +202,11 @@ TEST(Simulation, KnowingTheFutureHoldsWhatWouldBreakAPromise) {
   EXPECT_EQ(Simulate(spec).statistics.Total().attained, 1u);
   spec.clairvoyant = true;
   EXPECT_EQ(Simulate(spec).statistics.Total().attained, 2u);
+  // 3 s for 10 tokens: it is given up before the first request ends.
+  workload.classes[1].slo = slo::Slo{.ntpot = 0.3};
+  const SimulationResult result = Simulate(spec);
+  EXPECT_EQ(result.statistics.Total().attained, 1u);
+  EXPECT_EQ(result.statistics.Total().refused, 1u);
 }
 
 TEST(Simulation, PromptBeyondTheContextIsRefusedAndAnswerIsCut) {

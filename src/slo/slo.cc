@@ -16,6 +16,7 @@ std::string Describe(const Slo& slo) {
   add("ttft", slo.ttft);
   add("tpot", slo.tpot);
   add("tpat", slo.tpat);
+  add("ntpot", slo.ntpot);
   add("e2e", slo.e2e);
   return text.empty() ? "none" : text;
 }

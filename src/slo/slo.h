@@ -13,6 +13,7 @@ namespace headrace::slo {
 //   TTFT = first token − arrival at the gateway, gateway queue included
 //   TPOT = (E2E − TTFT) / (output tokens − 1)
 //   TPAT = E2E / (prompt tokens + output tokens)
+//   NTPOT = E2E / output tokens: the normalized time per output token, waiting and prefill included
 //   E2E  = last token − arrival at the gateway
 // `percentile` (0 = the mean, else 50, 90 or 99) says which statistic of a GPU's measurements must
 // meet them; `tput` (req/s) and `tt` (output tokens/s) are targets of a GPU. These three are used
@@ -22,14 +23,16 @@ struct Slo {
   std::optional<Seconds> ttft;
   std::optional<Seconds> tpot;
   std::optional<Seconds> tpat;
+  std::optional<Seconds> ntpot;
   std::optional<Seconds> e2e;
   std::optional<double> tput;
   std::optional<double> tt;
 
   // Whether there is a latency target per request at all.
-  bool HasLatency() const { return ttft || tpot || tpat || e2e; }
+  bool HasLatency() const { return ttft || tpot || tpat || ntpot || e2e; }
   bool SameLatencies(const Slo& other) const {
-    return ttft == other.ttft && tpot == other.tpot && tpat == other.tpat && e2e == other.e2e;
+    return ttft == other.ttft && tpot == other.tpot && tpat == other.tpat && ntpot == other.ntpot &&
+           e2e == other.e2e;
   }
 
   bool operator==(const Slo&) const = default;
@@ -43,10 +46,12 @@ struct Target {
   Seconds seconds = 0;  // From the request's arrival.
 };
 
-// AIBrix's rule, the only one of its kind: the first latency that is set counts, in this order:
+// AIBrix's rule, the only one of its kind, with NTPOT added: the first latency that is set counts,
+// in this order:
 //   tpot → E2E within tpot · output + ttft (0 if not set)
 //   ttft → TTFT within ttft
 //   tpat → E2E within tpat · (prompt + output)
+//   ntpot → E2E within ntpot · output
 //   e2e  → E2E within e2e
 // nullopt if no latency is set.
 inline std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Tokens output_tokens) {
@@ -56,6 +61,7 @@ inline std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Toke
   if (slo.tpat) {
     return Target{kE2e, *slo.tpat * (static_cast<double>(prompt_tokens) + output_tokens)};
   }
+  if (slo.ntpot) return Target{kE2e, *slo.ntpot * output_tokens};
   if (slo.e2e) return Target{kE2e, *slo.e2e};
   return std::nullopt;
 }
@@ -83,12 +89,14 @@ struct RequestLatency {
     const Tokens all = prompt_tokens + output_tokens;
     return all > 0 ? e2e / all : e2e;
   }
+  Seconds Ntpot() const { return output_tokens > 0 ? e2e / output_tokens : e2e; }
 };
 
 // Whether a request that finished with `latency` met every latency target in `slo`.
 inline bool Attained(const Slo& slo, const RequestLatency& latency) {
   return !(slo.ttft && latency.ttft > *slo.ttft) && !(slo.tpot && latency.Tpot() > *slo.tpot) &&
-         !(slo.tpat && latency.Tpat() > *slo.tpat) && !(slo.e2e && latency.e2e > *slo.e2e);
+         !(slo.tpat && latency.Tpat() > *slo.tpat) &&
+         !(slo.ntpot && latency.Ntpot() > *slo.ntpot) && !(slo.e2e && latency.e2e > *slo.e2e);
 }
 
 // "tpat 50 ms" or "ttft 1 s, tpot 40 ms"; "none" if no latency is set.

@@ -13,6 +13,9 @@ TEST(TargetOf, TheFirstLatencyThatIsSetCounts) {
   slo.e2e = 9;
   EXPECT_EQ(TargetOf(slo, 100, 10)->seconds, 9);
   EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
+  slo.ntpot = 0.3;
+  EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 3);
+  EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
   slo.tpat = 0.05;
   EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 0.05 * 110);
   EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
@@ -24,6 +27,22 @@ TEST(TargetOf, TheFirstLatencyThatIsSetCounts) {
   EXPECT_EQ(TargetOf(slo, 100, 10)->measure, Measure::kE2e);
   slo.ttft.reset();
   EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 0.4);
+}
+
+TEST(Attained, CountsEveryLatencyThatIsSet) {
+  const RequestLatency latency{.ttft = 1, .e2e = 3, .prompt_tokens = 50, .output_tokens = 10};
+  EXPECT_DOUBLE_EQ(latency.Ntpot(), 0.3);
+  Slo slo;
+  EXPECT_TRUE(Attained(slo, latency));
+  slo.ntpot = 0.3;
+  EXPECT_TRUE(slo.HasLatency());
+  EXPECT_TRUE(Attained(slo, latency));
+  slo.ntpot = 0.29;
+  EXPECT_FALSE(Attained(slo, latency)) << "the wait for the first token counts";
+  EXPECT_EQ(Describe(slo), "ntpot 290 ms");
+  Slo other = slo;
+  other.ntpot.reset();
+  EXPECT_FALSE(slo.SameLatencies(other));
 }
 
 TEST(EffectiveSlo, TheNearestToTheRequestHoldsAsAWhole) {

@@ -27,6 +27,7 @@ void ClassReport::Merge(const ClassReport& other) {
   ttft.Merge(other.ttft);
   tpot.Merge(other.tpot);
   tpat.Merge(other.tpat);
+  ntpot.Merge(other.ntpot);
   e2e.Merge(other.e2e);
   queue.Merge(other.queue);
 }
@@ -42,6 +43,7 @@ bool RunStatistics::Complete(std::size_t class_index, const slo::RequestLatency&
   report.ttft.Add(latency.ttft);
   if (latency.output_tokens > 1) report.tpot.Add(latency.Tpot());
   report.tpat.Add(latency.Tpat());
+  report.ntpot.Add(latency.Ntpot());
   report.e2e.Add(latency.e2e);
   report.queue.Add(queued);
   const bool attained = !slo || slo::Attained(*slo, latency);
@@ -76,6 +78,7 @@ void WriteReport(const ClassReport& report, Seconds duration, JsonWriter& json) 
   WritePercentiles("ttft_s", report.ttft, json);
   WritePercentiles("tpot_s", report.tpot, json);
   WritePercentiles("tpat_s", report.tpat, json);
+  WritePercentiles("ntpot_s", report.ntpot, json);
   WritePercentiles("e2e_s", report.e2e, json);
   WritePercentiles("queue_s", report.queue, json);
 }

@@ -25,6 +25,7 @@ struct ClassReport {
   Histogram ttft;
   Histogram tpot;
   Histogram tpat;
+  Histogram ntpot;
   Histogram e2e;
   Histogram queue;  // From arrival to dispatch.
 
@@ -73,7 +74,8 @@ class RunStatistics {
 // Writes these members into the object that is open in `json`:
 //   "offered": 660, "completed": …, "refused": …, "timed_out": …, "failed": …,
 //   "attained": …, "attainment": 0.98, "goodput_rps": 10.8,
-//   "ttft_s": {"p50": …, "p90": …, "p99": …}, and the same for tpot_s, tpat_s, e2e_s, queue_s
+//   "ttft_s": {"p50": …, "p90": …, "p99": …}, and the same for tpot_s, tpat_s, ntpot_s, e2e_s,
+//   queue_s
 // goodput_rps = attained / duration. Latencies are null if no request has completed.
 void WriteReport(const ClassReport& report, Seconds duration, JsonWriter& json);
 

@@ -50,6 +50,7 @@ TEST(Statistics, JsonHasTheShapeOfTheSummary) {
   EXPECT_DOUBLE_EQ(json["goodput_rps"], 0.1);
   EXPECT_NEAR(json["tpot_s"]["p99"], 0.5, 0.005);
   EXPECT_NEAR(json["tpat_s"]["p50"], 0.2, 0.002);
+  EXPECT_NEAR(json["ntpot_s"]["p50"], 0.6, 0.006);
   EXPECT_EQ(json["classes"]["a \"quoted\" one"]["completed"], 1);
   RunStatistics empty({"a"});
   EXPECT_TRUE(JsonOf(empty)["ttft_s"]["p50"].is_null());

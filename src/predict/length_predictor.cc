@@ -10,6 +10,23 @@ namespace {
 // make every request look free.
 constexpr Tokens kDefaultLength = 256;
 
+constexpr Seconds kKeepDistribution = 1;
+
+// What the prior counts for, in samples, and the spread of its logarithm: lengths of chat responses
+// spread by about 1 (ShareGPT: 1.1).
+constexpr double kPriorSamples = 2;
+constexpr double kPriorSpread = 1;
+
+void AddPrior(Tokens median, LengthDistribution::Counts& counts) {
+  const auto below = [&](int bucket) {
+    const double z = std::log(LengthDistribution::BeginOf(bucket) / median) / kPriorSpread;
+    return 0.5 * std::erfc(-z / std::sqrt(2.0));
+  };
+  for (int i = 0; i < LengthDistribution::kBuckets; ++i) {
+    counts[i] += static_cast<float>(kPriorSamples * (below(i + 1) - below(i)));
+  }
+}
+
 }  // namespace
 
 std::string_view ToString(LengthSource source) {
@@ -38,6 +55,9 @@ void LengthPredictor::Advance(Seconds now) {
       row_counts_[entry.input] -= entry.cell.count;
       total_ -= entry.cell.count;
     }
+    for (const FineEntry& entry : steps_.front().fine) {
+      fine_[entry.input][entry.bucket] -= static_cast<std::int32_t>(entry.count);
+    }
     steps_.pop_front();
   }
 }
@@ -45,7 +65,7 @@ void LengthPredictor::Advance(Seconds now) {
 void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens) {
   Advance(now);
   const auto number = static_cast<std::int64_t>(std::floor(now / kStep));
-  if (steps_.empty() || steps_.back().number != number) steps_.push_back({number, {}});
+  if (steps_.empty() || steps_.back().number != number) steps_.push_back({number, {}, {}});
   const int input = Log2Bucket(prompt_tokens);
   const int output = Log2Bucket(output_tokens);
   auto& entries = steps_.back().entries;
@@ -59,17 +79,25 @@ void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_to
   }
   row_counts_[input] += 1;
   total_ += 1;
+
+  const int bucket = LengthDistribution::BucketOf(output_tokens);
+  auto& fine = steps_.back().fine;
+  auto found = std::find_if(fine.begin(), fine.end(), [&](const FineEntry& e) {
+    return e.input == input && e.bucket == bucket;
+  });
+  if (found == fine.end()) found = fine.insert(found, {input, bucket, 0});
+  found->count += 1;
+  fine_[input][bucket] += 1;
+  recorded_ += 1;
 }
 
-bool LengthPredictor::Gather(int input, std::array<Cell, kLog2Buckets>& row) const {
+template <typename Add>
+bool LengthPredictor::RowsAround(int input, const Add& add) const {
   if (total_ < kEnoughSamples) return false;
   std::int64_t samples = 0;
   const auto add_row = [&](int index) {
     if (index < 0 || index >= kLog2Buckets || row_counts_[index] == 0) return;
-    for (int i = 0; i < kLog2Buckets; ++i) {
-      row[i].count += cells_[index][i].count;
-      row[i].tokens += cells_[index][i].tokens;
-    }
+    add(index);
     samples += row_counts_[index];
   };
   add_row(input);
@@ -78,6 +106,36 @@ bool LengthPredictor::Gather(int input, std::array<Cell, kLog2Buckets>& row) con
     add_row(input + reach);
   }
   return true;
+}
+
+bool LengthPredictor::Gather(int input, std::array<Cell, kLog2Buckets>& row) const {
+  return RowsAround(input, [&](int index) {
+    for (int i = 0; i < kLog2Buckets; ++i) {
+      row[i].count += cells_[index][i].count;
+      row[i].tokens += cells_[index][i].tokens;
+    }
+  });
+}
+
+std::shared_ptr<const LengthDistribution> LengthPredictor::Distribution(Seconds now,
+                                                                        Tokens prompt_tokens,
+                                                                        Tokens typical) {
+  Advance(now);
+  const int input = Log2Bucket(prompt_tokens);
+  Cached& cached = cached_[input];
+  if (cached.distribution && now - cached.made < kKeepDistribution && cached.typical == typical &&
+      recorded_ - cached.samples <= kEnoughSamples / 2 + total_ / 10) {
+    return cached.distribution;
+  }
+  LengthDistribution::Counts counts{};
+  AddPrior(options_.prior > 0 ? options_.prior : typical > 0 ? typical : kDefaultLength, counts);
+  RowsAround(input, [&](int index) {
+    for (int i = 0; i < LengthDistribution::kBuckets; ++i) {
+      counts[i] += static_cast<float>(fine_[index][i]);
+    }
+  });
+  cached = {std::make_shared<LengthDistribution>(counts), now, recorded_, typical};
+  return cached.distribution;
 }
 
 double LengthPredictor::Summarise(const std::array<Cell, kLog2Buckets>& row, Rng& rng) const {

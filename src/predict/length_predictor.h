@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/log2_bucket.h"
 #include "base/random.h"
 #include "base/units.h"
+#include "predict/length_distribution.h"
 
 namespace headrace::predict {
 
@@ -66,6 +68,13 @@ class LengthPredictor {
   LengthEstimate Predict(Seconds now, Tokens prompt_tokens, std::optional<Tokens> max_tokens,
                          Tokens typical, Rng& rng);
 
+  // The distribution that the estimate is drawn from, in finer buckets. It is made anew when it is
+  // older than a second or a tenth of its samples are new. Before there are samples, and for as
+  // long as there are few, it leans on a lognormal one around `typical`, the configured prior or a
+  // usual chat response.
+  std::shared_ptr<const LengthDistribution> Distribution(Seconds now, Tokens prompt_tokens,
+                                                         Tokens typical);
+
   // Finished requests inside the window, as of the last call.
   std::int64_t samples() const { return total_; }
 
@@ -83,20 +92,37 @@ class LengthPredictor {
     int output;
     Cell cell;
   };
+  struct FineEntry {
+    int input;
+    int bucket;  // Of LengthDistribution.
+    std::int64_t count;
+  };
   struct Step {
     std::int64_t number;  // floor(time / kStep)
     std::vector<StepEntry> entries;
+    std::vector<FineEntry> fine;
+  };
+  struct Cached {
+    std::shared_ptr<const LengthDistribution> distribution;
+    Seconds made = 0;
+    std::int64_t samples = 0;  // All there were.
+    Tokens typical = 0;
   };
 
   void Advance(Seconds now);
-  // Sums the rows around `input` that together hold enough samples; false if all rows together do
-  // not.
+  // Calls `add(row)` for the rows around `input` that together hold enough samples; false if all
+  // rows together do not.
+  template <typename Add>
+  bool RowsAround(int input, const Add& add) const;
   bool Gather(int input, std::array<Cell, kLog2Buckets>& row) const;
   double Summarise(const std::array<Cell, kLog2Buckets>& row, Rng& rng) const;
 
   LengthOptions options_;
   std::array<std::array<Cell, kLog2Buckets>, kLog2Buckets> cells_{};  // [input][output]
   std::array<std::int64_t, kLog2Buckets> row_counts_{};
+  std::array<std::array<std::int32_t, LengthDistribution::kBuckets>, kLog2Buckets> fine_{};
+  std::array<Cached, kLog2Buckets> cached_;
+  std::int64_t recorded_ = 0;
   std::int64_t total_ = 0;
   std::deque<Step> steps_;
 };

@@ -28,12 +28,13 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
                               [&](const Deployment& d) { return d.name == spec.name; });
     const auto id = static_cast<DeploymentId>(found - deployments_.begin());
     if (found == deployments_.end()) {
-      deployments_.push_back({.name = spec.name});
+      deployments_.push_back({.name = spec.name, .engine = std::make_shared<EngineBelief>()});
       choices_.emplace_back();
     }
     deployments_[id].retired = false;
     deployments_[id].max_in_flight = spec.max_in_flight;
     deployments_[id].declared_max_model_len = spec.max_model_len;
+    deployments_[id].engine->kv_tokens = static_cast<double>(spec.kv_tokens);
     for (const std::string& address : spec.endpoints) {
       if (known.erase({id, address}) == 0) added.emplace_back(id, &address);
     }
@@ -57,6 +58,7 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& addres
   Endpoint& endpoint = endpoints_[id];
   endpoint = {.address = address, .deployment = deployment};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);
+  endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);
   deployments_[deployment].up += 1;
   up_ += 1;
   return id;
@@ -118,33 +120,38 @@ Tokens Fleet::LongestContext() const {
   return longest;
 }
 
-Resident Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
+Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
   endpoint.in_flight += 1;
   endpoint.prefilling += demand.prompt_tokens;
   in_flight_ += 1;
   last_used_[id] = ++uses_;
-  const Resident resident = endpoint.load->Start(demand, now);
+  const Residence residence{endpoint.load->Start(demand, now),
+                            endpoint.forecast->Start(demand, now)};
   Refresh(id);
-  return resident;
+  return residence;
 }
 
-void Fleet::FirstToken(EndpointId id, Resident resident, Seconds now) {
-  endpoints_[id].load->FirstToken(resident, now);
-  Refresh(id);
-}
-
-void Fleet::Progress(EndpointId id, Resident resident, Tokens generated, Seconds now) {
-  endpoints_[id].load->Progress(resident, generated, now);
+void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
+  endpoints_[id].load->FirstToken(residence.load, now);
+  endpoints_[id].forecast->FirstToken(residence.forecast, now);
   Refresh(id);
 }
 
-void Fleet::End(EndpointId id, Resident resident, const Completion& completion, Seconds now) {
+void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated, Seconds now) {
+  endpoints_[id].load->Progress(residence.load, generated, now);
+  endpoints_[id].forecast->Progress(residence.forecast, generated, now);
+  Refresh(id);
+}
+
+void Fleet::End(EndpointId id, const Residence& residence, const Completion& completion,
+                Seconds now) {
   Endpoint& endpoint = endpoints_[id];
   assert(endpoint.in_flight > 0);
   endpoint.in_flight -= 1;
   in_flight_ -= 1;
-  endpoint.load->End(resident, completion, now);
+  endpoint.load->End(residence.load, completion, now);
+  endpoint.forecast->End(residence.forecast, completion, now);
   if (completion.output_tokens > 0) {
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
   }
@@ -155,6 +162,7 @@ void Fleet::SetForeignLoad(EndpointId id, const ForeignLoad& foreign) {
   if (id >= endpoints_.size() || endpoints_[id].retired) return;
   endpoints_[id].foreign_in_flight = foreign.in_flight;
   endpoints_[id].load->SetForeign(foreign);
+  endpoints_[id].forecast->SetForeign(foreign.in_flight);
   Refresh(id);
 }
 

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "fleet/endpoint_order.h"
 #include "fleet/load_model.h"
+#include "fleet/step_forecast.h"
 #include "profile/gpu_profile.h"
 
 namespace headrace::fleet {
@@ -26,6 +27,7 @@ struct DeploymentSpec {
   std::vector<std::string> endpoints;  // host:port each.
   // Most tokens of a request's prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
+  std::int64_t kv_tokens = 0;  // That the KV cache of one endpoint holds; 0: not known.
 };
 
 struct Endpoint {
@@ -38,6 +40,7 @@ struct Endpoint {
   std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
   Tokens max_model_len = 0;            // What it said itself; 0: nothing yet.
   std::unique_ptr<EndpointLoad> load;  // Never null.
+  std::unique_ptr<StepForecast> forecast;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
 
@@ -56,6 +59,14 @@ struct Deployment {
 
   // Whether a request of so many tokens, prompt and response together, fits into the context.
   bool Fits(Tokens context) const { return max_model_len == 0 || context <= max_model_len; }
+
+  std::shared_ptr<EngineBelief> engine;  // What is known of its engines. Never null.
+};
+
+// A request's names at its endpoint.
+struct Residence {
+  Resident load{};
+  Resident forecast{};
 };
 
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
@@ -84,15 +95,16 @@ class Fleet {
 
   // A request runs at an endpoint: it starts there, its tokens come (where the shell sees them), it
   // ends, exactly once.
-  Resident Start(EndpointId endpoint, const Demand& demand, Seconds now);
-  void FirstToken(EndpointId endpoint, Resident resident, Seconds now);
-  void Progress(EndpointId endpoint, Resident resident, Tokens generated, Seconds now);
   // So many prompt tokens that were started there are prefilled, or never will be: once for each
   // request, at its first token or at its end.
   void Prefilled(EndpointId endpoint, Tokens prompt_tokens) {
     endpoints_[endpoint].prefilling -= prompt_tokens;
   }
-  void End(EndpointId endpoint, Resident resident, const Completion& completion, Seconds now);
+  Residence Start(EndpointId endpoint, const Demand& demand, Seconds now);
+  void FirstToken(EndpointId endpoint, const Residence& residence, Seconds now);
+  void Progress(EndpointId endpoint, const Residence& residence, Tokens generated, Seconds now);
+  void End(EndpointId endpoint, const Residence& residence, const Completion& completion,
+           Seconds now);
   // Replaces what other replicas of the router are known to have sent to an endpoint. Unknown or
   // retired endpoints are ignored.
   void SetForeignLoad(EndpointId endpoint, const ForeignLoad& foreign);
@@ -116,6 +128,9 @@ class Fleet {
 
   // Available endpoints of all deployments.
   std::size_t available() const { return available_; }
+  bool IsAvailable(EndpointId id) const {
+    return id < endpoints_.size() && Available(endpoints_[id]);
+  }
   // A deployment's available endpoints, in no particular order.
   std::span<const EndpointId> Available(DeploymentId deployment) const {
     return choices_[deployment].available;

@@ -30,7 +30,7 @@ struct TestFleet : Fleet {
     End(id, found->second, completion, 0);
     residents.erase(found);
   }
-  std::multimap<EndpointId, Resident> residents;
+  std::multimap<EndpointId, Residence> residents;
 };
 
 TEST(LittlesLaw, ShareIsOneOverRequestsInFlight) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/units.h"
+#include "predict/length_distribution.h"
 #include "profile/gpu_profile.h"
 #include "slo/slo.h"
 
@@ -23,12 +24,22 @@ inline double LoadFraction(Load load) {
   return static_cast<double>(load) / static_cast<double>(kCapacity);
 }
 
+// No response is longer.
+inline constexpr Tokens kNoLimit = 1 << 22;
+
 // One request as a load model sees it, on one deployment.
 struct Demand {
   Seconds arrived = 0;
   Tokens prompt_tokens = 1;
   Tokens output_tokens = 1;           // Expected.
   std::optional<slo::Target> target;  // nullopt if no latency is set.
+  // All of its targets; null if none is set. Read when it starts, not kept.
+  const slo::Slo* slo = nullptr;
+  // The lengths that its response may have; null if output_tokens is known to be exact.
+  std::shared_ptr<const predict::LengthDistribution> lengths;
+  Tokens most_tokens = kNoLimit;     // The longest that the response may be.
+  Tokens cached_tokens = 0;          // Of the prompt, what the endpoint has in its prefix cache.
+  bool reports_first_token = false;  // The shell will say when its first token comes.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.
   Load share = 0;

@@ -1,0 +1,400 @@
+#include "fleet/step_forecast.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+namespace headrace::fleet {
+namespace {
+
+// Prompt tokens that an engine takes into one step at most (vLLM's default).
+constexpr double kChunk = 2048;
+
+// Outlook::miss_later.
+constexpr Seconds kLookAhead = 0.5;
+// Predictions for one more request are this far off, up or down: of the time to its first token,
+// and of its pace.
+constexpr double kFirstTokenSpread = 0.15;
+constexpr double kPaceSpread = 0.045;
+
+// The correction of one endpoint: once a second of what ended there, a fifth of the difference, at
+// most 50 % of it (e^0.4), within a factor of 4. So a pause of the engine moves it by a tenth, and
+// a lasting change is learned in seconds. What lasts moves on to the learner.
+constexpr Seconds kWindow = 1;
+constexpr double kScaleStep = 0.2;
+constexpr double kScaleFarthest = 0.4;
+constexpr double kScaleMost = 4;
+constexpr double kScaleForget = 0.01;
+
+// Sequences that share a step, for the share of prefill in a request's time.
+constexpr double kUsualBatch = 32;
+
+double MeanLength(const Demand& demand) {
+  return demand.lengths ? std::min<double>(demand.lengths->mean(), demand.most_tokens)
+                        : demand.output_tokens;
+}
+
+double Prefill(const Demand& demand) {
+  return std::max(1, demand.prompt_tokens - demand.cached_tokens);
+}
+
+// Falls from 1 to 0 as x rises from −1 to 1.
+double Ramp(double x) { return std::clamp(0.5 - 0.5 * x, 0.0, 1.0); }
+
+}  // namespace
+
+StepForecast::Promise StepForecast::PromiseOf(const Demand& demand) {
+  Promise promise;
+  if (demand.slo == nullptr) return promise;
+  const slo::Slo& slo = *demand.slo;
+  const auto add = [&promise](Seconds at, Seconds per_token) {
+    promise.limit[promise.limits++] = {at, per_token};
+  };
+  if (slo.ttft) promise.first_token_by = demand.arrived + *slo.ttft;
+  if (slo.tpot) promise.tpot = *slo.tpot;
+  if (slo.tpat) add(demand.arrived + *slo.tpat * demand.prompt_tokens, *slo.tpat);
+  if (slo.ntpot) add(demand.arrived, *slo.ntpot);
+  if (slo.e2e) add(demand.arrived + *slo.e2e, 0);
+  return promise;
+}
+
+Seconds StepForecast::LineTime(double tokens, Seconds decode) const {
+  return tokens > 0 ? belief_.b * tokens + decode * LineSteps(tokens) : 0;
+}
+
+double StepForecast::LineSteps(double tokens) {
+  return tokens > 0 ? std::max(1.0, tokens / kChunk) : 0;
+}
+
+void StepForecast::Accumulate(double steps) {
+  step_ += steps;
+  counters_.steps += steps;
+  counters_.sequence_steps += steps * decoding_;
+  counters_.held_steps += steps * (held_ + steps * decoding_ / 2);
+  held_ += steps * decoding_;
+}
+
+void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
+  Held& held = slots_[slot];
+  line_.erase(std::ranges::find(line_, slot));
+  line_done_ = std::max(line_done_, held.line_end);
+  overdue_ = 0;
+  if (line_.empty()) line_done_ = line_end_ = chunk_ = 0;
+  counters_.prefilled += held.prefill;
+  held.state = State::kDecoding;
+  held.first_at = at;
+  held.first_step = step_;
+  decoding_ += 1;
+  held_ += held.prompt + 1;
+}
+
+void StepForecast::Advance(Seconds now) {
+  belief_ = engine_->steps.belief().ScaledBy(scale_);
+  while (now_ < now) {
+    const Seconds decode = Decode();
+    if (line_.empty()) {
+      if (decoding_ > 0) Accumulate((now - now_) / decode);
+      now_ = now;
+      return;
+    }
+    Held& head = slots_[line_.front()];
+    const Seconds step = decode + belief_.b * chunk_;
+    const double left = head.line_end - line_done_;
+    const Seconds done = now_ + left / chunk_ * step;
+    const Seconds until = std::min(done, now);
+    Accumulate((until - now_) / step);
+    line_done_ += (until - now_) / step * chunk_;
+    now_ = until;
+    if (done > now) return;
+    if (head.reports_first_token) {
+      // It should have its first token by now, and has not: time goes on, the line does not.
+      line_done_ = head.line_end;
+      overdue_ += now - now_;
+      Accumulate((now - now_) / step);
+      now_ = now;
+      return;
+    }
+    LeaveLine(line_.front(), now_);
+  }
+}
+
+double StepForecast::Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
+                           Seconds pace) const {
+  const Promise& promise = held.promise;
+  double keeps = 1;
+  if (promise.first_token_by != kNever) {
+    if (held.state == State::kDecoding) {
+      if (first_at > promise.first_token_by) return 0;
+    } else {
+      const Seconds spread = 0.1 * (first_at - now_) + 0.005;
+      keeps = Ramp((first_at - promise.first_token_by) / spread);
+      if (keeps == 0) return 0;
+    }
+  }
+  // The lengths at which every limit is met: end(l) = from + (l − generated) · pace.
+  double least = 0;
+  double most = 1e18;
+  const Seconds at_zero = from - generated * pace;
+  const auto limit = [&](Seconds at, Seconds per_token) {
+    const double over = at_zero - at;
+    const double gain = per_token - pace;
+    if (gain > 1e-9) {
+      least = std::max(least, over / gain);
+    } else if (gain < -1e-9) {
+      most = std::min(most, over / gain);
+    } else if (over > 0) {
+      most = -1;
+    }
+  };
+  for (int i = 0; i < promise.limits; ++i) {
+    limit(promise.limit[i].at, promise.limit[i].per_token);
+  }
+  if (promise.tpot > 0) limit(first_at - promise.tpot, promise.tpot);
+  if (most < least) return 0;
+  if (held.exact > 0) {
+    const double length = std::max<double>(held.exact, generated);
+    return length >= least && length <= most ? keeps : 0;
+  }
+  const double next = std::floor(generated) + 1;
+  if (next >= held.most) {
+    return held.most >= least && held.most <= most ? keeps : 0;
+  }
+  const double alive = held.lengths->AtLeast(next);
+  if (!(alive > 1e-6)) return next >= least && next <= most ? keeps : 0;
+  double in_time = least <= next ? alive : held.lengths->AtLeast(least);
+  if (least > held.most) in_time = 0;
+  if (most < held.most) in_time -= held.lengths->AtLeast(std::floor(most) + 1);
+  return keeps * std::clamp(in_time / alive, 0.0, 1.0);
+}
+
+StepForecast::Line StepForecast::LineOf(const Crowd& crowd) const {
+  Line line;
+  const double held = held_ + crowd.line_held;
+  line.pace = belief_.Decode(std::max(crowd.sequences, 1.0), held);
+  line.time = LineTime(crowd.waiting, Decode());
+  line.stall = std::max(0.0, line.time - LineSteps(crowd.waiting) * line.pace);
+  const double room = engine_->kv_tokens;
+  if (room == 0 || held <= room || crowd.line_held == 0) return line;
+  // Only a part of the line fits into the KV cache now. The rest enters as others end, at the speed
+  // of a full engine: so much of all the work there is has to be done before the last one is in.
+  const double fits = std::clamp((room - held_) / crowd.line_held, 0.0, 1.0);
+  const double batch = std::max(1.0, crowd.sequences * room / held);
+  const Seconds step = belief_.Decode(batch, room);
+  const Seconds prefill = belief_.b * crowd.waiting + step * crowd.waiting / kChunk;
+  const Seconds decode = std::max(crowd.to_come, 1.0) * step / batch;
+  line.time = std::max(line.time, (prefill + decode) * (held - room) / held);
+  line.stall *= fits;
+  line.pace = std::min(step * (1 + (1 - fits) * prefill / decode), step + belief_.b * kChunk);
+  return line;
+}
+
+double StepForecast::OutputToCome() const {
+  double tokens = 0;
+  for (const Held& held : slots_) {
+    if (held.state == State::kFree) continue;
+    const double generated = held.state == State::kDecoding ? Generated(held) : 0;
+    tokens += held.exact > 0 ? std::max(1.0, held.exact - generated)
+                             : held.lengths->MeanBeyond(generated, held.most) - generated;
+  }
+  return tokens;
+}
+
+Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
+  Advance(now);
+  const double length = MeanLength(demand);
+  const double held = demand.prompt_tokens + length / 2;
+  Crowd crowd{.waiting = line_end_ - line_done_,
+              .sequences = decoding_ + foreign_ + static_cast<double>(line_.size())};
+  for (const std::uint32_t slot : line_) crowd.line_held += slots_[slot].prompt;
+  if (engine_->kv_tokens > 0 && held_ + crowd.line_held + held > engine_->kv_tokens) {
+    crowd.to_come = OutputToCome();
+  }
+  const Line before = LineOf(crowd);
+  const Line after = LineOf({.waiting = crowd.waiting + Prefill(demand),
+                             .line_held = crowd.line_held + held,
+                             .sequences = crowd.sequences + 1,
+                             .to_come = crowd.to_come + length});
+
+  Outlook outlook;
+  // A busy engine is in the middle of a step. And nobody can say when a prompt that should be in by
+  // now will be: say, in as long as it is overdue.
+  const Seconds wait = after.time + (residents_ > 0 ? Decode() / 2 : 0) + overdue_;
+  outlook.first_token = now + wait;
+  outlook.pace = after.pace;
+  outlook.end = outlook.first_token + after.pace * (length - 1);
+  Held newcomer{.state = State::kInLine,
+                .most = demand.most_tokens,
+                .exact = demand.lengths ? 0 : demand.output_tokens,
+                .lengths = demand.lengths,
+                .promise = PromiseOf(demand)};
+  if (!newcomer.promise.empty()) {
+    const auto misses = [&](Seconds delay) {
+      double keeps = 0;
+      for (const int off : {-1, 1}) {
+        const Seconds first = now + delay + wait * (1 + off * kFirstTokenSpread);
+        keeps += Keeps(newcomer, 1, first, first, after.pace * (1 + off * kPaceSpread)) / 2;
+      }
+      return 1 - keeps;
+    };
+    outlook.miss = misses(0);
+    outlook.miss_later = misses(kLookAhead);
+  }
+  outlook.harm = Harm(before, after, crowd.waiting);
+  return outlook;
+}
+
+double StepForecast::Harm(const Line& before, const Line& after, double waiting) const {
+  double harm = 0;
+  for (const Held& held : slots_) {
+    if (held.state == State::kFree || held.promise.empty()) continue;
+    double keeps = 0;
+    if (held.state == State::kDecoding) {
+      const double generated = Generated(held);
+      keeps = Keeps(held, generated, held.first_at, now_ + before.stall, before.pace);
+      if (keeps == 0) continue;
+      harm += keeps - Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
+    } else {
+      // Its own prompt is before the new one. What is behind it stalls it.
+      const double ahead = std::max(1.0, held.line_end - line_done_);
+      const double part = ahead / std::max(ahead, waiting);
+      const Seconds first = now_ + before.time * part;
+      const Seconds stall_before = before.stall * (1 - part);
+      const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
+      keeps = Keeps(held, 1, first, first + stall_before, before.pace);
+      if (keeps == 0) continue;
+      harm += keeps - Keeps(held, 1, first, first + stall_after, after.pace);
+    }
+  }
+  return std::max(0.0, harm);
+}
+
+Seconds StepForecast::LatestStart(const Demand& demand, const StepBelief& belief) {
+  const Promise promise = PromiseOf(demand);
+  const double prompt = Prefill(demand);
+  const double length = MeanLength(demand);
+  const Seconds first = belief.b * prompt + belief.a * std::max(1.0, prompt / kChunk);
+  const Seconds pace = belief.Decode(1, demand.prompt_tokens + length / 2);
+  Seconds latest = promise.first_token_by - first;
+  for (int i = 0; i < promise.limits; ++i) {
+    latest = std::min(latest, promise.limit[i].at + promise.limit[i].per_token * length - first -
+                                  pace * (length - 1));
+  }
+  // A promised pace can be kept whenever it starts, but somebody waits for the response.
+  if (promise.tpot > 0) latest = std::min(latest, demand.arrived + promise.tpot * length);
+  return latest;
+}
+
+double StepForecast::PrefillShare(const Demand& demand) const {
+  const double length = MeanLength(demand);
+  const Seconds prefill = belief_.b * Prefill(demand);
+  const Seconds decode = length * (belief_.a / kUsualBatch + belief_.c +
+                                   belief_.d * (demand.prompt_tokens + length / 2));
+  return prefill / (prefill + decode);
+}
+
+Resident StepForecast::Start(const Demand& demand, Seconds now) {
+  Advance(now);
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  Held& held = slots_[slot];
+  held = {.state = State::kInLine};
+  held.reports_first_token = demand.reports_first_token;
+  held.prompt = demand.prompt_tokens;
+  held.prefill = static_cast<Tokens>(Prefill(demand));
+  held.most = demand.most_tokens;
+  held.exact = demand.lengths ? 0 : demand.output_tokens;
+  held.lengths = demand.lengths;
+  held.promise = PromiseOf(demand);
+  held.prefill_share = PrefillShare(demand);
+  held.started = now;
+  held.since = counters_;
+  line_end_ += held.prefill;
+  held.line_end = line_end_;
+  chunk_ = std::min(kChunk, std::max(chunk_, line_end_ - line_done_));
+  line_.push_back(slot);
+  residents_ += 1;
+  prefill_shares_ += held.prefill_share;
+  return static_cast<Resident>(slot);
+}
+
+void StepForecast::FirstToken(Resident resident, Seconds now) {
+  Advance(now);
+  const auto slot = static_cast<std::uint32_t>(resident);
+  Held& held = slots_[slot];
+  if (held.first_token_seen) return;
+  if (held.state == State::kInLine) {
+    LeaveLine(slot, now);
+  } else {
+    // It was believed to have tokens already.
+    held_ -= step_ - held.first_step;
+    held.first_at = now;
+    held.first_step = step_;
+  }
+  held.first_token_seen = true;
+  held.since = counters_;
+}
+
+void StepForecast::Progress(Resident resident, Tokens generated, Seconds now) {
+  Advance(now);
+  Held& held = slots_[static_cast<std::uint32_t>(resident)];
+  if (held.state != State::kDecoding) return;
+  const double believed = Generated(held);
+  held.first_step += believed - generated;
+  held_ += generated - believed;
+}
+
+void StepForecast::End(Resident resident, const Completion& completion, Seconds now) {
+  Advance(now);
+  const auto slot = static_cast<std::uint32_t>(resident);
+  Held& held = slots_[slot];
+  if (held.state == State::kInLine) LeaveLine(slot, now);
+  // A response of one token says nothing of a step: how many it waited for is not known.
+  if (completion.output_tokens > 1) Observe(SampleOf(held, completion));
+  held_ -= held.prompt + Generated(held);
+  decoding_ -= 1;
+  if (decoding_ == 0 || held_ < 0) held_ = 0;
+  residents_ -= 1;
+  prefill_shares_ = residents_ > 0 ? prefill_shares_ - held.prefill_share : 0;
+  held.state = State::kFree;
+  held.lengths.reset();
+  free_.push_back(slot);
+}
+
+StepSample StepForecast::SampleOf(const Held& held, const Completion& completion) const {
+  StepSample sample{.steps = completion.output_tokens - 1.0,
+                    .prefilled = counters_.prefilled - held.since.prefilled,
+                    .seconds = held.started + completion.e2e - held.first_at};
+  if (!held.first_token_seen) {
+    sample.steps += LineSteps(held.prefill);
+    sample.seconds = completion.e2e;
+  }
+  // The steps are counted, what a step had to do is the mean over the believed ones.
+  const double believed = counters_.steps - held.since.steps;
+  if (believed > 0) {
+    const double steps = sample.steps / believed;
+    sample.sequence_steps = steps * (counters_.sequence_steps - held.since.sequence_steps);
+    sample.held_steps = steps * (counters_.held_steps - held.since.held_steps);
+  }
+  return sample;
+}
+
+void StepForecast::Observe(const StepSample& sample) {
+  if (!(sample.seconds > 0)) return;
+  engine_->steps.Learn(sample);
+  window_seen_ += sample.seconds;
+  window_predicted_ += sample.Predicted(belief_);
+  if (now_ - window_from_ < kWindow) return;
+  const double off =
+      std::clamp(std::log(window_seen_ / window_predicted_), -kScaleFarthest, kScaleFarthest);
+  scale_ *= std::exp(std::max(kScaleStep, 1.0 / (2 + windows_)) * off);
+  scale_ = std::clamp(std::pow(scale_, 1 - kScaleForget), 1 / kScaleMost, kScaleMost);
+  ++windows_;
+  window_from_ = now_;
+  window_seen_ = window_predicted_ = 0;
+}
+
+}  // namespace headrace::fleet

@@ -1,0 +1,165 @@
+// What one endpoint is predicted to do: to the requests there, and to one more.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/units.h"
+#include "fleet/load_model.h"
+#include "fleet/step_learner.h"
+#include "predict/length_distribution.h"
+
+namespace headrace::fleet {
+
+// What is known of a deployment's engines, shared by its endpoints.
+struct EngineBelief {
+  StepLearner steps;
+  double kv_tokens = 0;  // That the KV cache of one engine holds; 0: not known.
+};
+
+// What one more request would meet at an endpoint, and what it would do to those there.
+struct Outlook {
+  Seconds first_token = 0;  // When its first token is due.
+  Seconds pace = 0;         // Seconds per token after that.
+  Seconds end = 0;          // When a response of mean length ends.
+  double miss = 0;          // P(it misses its SLO). 0 without one.
+  double miss_later = 0;    // The same if it came half a second later.
+  double harm = 0;          // Σ over the requests there of the rise of P(they miss theirs).
+
+  // The expected number of broken promises that it costs.
+  double broken() const { return miss + harm; }
+};
+
+// The requests at one endpoint and their future, by the believed step time. An engine is taken to
+// prefill prompts in order of arrival, 2,048 tokens per step at most, while it gives every other
+// request a token in each step. What is not seen (first tokens where the response is no stream) is
+// predicted.
+//
+// A request misses with the probability that its length is one for which some target is missed,
+// given that it has not ended yet: the end of a response of l tokens is a straight line in l, and
+// so is every target, so the lengths in time are one interval.
+//
+// Time goes on lazily: every event and every question first brings the state to its own time. Costs
+// O(requests there) per question, O(requests in line) per event. Not thread-safe.
+class StepForecast {
+ public:
+  explicit StepForecast(std::shared_ptr<EngineBelief> engine) : engine_(std::move(engine)) {}
+
+  Outlook Assess(const Demand& demand, Seconds now);
+  // When the request must start at the latest to be in time on an idle engine, for a response of
+  // its mean length; kNever if it has no SLO.
+  static Seconds LatestStart(const Demand& demand, const StepBelief& belief);
+
+  Resident Start(const Demand& demand, Seconds now);
+  void FirstToken(Resident resident, Seconds now);
+  void Progress(Resident resident, Tokens generated, Seconds now);
+  // Teaches the deployment's learner, and how much slower than it this endpoint is.
+  void End(Resident resident, const Completion& completion, Seconds now);
+  // Requests of other replicas: they decode here too.
+  void SetForeign(int in_flight) { foreign_ = in_flight; }
+
+  int residents() const { return residents_; }
+  // The mean of PrefillShare over the requests there; 0 if there are none.
+  double prefill_share() const { return residents_ > 0 ? prefill_shares_ / residents_ : 0; }
+  // The share of the engine's time for this request that is prefill: near 1 for a long prompt with
+  // a short response, near 0 for a chat turn.
+  double PrefillShare(const Demand& demand) const;
+  // Seconds until the prompts in line are prefilled, as of the last event or question.
+  Seconds Backlog() const { return LineTime(line_end_ - line_done_, Decode()) + overdue_; }
+  // How much slower this endpoint is than its deployment's belief.
+  double scale() const { return scale_; }
+
+ private:
+  // A target for the end of a response of l tokens: end ≤ at + per_token · l.
+  struct Limit {
+    Seconds at = 0;
+    Seconds per_token = 0;
+  };
+  // All targets of a request.
+  struct Promise {
+    Seconds first_token_by = kNever;
+    Seconds tpot = 0;  // 0: none.
+    int limits = 0;
+    std::array<Limit, 3> limit;
+
+    bool empty() const { return limits == 0 && tpot == 0 && first_token_by == kNever; }
+  };
+  enum class State : std::uint8_t { kFree, kInLine, kDecoding };
+  struct Held {
+    State state = State::kFree;
+    bool reports_first_token = false;
+    bool first_token_seen = false;
+    Tokens prompt = 0;
+    Tokens prefill = 0;  // Of the prompt, what is not cached.
+    Tokens most = 0;     // The longest that the response may be.
+    Tokens exact = 0;    // Its length where that is known; else 0.
+    double prefill_share = 0;
+    Seconds started = 0;
+    Seconds first_at = 0;
+    double first_step = 0;  // The step of its first token.
+    double line_end = 0;    // Where its prompt ends in the line.
+    std::shared_ptr<const predict::LengthDistribution> lengths;
+    Promise promise;
+    StepSample since;  // The counters at its first token; until then, at its start.
+  };
+  // How the line of prompts, and what follows it, looks.
+  struct Line {
+    Seconds time = 0;   // Until its last prompt is in.
+    Seconds stall = 0;  // What it costs those that decode, on top of their pace.
+    Seconds pace = 0;   // Of all, seconds per token.
+  };
+  // What is at the endpoint, with or without the request in question.
+  struct Crowd {
+    double waiting = 0;    // Prompt tokens in line.
+    double line_held = 0;  // Tokens that those in line hold once they are in.
+    double sequences = 0;
+    double to_come = 0;  // Output tokens; only needed where the KV cache is too small for all.
+  };
+
+  static Promise PromiseOf(const Demand& demand);
+  static double LineSteps(double tokens);
+  Seconds Decode() const { return belief_.Decode(decoding_ + foreign_, held_); }
+  Seconds LineTime(double tokens, Seconds decode) const;
+  Line LineOf(const Crowd& crowd) const;
+  double OutputToCome() const;
+  double Generated(const Held& held) const { return 1 + step_ - held.first_step; }
+  // P(all targets are met) of a request that has `generated` tokens at `from` and gets one every
+  // `pace` after that.
+  double Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
+               Seconds pace) const;
+  double Harm(const Line& before, const Line& after, double waiting) const;
+  void Advance(Seconds now);
+  void Accumulate(double steps);
+  void LeaveLine(std::uint32_t slot, Seconds at);
+  StepSample SampleOf(const Held& held, const Completion& completion) const;
+  void Observe(const StepSample& sample);
+
+  std::shared_ptr<EngineBelief> engine_;
+  StepBelief belief_;  // The deployment's, scaled to this endpoint.
+  double scale_ = 1;
+  Seconds now_ = 0;
+  int residents_ = 0;
+  int decoding_ = 0;
+  int foreign_ = 0;
+  double held_ = 0;  // Tokens that the decoding requests hold.
+  double step_ = 0;  // Steps made so far.
+  double prefill_shares_ = 0;
+  // Requests in line, in order of arrival. Places in it count prompt tokens since it was empty.
+  std::vector<std::uint32_t> line_;
+  double line_done_ = 0;
+  double line_end_ = 0;
+  double chunk_ = 0;     // Prompt tokens in the current step.
+  Seconds overdue_ = 0;  // For how long the first in line should have its first token.
+  std::vector<Held> slots_;
+  std::vector<std::uint32_t> free_;
+  StepSample counters_;  // Of all time, by the believed steps.
+  // Since the last correction of the scale:
+  Seconds window_from_ = 0;
+  Seconds window_seen_ = 0;
+  Seconds window_predicted_ = 0;
+  int windows_ = 0;
+};
+
+}  // namespace headrace::fleet

@@ -7,6 +7,7 @@
 
 namespace headrace::routing {
 
+std::unique_ptr<Policy> MakeSloHeadroom();
 std::unique_ptr<Policy> MakeSloLeastLoadPulling();  // slo.cc
 std::unique_ptr<Policy> MakeSloLeastLoad();         // slo.cc
 std::unique_ptr<Policy> MakeSloPackLoad();          // slo.cc

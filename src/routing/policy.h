@@ -40,9 +40,10 @@ inline fleet::Demand DemandAt(const fleet::Demand& request, const Candidate& can
 
 // What a policy needs to know of a deployment before it can route there.
 enum class PolicyNeeds {
-  kNothing,  // Counts or latencies that the router sees itself.
-  kLoad,     // A profile, for the share a request takes.
-  kSlo,      // A profile and an SLO, for the latest start as well.
+  kNothing,   // Counts or latencies that the router sees itself.
+  kLoad,      // A profile, for the share a request takes.
+  kSlo,       // A profile and an SLO, for the latest start as well.
+  kForecast,  // What endpoints are predicted to do, which is always known.
 };
 
 // What a policy sees of one request and of the fleet. Constant and small: a policy decides, it
@@ -58,6 +59,9 @@ struct RoutingContext {
   // empty for a policy that needs nothing.
   std::span<const Candidate> candidates;
   Seconds now = 0;
+  std::size_t waiting = 0;    // Requests in the queue that may still be in time.
+  bool late = false;          // The request can no longer meet its SLO.
+  Seconds deadline = kNever;  // After this it is.
   Rng& rng;
 
   // What the load model says of one more request at an endpoint of the candidate's deployment.
@@ -78,6 +82,9 @@ class Policy {
   // The endpoint to send the request to, or nullopt: none takes it now, let it wait. Only available
   // endpoints (see Fleet) of the context's deployments may be chosen.
   virtual std::optional<fleet::EndpointId> Choose(const RoutingContext& context) = 0;
+  // Whether the request that the last Choose let wait should make room for those behind it, because
+  // it will hardly be in time.
+  virtual bool GivesUp() const { return false; }
 };
 
 struct PolicyInfo {

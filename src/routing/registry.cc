@@ -6,7 +6,9 @@
 namespace headrace::routing {
 namespace {
 
-constexpr std::array<PolicyInfo, 12> kPolicies{{
+constexpr std::array<PolicyInfo, 13> kPolicies{{
+    {"slo-headroom", "where it is predicted to break the fewest promises; waits while that helps",
+     PolicyNeeds::kForecast, "least-request", MakeSloHeadroom},
     {"slo", "slo-least-load-pulling under its short name", PolicyNeeds::kSlo, "least-request",
      MakeSloLeastLoadPulling},
     {"slo-least-load-pulling",

@@ -13,6 +13,22 @@ const std::optional<profile::BucketMatrix>& MatrixFor(const slo::Target& target,
   return target.measure == slo::Target::Measure::kTtft ? profile.ttft : profile.e2e;
 }
 
+// What a forecast says instead of a profile: any deployment can serve any request, at some time.
+Verdict Forecast(const SizedRequest& request, const fleet::Deployment& deployment,
+                 fleet::DeploymentId id) {
+  const slo::Slo* profile_slo = deployment.profile ? &deployment.profile->slo : nullptr;
+  fleet::Demand demand = DemandOf(request, profile_slo);
+  demand.slo = slo::EffectiveSlo(request.own_slo, request.pool_slo, profile_slo);
+  Verdict verdict{.kind = Verdict::Kind::kCandidate, .target = demand.target};
+  verdict.candidate = {
+      .deployment = id,
+      .latest_start = fleet::StepForecast::LatestStart(demand, deployment.engine->steps.belief())};
+  if (demand.target) {
+    verdict.expected = request.arrived + demand.target->seconds - verdict.candidate.latest_start;
+  }
+  return verdict;
+}
+
 Verdict Unknown(FallbackCause cause) {
   Verdict verdict;
   verdict.cause = cause;
@@ -24,7 +40,9 @@ Verdict Unknown(FallbackCause cause) {
 fleet::Demand DemandOf(const SizedRequest& request, const slo::Slo* profile_slo) {
   fleet::Demand demand{.arrived = request.arrived,
                        .prompt_tokens = request.prompt_tokens,
-                       .output_tokens = request.output_tokens};
+                       .output_tokens = request.output_tokens,
+                       .lengths = request.lengths,
+                       .most_tokens = request.most_tokens};
   const slo::Slo* slo = slo::EffectiveSlo(request.own_slo, request.pool_slo, profile_slo);
   if (slo != nullptr) {
     demand.target = slo::TargetOf(*slo, request.prompt_tokens, request.output_tokens);
@@ -39,6 +57,7 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
     too_long.kind = Verdict::Kind::kTooLong;
     return too_long;
   }
+  if (request.needs == routing::PolicyNeeds::kForecast) return Forecast(request, deployment, id);
   if (!deployment.profile) return Unknown(FallbackCause::kNoProfile);
   const profile::GpuProfile& profile = *deployment.profile;
   const profile::ProfileCell cell = profile.Find(request.prompt_tokens, request.output_tokens);
@@ -76,7 +95,9 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
 
 FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNeeds needs,
                           const std::optional<slo::Slo>& pool_slo) {
-  if (needs == routing::PolicyNeeds::kNothing) return FallbackCause::kNone;
+  if (needs == routing::PolicyNeeds::kNothing || needs == routing::PolicyNeeds::kForecast) {
+    return FallbackCause::kNone;
+  }
   if (needs == routing::PolicyNeeds::kSlo) {
     const slo::Slo& slo = *slo::EffectiveSlo(std::nullopt, pool_slo, &profile.slo);
     const auto target = slo::TargetOf(slo, 1, 1);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ struct SizedRequest {
   Tokens prompt_tokens = 1;
   Tokens output_tokens = 1;
   Tokens context = 0;  // What it needs of an engine's context; 0: fits everywhere.
+  // Null if output_tokens is exact.
+  std::shared_ptr<const predict::LengthDistribution> lengths;
+  Tokens most_tokens = fleet::kNoLimit;
   const std::optional<slo::Slo>& own_slo;
   const std::optional<slo::Slo>& pool_slo;
   routing::PolicyNeeds needs = routing::PolicyNeeds::kNothing;

@@ -49,6 +49,8 @@ class AssessmentCache {
             .prompt_tokens = record.prompt_tokens,
             .output_tokens = record.length.tokens,
             .context = HeldToLongest(record.context),
+            .lengths = record.lengths,
+            .most_tokens = record.most_tokens,
             .own_slo = record.slo,
             .pool_slo = pool_slo_,
             .needs = record.policy->needs};

@@ -8,15 +8,21 @@ namespace {
 // A start at the deadline itself is still in time; a microsecond later it is not.
 constexpr Seconds kPastDeadline = 1e-6;
 
+// What an endpoint is predicted to do changes with time, without an event.
+constexpr Seconds kRetry = 0.1;
+
+// Newcomers pass from so many waiting per running request on.
+constexpr double kPassFrom = 0.2;
+
 }  // namespace
 
 void Backlog::PushBack(const Record& record) {
-  bytes_ += record.bytes;
+  Count(record, 1);
   queue_.PushBack(RecordTable::SlotOf(record.id), record.key, DeadlineOf(record));
 }
 
 void Backlog::PushFront(const Record& record) {
-  bytes_ += record.bytes;
+  Count(record, 1);
   queue_.PushFront(RecordTable::SlotOf(record.id), record.key, DeadlineOf(record));
 }
 
@@ -26,6 +32,7 @@ void Backlog::Drain(Seconds now, Decisions& decisions) {
   Expire(now, budget, decisions);
   ServeHeads(now, budget, decisions);
   more_to_decide_ = budget.spent() && !queue_.empty();
+  last_drain_ = now;
 }
 
 void Backlog::ExpireAndSweep(Seconds now, Decisions& decisions) {
@@ -38,18 +45,33 @@ bool Backlog::HasRoomFor(std::size_t bytes) const {
   return queue_.size() < options_.max_queue_length && bytes_ + bytes <= options_.max_queue_bytes;
 }
 
+bool Backlog::MayPass(const Record& record) const {
+  if (more_to_decide_) return false;
+  if (!queue_.HasWaiting(record.key)) return true;
+  return record.ByForecast() &&
+         static_cast<double>(in_time()) >= kPassFrom * std::max(1, fleet_.in_flight());
+}
+
 Seconds Backlog::NextWakeup() const {
   if (queue_.empty()) return kNever;
   if (more_to_decide_ || assessments_.sweeping()) return 0;
-  return queue_.next_deadline() + kPastDeadline;
+  const Seconds retry = forecast_ > 0 ? last_drain_ + kRetry : kNever;
+  return std::min(queue_.next_deadline() + kPastDeadline, retry);
 }
 
 Seconds Backlog::DeadlineOf(const Record& record) const {
-  return std::min(record.assessment.slo_deadline, record.arrived + options_.queue_timeout);
+  const Seconds timeout = record.arrived + options_.queue_timeout;
+  return record.late ? timeout : std::min(record.assessment.slo_deadline, timeout);
+}
+
+void Backlog::Count(const Record& record, int change) {
+  bytes_ += static_cast<std::size_t>(change) * record.bytes;
+  late_ += static_cast<std::size_t>(record.late ? change : 0);
+  forecast_ += static_cast<std::size_t>(record.ByForecast() ? change : 0);
 }
 
 std::size_t Backlog::Dequeue(Slot slot) {
-  bytes_ -= records_[slot].bytes;
+  Count(records_[slot], -1);
   return queue_.Remove(slot);
 }
 
@@ -73,8 +95,18 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
       continue;
     }
     Dequeue(slot);
-    dispatcher_.Settle(record, queue_.size(), now, decisions);
+    Settle(record, now, decisions);
   }
+}
+
+void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
+  if (record.MayBeLate() && !record.late && now < record.arrived + options_.queue_timeout) {
+    record.late = true;
+    record.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);
+    PushBack(record);
+    return;
+  }
+  dispatcher_.Settle(record, queue_.size(), now, decisions);
 }
 
 void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) {
@@ -91,10 +123,14 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
     if (before_try_) before_try_(record, now);
     if (now > DeadlineOf(record)) {
       i = std::min(i, Dequeue(slot));
-      dispatcher_.Settle(record, queue_.size(), now, decisions);
+      Settle(record, now, decisions);
       budget.Spend();
-    } else if (dispatcher_.TryDispatch(record, now, decisions)) {
+    } else if (dispatcher_.TryDispatch(record, in_time(), now, decisions)) {
       i = std::min(i, Dequeue(slot));
+      budget.Spend();
+    } else if (dispatcher_.GivesUp(record)) {
+      i = std::min(i, Dequeue(slot));
+      Settle(record, now, decisions);
       budget.Spend();
     } else {
       ++i;

@@ -51,13 +51,18 @@ class Backlog {
 
   // Whether a new request of this sub-queue may be tried at once: nothing waits before it, and the
   // heads that wait have all been tried.
-  bool MayPass(WaitQueue::Key key) const { return !more_to_decide_ && !queue_.HasWaiting(key); }
+  // Under pressure a newcomer is also tried if others of its kind wait: they have lost so much time
+  // that they no longer fit where a fresh request does. (First come, first served collapses under
+  // overload: every request is served just too late.)
+  bool MayPass(const Record& record) const;
   bool HasRoomFor(std::size_t bytes) const;
   // When Drain is next due if no event comes before.
   Seconds NextWakeup() const;
 
   const WaitQueue& queue() const { return queue_; }
   std::size_t bytes() const { return bytes_; }
+  // Requests in the queue that may still be in time.
+  std::size_t in_time() const { return queue_.size() - late_; }
 
   // Called with each head before it is tried; for experiments.
   void SetBeforeTry(std::function<void(Record&, Seconds now)> before_try) {
@@ -65,12 +70,16 @@ class Backlog {
   }
 
  private:
+  // A request enters (1) or leaves (−1) the queue.
+  void Count(const Record& record, int change);
   Seconds DeadlineOf(const Record& record) const;
   // Returns the place in the queue's heads from which on they have changed.
   std::size_t Dequeue(Slot slot);
   std::size_t Reassess(Record& record);
   void ExpireAndSweep(Seconds now, Decisions& decisions);
   void Sweep();
+  // A request whose deadline has passed, or that gives up, waits on as a late one or is refused.
+  void Settle(Record& record, Seconds now, Decisions& decisions);
   void Expire(Seconds now, TurnBudget& budget, Decisions& decisions);
   void ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions);
 
@@ -82,6 +91,9 @@ class Backlog {
   std::function<void(Record&, Seconds)> before_try_;
   WaitQueue queue_;
   std::size_t bytes_ = 0;
+  std::size_t late_ = 0;      // Requests in the queue that can no longer be in time.
+  std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.
+  Seconds last_drain_ = 0;
   bool more_to_decide_ = false;  // The last Drain spent its budget.
 };
 

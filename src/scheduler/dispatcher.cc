@@ -32,15 +32,16 @@ Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, Rec
       rng_(seed),
       policies_(routing::Policies().size()) {}
 
-bool Dispatcher::TryDispatch(Record& record, Seconds now, Decisions& decisions) {
+bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
+                             Decisions& decisions) {
   const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
   if (record.NeedsFallback()) {
-    const auto endpoint = Choose(fallback, record, {}, now);
+    const auto endpoint = Choose(fallback, record, {}, waiting, now);
     if (!endpoint) return false;
     Dispatch(record, *endpoint, fallback, record.assessment.cause, now, decisions);
     return true;
   }
-  const auto chosen = Choose(*record.policy, record, record.assessment.candidates, now);
+  const auto chosen = Choose(*record.policy, record, record.assessment.candidates, waiting, now);
   const auto& unprofiled = record.assessment.unprofiled;
   if (!unprofiled.empty()) {
     const bool has_room =
@@ -50,7 +51,7 @@ bool Dispatcher::TryDispatch(Record& record, Seconds now, Decisions& decisions) 
     // What the profiled deployments have no room for goes where nothing is known, but only as the
     // fallback policy would send it there: an endpoint without a profile must not get all overflow.
     if (!has_room) {
-      const auto other = Choose(fallback, record, {}, now);
+      const auto other = Choose(fallback, record, {}, waiting, now);
       if (other &&
           std::ranges::find(unprofiled, fleet_.endpoint(*other).deployment) != unprofiled.end()) {
         Dispatch(record, *other, fallback, FallbackCause::kUnprofiledDeployment, now, decisions);
@@ -61,6 +62,10 @@ bool Dispatcher::TryDispatch(Record& record, Seconds now, Decisions& decisions) 
   if (!chosen) return false;
   Dispatch(record, *chosen, *record.policy, FallbackCause::kNone, now, decisions);
   return true;
+}
+
+bool Dispatcher::GivesUp(const Record& record) {
+  return record.MayBeLate() && !record.late && EntryOf(*record.policy).policy->GivesUp();
 }
 
 void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions) {
@@ -91,7 +96,10 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   record.state = Record::State::kRunning;
   record.endpoint = endpoint;
   record.prefilled = false;
-  record.resident = fleet_.Start(endpoint, DemandAt(record, deployment), now);
+  fleet::Demand demand = DemandAt(record, deployment);
+  demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
+  demand.reports_first_token = record.reports_first_token;
+  record.resident = fleet_.Start(endpoint, demand, now);
   Decision& decision = Decide(record, now, decisions);
   decision.endpoint = endpoint;
   decision.policy = policy.name;
@@ -140,24 +148,31 @@ Dispatcher::Entry& Dispatcher::EntryOf(const routing::PolicyInfo& info) {
 std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& info,
                                                     const Record& record,
                                                     std::span<const routing::Candidate> candidates,
-                                                    Seconds now) {
+                                                    std::size_t waiting, Seconds now) {
+  fleet::Demand demand = record.assessment.request;
+  demand.slo = EffectiveSlo(record, nullptr);
   return EntryOf(info).policy->Choose({.fleet = fleet_,
-                                       .request = record.assessment.request,
+                                       .request = demand,
                                        .deployments = record.assessment.deployments,
                                        .candidates = candidates,
                                        .now = now,
+                                       .waiting = waiting,
+                                       .late = record.late,
                                        .rng = rng_});
 }
 
 fleet::Demand Dispatcher::DemandAt(const Record& record, fleet::DeploymentId deployment) const {
   const fleet::Deployment& at = fleet_.deployments()[deployment];
-  if (const routing::Candidate* candidate = CandidateFor(record, deployment)) {
+  const routing::Candidate* candidate = CandidateFor(record, deployment);
+  if (candidate != nullptr && candidate->share > 0) {
     return routing::DemandAt(record.assessment.request, *candidate, at);
   }
   // Sent there by a policy that does not read profiles: it still takes what the profile says.
   const SizedRequest request{.arrived = record.arrived,
                              .prompt_tokens = record.prompt_tokens,
                              .output_tokens = record.length.tokens,
+                             .lengths = record.lengths,
+                             .most_tokens = record.most_tokens,
                              .own_slo = record.slo,
                              .pool_slo = options_.slo,
                              .needs = routing::PolicyNeeds::kLoad};

@@ -25,8 +25,11 @@ class Dispatcher {
   Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
              std::uint64_t seed);
 
-  // Dispatches the request if some endpoint takes it now.
-  bool TryDispatch(Record& record, Seconds now, Decisions& decisions);
+  // Dispatches the request if some endpoint takes it now. `waiting`: requests in the queue that may
+  // still be in time.
+  bool TryDispatch(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
+  // Whether the request, which was just let wait, will not be in time and should make room.
+  bool GivesUp(const Record& record);
   // For a request whose deadline has passed: it goes where nothing is known about its SLO, or is
   // refused. `waiting`: requests in the queue besides it.
   void Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
@@ -49,7 +52,7 @@ class Dispatcher {
   Entry& EntryOf(const routing::PolicyInfo& info);
   std::optional<fleet::EndpointId> Choose(const routing::PolicyInfo& info, const Record& record,
                                           std::span<const routing::Candidate> candidates,
-                                          Seconds now);
+                                          std::size_t waiting, Seconds now);
   void Dispatch(Record& record, fleet::EndpointId endpoint, const routing::PolicyInfo& policy,
                 FallbackCause cause, Seconds now, Decisions& decisions);
   // The request as the endpoint's load model gets it, whichever policy chose the endpoint.

@@ -29,8 +29,9 @@ struct Arrival {
   // The length of the response where it is known beforehand (a replay, an oracle experiment);
   // predicted otherwise.
   std::optional<Tokens> output_tokens;
-  std::optional<slo::Slo> slo;  // The request's own; else the pool's, else each profile's.
-  std::size_t bytes = 0;        // What it occupies while it waits.
+  std::optional<slo::Slo> slo;       // The request's own; else the pool's, else each profile's.
+  std::size_t bytes = 0;             // What it occupies while it waits.
+  bool reports_first_token = false;  // FirstToken will be called for it.
   const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the pool's.
 };
 

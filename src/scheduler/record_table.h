@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,11 @@ struct Record {
   Tokens prompt_tokens = 0;
   Tokens context = 0;
   predict::LengthEstimate length;
+  // Null if the length is known to be exact.
+  std::shared_ptr<const predict::LengthDistribution> lengths;
+  Tokens most_tokens = fleet::kNoLimit;  // The longest that the response may be.
+  bool reports_first_token = false;
+  bool late = false;  // It can no longer meet its SLO, and waits for an endpoint that has time.
   std::optional<slo::Slo> slo;
   std::size_t bytes = 0;
   const routing::PolicyInfo* policy = nullptr;
@@ -33,10 +39,13 @@ struct Record {
   Assessment assessment;
   // While it runs:
   fleet::EndpointId endpoint = 0;
-  fleet::Resident resident{};
   bool prefilled = false;  // Its first token has come.
+  fleet::Residence resident{};
 
   bool NeedsFallback() const { return assessment.cause != FallbackCause::kNone; }
+  bool ByForecast() const { return policy->needs == routing::PolicyNeeds::kForecast; }
+  // Whether it waits on when its deadline has passed, instead of being refused.
+  bool MayBeLate() const { return ByForecast() && !assessment.deployments.empty(); }
 };
 
 // Records in slots that are used again; a slot's next request gets another id, so that an event for
@@ -72,6 +81,7 @@ class RecordTable {
 
   void Free(Record& record) {
     record.state = Record::State::kFree;
+    record.lengths.reset();
     free_.push_back(SlotOf(record.id));
   }
 

@@ -38,23 +38,28 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                       : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens,
                                            assessments_.typical_output(), dispatcher_.rng());
   record.context = arrival.context;
+  if (!arrival.output_tokens) {
+    record.lengths =
+        predictor_.Distribution(now, record.prompt_tokens, assessments_.typical_output());
+  }
+  record.most_tokens = arrival.max_tokens.value_or(fleet::kNoLimit);
+  record.reports_first_token = arrival.reports_first_token;
+  record.late = false;
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
   record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
 
   assessments_.Refresh(record);
-  if (now > record.assessment.slo_deadline) {
+  if (now > record.assessment.slo_deadline && !record.MayBeLate()) {
     dispatcher_.Settle(record, waiting(), now, decisions);
     return id;
   }
-  const bool unranked =
-      record.NeedsFallback() || record.policy->needs == routing::PolicyNeeds::kNothing;
-  record.key = WaitQueue::TooLongFor(
-      record.assessment.too_long_for,
-      unranked ? WaitQueue::kUnranked
-               : WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens));
+  record.key = WaitQueue::TooLongFor(record.assessment.too_long_for, KeyOf(record));
   // Heads that wait already were tried when capacity was last freed: only a new head can be served.
-  if (backlog_.MayPass(record.key) && dispatcher_.TryDispatch(record, now, decisions)) return id;
+  if (backlog_.MayPass(record) &&
+      dispatcher_.TryDispatch(record, backlog_.in_time(), now, decisions)) {
+    return id;
+  }
   if (!backlog_.HasRoomFor(record.bytes)) {
     dispatcher_.Refuse(record, RefusalReason::kQueueFull, waiting(), now, decisions);
     return id;
@@ -175,6 +180,25 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
     verdicts.push_back(Assess(request, deployments[id], id, fleet_.model()));
   }
   return verdicts;
+}
+
+WaitQueue::Key Scheduler::KeyOf(const Record& record) {
+  if (record.NeedsFallback()) return WaitQueue::kUnranked;
+  switch (record.policy->needs) {
+    case routing::PolicyNeeds::kNothing:
+      return WaitQueue::kUnranked;
+    case routing::PolicyNeeds::kForecast: {
+      // Requests of one size with one promise wait in line; those with another one may pass.
+      const Seconds slack = record.assessment.slo_deadline - record.arrived;
+      if (slack == kNever) return WaitQueue::kBestEffort;
+      return WaitQueue::KeyOf(record.prompt_tokens,
+                              static_cast<Tokens>(std::clamp(slack * 10, 1.0, 1e6)));
+    }
+    case routing::PolicyNeeds::kLoad:
+    case routing::PolicyNeeds::kSlo:
+      break;
+  }
+  return WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
 }
 
 Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now) {

@@ -95,6 +95,7 @@ class Scheduler {
   std::vector<Verdict> Explain(const Arrival& arrival, Tokens output_tokens, Seconds now) const;
 
  private:
+  static WaitQueue::Key KeyOf(const Record& record);
   // A running request has left its endpoint; null if there is none.
   Record* EndRunning(RequestId id, const Completion& completion, Seconds now);
   // What the profiles say may have changed: everything that waits is assessed anew.

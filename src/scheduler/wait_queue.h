@@ -29,17 +29,22 @@ using Slot = std::uint32_t;
 class WaitQueue {
  public:
   using Key = std::uint32_t;
-  // A key of requests that fit everywhere; kUnranked for those without an SLO.
+  // A key of requests that fit everywhere; kUnranked for those without an SLO. Requests that wait
+  // for what others leave must not hold up anybody: those of a forecast without an SLO have a
+  // sub-queue of their own, and so have those that can no longer be in time.
   static constexpr Key kUnranked = kLog2Buckets * kLog2Buckets;
+  static constexpr Key kBestEffort = kUnranked + 1;
+  static constexpr Key kLate = kUnranked + 2;
+  static constexpr Key kKeys = kUnranked + 3;
   static Key KeyOf(Tokens prompt_tokens, Tokens output_tokens) {
     return static_cast<Key>(Log2Bucket(output_tokens) * kLog2Buckets + Log2Bucket(prompt_tokens));
   }
   // The same for requests that are too long for so many deployments: contexts are nested, so the
   // number says which. And back.
   static Key TooLongFor(int deployments, Key key) {
-    return static_cast<Key>(deployments) * (kUnranked + 1) + key;
+    return static_cast<Key>(deployments) * kKeys + key;
   }
-  static Key SizeOf(Key key) { return key % (kUnranked + 1); }
+  static Key SizeOf(Key key) { return key % kKeys; }
 
   struct Head {
     Seconds deadline;
@@ -95,7 +100,7 @@ class WaitQueue {
   void DropHead(Key key);
   std::size_t AddHead(Key key);
 
-  std::vector<Queue> queues_{kUnranked + 1};  // By key.
+  std::vector<Queue> queues_{kKeys};  // By key.
   std::vector<Link> links_;                   // By slot.
   std::vector<Head> heads_;                   // Sorted.
   IndexedHeap<Seconds> deadlines_;

@@ -322,7 +322,8 @@ RouterStatus PoolRouter::Status() const {
   });
   std::map<scheduler::WaitQueue::Key, std::size_t> lengths;
   for (const scheduler::WaitQueue::SubQueue& queue : scheduler.queue().SubQueues()) {
-    lengths[scheduler::WaitQueue::SizeOf(queue.key)] += queue.length;
+    lengths[std::min(scheduler::WaitQueue::SizeOf(queue.key), scheduler::WaitQueue::kUnranked)] +=
+        queue.length;
   }
   for (const auto& [size, length] : lengths) {
     const bool ranked = size != scheduler::WaitQueue::kUnranked;

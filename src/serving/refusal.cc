@@ -27,6 +27,7 @@ std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
     case scheduler::Verdict::Kind::kUnknown:
       return std::string(ToString(verdict.cause));
     case scheduler::Verdict::Kind::kCandidate:
+      if (!verdict.target) return "no SLO";
       return "expects " + Milliseconds(verdict.expected) + " of " +
              Milliseconds(verdict.target->seconds) + " allowed";
   }

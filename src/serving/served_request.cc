@@ -75,6 +75,7 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   }
   arrival.prompt_tokens = static_cast<Tokens>(std::clamp(prompt, 1.0, 1e9));
   arrival.max_tokens = facts_.max_tokens;
+  arrival.reports_first_token = facts_.stream;
   // Embeddings come without generating: the prompt is all the work.
   if (kind_ == openai::ApiKind::kEmbeddings) arrival.output_tokens = 1;
   // Several prompts come in one request: the longest has at least its share. Embeddings' inputs are

@@ -1,0 +1,170 @@
+// Headrace's own policy: a request goes where it is predicted to break the fewest promises.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "base/log2_bucket.h"
+#include "routing/policies.h"
+
+namespace headrace::routing {
+namespace {
+
+// The broken promises, in expectation, that a request may cost where it is sent at once: at rest,
+// and when the queue says that the fleet cannot keep up.
+constexpr double kAllowedAtRest = 0.02;
+constexpr double kAllowedUnderPressure = 0.5;
+// Pressure is full when a quarter as many requests wait as run.
+constexpr double kFullPressure = 0.25;
+// Under pressure, a request whose best chance is below this gives up: others can still be in time.
+constexpr double kLeastChance = 0.7;
+// Waiting costs something if it makes a miss more likely by this.
+constexpr double kRise = 0.02;
+// Under pressure, endpoints whose cost is this close to the least are alike, and a decode-bound
+// request goes to where most of its kind are. So partitions (long prompts here, chat there) appear
+// and move by themselves, and long prompts keep endpoints that they harm nobody on.
+constexpr double kAlike = 0.05;
+constexpr double kPackFrom = 0.05;
+// A request that is late anyway goes where no more than this is in line.
+constexpr Seconds kIdleBacklog = 0.5;
+// A request without an SLO may cost one more broken promise after each such time.
+constexpr Seconds kPatience = 30;
+
+// Up to so many endpoints, all are assessed; above, for each deployment the emptiest and some at
+// random, and a few where requests of the same size went last.
+constexpr std::size_t kSmallFleet = 16;
+constexpr int kEmptiest = 2;
+constexpr int kAtRandom = 2;
+constexpr std::size_t kRecent = 2;
+
+// Prices every endpoint by the promises that the request would break there: its own, and those of
+// the requests there. Waits while that is too dear and waiting costs nothing; then takes the least
+// harmful place. Late requests use what is left.
+class SloHeadroom final : public Policy {
+ public:
+  std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    gives_up_ = false;
+    Survey(context);
+    if (options_.empty()) return std::nullopt;
+    const double pressure =
+        std::min(1.0, static_cast<double>(context.waiting) /
+                          (kFullPressure * std::max(1, context.fleet.in_flight())));
+    const auto least = std::ranges::min_element(options_, {}, &Option::cost);
+    if (context.late) {
+      const bool idle = context.waiting == 0 && least->cost <= kAllowedAtRest &&
+                        ForecastOf(context, *least).Backlog() <= kIdleBacklog;
+      return idle ? std::optional(least->endpoint) : std::nullopt;
+    }
+    const bool last_call = least_miss_later_ - least_miss_ > kRise;
+    if (last_call && least_miss_ > 1 - kLeastChance * pressure) {
+      gives_up_ = true;
+      return std::nullopt;
+    }
+    double allowed =
+        last_call ? 1 : kAllowedAtRest + (kAllowedUnderPressure - kAllowedAtRest) * pressure;
+    // Without an SLO nothing ever presses; the longer it waits, the more it may cost.
+    if (context.request.slo == nullptr || !context.request.slo->HasLatency()) {
+      allowed += (context.now - context.request.arrived) / kPatience;
+    }
+    if (least->cost > allowed) return std::nullopt;
+    const fleet::EndpointId chosen = Among(context, least->cost + kAlike * pressure, pressure);
+    auto& recent = Recent(context);
+    if (std::ranges::find(recent, std::optional(chosen)) == recent.end()) {
+      recent[next_recent_++ % kRecent] = chosen;
+    }
+    return chosen;
+  }
+
+  bool GivesUp() const override { return gives_up_; }
+
+ private:
+  struct Option {
+    fleet::EndpointId endpoint;
+    double cost;
+    Seconds end;
+  };
+
+  static fleet::StepForecast& ForecastOf(const RoutingContext& context, const Option& option) {
+    return *context.fleet.endpoint(option.endpoint).forecast;
+  }
+
+  // Assesses all endpoints of a small fleet, and a short list of a large one.
+  void Survey(const RoutingContext& context) {
+    options_.clear();
+    least_miss_ = least_miss_later_ = 1;
+    std::size_t endpoints = 0;
+    for (const fleet::DeploymentId deployment : context.deployments) {
+      endpoints += context.fleet.Available(deployment).size();
+    }
+    for (const fleet::DeploymentId deployment : context.deployments) {
+      const auto available = context.fleet.Available(deployment);
+      if (endpoints <= kSmallFleet) {
+        for (const fleet::EndpointId endpoint : available) Assess(context, endpoint);
+        continue;
+      }
+      // Those with the fewest requests; some at random, so that partitions can be found; and those
+      // where the last requests of this size went, so that partitions stay.
+      int left = kEmptiest;
+      context.fleet.ByInFlight(deployment).ForEachUp([&](const fleet::EndpointOrder::Entry& entry) {
+        Assess(context, std::get<fleet::EndpointId>(entry));
+        return --left > 0;
+      });
+      for (int i = 0; i < kAtRandom && !available.empty(); ++i) {
+        Assess(context, available[context.rng.Below(available.size())]);
+      }
+    }
+    if (endpoints <= kSmallFleet) return;
+    for (const std::optional<fleet::EndpointId>& endpoint : Recent(context)) {
+      if (endpoint && context.fleet.IsAvailable(*endpoint) &&
+          std::ranges::binary_search(context.deployments,
+                                     context.fleet.endpoint(*endpoint).deployment)) {
+        Assess(context, *endpoint);
+      }
+    }
+  }
+
+  void Assess(const RoutingContext& context, fleet::EndpointId endpoint) {
+    if (std::ranges::find(options_, endpoint, &Option::endpoint) != options_.end()) return;
+    const fleet::Outlook outlook =
+        context.fleet.endpoint(endpoint).forecast->Assess(context.request, context.now);
+    options_.push_back({endpoint, context.late ? outlook.harm : outlook.broken(), outlook.end});
+    least_miss_ = std::min(least_miss_, outlook.miss);
+    least_miss_later_ = std::min(least_miss_later_, outlook.miss_later);
+  }
+
+  std::array<std::optional<fleet::EndpointId>, kRecent>& Recent(const RoutingContext& context) {
+    return recent_[static_cast<std::size_t>(Log2Bucket(context.request.prompt_tokens))];
+  }
+
+  // Of the options that cost at most this: where most of its kind are, or where it ends first.
+  fleet::EndpointId Among(const RoutingContext& context, double cost, double pressure) const {
+    const bool pack = pressure > kPackFrom &&
+                      ForecastOf(context, options_.front()).PrefillShare(context.request) < 0.5;
+    const Option* best = nullptr;
+    double best_score = 0;
+    for (const Option& option : options_) {
+      if (option.cost > cost) continue;
+      const fleet::StepForecast& forecast = ForecastOf(context, option);
+      const double score =
+          pack ? -forecast.residents() * (1 - forecast.prefill_share()) : option.end;
+      if (best != nullptr && score >= best_score) continue;
+      best = &option;
+      best_score = score;
+    }
+    return best->endpoint;
+  }
+
+  std::vector<Option> options_;  // Of the last request.
+  // By the size of the prompt: some of the endpoints where requests of this size went.
+  std::array<std::array<std::optional<fleet::EndpointId>, kRecent>, kLog2Buckets> recent_{};
+  std::size_t next_recent_ = 0;
+  double least_miss_ = 1;
+  double least_miss_later_ = 1;
+  bool gives_up_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> MakeSloHeadroom() { return std::make_unique<SloHeadroom>(); }
+
+}  // namespace headrace::routing

@@ -1,0 +1,150 @@
+// slo-headroom through the scheduler: who is sent, who waits, who may pass, who is late.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "scheduler/test_fleet.h"
+
+namespace headrace::scheduler {
+namespace {
+
+using Harness = SchedulerHarness;
+
+slo::Slo Tpot(Seconds tpot) { return {.tpot = tpot}; }
+
+TEST(SloHeadroom, NeedsNeitherProfileNorSlo) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1", "h:2"}}});
+  const auto plain = h.Arrive();
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->policy, "slo-headroom");
+  EXPECT_EQ(plain->fallback, FallbackCause::kNone);
+  const auto promised = h.Arrive(128, E2eSlo(10));
+  ASSERT_TRUE(promised);
+  EXPECT_NE(promised->endpoint, plain->endpoint);
+}
+
+TEST(SloHeadroom, KeepsALongPromptAwayFromWhoItWouldHarm) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1", "h:2"}}});
+  // One endpoint has chat that can hardly spare a step, the other has more, but patient, requests.
+  const auto chat = h.Arrive(100, Tpot(0.022), 60);
+  std::vector<fleet::EndpointId> patient;
+  for (int i = 0; i < 3; ++i) patient.push_back(h.Arrive(100, E2eSlo(600), 60)->endpoint);
+  const auto code = h.Arrive(8000, E2eSlo(60), 30);
+  ASSERT_TRUE(code);
+  EXPECT_NE(code->endpoint, chat->endpoint);
+}
+
+TEST(SloHeadroom, WaitsWhileThatCostsNothingAndGoesAtTheLatestStart) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, Tpot(0.022), 2000));  // Runs for 40 s and has no slack.
+  EXPECT_FALSE(h.Arrive(8000, E2eSlo(20), 30)) << "breaks the other's promise, and has time";
+  const RequestId waiting = h.last;
+  EXPECT_LT(h.scheduler.NextWakeup(), h.now + 1) << "forecasts change without an event";
+  std::optional<Seconds> sent;
+  for (int i = 0; i < 300 && !sent; ++i) {
+    h.now += 0.1;
+    for (const Decision& decision : h.Tick()) {
+      if (decision.id == waiting && !decision.refused) sent = decision.queued;
+    }
+  }
+  // Of two promises, one has to be broken: whichever it is, nobody is refused.
+  EXPECT_EQ(h.scheduler.running() + h.scheduler.waiting(), 2);
+}
+
+TEST(SloHeadroom, WhatIsLateIsServedByAnIdleEndpointNotRefused) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 1, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, E2eSlo(10), 100));
+  const RequestId running = h.last;
+  EXPECT_FALSE(h.Arrive(100, E2eSlo(5), 100));
+  const RequestId late = h.last;
+  h.now += 20;
+  EXPECT_TRUE(h.Tick().empty()) << "refused when its deadline passed";
+  const Decisions decisions = h.Complete(running);
+  ASSERT_EQ(decisions.size(), 1);
+  EXPECT_EQ(decisions[0].id, late);
+  EXPECT_FALSE(decisions[0].refused);
+}
+
+TEST(SloHeadroom, LateRequestsLeaveWithTheQueueTimeout) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 1, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, E2eSlo(10), 100));
+  EXPECT_FALSE(h.Arrive(100, E2eSlo(5), 100));
+  h.now += 61;
+  const Decisions decisions = h.Tick();
+  ASSERT_EQ(decisions.size(), 1);
+  EXPECT_TRUE(decisions[0].refused);
+  EXPECT_EQ(h.scheduler.waiting(), 0);
+}
+
+TEST(SloHeadroom, AnotherPromiseOnTheSameSizeDoesNotWaitInTheSameLine) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, Tpot(0.022), 2000));
+  EXPECT_FALSE(h.Arrive(8000, E2eSlo(100), 30));
+  // The same size without time to wait for the first: it may break one promise to keep its own.
+  EXPECT_TRUE(h.Arrive(8000, E2eSlo(2.5), 30) || h.scheduler.queue().SubQueues().size() == 2);
+}
+
+TEST(SloHeadroom, ALateRequestHoldsUpNobody) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 1, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, E2eSlo(10), 100));
+  const RequestId running = h.last;
+  EXPECT_FALSE(h.Arrive(100, E2eSlo(5), 100));
+  h.now += 20;
+  h.Tick();  // From now on it is late.
+  Arrival other{.prompt_tokens = 100, .output_tokens = 100};
+  other.policy = routing::FindPolicy("least-request");
+  EXPECT_FALSE(h.Arrive(other));
+  const RequestId next = h.last;
+  const Decisions decisions = h.Complete(running);
+  ASSERT_EQ(decisions.size(), 1);
+  EXPECT_EQ(decisions[0].id, next) << "stands behind one that waits for what is left";
+}
+
+TEST(SloHeadroom, WithoutAnSloAWaitHasAnEnd) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  // Somebody without slack is always there.
+  ASSERT_TRUE(h.Arrive(100, Tpot(0.022), 2000));
+  EXPECT_FALSE(h.Arrive(8000, std::nullopt, 30)) << "breaks the other's promise, and can wait";
+  const RequestId waiting = h.last;
+  bool sent = false;
+  for (int i = 0; i < 590 && !sent; ++i) {
+    h.now += 0.1;
+    for (const Decision& decision : h.Tick()) sent |= decision.id == waiting && !decision.refused;
+  }
+  EXPECT_TRUE(sent);
+}
+
+TEST(SloHeadroom, NothingIsUpNothingWaits) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  h.scheduler.SetUp(0, false, h.now, h.decisions);
+  const auto decision = h.Arrive(100, E2eSlo(10));
+  ASSERT_TRUE(decision);
+  EXPECT_EQ(decision->refused, RefusalReason::kNoEndpoint);
+}
+
+TEST(SloHeadroom, ALargeFleetIsServedFromAShortList) {
+  Harness h("slo-headroom");
+  std::vector<std::string> endpoints;
+  for (int i = 0; i < 200; ++i) endpoints.push_back("h:" + std::to_string(i));
+  h.Fleet({{"gpu", 512, endpoints}});
+  std::map<fleet::EndpointId, int> sent;
+  for (int i = 0; i < 400; ++i) {
+    const auto decision = h.Arrive(100, E2eSlo(10), 100);
+    ASSERT_TRUE(decision);
+    ++sent[decision->endpoint];
+  }
+  EXPECT_GT(sent.size(), 150) << "spread over the fleet while nothing presses";
+}
+
+}  // namespace
+}  // namespace headrace::scheduler

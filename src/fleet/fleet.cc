@@ -126,21 +126,21 @@ Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
   endpoint.prefilling += demand.prompt_tokens;
   in_flight_ += 1;
   last_used_[id] = ++uses_;
-  const Residence residence{endpoint.load->Start(demand, now),
-                            endpoint.forecast->Start(demand, now)};
+  Residence residence{.load = endpoint.load->Start(demand, now)};
+  if (keeps_forecasts_) residence.forecast = endpoint.forecast->Start(demand, now);
   Refresh(id);
   return residence;
 }
 
 void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
   endpoints_[id].load->FirstToken(residence.load, now);
-  endpoints_[id].forecast->FirstToken(residence.forecast, now);
+  if (residence.forecast) endpoints_[id].forecast->FirstToken(*residence.forecast, now);
   Refresh(id);
 }
 
 void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated, Seconds now) {
   endpoints_[id].load->Progress(residence.load, generated, now);
-  endpoints_[id].forecast->Progress(residence.forecast, generated, now);
+  if (residence.forecast) endpoints_[id].forecast->Progress(*residence.forecast, generated, now);
   Refresh(id);
 }
 
@@ -151,7 +151,7 @@ void Fleet::End(EndpointId id, const Residence& residence, const Completion& com
   endpoint.in_flight -= 1;
   in_flight_ -= 1;
   endpoint.load->End(residence.load, completion, now);
-  endpoint.forecast->End(residence.forecast, completion, now);
+  if (residence.forecast) endpoint.forecast->End(*residence.forecast, completion, now);
   if (completion.output_tokens > 0) {
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
   }

@@ -66,7 +66,7 @@ struct Deployment {
 // A request's names at its endpoint.
 struct Residence {
   Resident load{};
-  Resident forecast{};
+  std::optional<Resident> forecast;  // nullopt if forecasts were not kept when it started.
 };
 
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
@@ -92,6 +92,11 @@ class Fleet {
   // What the endpoint says its context is; 0 takes it back. Returns whether that changes what fits
   // its deployment. Unknown or retired endpoints are ignored.
   bool SetMaxModelLen(EndpointId endpoint, Tokens max_model_len);
+
+  // From now on the endpoints' forecasts hear of what happens. Until then they cost nothing; what
+  // started earlier stays unknown to them.
+  void KeepForecasts() { keeps_forecasts_ = true; }
+  bool keeps_forecasts() const { return keeps_forecasts_; }
 
   // A request runs at an endpoint: it starts there, its tokens come (where the shell sees them), it
   // ends, exactly once.
@@ -178,6 +183,7 @@ class Fleet {
   mutable std::vector<Choices> choices_;     // By deployment.
   std::size_t available_ = 0;
   std::uint64_t uses_ = 0;
+  bool keeps_forecasts_ = false;
   double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
   int up_ = 0;
   int in_flight_ = 0;

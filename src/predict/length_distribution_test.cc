@@ -80,6 +80,7 @@ TEST(LengthDistribution, WhatHasLastedLastsOn) {
 
 TEST(LengthPredictor, GivesTheDistributionOfPromptsOfThisSize) {
   LengthPredictor predictor({.window = 100});
+  predictor.Distribution(0, 100, 0);
   for (int i = 0; i < 200; ++i) {
     predictor.Record(i * 0.1, 100, 300 + i % 7);
     predictor.Record(i * 0.1, 4000, 40 + i % 5);

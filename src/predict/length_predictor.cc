@@ -80,6 +80,7 @@ void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_to
   row_counts_[input] += 1;
   total_ += 1;
 
+  if (!keeps_fine_) return;
   const int bucket = LengthDistribution::BucketOf(output_tokens);
   auto& fine = steps_.back().fine;
   auto found = std::find_if(fine.begin(), fine.end(), [&](const FineEntry& e) {
@@ -121,6 +122,7 @@ std::shared_ptr<const LengthDistribution> LengthPredictor::Distribution(Seconds 
                                                                         Tokens prompt_tokens,
                                                                         Tokens typical) {
   Advance(now);
+  keeps_fine_ = true;
   const int input = Log2Bucket(prompt_tokens);
   Cached& cached = cached_[input];
   if (cached.distribution && now - cached.made < kKeepDistribution && cached.typical == typical &&

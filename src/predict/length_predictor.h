@@ -71,7 +71,7 @@ class LengthPredictor {
   // The distribution that the estimate is drawn from, in finer buckets. It is made anew when it is
   // older than a second or a tenth of its samples are new. Before there are samples, and for as
   // long as there are few, it leans on a lognormal one around `typical`, the configured prior or a
-  // usual chat response.
+  // usual chat response. The finer buckets are kept from the first call on.
   std::shared_ptr<const LengthDistribution> Distribution(Seconds now, Tokens prompt_tokens,
                                                          Tokens typical);
 
@@ -122,7 +122,8 @@ class LengthPredictor {
   std::array<std::int64_t, kLog2Buckets> row_counts_{};
   std::array<std::array<std::int32_t, LengthDistribution::kBuckets>, kLog2Buckets> fine_{};
   std::array<Cached, kLog2Buckets> cached_;
-  std::int64_t recorded_ = 0;
+  std::int64_t recorded_ = 0;  // In fine_, ever.
+  bool keeps_fine_ = false;    // From the first question for a distribution on.
   std::int64_t total_ = 0;
   std::deque<Step> steps_;
 };

@@ -97,8 +97,10 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   record.endpoint = endpoint;
   record.prefilled = false;
   fleet::Demand demand = DemandAt(record, deployment);
-  demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
-  demand.reports_first_token = record.reports_first_token;
+  if (fleet_.keeps_forecasts()) {
+    demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
+    demand.reports_first_token = record.reports_first_token;
+  }
   record.resident = fleet_.Start(endpoint, demand, now);
   Decision& decision = Decide(record, now, decisions);
   decision.endpoint = endpoint;
@@ -149,10 +151,14 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                                     const Record& record,
                                                     std::span<const routing::Candidate> candidates,
                                                     std::size_t waiting, Seconds now) {
-  fleet::Demand demand = record.assessment.request;
-  demand.slo = EffectiveSlo(record, nullptr);
+  const bool forecast = info.needs == routing::PolicyNeeds::kForecast;
+  fleet::Demand demand;
+  if (forecast) {
+    demand = record.assessment.request;
+    demand.slo = EffectiveSlo(record, nullptr);
+  }
   return EntryOf(info).policy->Choose({.fleet = fleet_,
-                                       .request = demand,
+                                       .request = forecast ? demand : record.assessment.request,
                                        .deployments = record.assessment.deployments,
                                        .candidates = candidates,
                                        .now = now,

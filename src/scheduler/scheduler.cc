@@ -38,7 +38,9 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                       : predictor_.Predict(now, record.prompt_tokens, arrival.max_tokens,
                                            assessments_.typical_output(), dispatcher_.rng());
   record.context = arrival.context;
-  if (!arrival.output_tokens) {
+  record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
+  if (record.ByForecast()) fleet_.KeepForecasts();
+  if (fleet_.keeps_forecasts() && !arrival.output_tokens) {
     record.lengths =
         predictor_.Distribution(now, record.prompt_tokens, assessments_.typical_output());
   }
@@ -47,7 +49,6 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.late = false;
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
-  record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
 
   assessments_.Refresh(record);
   if (now > record.assessment.slo_deadline && !record.MayBeLate()) {

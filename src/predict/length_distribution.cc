@@ -1,7 +1,6 @@
 #include "predict/length_distribution.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace headrace::predict {
 
@@ -12,7 +11,8 @@ int LengthDistribution::BucketOf(double length) {
 
 double LengthDistribution::BeginOf(int bucket) {
   const int octave = bucket / kPerOctave;
-  return std::ldexp(1 + static_cast<double>(bucket % kPerOctave) / kPerOctave, octave);
+  return static_cast<double>(std::uint64_t{1} << octave) *
+         (1 + static_cast<double>(bucket % kPerOctave) / kPerOctave);
 }
 
 LengthDistribution::LengthDistribution(const Counts& counts) {

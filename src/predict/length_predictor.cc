@@ -17,16 +17,6 @@ constexpr Seconds kKeepDistribution = 1;
 constexpr double kPriorSamples = 2;
 constexpr double kPriorSpread = 1;
 
-void AddPrior(Tokens median, LengthDistribution::Counts& counts) {
-  const auto below = [&](int bucket) {
-    const double z = std::log(LengthDistribution::BeginOf(bucket) / median) / kPriorSpread;
-    return 0.5 * std::erfc(-z / std::sqrt(2.0));
-  };
-  for (int i = 0; i < LengthDistribution::kBuckets; ++i) {
-    counts[i] += static_cast<float>(kPriorSamples * (below(i + 1) - below(i)));
-  }
-}
-
 }  // namespace
 
 std::string_view ToString(LengthSource source) {
@@ -118,6 +108,19 @@ bool LengthPredictor::Gather(int input, std::array<Cell, kLog2Buckets>& row) con
   });
 }
 
+const LengthDistribution::Counts& LengthPredictor::Prior(Tokens median) {
+  if (median == prior_median_) return prior_;
+  prior_median_ = median;
+  double before = 0;
+  for (int i = 0; i <= LengthDistribution::kBuckets; ++i) {
+    const double z = std::log(LengthDistribution::BeginOf(i) / median) / kPriorSpread;
+    const double below = 0.5 * std::erfc(-z / std::sqrt(2.0));
+    if (i > 0) prior_[i - 1] = static_cast<float>(kPriorSamples * (below - before));
+    before = below;
+  }
+  return prior_;
+}
+
 std::shared_ptr<const LengthDistribution> LengthPredictor::Distribution(Seconds now,
                                                                         Tokens prompt_tokens,
                                                                         Tokens typical) {
@@ -129,8 +132,9 @@ std::shared_ptr<const LengthDistribution> LengthPredictor::Distribution(Seconds 
       recorded_ - cached.samples <= kEnoughSamples / 2 + total_ / 10) {
     return cached.distribution;
   }
-  LengthDistribution::Counts counts{};
-  AddPrior(options_.prior > 0 ? options_.prior : typical > 0 ? typical : kDefaultLength, counts);
+  LengthDistribution::Counts counts = Prior(options_.prior > 0 ? options_.prior
+                                            : typical > 0      ? typical
+                                                               : kDefaultLength);
   RowsAround(input, [&](int index) {
     for (int i = 0; i < LengthDistribution::kBuckets; ++i) {
       counts[i] += static_cast<float>(fine_[index][i]);

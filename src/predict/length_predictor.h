@@ -114,6 +114,8 @@ class LengthPredictor {
   // rows together do not.
   template <typename Add>
   bool RowsAround(int input, const Add& add) const;
+  // The counts that stand for no sample, for responses of this median length.
+  const LengthDistribution::Counts& Prior(Tokens median);
   bool Gather(int input, std::array<Cell, kLog2Buckets>& row) const;
   double Summarise(const std::array<Cell, kLog2Buckets>& row, Rng& rng) const;
 
@@ -122,6 +124,8 @@ class LengthPredictor {
   std::array<std::int64_t, kLog2Buckets> row_counts_{};
   std::array<std::array<std::int32_t, LengthDistribution::kBuckets>, kLog2Buckets> fine_{};
   std::array<Cached, kLog2Buckets> cached_;
+  Tokens prior_median_ = 0;
+  LengthDistribution::Counts prior_{};  // For that median.
   std::int64_t recorded_ = 0;  // In fine_, ever.
   bool keeps_fine_ = false;    // From the first question for a distribution on.
   std::int64_t total_ = 0;

@@ -23,13 +23,17 @@ struct Published {
   bool equal;  // In the scenario with five L20.
   const char* seconds;
 };
-constexpr std::array<Published, 5> kPublished{{
+constexpr std::array<Published, 7> kPublished{{
     {"`slo`", "slo", false, "0.032"},
     {"`slo-pack-load`", "slo-pack-load", false, "0.044"},
     {"`least-request`", "least-request", false, "about 0.13"},
     {"oracle: each class on its own GPU type", "type-split", false, "about 0.011"},
     {"scalar: five L20, `slo`", "slo", true, "about 0.028"},
+    {"not published: `slo-headroom`", "slo-headroom", false, "–"},
+    {"not published: `lmetric`", "lmetric", false, "–"},
 }};
+
+constexpr std::string_view kOwnPolicy = "slo-headroom";
 
 // The factor that "much above" means in the published order.
 constexpr double kMuch = 2;
@@ -93,6 +97,27 @@ render::Table SplitsTable(const scenario::Study& study) {
   return table;
 }
 
+// The mean over seeds of `of(result of a) - of(result of b)`, with its interval. The differences
+// are paired, since every seed gives both policies the same requests.
+scenario::Estimate Difference(const scenario::Study& study, std::size_t a, std::size_t b,
+                              std::size_t rate,
+                              const std::function<double(const sim::SimulationResult&)>& of) {
+  std::vector<double> differences;
+  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
+    differences.push_back(of(study.At(a, rate, seed).result) - of(study.At(b, rate, seed).result));
+  }
+  return scenario::EstimateMean(differences);
+}
+
+double Attainment(const sim::SimulationResult& result) {
+  return result.statistics.Total().Attainment();
+}
+
+std::string Points(const scenario::Estimate& gain) {
+  return (gain.mean >= 0 ? "+" : "") + FormatPercent(gain.mean) + " [" + FormatPercent(gain.low) +
+         " to " + FormatPercent(gain.high) + "]";
+}
+
 // How each class's requests ended at one rate, in % of those offered, over all seeds.
 render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
   const scenario::Scenario& scenario = *study.scenario;
@@ -124,8 +149,7 @@ render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
   return table;
 }
 
-// Each policy against the one above it: the mean over seeds of the difference, with its interval.
-// The differences are paired, since every seed gives both policies the same requests.
+// Each policy against the one above it.
 render::Table LadderTable(const scenario::Study& study) {
   const scenario::Scenario& scenario = *study.scenario;
   render::Table table{{{"points against the row above, rate ×"}}, {}};
@@ -134,17 +158,28 @@ render::Table LadderTable(const scenario::Study& study) {
     std::vector<std::string>& cells = table.rows.emplace_back();
     cells.push_back(scenario.policies[c].name);
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
-      std::vector<double> gains;
-      for (std::size_t seed = 0; seed < static_cast<std::size_t>(scenario.seeds); ++seed) {
-        gains.push_back(study.At(c, r, seed).result.statistics.Total().Attainment() -
-                        study.At(c - 1, r, seed).result.statistics.Total().Attainment());
-      }
-      const scenario::Estimate gain = scenario::EstimateMean(gains);
-      cells.push_back((gain.mean >= 0 ? "+" : "") + FormatPercent(gain.mean) + " [" +
-                      FormatPercent(gain.low) + " to " + FormatPercent(gain.high) + "]");
+      cells.push_back(Points(Difference(study, c, c - 1, r, Attainment)));
     }
   }
   return table;
+}
+
+// The own policy beside the best other one that is no baseline, chosen in hindsight.
+std::string AgainstBestOther(const scenario::Study& study, std::size_t rate) {
+  const scenario::Scenario& scenario = *study.scenario;
+  const auto own = Find(scenario, kOwnPolicy);
+  std::optional<std::size_t> best;
+  double most = 0;
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    if (c == own || scenario.policies[c].kind != scenario::Policy::Kind::kScheduler) continue;
+    const double attainment = scenario::AttainmentOf(study, c, rate).mean;
+    if (best && attainment <= most) continue;
+    best = c;
+    most = attainment;
+  }
+  if (!own || !best) return "–";
+  return Points(Difference(study, *own, *best, rate, Attainment)) + " " +
+         scenario.policies[*best].name;
 }
 
 // Whether `of_a(a) < of_b(b)`, by the interval of the paired differences over seeds: an order of
@@ -209,6 +244,40 @@ Result<std::string> Evaluation::ScenarioTable(std::istringstream& names) {
   return render::RenderMarkdown(table);
 }
 
+Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
+  std::vector<const Entry*> entries;
+  std::vector<std::string> scenarios;
+  std::vector<std::string> policies;
+  for (std::string name; names >> name;) {
+    HEADRACE_ASSIGN(const Entry* entry, Run(name));
+    entries.push_back(entry);
+    scenarios.push_back(name);
+    for (const scenario::Policy& policy : entry->scenario.policies) {
+      if (std::ranges::find(policies, policy.name) != policies.end()) continue;
+      policies.push_back(policy.name);
+    }
+  }
+  render::Table table{{{"attainment, %"}, {"rate ×"}}, {}};
+  for (const std::string& policy : policies) table.columns.push_back({policy});
+  table.columns.push_back({"upper bound"});
+  table.columns.push_back({std::string(kOwnPolicy) + " against the best other"});
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& [scenario, study] = *entries[i];
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      std::vector<std::string>& cells = table.rows.emplace_back();
+      cells = {scenarios[i], FormatNumber(scenario.rates[r])};
+      for (const std::string& policy : policies) {
+        const auto found = Find(scenario, policy);
+        cells.push_back(found ? FormatPercent(scenario::AttainmentOf(study, *found, r).mean) : "–");
+      }
+      cells.push_back(
+          FormatPercent(scenario::BoundOver(study, r, &scenario::ModeBound::known).mean));
+      cells.push_back(AgainstBestOther(study, r));
+    }
+  }
+  return render::RenderMarkdown(table);
+}
+
 std::string Evaluation::OrderTable() const {
   render::Table table{{{"scenario"},
                        {"rate ×"},
@@ -238,14 +307,11 @@ std::string Evaluation::OrderTable() const {
         return result.statistics.Total().tpat.Quantile(0.99);
       };
       const auto much = [&](const sim::SimulationResult& result) { return kMuch * p99(result); };
-      const auto met = [](const sim::SimulationResult& result) {
-        return result.statistics.Total().Attainment();
-      };
       const std::string_view by_p99 = Verdict(IsBelow(entry.study, *slo, *pack, r, p99, p99),
                                               IsBelow(entry.study, *pack, *least, r, much, p99));
       const std::string_view by_attainment =
-          Verdict(IsBelow(entry.study, *pack, *slo, r, met, met),
-                  IsBelow(entry.study, *least, *pack, r, met, met));
+          Verdict(IsBelow(entry.study, *pack, *slo, r, Attainment, Attainment),
+                  IsBelow(entry.study, *least, *pack, r, Attainment, Attainment));
       table.rows.push_back({name, FormatNumber(entry.scenario.rates[r]), Milliseconds(slo_p99),
                             Milliseconds(pack_p99), Milliseconds(least_p99), std::string(by_p99),
                             FormatPercent(slo_met), FormatPercent(pack_met),
@@ -262,12 +328,14 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   words >> kind;
   if (kind == "order") return OrderTable();
   if (kind == "scenarios") return ScenarioTable(words);
+  if (kind == "compare") return CompareTable(words);
   std::string name;
   words >> name;
   HEADRACE_ASSIGN(const Entry* entry, Run(name));
   const scenario::Study& study = entry->study;
   if (kind == "about") return About(entry->scenario, study);
   if (kind == "attainment") return render::RenderMarkdown(scenario::AttainmentTable(study));
+  if (kind == "worst") return render::RenderMarkdown(scenario::WorstClassTable(study));
   if (kind == "p99") return render::RenderMarkdown(scenario::P99TpatTable(study));
   if (kind == "splits") return render::RenderMarkdown(SplitsTable(study));
   if (kind == "ladder") return render::RenderMarkdown(LadderTable(study));

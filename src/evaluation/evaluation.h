@@ -23,6 +23,7 @@ struct EvaluationPage {
 // Fills a template's directives, one per line:
 //   {{about SCENARIO}}                  what the scenario is, and whether it can be stable
 //   {{attainment SCENARIO}}             table: mean [95 % interval] · % of the upper bound
+//   {{worst SCENARIO}}                  table: the same of the class with the lowest attainment
 //   {{p99 SCENARIO}}                    table: P99 latency per token in ms
 //   {{figure SCENARIO FILE WORDS…}}     a figure of the scenario's report; the words describe it
 //   {{splits SCENARIO}}                 the best static split, by rate
@@ -30,6 +31,8 @@ struct EvaluationPage {
 //                                       is the scenario with five L20
 //   {{ends SCENARIO RATE}}              table: how each class's requests ended
 //   {{scenarios NAME…}}                 table: what each is, and its fleet's highest rate
+//   {{compare NAME…}}                   table: attainment of every policy, a row per scenario and
+//                                       rate, and slo-headroom against the best other policy
 //   {{order}}                           whether the published order of policies holds, for all
 //                                       scenarios that have the policies
 //   {{ladder SCENARIO}}                 the gain of each variant over the one before it
@@ -53,6 +56,7 @@ class Evaluation {
 
   Result<const Entry*> Run(const std::string& name);
   Result<std::string> ScenarioTable(std::istringstream& names);
+  Result<std::string> CompareTable(std::istringstream& names);
   Result<std::string> Directive(const std::string& line, const std::string& figure_folder,
                                 EvaluationPage& page);
   std::string OrderTable() const;

@@ -18,7 +18,7 @@ warm_up: 5s
 duration: 30s
 seeds: 2
 rates: [0.5, 1]
-policies: [slo, slo-pack-load, least-request, best-split]
+policies: [slo-headroom, slo, slo-pack-load, least-request, best-split]
 fleet:
   - { name: a10, gpu: a10, profile: none }
   - { name: l20, gpu: l20, profile: none }
@@ -41,8 +41,8 @@ Result<EvaluationPage> Fill(std::string_view text) {
 TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   const auto page = Fill(
       "# Title\n{{about tiny}}\n{{attainment tiny}}\n{{p99 tiny}}\n{{splits tiny}}\n"
-      "{{ladder tiny}}\n{{ends tiny 1}}\n{{scenarios tiny tiny}}\n{{published tiny "
-      "tiny}}\n{{figure tiny cdf-1.svg The CDF}}\n{{order}}\n"
+      "{{ladder tiny}}\n{{ends tiny 1}}\n{{worst tiny}}\n{{scenarios tiny tiny}}\n"
+      "{{compare tiny}}\n{{published tiny tiny}}\n{{figure tiny cdf-1.svg The CDF}}\n{{order}}\n"
       "The end.\n");
   ASSERT_TRUE(page) << page.error().message;
   EXPECT_TRUE(page->markdown.starts_with("# Title\nA small one."));
@@ -54,6 +54,10 @@ TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   EXPECT_THAT(page->markdown, HasSubstr("| tiny | 1 | "));
   EXPECT_THAT(page->markdown, HasSubstr("| least-request | code | 100.0 | 0.0 | 0.0 | 0.0 |"));
   EXPECT_THAT(page->markdown, HasSubstr("| tiny | A small one | rate × "));
+  EXPECT_THAT(page->markdown,
+              HasSubstr("| attainment, % | rate × | slo-headroom | slo | slo-pack-load | "
+                        "least-request | best-split | upper bound | slo-headroom against the best "
+                        "other |"));
   EXPECT_EQ(page->figures.size(), 1u);
 }
 

@@ -126,8 +126,8 @@ class LengthPredictor {
   std::array<Cached, kLog2Buckets> cached_;
   Tokens prior_median_ = 0;
   LengthDistribution::Counts prior_{};  // For that median.
-  std::int64_t recorded_ = 0;  // In fine_, ever.
-  bool keeps_fine_ = false;    // From the first question for a distribution on.
+  std::int64_t recorded_ = 0;           // In fine_, ever.
+  bool keeps_fine_ = false;             // From the first question for a distribution on.
   std::int64_t total_ = 0;
   std::deque<Step> steps_;
 };

@@ -5,8 +5,8 @@
 
 namespace headrace::step {
 
-// The root lies between M + C (overlap 0) and |M − C| (overlap 1), so half of it and of the sum lies
-// between the sum and the longer one.
+// The root lies between M + C (overlap 0) and |M − C| (overlap 1), so half of it and of the sum
+// lies between the sum and the longer one.
 Seconds TimeModel::Dense(Seconds compute) const {
   const double difference = a - compute;
   const double root = std::sqrt(difference * difference + 4 * (1 - overlap) * a * compute);

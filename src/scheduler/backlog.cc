@@ -121,20 +121,20 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
       continue;
     }
     if (before_try_) before_try_(record, now);
-    if (now > DeadlineOf(record)) {
-      i = std::min(i, Dequeue(slot));
-      Settle(record, now, decisions);
-      budget.Spend();
-    } else if (dispatcher_.TryDispatch(record, in_time(), now, decisions)) {
-      i = std::min(i, Dequeue(slot));
-      budget.Spend();
-    } else if (dispatcher_.GivesUp(record)) {
-      i = std::min(i, Dequeue(slot));
-      Settle(record, now, decisions);
-      budget.Spend();
-    } else {
-      ++i;
+    if (now <= DeadlineOf(record)) {
+      if (dispatcher_.TryDispatch(record, in_time(), now, decisions)) {
+        i = std::min(i, Dequeue(slot));
+        budget.Spend();
+        continue;
+      }
+      if (!dispatcher_.GivesUp(record)) {
+        ++i;
+        continue;
+      }
     }
+    i = std::min(i, Dequeue(slot));
+    Settle(record, now, decisions);
+    budget.Spend();
   }
 }
 

@@ -133,15 +133,20 @@ Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
 }
 
 void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
-  endpoints_[id].load->FirstToken(residence.load, now);
-  if (residence.forecast) endpoints_[id].forecast->FirstToken(*residence.forecast, now);
-  Refresh(id);
+  Endpoint& endpoint = endpoints_[id];
+  const Load before = endpoint.load->Order();
+  endpoint.load->FirstToken(residence.load, now);
+  if (residence.forecast) endpoint.forecast->FirstToken(*residence.forecast, now);
+  // Nothing else that endpoints are ordered by has changed.
+  if (endpoint.load->Order() != before) Refresh(id);
 }
 
 void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated, Seconds now) {
-  endpoints_[id].load->Progress(residence.load, generated, now);
-  if (residence.forecast) endpoints_[id].forecast->Progress(*residence.forecast, generated, now);
-  Refresh(id);
+  Endpoint& endpoint = endpoints_[id];
+  const Load before = endpoint.load->Order();
+  endpoint.load->Progress(residence.load, generated, now);
+  if (residence.forecast) endpoint.forecast->Progress(*residence.forecast, generated, now);
+  if (endpoint.load->Order() != before) Refresh(id);
 }
 
 void Fleet::End(EndpointId id, const Residence& residence, const Completion& completion,

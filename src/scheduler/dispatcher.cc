@@ -151,14 +151,13 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                                     const Record& record,
                                                     std::span<const routing::Candidate> candidates,
                                                     std::size_t waiting, Seconds now) {
-  const bool forecast = info.needs == routing::PolicyNeeds::kForecast;
-  fleet::Demand demand;
-  if (forecast) {
+  std::optional<fleet::Demand> demand;  // With its SLO, where that is asked for.
+  if (info.needs == routing::PolicyNeeds::kForecast) {
     demand = record.assessment.request;
-    demand.slo = EffectiveSlo(record, nullptr);
+    demand->slo = EffectiveSlo(record, nullptr);
   }
   return EntryOf(info).policy->Choose({.fleet = fleet_,
-                                       .request = forecast ? demand : record.assessment.request,
+                                       .request = demand ? *demand : record.assessment.request,
                                        .deployments = record.assessment.deployments,
                                        .candidates = candidates,
                                        .now = now,

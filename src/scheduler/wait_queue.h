@@ -101,8 +101,8 @@ class WaitQueue {
   std::size_t AddHead(Key key);
 
   std::vector<Queue> queues_{kKeys};  // By key.
-  std::vector<Link> links_;                   // By slot.
-  std::vector<Head> heads_;                   // Sorted.
+  std::vector<Link> links_;           // By slot.
+  std::vector<Head> heads_;           // Sorted.
   IndexedHeap<Seconds> deadlines_;
   std::size_t size_ = 0;
 };

@@ -88,6 +88,17 @@ void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
   held_ += held.prompt + 1;
 }
 
+void StepForecast::DropFromLine(std::uint32_t slot) {
+  const Held& held = slots_[slot];
+  // What is behind it moves up by what is left of its prompt.
+  const double left = std::min<double>(held.prefill, held.line_end - line_done_);
+  const auto at = line_.erase(std::ranges::find(line_, slot));
+  for (auto behind = at; behind != line_.end(); ++behind) slots_[*behind].line_end -= left;
+  line_end_ -= left;
+  if (at == line_.begin()) overdue_ = 0;
+  if (line_.empty()) line_done_ = line_end_ = chunk_ = 0;
+}
+
 void StepForecast::Advance(Seconds now) {
   belief_ = engine_->steps.belief().ScaledBy(scale_);
   while (now_ < now) {
@@ -351,12 +362,23 @@ void StepForecast::End(Resident resident, const Completion& completion, Seconds 
   Advance(now);
   const auto slot = static_cast<std::uint32_t>(resident);
   Held& held = slots_[slot];
+  if (held.state == State::kInLine && completion.output_tokens == 0) {
+    // Cancelled or failed in line: its prompt is not prefilled, and those before it are not done.
+    DropFromLine(slot);
+    Leave(slot);
+    return;
+  }
   if (held.state == State::kInLine) LeaveLine(slot, now);
   // A response of one token says nothing of a step: how many it waited for is not known.
   if (completion.output_tokens > 1) Observe(SampleOf(held, completion));
   held_ -= held.prompt + Generated(held);
   decoding_ -= 1;
   if (decoding_ == 0 || held_ < 0) held_ = 0;
+  Leave(slot);
+}
+
+void StepForecast::Leave(std::uint32_t slot) {
+  Held& held = slots_[slot];
   residents_ -= 1;
   prefill_shares_ = residents_ > 0 ? prefill_shares_ - held.prefill_share : 0;
   held.state = State::kFree;

@@ -132,7 +132,11 @@ class StepForecast {
   double Harm(const Line& before, const Line& after, double waiting) const;
   void Advance(Seconds now);
   void Accumulate(double steps);
+  // Its prompt is prefilled, and so are those before it.
   void LeaveLine(std::uint32_t slot, Seconds at);
+  // It will not be prefilled.
+  void DropFromLine(std::uint32_t slot);
+  void Leave(std::uint32_t slot);
   StepSample SampleOf(const Held& held, const Completion& completion) const;
   void Observe(const StepSample& sample);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "base/random.h"
 #include "fleet/step_learner.h"
@@ -153,6 +154,22 @@ TEST(StepForecast, PromptsWaitInLine) {
   EXPECT_GT(endpoint.forecast.Backlog(), 4 * alone);
   endpoint.forecast.Assess(Exact(60, 4000, 10), 60);
   EXPECT_EQ(endpoint.forecast.Backlog(), 0) << "time passes without events";
+}
+
+TEST(StepForecast, WhoLeavesTheLineTakesNobodyWithIt) {
+  Endpoint endpoint;
+  Demand streamed = Exact(0, 4000, 10);
+  streamed.reports_first_token = true;
+  std::vector<Resident> residents;
+  for (int i = 0; i < 5; ++i) residents.push_back(endpoint.forecast.Start(streamed, 0));
+  const Seconds five = endpoint.forecast.Backlog();
+  endpoint.forecast.End(residents[4], {}, 0);
+  EXPECT_NEAR(endpoint.forecast.Backlog(), five * 4 / 5, five / 100) << "the last one leaves";
+  endpoint.forecast.End(residents[1], {}, 0);
+  EXPECT_NEAR(endpoint.forecast.Backlog(), five * 3 / 5, five / 100) << "one from the middle";
+  for (const int i : {0, 2, 3})
+    endpoint.forecast.End(residents[static_cast<std::size_t>(i)], {}, 0);
+  EXPECT_EQ(endpoint.forecast.Backlog(), 0);
 }
 
 TEST(StepForecast, AnEngineThatHangsLooksWorseAndWorse) {

@@ -28,7 +28,8 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
                               [&](const Deployment& d) { return d.name == spec.name; });
     const auto id = static_cast<DeploymentId>(found - deployments_.begin());
     if (found == deployments_.end()) {
-      deployments_.push_back({.name = spec.name, .engine = std::make_shared<EngineBelief>()});
+      deployments_.push_back(
+          {.name = spec.name, .engine = std::make_shared<EngineBelief>(constants_)});
       choices_.emplace_back();
     }
     deployments_[id].retired = false;

@@ -78,7 +78,8 @@ struct Residence {
 // Not thread-safe.
 class Fleet {
  public:
-  explicit Fleet(std::unique_ptr<LoadModel> model) : model_(std::move(model)) {}
+  explicit Fleet(std::unique_ptr<LoadModel> model, const HeadroomConstants& constants = {})
+      : model_(std::move(model)), constants_(constants) {}
 
   // Replaces the declared fleet by a new snapshot. Deployments are matched by name, endpoints by
   // deployment and address. What stays keeps its load, what is new starts up and idle, what is gone
@@ -115,6 +116,7 @@ class Fleet {
   void SetForeignLoad(EndpointId endpoint, const ForeignLoad& foreign);
 
   const LoadModel& model() const { return *model_; }
+  const HeadroomConstants& constants() const { return constants_; }
   std::span<const Deployment> deployments() const { return deployments_; }
   std::span<const Endpoint> endpoints() const { return endpoints_; }
   const Endpoint& endpoint(EndpointId id) const { return endpoints_[id]; }
@@ -176,6 +178,7 @@ class Fleet {
   static constexpr std::uint32_t kNotAvailable = ~std::uint32_t{0};
 
   std::unique_ptr<LoadModel> model_;
+  HeadroomConstants constants_;
   std::vector<Deployment> deployments_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::uint64_t> last_used_;     // By endpoint: when it last got a request.

@@ -7,28 +7,6 @@
 namespace headrace::fleet {
 namespace {
 
-// Prompt tokens that an engine takes into one step at most (vLLM's default).
-constexpr double kChunk = 2048;
-
-// Outlook::miss_later.
-constexpr Seconds kLookAhead = 0.5;
-// Predictions for one more request are this far off, up or down: of the time to its first token,
-// and of its pace.
-constexpr double kFirstTokenSpread = 0.15;
-constexpr double kPaceSpread = 0.045;
-
-// The correction of one endpoint: once a second of what ended there, a fifth of the difference, at
-// most 50 % of it (e^0.4), within a factor of 4. So a pause of the engine moves it by a tenth, and
-// a lasting change is learned in seconds. What lasts moves on to the learner.
-constexpr Seconds kWindow = 1;
-constexpr double kScaleStep = 0.2;
-constexpr double kScaleFarthest = 0.4;
-constexpr double kScaleMost = 4;
-constexpr double kScaleForget = 0.01;
-
-// Sequences that share a step, for the share of prefill in a request's time.
-constexpr double kUsualBatch = 32;
-
 double MeanLength(const Demand& demand) {
   return demand.lengths ? std::min<double>(demand.lengths->mean(), demand.most_tokens)
                         : demand.output_tokens;
@@ -62,8 +40,8 @@ Seconds StepForecast::LineTime(double tokens, Seconds decode) const {
   return tokens > 0 ? belief_.b * tokens + decode * LineSteps(tokens) : 0;
 }
 
-double StepForecast::LineSteps(double tokens) {
-  return tokens > 0 ? std::max(1.0, tokens / kChunk) : 0;
+double StepForecast::LineSteps(double tokens) const {
+  return tokens > 0 ? std::max(1.0, tokens / constants().chunk) : 0;
 }
 
 void StepForecast::Accumulate(double steps) {
@@ -137,7 +115,7 @@ double StepForecast::Keeps(const Held& held, double generated, Seconds first_at,
     if (held.state == State::kDecoding) {
       if (first_at > promise.first_token_by) return 0;
     } else {
-      const Seconds spread = 0.1 * (first_at - now_) + 0.005;
+      const Seconds spread = constants().ramp_spread * (first_at - now_) + constants().ramp_least;
       keeps = Ramp((first_at - promise.first_token_by) / spread);
       if (keeps == 0) return 0;
     }
@@ -191,11 +169,12 @@ StepForecast::Line StepForecast::LineOf(const Crowd& crowd) const {
   const double fits = std::clamp((room - held_) / crowd.line_held, 0.0, 1.0);
   const double batch = std::max(1.0, crowd.sequences * room / held);
   const Seconds step = belief_.Decode(batch, room);
-  const Seconds prefill = belief_.b * crowd.waiting + step * crowd.waiting / kChunk;
+  const Seconds prefill = belief_.b * crowd.waiting + step * crowd.waiting / constants().chunk;
   const Seconds decode = std::max(crowd.to_come, 1.0) * step / batch;
   line.time = std::max(line.time, (prefill + decode) * (held - room) / held);
   line.stall *= fits;
-  line.pace = std::min(step * (1 + (1 - fits) * prefill / decode), step + belief_.b * kChunk);
+  line.pace =
+      std::min(step * (1 + (1 - fits) * prefill / decode), step + belief_.b * constants().chunk);
   return line;
 }
 
@@ -242,13 +221,14 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
     const auto misses = [&](Seconds delay) {
       double keeps = 0;
       for (const int off : {-1, 1}) {
-        const Seconds first = now + delay + wait * (1 + off * kFirstTokenSpread);
-        keeps += Keeps(newcomer, 1, first, first, after.pace * (1 + off * kPaceSpread)) / 2;
+        const Seconds first = now + delay + wait * (1 + off * constants().first_token_spread);
+        keeps +=
+            Keeps(newcomer, 1, first, first, after.pace * (1 + off * constants().pace_spread)) / 2;
       }
       return 1 - keeps;
     };
     outlook.miss = misses(0);
-    outlook.miss_later = misses(kLookAhead);
+    outlook.miss_later = misses(constants().look_ahead);
   }
   outlook.harm = Harm(before, after, crowd.waiting);
   return outlook;
@@ -279,11 +259,13 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting)
   return std::max(0.0, harm);
 }
 
-Seconds StepForecast::LatestStart(const Demand& demand, const StepBelief& belief) {
+Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engine) {
+  const StepBelief& belief = engine.steps.belief();
   const Promise promise = PromiseOf(demand);
   const double prompt = Prefill(demand);
   const double length = MeanLength(demand);
-  const Seconds first = belief.b * prompt + belief.a * std::max(1.0, prompt / kChunk);
+  const Seconds first =
+      belief.b * prompt + belief.a * std::max(1.0, prompt / engine.constants.chunk);
   const Seconds pace = belief.Decode(1, demand.prompt_tokens + length / 2);
   Seconds latest = promise.first_token_by - first;
   for (int i = 0; i < promise.limits; ++i) {
@@ -298,7 +280,7 @@ Seconds StepForecast::LatestStart(const Demand& demand, const StepBelief& belief
 double StepForecast::PrefillShare(const Demand& demand) const {
   const double length = MeanLength(demand);
   const Seconds prefill = belief_.b * Prefill(demand);
-  const Seconds decode = length * (belief_.a / kUsualBatch + belief_.c +
+  const Seconds decode = length * (belief_.a / constants().usual_batch + belief_.c +
                                    belief_.d * (demand.prompt_tokens + length / 2));
   return prefill / (prefill + decode);
 }
@@ -325,7 +307,7 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   held.since = counters_;
   line_end_ += held.prefill;
   held.line_end = line_end_;
-  chunk_ = std::min(kChunk, std::max(chunk_, line_end_ - line_done_));
+  chunk_ = std::min(constants().chunk, std::max(chunk_, line_end_ - line_done_));
   line_.push_back(slot);
   residents_ += 1;
   prefill_shares_ += held.prefill_share;
@@ -409,11 +391,12 @@ void StepForecast::Observe(const StepSample& sample) {
   engine_->steps.Learn(sample);
   window_seen_ += sample.seconds;
   window_predicted_ += sample.Predicted(belief_);
-  if (now_ - window_from_ < kWindow) return;
-  const double off =
-      std::clamp(std::log(window_seen_ / window_predicted_), -kScaleFarthest, kScaleFarthest);
-  scale_ *= std::exp(std::max(kScaleStep, 1.0 / (2 + windows_)) * off);
-  scale_ = std::clamp(std::pow(scale_, 1 - kScaleForget), 1 / kScaleMost, kScaleMost);
+  if (now_ - window_from_ < constants().scale_window) return;
+  const double off = std::clamp(std::log(window_seen_ / window_predicted_),
+                                -constants().scale_farthest, constants().scale_farthest);
+  scale_ *= std::exp(std::max(constants().scale_step, 1.0 / (2 + windows_)) * off);
+  scale_ = std::clamp(std::pow(scale_, 1 - constants().scale_forget), 1 / constants().scale_most,
+                      constants().scale_most);
   ++windows_;
   window_from_ = now_;
   window_seen_ = window_predicted_ = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "fleet/headroom_constants.h"
 #include "fleet/load_model.h"
 #include "fleet/step_learner.h"
 #include "predict/length_distribution.h"
@@ -15,7 +16,8 @@ namespace headrace::fleet {
 
 // What is known of a deployment's engines, shared by its endpoints.
 struct EngineBelief {
-  StepLearner steps;
+  HeadroomConstants constants;
+  StepLearner steps{{}, constants};
   double kv_tokens = 0;  // That the KV cache of one engine holds; 0: not known.
 };
 
@@ -27,9 +29,6 @@ struct Outlook {
   double miss = 0;          // P(it misses its SLO). 0 without one.
   double miss_later = 0;    // The same if it came half a second later.
   double harm = 0;          // Σ over the requests there of the rise of P(they miss theirs).
-
-  // The expected number of broken promises that it costs.
-  double broken() const { return miss + harm; }
 };
 
 // The requests at one endpoint and their future, by the believed step time. An engine is taken to
@@ -50,7 +49,7 @@ class StepForecast {
   Outlook Assess(const Demand& demand, Seconds now);
   // When the request must start at the latest to be in time on an idle engine, for a response of
   // its mean length; kNever if it has no SLO.
-  static Seconds LatestStart(const Demand& demand, const StepBelief& belief);
+  static Seconds LatestStart(const Demand& demand, const EngineBelief& engine);
 
   Resident Start(const Demand& demand, Seconds now);
   void FirstToken(Resident resident, Seconds now);
@@ -119,7 +118,8 @@ class StepForecast {
   };
 
   static Promise PromiseOf(const Demand& demand);
-  static double LineSteps(double tokens);
+  const HeadroomConstants& constants() const { return engine_->constants; }
+  double LineSteps(double tokens) const;
   Seconds Decode() const { return belief_.Decode(decoding_ + foreign_, held_); }
   Seconds LineTime(double tokens, Seconds decode) const;
   Line LineOf(const Crowd& crowd) const;

@@ -225,12 +225,11 @@ TEST(StepForecast, OnePauseOfTheEngineIsNotBelievedToLast) {
 }
 
 TEST(StepForecast, LatestStartLeavesTimeForTheMeanResponse) {
-  const StepBelief belief;
   const slo::Slo e2e{.e2e = 10};
-  const Seconds start = StepForecast::LatestStart(Exact(5, 100, 100, &e2e), belief);
+  const Seconds start = StepForecast::LatestStart(Exact(5, 100, 100, &e2e), {});
   Endpoint endpoint;
   EXPECT_NEAR(endpoint.forecast.Assess(Exact(5, 100, 100), start).end, 15, 1e-6);
-  EXPECT_EQ(StepForecast::LatestStart(Exact(5, 100, 100), belief), kNever);
+  EXPECT_EQ(StepForecast::LatestStart(Exact(5, 100, 100), {}), kNever);
 }
 
 // --- Bookkeeping

@@ -3,25 +3,14 @@
 #include <algorithm>
 
 namespace headrace::fleet {
-namespace {
-
-// Standard deviations of the prior, as shares of it: of what is common to all terms, and of each.
-constexpr double kCommonSpread = 0.7;
-constexpr double kOwnSpread = 0.3;
-constexpr double kPriorVariance = kCommonSpread * kCommonSpread + kOwnSpread * kOwnSpread;
-// The relative error of one sample.
-constexpr double kNoise = 0.2;
-constexpr double kFarthest = 0.5;
-constexpr double kMost = 8;
-constexpr double kMemory = 1 - 1.0 / 2000;
-
-}  // namespace
-
-StepLearner::StepLearner(const StepBelief& prior) : prior_(prior), belief_(prior) {
+StepLearner::StepLearner(const StepBelief& prior, const HeadroomConstants& constants)
+    : constants_(constants), prior_(prior), belief_(prior) {
+  const double common = constants_.common_spread * constants_.common_spread;
+  prior_variance_ = common + constants_.own_spread * constants_.own_spread;
   theta_.fill(1);
   for (int i = 0; i < kTerms; ++i) {
-    covariance_[i].fill(kCommonSpread * kCommonSpread);
-    covariance_[i][i] = kPriorVariance;
+    covariance_[i].fill(common);
+    covariance_[i][i] = prior_variance_;
   }
 }
 
@@ -36,19 +25,22 @@ void StepLearner::Learn(const StepSample& sample) {
     predicted += theta_[i] * x[i];
     for (int j = 0; j < kTerms; ++j) gain[i] += covariance_[i][j] * x[j];
   }
-  double variance = kNoise * kNoise;
+  double variance = constants_.sample_noise * constants_.sample_noise;
   for (int i = 0; i < kTerms; ++i) variance += x[i] * gain[i];
-  const double error = std::clamp(1 - predicted, -kFarthest, kFarthest);
+  const double error =
+      std::clamp(1 - predicted, -constants_.sample_farthest, constants_.sample_farthest);
   for (int i = 0; i < kTerms; ++i) {
-    theta_[i] = std::clamp(theta_[i] + gain[i] / variance * error, 1 / kMost, kMost);
+    theta_[i] = std::clamp(theta_[i] + gain[i] / variance * error, 1 / constants_.belief_most,
+                           constants_.belief_most);
     for (int j = 0; j < kTerms; ++j) covariance_[i][j] -= gain[i] * gain[j] / variance;
   }
   // Old samples fade, but what is never seen does not get less certain than the prior.
+  const double memory = 1 - 1 / constants_.samples;
   double most = 0;
   for (int i = 0; i < kTerms; ++i) most = std::max(most, covariance_[i][i]);
-  if (most < kPriorVariance * kMemory) {
+  if (most < prior_variance_ * memory) {
     for (Vector& row : covariance_) {
-      for (double& entry : row) entry /= kMemory;
+      for (double& entry : row) entry /= memory;
     }
   }
   belief_ = {.a = prior_.a * theta_[0],

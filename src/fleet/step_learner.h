@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/units.h"
+#include "fleet/headroom_constants.h"
 
 namespace headrace::fleet {
 
@@ -44,7 +45,7 @@ struct StepSample {
 // one sample counts as at most 50 % off, and about the last 2,000 samples count. Not thread-safe.
 class StepLearner {
  public:
-  explicit StepLearner(const StepBelief& prior = {});
+  explicit StepLearner(const StepBelief& prior = {}, const HeadroomConstants& constants = {});
 
   void Learn(const StepSample& sample);
   const StepBelief& belief() const { return belief_; }
@@ -53,10 +54,12 @@ class StepLearner {
   static constexpr int kTerms = 4;
   using Vector = std::array<double, kTerms>;
 
+  HeadroomConstants constants_;
   StepBelief prior_;
   StepBelief belief_;
   Vector theta_;  // The belief in units of the prior: a, c, d, b.
   std::array<Vector, kTerms> covariance_;
+  double prior_variance_ = 0;
 };
 
 }  // namespace headrace::fleet

@@ -10,26 +10,6 @@
 namespace headrace::routing {
 namespace {
 
-// The broken promises, in expectation, that a request may cost where it is sent at once: at rest,
-// and when the queue says that the fleet cannot keep up.
-constexpr double kAllowedAtRest = 0.02;
-constexpr double kAllowedUnderPressure = 0.5;
-// Pressure is full when a quarter as many requests wait as run.
-constexpr double kFullPressure = 0.25;
-// Under pressure, a request whose best chance is below this gives up: others can still be in time.
-constexpr double kLeastChance = 0.7;
-// Waiting costs something if it makes a miss more likely by this.
-constexpr double kRise = 0.02;
-// Under pressure, endpoints whose cost is this close to the least are alike, and a decode-bound
-// request goes to where most of its kind are. So partitions (long prompts here, chat there) appear
-// and move by themselves, and long prompts keep endpoints that they harm nobody on.
-constexpr double kAlike = 0.05;
-constexpr double kPackFrom = 0.05;
-// A request that is late anyway goes where no more than this is in line.
-constexpr Seconds kIdleBacklog = 0.5;
-// A request without an SLO may cost one more broken promise after each such time.
-constexpr Seconds kPatience = 30;
-
 // Up to so many endpoints, all are assessed; above, for each deployment the emptiest and some at
 // random, and a few where requests of the same size went last.
 constexpr std::size_t kSmallFleet = 16;
@@ -43,31 +23,35 @@ constexpr std::size_t kRecent = 2;
 class SloHeadroom final : public Policy {
  public:
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
+    const fleet::HeadroomConstants& constants = context.fleet.constants();
     gives_up_ = false;
     Survey(context);
     if (options_.empty()) return std::nullopt;
     const double pressure =
         std::min(1.0, static_cast<double>(context.waiting) /
-                          (kFullPressure * std::max(1, context.fleet.in_flight())));
+                          (constants.full_pressure * std::max(1, context.fleet.in_flight())));
     const auto least = std::ranges::min_element(options_, {}, &Option::cost);
     if (context.late) {
-      const bool idle = context.waiting == 0 && least->cost <= kAllowedAtRest &&
-                        ForecastOf(context, *least).Backlog() <= kIdleBacklog;
+      const bool idle = context.waiting == 0 && least->cost <= constants.allowed_at_rest &&
+                        ForecastOf(context, *least).Backlog() <= constants.idle_backlog;
       return idle ? std::optional(least->endpoint) : std::nullopt;
     }
-    const bool last_call = least_miss_later_ - least_miss_ > kRise;
-    if (last_call && least_miss_ > 1 - kLeastChance * pressure) {
+    const bool last_call = least_miss_later_ - least_miss_ > constants.rise;
+    if (last_call && least_miss_ > 1 - constants.least_chance * pressure) {
       gives_up_ = true;
       return std::nullopt;
     }
     double allowed =
-        last_call ? 1 : kAllowedAtRest + (kAllowedUnderPressure - kAllowedAtRest) * pressure;
+        last_call ? 1
+                  : constants.allowed_at_rest +
+                        (constants.allowed_under_pressure - constants.allowed_at_rest) * pressure;
     // Without an SLO nothing ever presses; the longer it waits, the more it may cost.
     if (context.request.slo == nullptr || !context.request.slo->HasLatency()) {
-      allowed += (context.now - context.request.arrived) / kPatience;
+      allowed += (context.now - context.request.arrived) / constants.patience;
     }
     if (least->cost > allowed) return std::nullopt;
-    const fleet::EndpointId chosen = Among(context, least->cost + kAlike * pressure, pressure);
+    const fleet::EndpointId chosen =
+        Among(context, least->cost + constants.alike * pressure, pressure);
     auto& recent = Recent(context);
     if (std::ranges::find(recent, std::optional(chosen)) == recent.end()) {
       recent[next_recent_++ % kRecent] = chosen;
@@ -127,7 +111,8 @@ class SloHeadroom final : public Policy {
     if (std::ranges::find(options_, endpoint, &Option::endpoint) != options_.end()) return;
     const fleet::Outlook outlook =
         context.fleet.endpoint(endpoint).forecast->Assess(context.request, context.now);
-    options_.push_back({endpoint, context.late ? outlook.harm : outlook.broken(), outlook.end});
+    const double harm = context.fleet.constants().harm_weight * outlook.harm;
+    options_.push_back({endpoint, harm + (context.late ? 0 : outlook.miss), outlook.end});
     least_miss_ = std::min(least_miss_, outlook.miss);
     least_miss_later_ = std::min(least_miss_later_, outlook.miss_later);
   }
@@ -138,7 +123,7 @@ class SloHeadroom final : public Policy {
 
   // Of the options that cost at most this: where most of its kind are, or where it ends first.
   fleet::EndpointId Among(const RoutingContext& context, double cost, double pressure) const {
-    const bool pack = pressure > kPackFrom &&
+    const bool pack = pressure > context.fleet.constants().pack_from &&
                       ForecastOf(context, options_.front()).PrefillShare(context.request) < 0.5;
     const Option* best = nullptr;
     double best_score = 0;

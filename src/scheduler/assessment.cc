@@ -22,7 +22,7 @@ Verdict Forecast(const SizedRequest& request, const fleet::Deployment& deploymen
   Verdict verdict{.kind = Verdict::Kind::kCandidate, .target = demand.target};
   verdict.candidate = {
       .deployment = id,
-      .latest_start = fleet::StepForecast::LatestStart(demand, deployment.engine->steps.belief())};
+      .latest_start = fleet::StepForecast::LatestStart(demand, *deployment.engine)};
   if (demand.target) {
     verdict.expected = request.arrived + demand.target->seconds - verdict.candidate.latest_start;
   }

@@ -11,9 +11,6 @@ constexpr Seconds kPastDeadline = 1e-6;
 // What an endpoint is predicted to do changes with time, without an event.
 constexpr Seconds kRetry = 0.1;
 
-// Newcomers pass from so many waiting per running request on.
-constexpr double kPassFrom = 0.2;
-
 }  // namespace
 
 void Backlog::PushBack(const Record& record) {
@@ -48,8 +45,8 @@ bool Backlog::HasRoomFor(std::size_t bytes) const {
 bool Backlog::MayPass(const Record& record) const {
   if (more_to_decide_) return false;
   if (!queue_.HasWaiting(record.key)) return true;
-  return record.ByForecast() &&
-         static_cast<double>(in_time()) >= kPassFrom * std::max(1, fleet_.in_flight());
+  return record.ByForecast() && static_cast<double>(in_time()) >=
+                                    fleet_.constants().pass_from * std::max(1, fleet_.in_flight());
 }
 
 Seconds Backlog::NextWakeup() const {

@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "fleet/fleet.h"
+#include "fleet/headroom_constants.h"
 #include "predict/length_predictor.h"
 #include "routing/policy.h"
 #include "slo/slo.h"
@@ -100,6 +101,7 @@ struct Experiment {
   // Predicts a waiting request's length anew each time it is tried, instead of once, as AIBrix's
   // router does.
   bool redraw_lengths = false;
+  fleet::HeadroomConstants constants;
 };
 
 }  // namespace headrace::scheduler

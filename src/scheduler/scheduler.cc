@@ -7,9 +7,9 @@
 namespace headrace::scheduler {
 
 Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::LoadModel> model,
-                     std::uint64_t seed, Experiment experiment)
+                     std::uint64_t seed, const Experiment& experiment)
     : options_(options),
-      fleet_(std::move(model)),
+      fleet_(std::move(model), experiment.constants),
       predictor_(options.length),
       assessments_(fleet_, options_.slo),
       dispatcher_(options_, fleet_, records_, seed),

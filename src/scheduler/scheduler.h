@@ -36,7 +36,7 @@ class Scheduler {
  public:
   // `options` must name a policy.
   Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::LoadModel> model,
-            std::uint64_t seed, Experiment experiment = {});
+            std::uint64_t seed, const Experiment& experiment = {});
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 

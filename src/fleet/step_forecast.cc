@@ -25,14 +25,10 @@ StepForecast::Promise StepForecast::PromiseOf(const Demand& demand) {
   Promise promise;
   if (demand.slo == nullptr) return promise;
   const slo::Slo& slo = *demand.slo;
-  const auto add = [&promise](Seconds at, Seconds per_token) {
-    promise.limit[promise.limits++] = {at, per_token};
-  };
+  promise.arrived = demand.arrived;
   if (slo.ttft) promise.first_token_by = demand.arrived + *slo.ttft;
   if (slo.tpot) promise.tpot = *slo.tpot;
-  if (slo.tpat) add(demand.arrived + *slo.tpat * demand.prompt_tokens, *slo.tpat);
-  if (slo.ntpot) add(demand.arrived, *slo.ntpot);
-  if (slo.e2e) add(demand.arrived + *slo.e2e, 0);
+  promise.end = slo::EndLimits(slo, demand.prompt_tokens);
   return promise;
 }
 
@@ -135,9 +131,7 @@ double StepForecast::Keeps(const Held& held, double generated, Seconds first_at,
       most = -1;
     }
   };
-  for (int i = 0; i < promise.limits; ++i) {
-    limit(promise.limit[i].at, promise.limit[i].per_token);
-  }
+  for (const slo::EndLimit& end : promise.end) limit(promise.arrived + end.at, end.per_token);
   if (promise.tpot > 0) limit(first_at - promise.tpot, promise.tpot);
   if (most < least) return 0;
   if (held.exact > 0) {
@@ -268,10 +262,8 @@ Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engi
       belief.b * prompt + belief.a * std::max(1.0, prompt / engine.constants.chunk);
   const Seconds pace = belief.Decode(1, demand.prompt_tokens + length / 2);
   Seconds latest = promise.first_token_by - first;
-  for (int i = 0; i < promise.limits; ++i) {
-    latest = std::min(latest, promise.limit[i].at + promise.limit[i].per_token * length - first -
-                                  pace * (length - 1));
-  }
+  latest = std::min(latest,
+                    promise.arrived + promise.end.Earliest(length) - first - pace * (length - 1));
   // A promised pace can be kept whenever it starts, but somebody waits for the response.
   if (promise.tpot > 0) latest = std::min(latest, demand.arrived + promise.tpot * length);
   return latest;

@@ -1,7 +1,6 @@
 // What one endpoint is predicted to do: to the requests there, and to one more.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -71,19 +70,14 @@ class StepForecast {
   double scale() const { return scale_; }
 
  private:
-  // A target for the end of a response of l tokens: end ≤ at + per_token · l.
-  struct Limit {
-    Seconds at = 0;
-    Seconds per_token = 0;
-  };
   // All targets of a request.
   struct Promise {
+    Seconds arrived = 0;
     Seconds first_token_by = kNever;
-    Seconds tpot = 0;  // 0: none.
-    int limits = 0;
-    std::array<Limit, 3> limit;
+    Seconds tpot = 0;    // 0: none.
+    slo::EndLimits end;  // From its arrival on.
 
-    bool empty() const { return limits == 0 && tpot == 0 && first_token_by == kNever; }
+    bool empty() const { return end.empty() && tpot == 0 && first_token_by == kNever; }
   };
   enum class State : std::uint8_t { kFree, kInLine, kDecoding };
   struct Held {

@@ -193,9 +193,7 @@ void Requests::AddJob(const workload::WorkloadRequest& request) {
   Job job;
   job.class_index = request.class_index;
   job.prompt_tokens = prompt;
-  job.last_by = slo.e2e.value_or(kNever);
-  if (slo.tpat) job.last_by = std::min(job.last_by, *slo.tpat * (double{1} * prompt + output));
-  if (slo.ntpot) job.last_by = std::min(job.last_by, *slo.ntpot * output);
+  job.last_by = slo::EndLimits(slo, prompt).Earliest(output);
   const Seconds gaps = slo.tpot ? *slo.tpot * (output - 1) : kNever;
   job.first_by = std::min(slo.ttft.value_or(kNever), job.last_by);
   job.last_by = std::min(job.last_by, job.first_by + gaps);

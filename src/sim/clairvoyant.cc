@@ -42,12 +42,8 @@ Seconds Clairvoyant::LatestStart(std::uint64_t tag) const {
   const Request request = lookup_(tag);
   if (request.slo == nullptr) return kNever;
   const slo::Slo& slo = *request.slo;
-  Seconds last_by = slo.e2e.value_or(kNever);
-  if (slo.tpat) {
-    last_by =
-        std::min(last_by, *slo.tpat * (double{1} * request.prompt_tokens + request.output_tokens));
-  }
-  if (slo.ntpot) last_by = std::min(last_by, *slo.ntpot * request.output_tokens);
+  const Seconds last_by =
+      slo::EndLimits(slo, request.prompt_tokens).Earliest(request.output_tokens);
   Seconds latest = -kNever;
   for (const SimDeployment& deployment : fleet_) {
     const step::TimeModel& step = deployment.engine.step;

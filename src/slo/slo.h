@@ -1,6 +1,9 @@
 // Service level objectives: the latencies that a user was promised.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -65,6 +68,41 @@ inline std::optional<Target> TargetOf(const Slo& slo, Tokens prompt_tokens, Toke
   if (slo.e2e) return Target{kE2e, *slo.e2e};
   return std::nullopt;
 }
+
+// Until when a response of so many tokens has to end, from the request's arrival on: a straight
+// line in its length.
+struct EndLimit {
+  Seconds at = 0;
+  Seconds per_token = 0;
+};
+
+// What TPAT, NTPOT and E2E demand of the end of a response: all of these limits hold. (TTFT and
+// TPOT say nothing of it by themselves.)
+class EndLimits {
+ public:
+  EndLimits() = default;
+  EndLimits(const Slo& slo, Tokens prompt_tokens) {
+    if (slo.tpat) limits_[count_++] = {*slo.tpat * prompt_tokens, *slo.tpat};
+    if (slo.ntpot) limits_[count_++] = {0, *slo.ntpot};
+    if (slo.e2e) limits_[count_++] = {*slo.e2e, 0};
+  }
+
+  bool empty() const { return count_ == 0; }
+  const EndLimit* begin() const { return limits_.data(); }
+  const EndLimit* end() const { return limits_.data() + count_; }
+  // The earliest of them for a response of this length; kNever if there is none.
+  Seconds Earliest(double output_tokens) const {
+    Seconds earliest = kNever;
+    for (const EndLimit& limit : *this) {
+      earliest = std::min(earliest, limit.at + limit.per_token * output_tokens);
+    }
+    return earliest;
+  }
+
+ private:
+  std::array<EndLimit, 3> limits_;
+  std::size_t count_ = 0;
+};
 
 // Whose SLO holds for a request: its own, else its pool's, else the profile's of the GPU that
 // serves it. They are never mixed: a target that the request did not set must not outrank one that

@@ -29,6 +29,22 @@ TEST(TargetOf, TheFirstLatencyThatIsSetCounts) {
   EXPECT_DOUBLE_EQ(TargetOf(slo, 100, 10)->seconds, 0.4);
 }
 
+TEST(EndLimits, AreTheLatestEndsThatStillAttain) {
+  EXPECT_TRUE(EndLimits(Slo{.ttft = 1, .tpot = 0.1}, 100).empty());
+  EXPECT_EQ(EndLimits(Slo{.ttft = 1}, 100).Earliest(10), kNever);
+  for (const Slo& slo : {Slo{.tpat = 0.05}, Slo{.ntpot = 0.3}, Slo{.e2e = 9},
+                         Slo{.tpat = 0.05, .ntpot = 0.3, .e2e = 9}}) {
+    for (const Tokens output : {1, 10, 20, 30, 100}) {
+      const Seconds latest = EndLimits(slo, 100).Earliest(output);
+      const auto attained = [&](Seconds e2e) {
+        return Attained(slo, {.e2e = e2e, .prompt_tokens = 100, .output_tokens = output});
+      };
+      EXPECT_TRUE(attained(latest - 1e-9)) << Describe(slo) << ", " << output << " tokens";
+      EXPECT_FALSE(attained(latest + 1e-9)) << Describe(slo) << ", " << output << " tokens";
+    }
+  }
+}
+
 TEST(Attained, CountsEveryLatencyThatIsSet) {
   const RequestLatency latency{.ttft = 1, .e2e = 3, .prompt_tokens = 50, .output_tokens = 10};
   EXPECT_DOUBLE_EQ(latency.Ntpot(), 0.3);

@@ -38,7 +38,6 @@ struct Demand {
   // The lengths that its response may have; null if output_tokens is known to be exact.
   std::shared_ptr<const predict::LengthDistribution> lengths;
   Tokens most_tokens = kNoLimit;     // The longest that the response may be.
-  Tokens cached_tokens = 0;          // Of the prompt, what the endpoint has in its prefix cache.
   bool reports_first_token = false;  // The shell will say when its first token comes.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.

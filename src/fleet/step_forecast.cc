@@ -12,10 +12,6 @@ double MeanLength(const Demand& demand) {
                         : demand.output_tokens;
 }
 
-double Prefill(const Demand& demand) {
-  return std::max(1, demand.prompt_tokens - demand.cached_tokens);
-}
-
 // Falls from 1 to 0 as x rises from −1 to 1.
 double Ramp(double x) { return std::clamp(0.5 - 0.5 * x, 0.0, 1.0); }
 
@@ -54,7 +50,7 @@ void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
   line_done_ = std::max(line_done_, held.line_end);
   overdue_ = 0;
   if (line_.empty()) line_done_ = line_end_ = chunk_ = 0;
-  counters_.prefilled += held.prefill;
+  counters_.prefilled += held.prompt;
   held.state = State::kDecoding;
   held.first_at = at;
   held.first_step = step_;
@@ -65,7 +61,7 @@ void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
 void StepForecast::DropFromLine(std::uint32_t slot) {
   const Held& held = slots_[slot];
   // What is behind it moves up by what is left of its prompt.
-  const double left = std::min<double>(held.prefill, held.line_end - line_done_);
+  const double left = std::min<double>(held.prompt, held.line_end - line_done_);
   const auto at = line_.erase(std::ranges::find(line_, slot));
   for (auto behind = at; behind != line_.end(); ++behind) slots_[*behind].line_end -= left;
   line_end_ -= left;
@@ -194,7 +190,7 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
     crowd.to_come = OutputToCome();
   }
   const Line before = LineOf(crowd);
-  const Line after = LineOf({.waiting = crowd.waiting + Prefill(demand),
+  const Line after = LineOf({.waiting = crowd.waiting + demand.prompt_tokens,
                              .line_held = crowd.line_held + held,
                              .sequences = crowd.sequences + 1,
                              .to_come = crowd.to_come + length});
@@ -256,7 +252,7 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting)
 Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engine) {
   const StepBelief& belief = engine.steps.belief();
   const Promise promise = PromiseOf(demand);
-  const double prompt = Prefill(demand);
+  const double prompt = demand.prompt_tokens;
   const double length = MeanLength(demand);
   const Seconds first =
       belief.b * prompt + belief.a * std::max(1.0, prompt / engine.constants.chunk);
@@ -271,7 +267,7 @@ Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engi
 
 double StepForecast::PrefillShare(const Demand& demand) const {
   const double length = MeanLength(demand);
-  const Seconds prefill = belief_.b * Prefill(demand);
+  const Seconds prefill = belief_.b * demand.prompt_tokens;
   const Seconds decode = length * (belief_.a / constants().usual_batch + belief_.c +
                                    belief_.d * (demand.prompt_tokens + length / 2));
   return prefill / (prefill + decode);
@@ -289,7 +285,6 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   held = {.state = State::kInLine};
   held.reports_first_token = demand.reports_first_token;
   held.prompt = demand.prompt_tokens;
-  held.prefill = static_cast<Tokens>(Prefill(demand));
   held.most = demand.most_tokens;
   held.exact = demand.lengths ? 0 : demand.output_tokens;
   held.lengths = demand.lengths;
@@ -297,7 +292,7 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   held.prefill_share = PrefillShare(demand);
   held.started = now;
   held.since = counters_;
-  line_end_ += held.prefill;
+  line_end_ += held.prompt;
   held.line_end = line_end_;
   chunk_ = std::min(constants().chunk, std::max(chunk_, line_end_ - line_done_));
   line_.push_back(slot);
@@ -365,7 +360,7 @@ StepSample StepForecast::SampleOf(const Held& held, const Completion& completion
                     .prefilled = counters_.prefilled - held.since.prefilled,
                     .seconds = held.started + completion.e2e - held.first_at};
   if (!held.first_token_seen) {
-    sample.steps += LineSteps(held.prefill);
+    sample.steps += LineSteps(held.prompt);
     sample.seconds = completion.e2e;
   }
   // The steps are counted, what a step had to do is the mean over the believed ones.

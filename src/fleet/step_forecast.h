@@ -85,9 +85,8 @@ class StepForecast {
     bool reports_first_token = false;
     bool first_token_seen = false;
     Tokens prompt = 0;
-    Tokens prefill = 0;  // Of the prompt, what is not cached.
-    Tokens most = 0;     // The longest that the response may be.
-    Tokens exact = 0;    // Its length where that is known; else 0.
+    Tokens most = 0;   // The longest that the response may be.
+    Tokens exact = 0;  // Its length where that is known; else 0.
     double prefill_share = 0;
     Seconds started = 0;
     Seconds first_at = 0;

@@ -1,8 +1,14 @@
 // What a decision costs, and how it grows: endpoints, sub-queues, requests waiting.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <deque>
+#include <functional>
+#include <numeric>
+#include <string>
 
 #include "base/histogram.h"
 #include "scheduler/test_fleet.h"
@@ -110,24 +116,181 @@ class Workload {
   std::vector<RequestId> running_;
 };
 
-// Arguments: endpoints, requests waiting.
-void Turn(::benchmark::State& state, std::string_view policy) {
-  Workload workload(policy, static_cast<int>(state.range(0)),
-                    static_cast<std::size_t>(state.range(1)));
-  for (int i = 0; i < 20'000; ++i) workload.Turn();
+// A fleet under a policy that forecasts: `residents` requests at each endpoint at any moment, some
+// in line for their prefill and the others with all kinds of progress, which were promised
+// different things. Each engine gives every request a token in 40 ms, and the first one after 0.3
+// s.
+class BusyFleet {
+ public:
+  BusyFleet(int endpoints, int residents, std::size_t longest_queue)
+      : harness_("slo-headroom", Options(longest_queue)), gap_(Gap(endpoints, residents)) {
+    const std::size_t before = BytesInUse();
+    std::vector<fleet::DeploymentSpec> specs;
+    for (int type = 0; type < 4; ++type) {
+      fleet::DeploymentSpec spec{.name = "gpu" + std::to_string(type), .kv_tokens = 100'000};
+      for (int i = 0; i < endpoints / 4; ++i) {
+        spec.endpoints.push_back(spec.name + ":" + std::to_string(i));
+      }
+      specs.push_back(spec);
+    }
+    harness_.Fleet(specs);
+    const std::size_t idle = BytesInUse();
+    bytes_per_endpoint_ = static_cast<double>(idle - before) / endpoints;
+    // Until the longest responses have ended too.
+    const Seconds steady = harness_.now + 1.2 * DurationOf(kOutputs.back());
+    while (harness_.now < steady) Turn();
+    const std::size_t requests = harness_.scheduler.running() + harness_.scheduler.waiting();
+    bytes_per_request_ = static_cast<double>(BytesInUse() - idle) / static_cast<double>(requests);
+  }
+
+  // One request arrives; first tokens come and requests end whose time it is, one of each in the
+  // mean.
+  void Turn() {
+    harness_.now += gap_;
+    for (; !starting_.empty() && starting_.front().at <= harness_.now; starting_.pop_front()) {
+      harness_.scheduler.FirstToken(starting_.front().id, harness_.now);
+    }
+    for (std::size_t i = 0; i < kOutputs.size(); ++i) {
+      for (; !running_[i].empty() && running_[i].front().at <= harness_.now;
+           running_[i].pop_front()) {
+        const Running& ended = running_[i].front();
+        harness_.decisions.clear();
+        harness_.scheduler.Complete(ended.id, {ended.prompt, kOutputs[i], DurationOf(kOutputs[i])},
+                                    harness_.now, harness_.decisions);
+        Take();
+      }
+    }
+    Arrive();
+  }
+
+  std::size_t waiting() const { return harness_.scheduler.waiting(); }
+  std::size_t heads() const { return harness_.scheduler.queue().heads().size(); }
+  double residents() const {
+    const auto& fleet = harness_.scheduler.fleet();
+    return static_cast<double>(fleet.in_flight()) / static_cast<double>(fleet.endpoints().size());
+  }
+  double bytes_per_endpoint() const { return bytes_per_endpoint_; }
+  double bytes_per_request() const { return bytes_per_request_; }
+
+ private:
+  struct Running {
+    Seconds at = 0;  // Of what comes next.
+    RequestId id = 0;
+    Tokens prompt = 0;
+  };
+
+  static constexpr std::array<Tokens, 4> kOutputs{32, 64, 128, 256};
+  static constexpr Seconds kFirstToken = 0.3;
+  static constexpr Seconds kPace = 0.04;
+  static Seconds DurationOf(Tokens output) { return kFirstToken + kPace * (output - 1); }
+  // Between two arrivals, so that as many are there at any moment.
+  static Seconds Gap(int endpoints, int residents) {
+    const Seconds sum =
+        std::transform_reduce(kOutputs.begin(), kOutputs.end(), 0.0, std::plus<>(), DurationOf);
+    return sum / kOutputs.size() / (static_cast<double>(endpoints) * residents);
+  }
+
+  static SchedulerOptions Options(std::size_t longest_queue) {
+    SchedulerOptions options;
+    options.max_queue_length = longest_queue;
+    return options;
+  }
+  static std::size_t BytesInUse() {
+    const auto info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+  }
+
+  // What a request is promised: of every kind, none included.
+  slo::Slo Promise() {
+    slo::Slo slo;
+    switch (rng_.Below(5)) {
+      case 0:
+        slo.e2e = 30;
+        break;
+      case 1:
+        slo.ttft = 3;
+        slo.tpot = 0.08;
+        break;
+      case 2:
+        slo.tpat = 0.08;
+        break;
+      case 3:
+        slo.ntpot = 0.1;
+        break;
+      default:
+        break;
+    }
+    return slo;
+  }
+
+  void Arrive() {
+    const auto size = static_cast<std::size_t>(rng_.Below(kOutputs.size()));
+    Arrival arrival;
+    const auto prompt = static_cast<Tokens>(32 << rng_.Below(6));
+    arrival.tag = static_cast<std::uint64_t>(prompt) * kOutputs.size() + size;
+    arrival.prompt_tokens = prompt;
+    arrival.slo = Promise();
+    arrival.reports_first_token = true;
+    arrival.bytes = 1000;
+    harness_.decisions.clear();
+    harness_.scheduler.Arrive(arrival, harness_.now, harness_.decisions);
+    Take();
+  }
+
+  void Take() {
+    for (const Decision& decision : harness_.decisions) {
+      if (decision.refused) continue;
+      const auto size = static_cast<std::size_t>(decision.tag % kOutputs.size());
+      starting_.push_back({.at = harness_.now + kFirstToken, .id = decision.id});
+      running_[size].push_back({.at = harness_.now + DurationOf(kOutputs[size]),
+                                .id = decision.id,
+                                .prompt = static_cast<Tokens>(decision.tag / kOutputs.size())});
+    }
+  }
+
+  Rng rng_{7};
+  SchedulerHarness harness_;
+  Seconds gap_;
+  double bytes_per_endpoint_ = 0;
+  double bytes_per_request_ = 0;
+  std::deque<Running> starting_;
+  std::array<std::deque<Running>, kOutputs.size()> running_;
+};
+
+template <typename Fleet>
+void TimeTurns(::benchmark::State& state, Fleet& fleet) {
   Histogram milliseconds;
   using Clock = std::chrono::steady_clock;
   for (auto _ : state) {
     const auto start = Clock::now();
-    workload.Turn();
+    fleet.Turn();
     milliseconds.Add(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   state.counters["p50_us"] = milliseconds.Quantile(0.5) * 1e3;
   state.counters["p99_us"] = milliseconds.Quantile(0.99) * 1e3;
   state.counters["max_us"] = milliseconds.Quantile(1) * 1e3;
-  state.counters["waiting"] = static_cast<double>(workload.waiting());
-  state.counters["sub_queues"] = static_cast<double>(workload.heads());
+  state.counters["waiting"] = static_cast<double>(fleet.waiting());
+  state.counters["sub_queues"] = static_cast<double>(fleet.heads());
   state.SetItemsProcessed(state.iterations());
+}
+
+// Arguments: endpoints; requests at each in steady state; the longest queue.
+void Busy(::benchmark::State& state) {
+  BusyFleet fleet(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)),
+                  static_cast<std::size_t>(state.range(2)));
+  TimeTurns(state, fleet);
+  state.counters["residents"] = fleet.residents();
+  state.counters["bytes_per_endpoint"] = fleet.bytes_per_endpoint();
+  state.counters["bytes_per_request"] = fleet.bytes_per_request();
+}
+BENCHMARK(Busy)->Args({1'000, 50, 10'000})->Args({10'000, 50, 100'000});
+
+// Arguments: endpoints, requests waiting.
+void Turn(::benchmark::State& state, std::string_view policy) {
+  Workload workload(policy, static_cast<int>(state.range(0)),
+                    static_cast<std::size_t>(state.range(1)));
+  for (int i = 0; i < 20'000; ++i) workload.Turn();
+  TimeTurns(state, workload);
 }
 
 // A profile changes while requests wait: what the change costs, and the longest that any of the

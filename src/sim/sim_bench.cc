@@ -48,6 +48,10 @@ void Run(::benchmark::State& state, const char* policy) {
   while (state.KeepRunning()) simulated += Simulate(spec).simulated;
   state.SetItemsProcessed(static_cast<std::int64_t>(simulated));
 }
+BENCHMARK_CAPTURE(Run, slo_headroom, "slo-headroom")
+    ->Arg(5)
+    ->Arg(1000)
+    ->Unit(::benchmark::kMillisecond);
 BENCHMARK_CAPTURE(Run, slo, "slo")->Arg(5)->Arg(1000)->Unit(::benchmark::kMillisecond);
 BENCHMARK_CAPTURE(Run, slo_pack_load, "slo-pack-load")
     ->Arg(5)

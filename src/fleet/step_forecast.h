@@ -28,6 +28,9 @@ struct Outlook {
   double miss = 0;          // P(it misses its SLO). 0 without one.
   double miss_later = 0;    // The same if it came half a second later.
   double harm = 0;          // Σ over the requests there of the rise of P(they miss theirs).
+
+  // When a response of so many tokens ends.
+  Seconds EndOf(Tokens output_tokens) const { return first_token + pace * (output_tokens - 1); }
 };
 
 // The requests at one endpoint and their future, by the believed step time. An engine is taken to

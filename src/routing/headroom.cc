@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/log2_bucket.h"
@@ -60,14 +61,9 @@ class SloHeadroom final : public Policy {
   }
 
   bool GivesUp() const override { return gives_up_; }
+  std::span<const Option> Considered() const override { return options_; }
 
  private:
-  struct Option {
-    fleet::EndpointId endpoint;
-    double cost;
-    Seconds end;
-  };
-
   static fleet::StepForecast& ForecastOf(const RoutingContext& context, const Option& option) {
     return *context.fleet.endpoint(option.endpoint).forecast;
   }
@@ -112,7 +108,7 @@ class SloHeadroom final : public Policy {
     const fleet::Outlook outlook =
         context.fleet.endpoint(endpoint).forecast->Assess(context.request, context.now);
     const double harm = context.fleet.constants().harm_weight * outlook.harm;
-    options_.push_back({endpoint, harm + (context.late ? 0 : outlook.miss), outlook.end});
+    options_.push_back({endpoint, harm + (context.late ? 0 : outlook.miss), outlook});
     least_miss_ = std::min(least_miss_, outlook.miss);
     least_miss_later_ = std::min(least_miss_later_, outlook.miss_later);
   }
@@ -131,7 +127,7 @@ class SloHeadroom final : public Policy {
       if (option.cost > cost) continue;
       const fleet::StepForecast& forecast = ForecastOf(context, option);
       const double score =
-          pack ? -forecast.residents() * (1 - forecast.prefill_share()) : option.end;
+          pack ? -forecast.residents() * (1 - forecast.prefill_share()) : option.outlook.end;
       if (best != nullptr && score >= best_score) continue;
       best = &option;
       best_score = score;

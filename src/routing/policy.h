@@ -72,6 +72,13 @@ struct RoutingContext {
   }
 };
 
+// An endpoint that a policy priced for a request, and what it expected there.
+struct Option {
+  fleet::EndpointId endpoint = 0;
+  double cost = 0;  // What the policy compares; the least is the best.
+  fleet::Outlook outlook;
+};
+
 // Chooses among endpoints that can take a request. An instance belongs to one pool's scheduler and
 // may keep state between calls. To add one: one file that implements this, one row in registry.cc;
 // the shared policy test and benchmark then run it as they run every other.
@@ -85,6 +92,9 @@ class Policy {
   // Whether the request that the last Choose let wait should make room for those behind it, because
   // it will hardly be in time.
   virtual bool GivesUp() const { return false; }
+  // What the last Choose looked at, for explanations; none if the policy predicts nothing. Valid
+  // until the next Choose.
+  virtual std::span<const Option> Considered() const { return {}; }
 };
 
 struct PolicyInfo {

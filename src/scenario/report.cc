@@ -275,7 +275,20 @@ std::string RenderReport(const Study& study, const GoodputSearch* goodput) {
   }
   body += "<h2>P99 latency per token</h2>\n" +
           Paragraph("Of completed requests, in ms per token of prompt and response.") +
-          WideTable(P99TpatTable(study)) + "<h2>Figures</h2>\n";
+          WideTable(P99TpatTable(study));
+  if (const render::Table forecasts = ForecastTable(study); !forecasts.rows.empty()) {
+    body += "<h2>Forecasts</h2>\n" +
+            Paragraph(
+                "Real time of completed requests divided by the one predicted when they were "
+                "sent: 1 is a perfect forecast. E2E is predicted for the length that a "
+                "response really had.") +
+            WideTable(forecasts) +
+            Paragraph(
+                "Requests by the predicted probability that they miss their SLO, over all "
+                "rates: that probability on average, and how many did miss it.") +
+            WideTable(MissTable(study));
+  }
+  body += "<h2>Figures</h2>\n";
   for (const Figure& figure : RenderFigures(study)) {
     body += "<figure id=\"" + render::Escape(figure.file) + "\">" + figure.svg + "</figure>\n";
   }

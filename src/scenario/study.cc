@@ -119,6 +119,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const ClassGroups& group
         whole.timeline[step].attained[group[i]] = part.timeline[step].attained[i];
       }
     }
+    whole.forecasts.Merge(part.forecasts);
     whole.simulated += part.simulated;
     whole.cost += part.cost;
     std::size_t from = 0;  // The part has only the deployments of which it has endpoints.

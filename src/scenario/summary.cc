@@ -32,6 +32,40 @@ void WriteDeployments(const Scenario& scenario, const sim::SimulationResult& res
   json.EndObject();
 }
 
+constexpr std::pair<const char*, double> kRatioQuantiles[] = {
+    {"p10", 0.1}, {"p50", 0.5}, {"p90", 0.9}};
+
+void WriteForecasts(const sim::ForecastRecord& record, JsonWriter& json) {
+  json.Key("forecasts").BeginObject();
+  for (const auto& [name, ratio] :
+       {std::pair{"ttft_ratio", &record.ttft_ratio}, std::pair{"e2e_ratio", &record.e2e_ratio}}) {
+    json.Key(name).BeginObject();
+    for (const auto& [quantile, share] : kRatioQuantiles) {
+      json.Member(quantile, ratio->Quantile(share));
+    }
+    json.EndObject();
+  }
+  json.Key("misses").BeginArray();
+  for (std::size_t i = 0; i < record.misses.size(); ++i) {
+    json.BeginObject()
+        .Member("predicted_to", sim::ForecastRecord::kMissBounds[i])
+        .Member("requests", record.misses[i].requests)
+        .Member("predicted", record.misses[i].predicted)
+        .Member("missed", record.misses[i].missed)
+        .EndObject();
+  }
+  json.EndArray().EndObject();
+}
+
+// Of one policy at one rate, over all seeds.
+sim::ForecastRecord ForecastsOver(const Study& study, std::size_t policy, std::size_t rate) {
+  sim::ForecastRecord all;
+  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
+    all.Merge(study.At(policy, rate, seed).result.forecasts);
+  }
+  return all;
+}
+
 std::string Interval(const Estimate& estimate, const std::function<std::string(double)>& format) {
   return format(estimate.mean) + " [" + format(estimate.low) + "–" + format(estimate.high) + "]";
 }
@@ -139,6 +173,7 @@ std::string FormatSummary(const Study& study) {
     }
     json.EndObject().Member("cost", run.result.cost);
     WriteDeployments(scenario, run.result, json);
+    if (!run.result.forecasts.empty()) WriteForecasts(run.result.forecasts, json);
     const ModeBound& bound = study.BoundOf(run.rate, run.seed - 1);
     json.Member("bound_attainment", bound.known).Member("blind_bound_attainment", bound.blind);
     const std::string split = DescribeSplit(study, run.policy, run.rate);
@@ -199,9 +234,62 @@ render::Table P99TpatTable(const Study& study) {
   });
 }
 
+render::Table ForecastTable(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  render::Table table{{{"policy"}, {"rate ×", render::Align::kRight}}, {}};
+  for (const char* what : {"TTFT", "E2E"}) {
+    for (const char* quantile : {" P10", " P50", " P90"}) {
+      table.columns.push_back({std::string(what) + quantile, render::Align::kRight});
+    }
+  }
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
+      const sim::ForecastRecord record = ForecastsOver(study, c, r);
+      if (record.empty()) continue;
+      std::vector<std::string>& row = table.rows.emplace_back();
+      row = {scenario.policies[c].name, FormatNumber(scenario.rates[r])};
+      for (const Histogram* ratio : {&record.ttft_ratio, &record.e2e_ratio}) {
+        for (const auto& [name, share] : kRatioQuantiles) {
+          row.push_back(FormatFixed(ratio->Quantile(share), 2));
+        }
+      }
+    }
+  }
+  return table;
+}
+
+render::Table MissTable(const Study& study) {
+  const Scenario& scenario = *study.scenario;
+  const auto percent_of = [](double part, std::uint64_t whole) {
+    return whole == 0 ? std::string("–") : FormatPercent(part / static_cast<double>(whole));
+  };
+  render::Table table{{{"policy"},
+                       {"said to miss with, %"},
+                       {"requests", render::Align::kRight},
+                       {"on average, %", render::Align::kRight},
+                       {"missed, %", render::Align::kRight}},
+                      {}};
+  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
+    sim::ForecastRecord all;
+    for (std::size_t r = 0; r < scenario.rates.size(); ++r) all.Merge(ForecastsOver(study, c, r));
+    if (all.empty()) continue;
+    double from = 0;
+    for (std::size_t i = 0; i < all.misses.size(); ++i) {
+      const double to = sim::ForecastRecord::kMissBounds[i];
+      const sim::ForecastRecord::MissRange& range = all.misses[i];
+      table.rows.push_back(
+          {scenario.policies[c].name, FormatNumber(100 * from) + "–" + FormatNumber(100 * to),
+           std::to_string(range.requests), percent_of(range.predicted, range.requests),
+           percent_of(static_cast<double>(range.missed), range.requests)});
+      from = to;
+    }
+  }
+  return table;
+}
+
 std::string RequestsCsvHeader() {
   return "policy,rate,seed,class,arrived_s,prompt_tokens,output_tokens,end,attained,deployment,"
-         "endpoint,queue_s,ttft_s,e2e_s\n";
+         "endpoint,queue_s,ttft_s,e2e_s,predicted_ttft_s,predicted_e2e_s,predicted_miss\n";
 }
 
 std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record) {
@@ -216,6 +304,11 @@ std::string FormatRequestCsv(const Study& study, const Run& run, const sim::Requ
                                   std::to_string(record.endpoint)
                             : std::string(",,");
   for (const Seconds value : {record.queued, record.ttft, record.e2e}) {
+    text += "," + FormatJsonNumber(value);
+  }
+  if (!record.predicted) return text + ",,,\n";
+  for (const double value :
+       {record.predicted->ttft, record.predicted->e2e, record.predicted->miss}) {
     text += "," + FormatJsonNumber(value);
   }
   return text + "\n";

@@ -43,6 +43,9 @@ Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 //    "worst_class": {"name": "code", "attainment": …}, "too_long": {"chat": 0}, "cost": …,
 //    "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …, "sent": {"chat": …}}},
 //    "bound_attainment": …, "blind_bound_attainment": …}
+// and of a policy that forecasts (sim::ForecastRecord; ratios are real / predicted):
+//   "forecasts": {"ttft_ratio": {"p10": …, "p50": …, "p90": …}, "e2e_ratio": {…},
+//     "misses": [{"predicted_to": 0.01, "requests": …, "predicted": …, "missed": …}, …]}
 std::string FormatSummary(const Study& study);
 
 // One sentence per class with requests that fit into no engine's context; empty if there is none.
@@ -55,6 +58,13 @@ render::Table AttainmentTable(const Study& study);
 render::Table WorstClassTable(const Study& study);
 // P99 latency in ms per token (prompt and response): "31.2 [30.8–31.7]".
 render::Table P99TpatTable(const Study& study);
+
+// Of the policies that forecast; without rows if there is none.
+// A row per policy and rate: P10, P50 and P90 of real / predicted time.
+render::Table ForecastTable(const Study& study);
+// Of requests that were said to miss their SLO with a probability in one range, how many did: a
+// row per policy and range, over all rates and seeds.
+render::Table MissTable(const Study& study);
 
 // `policy,rate,seed,` and then the record.
 std::string RequestsCsvHeader();

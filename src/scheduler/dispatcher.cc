@@ -106,6 +106,9 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   decision.endpoint = endpoint;
   decision.policy = policy.name;
   decision.fallback = cause;
+  for (const routing::Option& option : EntryOf(policy).policy->Considered()) {
+    if (option.endpoint == endpoint) decision.outlook = option.outlook;
+  }
   if (const slo::Slo* slo = EffectiveSlo(record, &fleet_.deployments()[deployment])) {
     decision.slo = *slo;
   }

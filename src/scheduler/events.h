@@ -73,6 +73,8 @@ struct Decision {
   fleet::EndpointId endpoint = 0;
   std::string_view policy;  // The one that chose.
   FallbackCause fallback = FallbackCause::kNone;
+  // What the policy expects of the request there; nullopt if it predicts nothing.
+  std::optional<fleet::Outlook> outlook;
   // now − latest start on the chosen deployment, ≤ 0: minus the time that was left. 0 without an
   // SLO.
   Seconds rank = 0;

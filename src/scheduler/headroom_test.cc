@@ -25,6 +25,21 @@ TEST(SloHeadroom, NeedsNeitherProfileNorSlo) {
   EXPECT_NE(promised->endpoint, plain->endpoint);
 }
 
+TEST(SloHeadroom, SaysWhatItExpectsOfARequestWhereItSendsIt) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  const auto decision = h.Arrive(1000, E2eSlo(100), 200);
+  ASSERT_TRUE(decision && decision->outlook);
+  const fleet::Outlook& outlook = *decision->outlook;
+  EXPECT_GT(outlook.first_token, h.now);
+  EXPECT_GT(outlook.pace, 0);
+  EXPECT_DOUBLE_EQ(outlook.EndOf(200), outlook.end) << "of the expected length";
+  EXPECT_LT(outlook.miss, 0.01);
+  Arrival other{.prompt_tokens = 100, .output_tokens = 100};
+  other.policy = routing::FindPolicy("least-request");
+  EXPECT_FALSE(h.Arrive(other)->outlook) << "predicts nothing";
+}
+
 TEST(SloHeadroom, KeepsALongPromptAwayFromWhoItWouldHarm) {
   Harness h("slo-headroom");
   h.Fleet({{"gpu", 512, {"h:1", "h:2"}}});

@@ -1,6 +1,7 @@
 // What is known about a request once it has ended: the source of metrics, logs and traces.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -23,6 +24,8 @@ struct FinishedRequest {
   std::string_view policy;                 // Likewise empty.
   scheduler::FallbackCause fallback = scheduler::FallbackCause::kNone;
   slo::Slo slo;
+  // What its policy expected of it when it was sent; nullopt if that predicts nothing.
+  std::optional<fleet::Outlook> outlook;
 
   // From arrival at the gateway; output_tokens 0 when unknown.
   slo::RequestLatency latency;
@@ -33,7 +36,14 @@ struct FinishedRequest {
   Tokens estimated_prompt_tokens = 0;
   Tokens expected_output_tokens = 0;
   bool counted = false;  // The engine counted the tokens that came: they are not an estimate.
+  int choices = 1;       // Responses that it asked for.
 
+  // From its arrival, as predicted when it was sent; only with an outlook.
+  Seconds PredictedTtft() const { return outlook->first_token - arrived; }
+  // For the number of tokens that each response had: an error is one of the step times.
+  Seconds PredictedE2e() const {
+    return outlook->EndOf(std::max(1, latency.output_tokens / choices)) - arrived;
+  }
   // Every request whose client stayed counts: one that was refused or failed has missed its SLO.
   bool CountsForSlo() const {
     return slo.HasLatency() && outcome != telemetry::Outcome::kCancelled;

@@ -46,7 +46,15 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   if (request.endpoint == nullptr || request.endpoint->metrics == nullptr) return;
   telemetry::DeploymentMetrics& served = *request.endpoint->metrics;
   served.queue_seconds.Observe(request.queued);
-  if (request.CountsForSlo()) (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
+  if (request.CountsForSlo()) {
+    (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
+    // One that failed says nothing of the forecast, one that took too long does.
+    if (request.outlook && request.outcome != telemetry::Outcome::kFailed &&
+        !request.error_status) {
+      (request.MetSlo() ? served.miss_probability_attained : served.miss_probability_missed)
+          .Observe(request.outlook->miss);
+    }
+  }
   if (request.outcome != telemetry::Outcome::kCompleted || request.error_status) return;
   const slo::RequestLatency& latency = request.latency;
   served.ttft.Observe(latency.ttft);
@@ -55,6 +63,11 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   // A response that came all at once has no time between its tokens.
   if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {
     served.tpot.Observe(latency.Tpot());
+  }
+  if (request.outlook) {
+    if (latency.e2e > latency.ttft)
+      served.ttft_ratio.Observe(latency.ttft / request.PredictedTtft());
+    if (request.counted) served.e2e_ratio.Observe(latency.e2e / request.PredictedE2e());
   }
   if (!request.counted) return;
   if (latency.output_tokens > 0 && request.expected_output_tokens > 0) {

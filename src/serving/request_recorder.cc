@@ -25,6 +25,11 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
   if (request.outcome == telemetry::Outcome::kCompleted) {
     json.Key("ttft_ms").Raw(FormatFixed(latency.ttft * 1e3, 3));
     json.Key("e2e_ms").Raw(FormatFixed(latency.e2e * 1e3, 3));
+    if (request.outlook) {
+      json.Key("predicted_ttft_ms").Raw(FormatFixed(request.PredictedTtft() * 1e3, 3));
+      json.Key("predicted_e2e_ms").Raw(FormatFixed(request.PredictedE2e() * 1e3, 3));
+      json.Key("predicted_miss").Raw(FormatFixed(request.outlook->miss, 4));
+    }
   }
   return json.EndObject().Take() + "\n";
 }

@@ -20,6 +20,10 @@ namespace headrace::serving {
 //   {"timestamp": 1042.125, "input_length": 812, "output_length": 97, "outcome": "completed",
 //    "deployment": "a10", "queued_ms": 0.1, "ttft_ms": 301.5, "e2e_ms": 2417.0}
 //
+// Where the policy predicts times (slo-headroom), three more keys say what it expected when it sent
+// the request: "predicted_ttft_ms", "predicted_e2e_ms" (of a response of this length) and
+// "predicted_miss", the probability that it misses its SLO.
+//
 // timestamp: milliseconds from the beginning of the recording. A length that no engine has counted
 // (for example that of a request that was refused) is the gateway's estimate: `"estimated": true`.
 // Thread-safe.

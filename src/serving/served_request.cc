@@ -28,6 +28,7 @@ ServedRequest::~ServedRequest() {
   Cancel();
   if (!routed_) return;
   finished_.expected_output_tokens = routed_->expected_output_tokens() * facts_.choices;
+  finished_.choices = std::max(1, facts_.choices);
   for (RequestObserver* observer : context_.observers) observer->OnFinished(finished_);
 }
 
@@ -107,6 +108,7 @@ void ServedRequest::TakeRoute(Route route) {
   finished_.endpoint = endpoint_.get();
   finished_.policy = route.decision.policy;
   finished_.fallback = route.decision.fallback;
+  finished_.outlook = route.decision.outlook;
   on_route_(endpoint_);
 }
 
@@ -169,6 +171,7 @@ std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
   finished_.endpoint = nullptr;
   finished_.policy = {};
   finished_.fallback = scheduler::FallbackCause::kNone;
+  finished_.outlook.reset();
   routed_->Return();
   return std::nullopt;
 }

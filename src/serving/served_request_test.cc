@@ -121,6 +121,15 @@ class ServedRequestTest : public testing::Test {
     return heard.finished[before];
   }
 
+  // The value of a series of the deployment that has this label.
+  double Metric(const std::string& name, const std::string& label = "") {
+    const std::string text = serving_->registry.Text();
+    std::size_t at = text.find(name + "{deployment=\"a10\",model=\"llama\"" +
+                               (label.empty() ? "}" : "," + label));
+    if (at == std::string::npos) return -1;
+    return std::stod(text.substr(text.find(' ', at)));
+  }
+
   std::unique_ptr<FakeServing> serving_;
   std::unique_ptr<FakeExchange> exchange_;
   std::unique_ptr<FakeExchange> running_;
@@ -167,6 +176,32 @@ TEST_F(ServedRequestTest, CompletedAsAStream) {
   EXPECT_EQ(finished.latency.e2e, 2);
   EXPECT_EQ(finished.latency.output_tokens, 2);
   EXPECT_TRUE(finished.MetSlo());
+}
+
+TEST_F(ServedRequestTest, WhatWasPredictedIsHeldAgainstWhatCame) {
+  exchange_->Send(Chat(true), {{"routing-strategy", "slo-headroom"}, {"x-slo-ttft-ms", "500"}});
+  exchange_->Head(200, "text/event-stream");
+  serving_->executor.Advance(1);
+  exchange_->Bytes(Token("De"));
+  serving_->executor.Advance(1);
+  exchange_->Bytes(Token("ep.") + std::string(kUsage) + std::string(kDone));
+  exchange_->End();
+  const FinishedRequest finished = Ended(Outcome::kCompleted);
+  ASSERT_TRUE(finished.outlook);
+  EXPECT_GT(finished.PredictedTtft(), 0);
+  EXPECT_NEAR(finished.PredictedE2e(), finished.PredictedTtft() + finished.outlook->pace, 1e-9)
+      << "of two tokens";
+  EXPECT_EQ(Metric("headrace_ttft_ratio_count"), 1);
+  EXPECT_EQ(Metric("headrace_e2e_ratio_count"), 1);
+  EXPECT_EQ(Metric("headrace_miss_probability_count", "slo=\"missed\""), 1);
+  EXPECT_EQ(Metric("headrace_miss_probability_count", "slo=\"attained\""), 0);
+}
+
+TEST_F(ServedRequestTest, NothingIsHeldAgainstAPolicyThatPredictsNothing) {
+  exchange_->Send(Chat(false));
+  exchange_->RespondJson(200, kAnswer);
+  EXPECT_FALSE(Ended(Outcome::kCompleted).outlook);
+  EXPECT_EQ(Metric("headrace_e2e_ratio_count"), 0);
 }
 
 TEST_F(ServedRequestTest, AnErrorOfTheEngineIsPassedOnAndTeachesNothing) {

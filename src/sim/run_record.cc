@@ -52,13 +52,17 @@ void RunRecord::Sent(std::uint32_t deployment, std::uint32_t class_index) {
 
 void RunRecord::End(RequestRecord& record) {
   --open_;
+  const std::optional<slo::Slo>& own = spec_.workload->classes[record.class_index].slo;
+  const std::optional<slo::Slo>& slo = own ? own : spec_.scheduler.slo;
   workload::RunStatistics& statistics = result_.statistics;
   switch (record.end) {
     case RequestRecord::End::kCompleted: {
-      const std::optional<slo::Slo>& own = spec_.workload->classes[record.class_index].slo;
       record.attained = statistics.Complete(
           record.class_index, {record.ttft, record.e2e, record.prompt_tokens, record.output_tokens},
-          record.queued, own ? own : spec_.scheduler.slo);
+          record.queued, slo);
+      if (record.predicted) {
+        result_.forecasts.AddTimes(*record.predicted, record.ttft, record.e2e);
+      }
       break;
     }
     case RequestRecord::End::kRefused:
@@ -74,6 +78,10 @@ void RunRecord::End(RequestRecord& record) {
     case RequestRecord::End::kFailed:
       statistics.Fail(record.class_index);
       break;
+  }
+  // One that an engine lost says nothing of the forecast, one that ran into the end does.
+  if (record.predicted && slo && slo->HasLatency() && record.end != RequestRecord::End::kFailed) {
+    result_.forecasts.AddOutcome(*record.predicted, !record.attained);
   }
   StepOf(record.arrived).attained[record.class_index] += record.attained;
 }

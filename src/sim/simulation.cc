@@ -57,6 +57,7 @@ class Simulator {
     Tokens output_tokens = 0;
     Stage stage = Stage::kFree;
     bool has_first_token = false;
+    std::optional<fleet::Outlook> outlook;  // When it was sent.
 
     Tokens context() const { return prompt_tokens + output_tokens; }
   };
@@ -359,6 +360,11 @@ void Simulator::End(std::uint32_t slot, RequestRecord::End end, Seconds e2e) {
       record.endpoint = endpoints_[request.endpoint].index;
     }
     if (request.has_first_token) record.ttft = request.first_token - request.arrived;
+    if (request.outlook) {
+      record.predicted = {.ttft = request.outlook->first_token - request.arrived,
+                          .e2e = request.outlook->EndOf(request.output_tokens) - request.arrived,
+                          .miss = request.outlook->miss};
+    }
     record_.End(record);
     if (observer_ != nullptr) observer_->OnEnd(record);
   }
@@ -444,6 +450,7 @@ void Simulator::CarryOut(const scheduler::Decision& decision, Seconds now) {
     return;
   }
   request.id = decision.id;
+  request.outlook = decision.outlook;
   Send(slot, decision.endpoint, now);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/engine_model.h"
 #include "profile/gpu_profile.h"
 #include "scheduler/events.h"
+#include "sim/forecast_record.h"
 #include "workload/statistics.h"
 #include "workload/workload.h"
 
@@ -94,6 +95,7 @@ struct SimulationResult {
   std::vector<TimelineStep> timeline;
   // By class: counted requests that fit into no engine's context. They are among the refused.
   std::vector<std::uint64_t> too_long;
+  ForecastRecord forecasts;     // Of a policy that forecasts.
   std::uint64_t simulated = 0;  // Requests, those outside of the counted time included.
   double cost = 0;
 };
@@ -112,6 +114,7 @@ struct RequestRecord {
   Seconds queued = 0;  // Times of steps that it did not reach are 0.
   Seconds ttft = 0;
   Seconds e2e = 0;
+  std::optional<Prediction> predicted;  // When it was sent; nullopt if its policy predicts nothing.
 };
 std::string_view ToString(RequestRecord::End end);
 

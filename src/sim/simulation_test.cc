@@ -329,6 +329,45 @@ TEST(Simulation, SlowedEndpointAnswersLater) {
             1.5 * healthy.statistics.Total().e2e.Quantile(0.99));
 }
 
+TEST(Simulation, HoldsPredictionsAgainstWhatHappened) {
+  SimulationSpec spec = Spec("slo-headroom");
+  spec.rate_scale = 0.1;
+  spec.duration = 1200;
+  spec.scheduler.slo = slo::Slo{.tpot = 0.06};
+  struct Observer final : SimulationObserver {
+    void OnEnd(const RequestRecord& record) override {
+      if (!record.predicted) return;
+      ++predicted;
+      expected += record.predicted->miss;
+    }
+    std::uint64_t predicted = 0;
+    double expected = 0;
+  } seen;
+  const ForecastRecord record = Simulate(spec, &seen).forecasts;
+  // The engines' steps are linear here, as the forecast believes: it has only to learn them. The
+  // load is low: a forecast does not count on what comes later.
+  EXPECT_NEAR(record.e2e_ratio.Quantile(0.5), 1, 0.1);
+  EXPECT_NEAR(record.ttft_ratio.Quantile(0.5), 1, 0.25);
+  std::uint64_t requests = 0;
+  double expected = 0;
+  double from = 0;
+  for (std::size_t i = 0; i < record.misses.size(); ++i) {
+    const ForecastRecord::MissRange& range = record.misses[i];
+    const auto count = static_cast<double>(range.requests);
+    EXPECT_GE(range.predicted, from * count - 1e-9);
+    EXPECT_LE(range.predicted, ForecastRecord::kMissBounds[i] * count + 1e-9);
+    EXPECT_LE(range.missed, range.requests);
+    from = ForecastRecord::kMissBounds[i];
+    requests += range.requests;
+    expected += range.predicted;
+  }
+  EXPECT_EQ(requests, seen.predicted);
+  EXPECT_NEAR(expected, seen.expected, 1e-6);
+  EXPECT_LT(static_cast<double>(record.misses.front().missed),
+            0.1 * static_cast<double>(record.misses.front().requests));
+  EXPECT_TRUE(Simulate(Spec("least-request")).forecasts.empty()) << "predicts nothing";
+}
+
 TEST(Simulation, LateNewsStillAccountsForEverything) {
   SimulationSpec spec = Spec("slo");
   spec.state_lag = 2;

@@ -17,6 +17,8 @@ constexpr double kQueueSeconds[] = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0
                                     0.25,   0.5,    1,     2.5,   5,    10,    30,   60};
 constexpr double kDecisionSeconds[] = {250e-9, 500e-9, 1e-6,   2.5e-6, 5e-6, 10e-6,
                                        25e-6,  50e-6,  100e-6, 250e-6, 1e-3, 10e-3};
+// Probabilities, in ranges that are held against the share that came true.
+constexpr double kProbability[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1};
 constexpr double kRatio[] = {0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.4, 2, 4, 10};
 
 constexpr std::string_view kVersionLabel[] = {"version"};
@@ -26,6 +28,7 @@ constexpr std::string_view kRequestLabels[] = {"model", "outcome", "policy"};
 constexpr std::string_view kReasonLabels[] = {"model", "reason"};
 constexpr std::string_view kCauseLabels[] = {"model", "cause"};
 constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
+constexpr std::string_view kSloLabels[] = {"model", "deployment", "slo"};
 constexpr std::string_view kOriginLabels[] = {"model", "deployment", "origin"};
 constexpr std::string_view kEndpointLabels[] = {"model", "deployment", "endpoint"};
 
@@ -104,6 +107,21 @@ constexpr MetricInfo kSloMissed{"headrace_slo_missed_total",
                                 kDeploymentLabels,
                                 "Finished requests that missed a latency of their SLO.",
                                 {}};
+constexpr MetricInfo kTtftRatio{
+    "headrace_ttft_ratio", kHistogram, kDeploymentLabels,
+    "Time to first token of a finished stream, divided by the one predicted when it was sent; 1 is "
+    "a perfect prediction. Both count from the arrival. Only of policies that predict it.",
+    kRatio};
+constexpr MetricInfo kE2eRatio{
+    "headrace_e2e_ratio", kHistogram, kDeploymentLabels,
+    "Whole time of a finished request, divided by the one predicted when it was sent, for the "
+    "number of tokens that the response really had: it judges the predicted step times alone.",
+    kRatio};
+constexpr MetricInfo kMissProbability{
+    "headrace_miss_probability", kHistogram, kSloLabels,
+    "Predicted probability that a request misses its SLO, as of when it was sent, by what came "
+    "true: `slo` is `attained` or `missed`.",
+    kProbability};
 constexpr MetricInfo kProfileInfo{
     "headrace_profile_info",
     kGauge,
@@ -161,6 +179,9 @@ constexpr const MetricInfo* kAll[] = {
     &kDecision,
     &kOutputLengthRatio,
     &kPromptTokensRatio,
+    &kTtftRatio,
+    &kE2eRatio,
+    &kMissProbability,
     &kProfileInfo,
     &kProfileAge,
     &kProfileFaults,
@@ -247,6 +268,12 @@ DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view
       queue_seconds(registry.MakeHistogram(kQueueTime, {model, deployment})),
       slo_attained(registry.MakeCounter(kSloAttained, {model, deployment})),
       slo_missed(registry.MakeCounter(kSloMissed, {model, deployment})),
+      ttft_ratio(registry.MakeHistogram(kTtftRatio, {model, deployment})),
+      e2e_ratio(registry.MakeHistogram(kE2eRatio, {model, deployment})),
+      miss_probability_attained(
+          registry.MakeHistogram(kMissProbability, {model, deployment, "attained"})),
+      miss_probability_missed(
+          registry.MakeHistogram(kMissProbability, {model, deployment, "missed"})),
       profile_age_seconds(registry.MakeGauge(kProfileAge, {model, deployment})),
       profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})),
       profile_current(registry.MakeGauge(kProfileCurrent, {model, deployment})),
@@ -282,6 +309,19 @@ The share of requests that met their SLO in the last five minutes, by GPU type:
 ```
 sum by (deployment) (rate(headrace_slo_attained_total[5m]))
   / sum by (deployment) (rate(headrace_slo_attained_total[5m]) + rate(headrace_slo_missed_total[5m]))
+```
+
+Whether predictions hold: of the requests that were said to miss their SLO with a probability
+between 20 and 50 %, the share that did in the last hour; and all misses beside those expected.
+
+```
+(  sum(rate(headrace_miss_probability_bucket{slo="missed", le="0.5"}[1h]))
+ - sum(rate(headrace_miss_probability_bucket{slo="missed", le="0.2"}[1h])))
+/ (sum(rate(headrace_miss_probability_bucket{le="0.5"}[1h]))
+ - sum(rate(headrace_miss_probability_bucket{le="0.2"}[1h])))
+
+sum(increase(headrace_miss_probability_count{slo="missed"}[1h]))
+sum(increase(headrace_miss_probability_sum[1h]))
 ```
 
 `outcome` is one of)";

@@ -68,6 +68,10 @@ struct DeploymentMetrics {
   HistogramMetric queue_seconds;
   Counter slo_attained;
   Counter slo_missed;
+  HistogramMetric ttft_ratio;
+  HistogramMetric e2e_ratio;
+  HistogramMetric miss_probability_attained;
+  HistogramMetric miss_probability_missed;
   Gauge profile_info;
   Gauge profile_age_seconds;
   Gauge profile_faults;

@@ -377,7 +377,7 @@ void Resolver::AddPolicies() {
       variant.length = predict::LengthOptions::Summary::kSample;
     }
     variant.exact_lengths = text.length == Length::kExact;
-    variant.redraw_lengths = text.length == Length::kRedrawn;
+    variant.experiment.redraw_lengths = text.length == Length::kRedrawn;
     variant.per_request_slo = text.per_request_slo;
     variant.deadline_wakeups = text.deadline_wakeups;
     variants.push_back(variant);
@@ -471,7 +471,7 @@ sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, doubl
   spec.scheduler.policy = policy.router;
   spec.scheduler.length.summary = policy.length;
   spec.scheduler.length.quantile = policy.quantile;
-  spec.experiment.redraw_lengths = policy.redraw_lengths;
+  spec.experiment = policy.experiment;
   spec.context = scenario.LongestContext();
   spec.rate_scale = rate;
   spec.seed = seed;
@@ -483,6 +483,8 @@ sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, doubl
   spec.exact_lengths = policy.exact_lengths;
   spec.per_request_slo = policy.per_request_slo;
   spec.deadline_wakeups = policy.deadline_wakeups;
+  spec.first_tokens = policy.first_tokens;
+  spec.kv_room = policy.kv_room;
   spec.clairvoyant = policy.kind == Policy::Kind::kClairvoyant;
   if (policy.kind == Policy::Kind::kOnly) spec.only_deployment = policy.deployment;
   if (spec.scheduler.policy == nullptr)

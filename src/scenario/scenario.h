@@ -32,9 +32,11 @@ struct Policy {
   predict::LengthOptions::Summary length = predict::LengthOptions::Summary::kQuantile;
   double quantile = 0.9;
   bool exact_lengths = false;
-  bool redraw_lengths = false;
   bool per_request_slo = true;
   bool deadline_wakeups = true;
+  bool first_tokens = true;
+  bool kv_room = true;
+  scheduler::Experiment experiment;
   std::size_t deployment = 0;  // Of kOnly.
 
   bool IsSplit() const { return kind == Kind::kBestSplit || kind == Kind::kTypeSplit; }

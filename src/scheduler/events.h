@@ -103,6 +103,8 @@ struct Experiment {
   // Predicts a waiting request's length anew each time it is tried, instead of once, as AIBrix's
   // router does.
   bool redraw_lengths = false;
+  // Forecasts know the length of a response as a distribution; else only as one number.
+  bool length_distributions = true;
   fleet::HeadroomConstants constants;
 };
 

@@ -9,6 +9,7 @@ namespace headrace::scheduler {
 Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::LoadModel> model,
                      std::uint64_t seed, const Experiment& experiment)
     : options_(options),
+      length_distributions_(experiment.length_distributions),
       fleet_(std::move(model), experiment.constants),
       predictor_(options.length),
       assessments_(fleet_, options_.slo),
@@ -40,7 +41,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.context = arrival.context;
   record.policy = arrival.policy != nullptr ? arrival.policy : options_.policy;
   if (record.ByForecast()) fleet_.KeepForecasts();
-  if (fleet_.keeps_forecasts() && !arrival.output_tokens) {
+  if (fleet_.keeps_forecasts() && length_distributions_ && !arrival.output_tokens) {
     record.lengths =
         predictor_.Distribution(now, record.prompt_tokens, assessments_.typical_output());
   }

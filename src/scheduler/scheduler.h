@@ -103,6 +103,7 @@ class Scheduler {
 
   // Each part uses those above it.
   SchedulerOptions options_;
+  bool length_distributions_;
   fleet::Fleet fleet_;
   predict::LengthPredictor predictor_;
   RecordTable records_;

@@ -130,7 +130,7 @@ void Simulator::BuildFleet() {
     fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
-    spec.kv_tokens = deployment.engine.kv_blocks * engine::kKvBlockTokens;
+    if (spec_.kv_room) spec.kv_tokens = deployment.engine.kv_blocks * engine::kKvBlockTokens;
     for (int i = 0; i < deployment.endpoints; ++i) spec.endpoints.push_back(std::to_string(i));
     spec.max_model_len = deployment.engine.max_model_len;
     context_ = std::max(context_, spec.max_model_len);
@@ -248,7 +248,7 @@ void Simulator::Arrive(Seconds now) {
   arrival.tag = slot;
   arrival.prompt_tokens = request.prompt_tokens;
   arrival.context = request.context();
-  arrival.reports_first_token = true;
+  arrival.reports_first_token = spec_.first_tokens;
   if (spec_.exact_lengths) arrival.output_tokens = request.output_tokens;
   if (spec_.per_request_slo) arrival.slo = spec_.workload->classes[arrived.class_index].slo;
   const scheduler::RequestId id = scheduler_.Arrive(arrival, now, decisions_);
@@ -321,7 +321,9 @@ void Simulator::Deliver(fleet::EndpointId id,
       case engine::EngineModel::Event::Kind::kFirstToken:
         requests_[slot].first_token = at;
         requests_[slot].has_first_token = true;
-        if (!clairvoyant_) news_.push_back({at + spec_.state_lag, requests_[slot].id, {}});
+        if (!clairvoyant_ && spec_.first_tokens) {
+          news_.push_back({at + spec_.state_lag, requests_[slot].id, {}});
+        }
         break;
       case engine::EngineModel::Event::Kind::kFinished:
         Finish(id, slot, at);

@@ -62,6 +62,8 @@ struct SimulationSpec {
   bool exact_lengths = false;    // It knows the length of each response.
   bool per_request_slo = true;   // It knows each class's own SLO; else only its options' one.
   bool deadline_wakeups = true;  // It is woken when a deadline comes; else only by other events.
+  bool first_tokens = true;      // It hears of first tokens; else only of ends.
+  bool kv_room = true;           // It knows how much the engines' KV caches hold.
   std::optional<std::size_t> only_deployment;  // The others take nothing.
   // Responses are cut where prompt and response would exceed it; 0: the longest context of the
   // fleet. A part of a fleet is given that of the whole, so that the work is the same.

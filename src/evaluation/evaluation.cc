@@ -9,7 +9,11 @@
 #include <vector>
 
 #include "base/text.h"
+#include "evaluation/ablation.h"
+#include "evaluation/bars.h"
+#include "evaluation/comparison.h"
 #include "render/table.h"
+#include "scenario/goodput.h"
 #include "scenario/report.h"
 #include "scenario/summary.h"
 
@@ -33,17 +37,10 @@ constexpr std::array<Published, 7> kPublished{{
     {"not published: `lmetric`", "lmetric", false, "–"},
 }};
 
-constexpr std::string_view kOwnPolicy = "slo-headroom";
+const scenario::StudyProgress kQuiet = [](std::size_t, std::size_t) {};
 
 // The factor that "much above" means in the published order.
 constexpr double kMuch = 2;
-
-std::optional<std::size_t> Find(const scenario::Scenario& scenario, std::string_view policy) {
-  for (std::size_t i = 0; i < scenario.policies.size(); ++i) {
-    if (scenario.policies[i].name == policy) return i;
-  }
-  return std::nullopt;
-}
 
 std::string Milliseconds(double seconds) { return FormatNumber(1e3 * seconds); }
 
@@ -97,27 +94,6 @@ render::Table SplitsTable(const scenario::Study& study) {
   return table;
 }
 
-// The mean over seeds of `of(result of a) - of(result of b)`, with its interval. The differences
-// are paired, since every seed gives both policies the same requests.
-scenario::Estimate Difference(const scenario::Study& study, std::size_t a, std::size_t b,
-                              std::size_t rate,
-                              const std::function<double(const sim::SimulationResult&)>& of) {
-  std::vector<double> differences;
-  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
-    differences.push_back(of(study.At(a, rate, seed).result) - of(study.At(b, rate, seed).result));
-  }
-  return scenario::EstimateMean(differences);
-}
-
-double Attainment(const sim::SimulationResult& result) {
-  return result.statistics.Total().Attainment();
-}
-
-std::string Points(const scenario::Estimate& gain) {
-  return (gain.mean >= 0 ? "+" : "") + FormatPercent(gain.mean) + " [" + FormatPercent(gain.low) +
-         " to " + FormatPercent(gain.high) + "]";
-}
-
 // How each class's requests ended at one rate, in % of those offered, over all seeds.
 render::Table EndsTable(const scenario::Study& study, std::size_t rate) {
   const scenario::Scenario& scenario = *study.scenario;
@@ -158,42 +134,27 @@ render::Table LadderTable(const scenario::Study& study) {
     std::vector<std::string>& cells = table.rows.emplace_back();
     cells.push_back(scenario.policies[c].name);
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
-      cells.push_back(Points(Difference(study, c, c - 1, r, Attainment)));
+      cells.push_back(Points(Difference(study, c, c - 1, r)));
     }
   }
   return table;
 }
 
-// The own policy beside the best other one that is no baseline, chosen in hindsight.
+// The own policy beside the best other router, chosen in hindsight.
 std::string AgainstBestOther(const scenario::Study& study, std::size_t rate) {
-  const scenario::Scenario& scenario = *study.scenario;
-  const auto own = Find(scenario, kOwnPolicy);
-  std::optional<std::size_t> best;
-  double most = 0;
-  for (std::size_t c = 0; c < scenario.policies.size(); ++c) {
-    if (c == own || scenario.policies[c].kind != scenario::Policy::Kind::kScheduler) continue;
-    const double attainment = scenario::AttainmentOf(study, c, rate).mean;
-    if (best && attainment <= most) continue;
-    best = c;
-    most = attainment;
-  }
-  if (!own || !best) return "–";
-  return Points(Difference(study, *own, *best, rate, Attainment)) + " " +
-         scenario.policies[*best].name;
+  const auto own = Find(*study.scenario, kOwnPolicy);
+  const auto other = BestOther(study, rate);
+  if (!own || !other) return "–";
+  return Points(Difference(study, *own, *other, rate)) + " " +
+         study.scenario->policies[*other].name;
 }
 
 // Whether `of_a(a) < of_b(b)`, by the interval of the paired differences over seeds: an order of
 // the means alone could be noise.
 enum class Order { kNo, kWithinNoise, kYes };
 Order IsBelow(const scenario::Study& study, std::size_t a, std::size_t b, std::size_t rate,
-              const std::function<double(const sim::SimulationResult&)>& of_a,
-              const std::function<double(const sim::SimulationResult&)>& of_b) {
-  std::vector<double> differences;
-  for (std::size_t seed = 0; seed < static_cast<std::size_t>(study.scenario->seeds); ++seed) {
-    differences.push_back(of_a(study.At(a, rate, seed).result) -
-                          of_b(study.At(b, rate, seed).result));
-  }
-  const scenario::Estimate difference = scenario::EstimateMean(differences);
+              const Figure& of_a, const Figure& of_b) {
+  const scenario::Estimate difference = Difference(study, a, b, rate, of_a, of_b);
   if (difference.high < 0) return Order::kYes;
   return difference.low > 0 ? Order::kNo : Order::kWithinNoise;
 }
@@ -210,6 +171,101 @@ std::string_view Verdict(Order first, Order second) {
   return "no";
 }
 
+// The own policy in two studies of the same requests, at the rates that both have.
+render::Table BesideTable(const std::string& name, const scenario::Study& study,
+                          const std::string& other_name, const scenario::Study& other) {
+  render::Table table{{{"slo-headroom, %: rate ×"}, {name}, {other_name}, {"points"}}, {}};
+  const auto own = Find(*study.scenario, kOwnPolicy);
+  const auto there = Find(*other.scenario, kOwnPolicy);
+  const auto seeds =
+      static_cast<std::size_t>(std::min(study.scenario->seeds, other.scenario->seeds));
+  for (std::size_t r = 0; own && there && r < study.scenario->rates.size(); ++r) {
+    const auto found = std::ranges::find(other.scenario->rates, study.scenario->rates[r]);
+    if (found == other.scenario->rates.end()) continue;
+    const auto at = static_cast<std::size_t>(found - other.scenario->rates.begin());
+    std::vector<double> here;
+    std::vector<double> elsewhere;
+    std::vector<double> differences;
+    for (std::size_t seed = 0; seed < seeds; ++seed) {
+      here.push_back(Attainment(study.At(*own, r, seed).result));
+      elsewhere.push_back(Attainment(other.At(*there, at, seed).result));
+      differences.push_back(here.back() - elsewhere.back());
+    }
+    table.rows.push_back({FormatNumber(*found), FormatPercent(scenario::EstimateMean(here).mean),
+                          FormatPercent(scenario::EstimateMean(elsewhere).mean),
+                          Points(scenario::EstimateMean(differences))});
+  }
+  return table;
+}
+
+// A scenario's text with other values of some of its options: `changes` is "rates=[1]+seeds=2".
+std::string WithChanges(const std::string& text, std::string_view changes) {
+  std::map<std::string, std::string> values;
+  std::istringstream words{std::string(changes)};
+  for (std::string word; std::getline(words, word, '+');) {
+    const std::size_t equals = word.find('=');
+    values[word.substr(0, equals)] = equals == std::string::npos ? "" : word.substr(equals + 1);
+  }
+  std::string changed;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto found = values.find(line.substr(0, line.find(':')));
+    if (found != values.end()) {
+      line = found->first + ": " + found->second;
+      values.erase(found);
+    }
+    changed += line + "\n";
+  }
+  for (const auto& [option, value] : values) changed += option + ": " + value + "\n";
+  return changed;
+}
+
+// The name of a scenario without its changes.
+std::string NameOf(const std::string& spec) { return spec.substr(0, spec.find('+')); }
+
+std::string Changed(const std::string& name, const std::string& changes) {
+  return changes.empty() ? name : name + "+" + changes;
+}
+
+// A first word that is a list of changes.
+std::string TakeChanges(std::istringstream& words) {
+  const auto begin = words.tellg();
+  std::string word;
+  words >> word;
+  if (word.find('=') < word.find_first_of("+:")) return word;
+  words.clear();
+  words.seekg(begin);
+  return "";
+}
+
+// "reference:0.7:99.5" → "reference", 0.7, 0.995. Zeros where a number is missing.
+struct CaseText {
+  std::string spec;
+  double rate = 0;
+  double least = 0;
+};
+CaseText ParseCase(const std::string& word) {
+  CaseText text;
+  std::istringstream parts(word);
+  std::string rate;
+  std::string least;
+  std::getline(parts, text.spec, ':');
+  std::getline(parts, rate, ':');
+  std::getline(parts, least, ':');
+  text.rate = std::atof(rate.c_str());
+  text.least = std::atof(least.c_str()) / 100;
+  return text;
+}
+
+Result<std::size_t> PlaceOf(const scenario::Scenario& scenario, const std::string& name,
+                            double rate) {
+  const auto found = std::ranges::find(scenario.rates, rate);
+  if (found != scenario.rates.end())
+    return static_cast<std::size_t>(found - scenario.rates.begin());
+  return Fail("scenario \"" + name + "\" has no rate " + FormatNumber(rate) +
+              "; choose one of its rates");
+}
+
 }  // namespace
 
 Evaluation::Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
@@ -219,27 +275,117 @@ Evaluation::Evaluation(std::string scenarios, scenario::FileReader read_file, un
       threads_(threads),
       note_(std::move(note)) {}
 
-Result<const Evaluation::Entry*> Evaluation::Run(const std::string& name) {
-  auto& entry = entries_[name];
+Result<Evaluation::Entry*> Evaluation::Load(const std::string& spec) {
+  auto& entry = entries_[spec];
   if (!entry) {
-    note_(name);
+    const std::string name = NameOf(spec);
     const std::string path = scenarios_ + "/" + name + ".yaml";
-    HEADRACE_ASSIGN(const std::string text, read_file_(path));
+    HEADRACE_ASSIGN(std::string text, read_file_(path));
+    if (spec != name) text = WithChanges(text, std::string_view(spec).substr(name.size() + 1));
     HEADRACE_ASSIGN(scenario::Scenario scenario, scenario::LoadScenario(text, path, read_file_));
     entry = std::make_unique<Entry>();
     entry->scenario = std::move(scenario);
-    entry->study = scenario::RunStudy(entry->scenario, threads_, [](std::size_t, std::size_t) {});
-    names_.push_back(name);
   }
   return entry.get();
+}
+
+Result<const Evaluation::Entry*> Evaluation::Run(const std::string& spec) {
+  HEADRACE_ASSIGN(Entry * entry, Load(spec));
+  if (entry->study.scenario == nullptr) {
+    note_(spec);
+    entry->study = scenario::RunStudy(entry->scenario, threads_, kQuiet, false);
+    specs_.push_back(spec);
+  }
+  return entry;
+}
+
+Result<const Evaluation::Entry*> Evaluation::RunWithBounds(const std::string& spec) {
+  HEADRACE_TRY(Run(spec));
+  Entry* entry = entries_.at(spec).get();
+  if (!entry->has_bounds) {
+    note_("bounds of " + spec);
+    scenario::Scenario bounds_only = entry->scenario;
+    bounds_only.policies.clear();
+    scenario::Study bounds = scenario::RunStudy(bounds_only, threads_, kQuiet);
+    entry->study.bounds = std::move(bounds.bounds);
+    entry->study.mode_bounds = std::move(bounds.mode_bounds);
+    entry->has_bounds = true;
+  }
+  return entry;
+}
+
+// In multiples of the scenario's rate.
+double Evaluation::CapacityOf(const std::string& spec) {
+  Entry& entry = *entries_.at(spec);
+  if (entry.capacity == 0) {
+    const double rate = entry.scenario.rates.back();
+    entry.capacity = rate * scenario::ComputeFluidBound(entry.scenario, rate).capacity;
+  }
+  return entry.capacity;
+}
+
+Result<std::string> Evaluation::Bars(std::istringstream& words) {
+  const std::string changes = TakeChanges(words);
+  std::vector<Bar> bars;
+  for (std::string word; words >> word;) {
+    const CaseText text = ParseCase(word);
+    Bar bar{.least = text.least};
+    for (auto [at, spec] :
+         {std::pair{&bar.then, Changed(text.spec, changes)}, std::pair{&bar.now, text.spec}}) {
+      HEADRACE_ASSIGN(const Entry* entry, Run(spec));
+      HEADRACE_ASSIGN(const std::size_t rate, PlaceOf(entry->scenario, text.spec, text.rate));
+      *at = {.name = text.spec, .study = &entry->study, .rate = rate};
+    }
+    bars.push_back(std::move(bar));
+  }
+  return render::RenderMarkdown(BarsTable(bars));
+}
+
+Result<std::string> Evaluation::Margins(std::istringstream& words) {
+  const std::string changes = TakeChanges(words);
+  std::vector<Case> cases;
+  for (std::string name; words >> name;) {
+    const std::string spec = Changed(name, changes);
+    HEADRACE_ASSIGN(const Entry* entry, Run(spec));
+    const double capacity = CapacityOf(spec);
+    for (std::size_t r = 0; r < entry->scenario.rates.size(); ++r) {
+      cases.push_back({.name = NameOf(name),
+                       .study = &entry->study,
+                       .rate = r,
+                       .carried = entry->scenario.rates[r] <= capacity});
+    }
+  }
+  return MarginsTable(cases);
+}
+
+Result<std::string> Evaluation::Goodput(const std::string& spec) {
+  HEADRACE_ASSIGN(const Entry* entry, RunWithBounds(spec));
+  note_("goodput of " + spec);
+  const scenario::GoodputSearch search = scenario::SearchGoodput(entry->study, threads_, kQuiet);
+  return render::RenderMarkdown(GoodputBars(entry->scenario, search)) + "\n" +
+         scenario::kGoodputCaption + "\n\n" +
+         render::RenderMarkdown(scenario::GoodputTable(entry->scenario, search));
+}
+
+Result<std::string> Evaluation::Changes(std::istringstream& words,
+                                        render::Table (*table)(const std::vector<Trial>&,
+                                                               unsigned)) {
+  const std::string changes = TakeChanges(words);
+  std::vector<Trial> trials;
+  for (std::string word; words >> word;) {
+    const CaseText text = ParseCase(word);
+    HEADRACE_ASSIGN(const Entry* entry, Load(Changed(text.spec, changes)));
+    trials.push_back({.name = NameOf(text.spec), .scenario = &entry->scenario, .rate = text.rate});
+  }
+  note_("changes of slo-headroom");
+  return render::RenderMarkdown(table(trials, threads_));
 }
 
 Result<std::string> Evaluation::ScenarioTable(std::istringstream& names) {
   render::Table table{{{"scenario"}, {"what"}, {"the fleet carries at most"}}, {}};
   for (std::string name; names >> name;) {
-    HEADRACE_ASSIGN(const Entry* entry, Run(name));
-    const double capacity = entry->scenario.rates.back() * entry->study.bounds.back().capacity;
-    table.rows.push_back({name, entry->scenario.about, "rate × " + FormatNumber(capacity)});
+    HEADRACE_ASSIGN(const Entry* entry, Load(name));
+    table.rows.push_back({name, entry->scenario.about, "rate × " + FormatNumber(CapacityOf(name))});
   }
   return render::RenderMarkdown(table);
 }
@@ -249,7 +395,7 @@ Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
   std::vector<std::string> scenarios;
   std::vector<std::string> policies;
   for (std::string name; names >> name;) {
-    HEADRACE_ASSIGN(const Entry* entry, Run(name));
+    HEADRACE_ASSIGN(const Entry* entry, RunWithBounds(name));
     entries.push_back(entry);
     scenarios.push_back(name);
     for (const scenario::Policy& policy : entry->scenario.policies) {
@@ -262,7 +408,8 @@ Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
   table.columns.push_back({"upper bound"});
   table.columns.push_back({std::string(kOwnPolicy) + " against the best other"});
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const auto& [scenario, study] = *entries[i];
+    const scenario::Scenario& scenario = entries[i]->scenario;
+    const scenario::Study& study = entries[i]->study;
     for (std::size_t r = 0; r < scenario.rates.size(); ++r) {
       std::vector<std::string>& cells = table.rows.emplace_back();
       cells = {scenarios[i], FormatNumber(scenario.rates[r])};
@@ -290,7 +437,8 @@ std::string Evaluation::OrderTable() const {
                        {"least-request"},
                        {"same order"}},
                       {}};
-  for (const std::string& name : names_) {
+  for (const std::string& name : specs_) {
+    if (NameOf(name) != name) continue;
     const Entry& entry = *entries_.at(name);
     const auto slo = Find(entry.scenario, "slo");
     const auto pack = Find(entry.scenario, "slo-pack-load");
@@ -329,9 +477,15 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "order") return OrderTable();
   if (kind == "scenarios") return ScenarioTable(words);
   if (kind == "compare") return CompareTable(words);
+  if (kind == "bars") return Bars(words);
+  if (kind == "margins") return Margins(words);
+  if (kind == "ablation") return Changes(words, AblationTable);
+  if (kind == "sensitivity") return Changes(words, SensitivityTable);
   std::string name;
   words >> name;
-  HEADRACE_ASSIGN(const Entry* entry, Run(name));
+  if (kind == "goodput") return Goodput(name);
+  const bool with_bounds = kind == "about" || kind == "attainment" || kind == "figure";
+  HEADRACE_ASSIGN(const Entry* entry, with_bounds ? RunWithBounds(name) : Run(name));
   const scenario::Study& study = entry->study;
   if (kind == "about") return About(entry->scenario, study);
   if (kind == "attainment") return render::RenderMarkdown(scenario::AttainmentTable(study));
@@ -342,14 +496,14 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "ends") {
     double rate = 0;
     words >> rate;
-    const auto& rates = entry->scenario.rates;
-    const auto found = std::ranges::find(rates, rate);
-    if (found == rates.end()) {
-      return Fail("scenario \"" + name + "\" has no rate " + FormatNumber(rate) +
-                  "; choose one of its rates");
-    }
-    return render::RenderMarkdown(
-        EndsTable(study, static_cast<std::size_t>(found - rates.begin())));
+    HEADRACE_ASSIGN(const std::size_t place, PlaceOf(entry->scenario, name, rate));
+    return render::RenderMarkdown(EndsTable(study, place));
+  }
+  if (kind == "beside") {
+    std::string beside;
+    words >> beside;
+    HEADRACE_ASSIGN(const Entry* other, Run(beside));
+    return render::RenderMarkdown(BesideTable(NameOf(name), study, NameOf(beside), other->study));
   }
   if (kind == "published") {
     std::string equal;

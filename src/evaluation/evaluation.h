@@ -10,6 +10,8 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "evaluation/ablation.h"
+#include "render/table.h"
 #include "scenario/scenario.h"
 #include "scenario/study.h"
 
@@ -36,8 +38,16 @@ struct EvaluationPage {
 //   {{order}}                           whether the published order of policies holds, for all
 //                                       scenarios that have the policies
 //   {{ladder SCENARIO}}                 the gain of each variant over the one before it
-// SCENARIO is a file name in `scenarios` without its extension. A scenario runs once, when it is
-// first named (`{{order}}` covers those named above it). Errors name the template's line.
+//   {{bars CHANGES SCENARIO:RATE:PERCENT…}}  what slo-headroom has to attain, with and without the
+//                                       changes
+//   {{margins [CHANGES] SCENARIO…}}     slo-headroom against all others, at every rate
+//   {{goodput SCENARIO}}                the highest rates at which promises are kept
+//   {{beside SCENARIO OTHER}}           slo-headroom in both, at the rates that both have
+//   {{ablation [CHANGES] SCENARIO:RATE…}}     slo-headroom without each of its ideas
+//   {{sensitivity [CHANGES] SCENARIO:RATE…}}  the same with other constants
+// SCENARIO is a file name in `scenarios` without its extension, and changes of its options:
+// NAME+seeds=2+rates=[0.7]. CHANGES apply to all scenarios that follow. A scenario runs once, when
+// it is first named (`{{order}}` covers those named above it). Errors name the template's line.
 class Evaluation {
  public:
   // `note` is called with the name of each scenario before it runs.
@@ -51,10 +61,21 @@ class Evaluation {
  private:
   struct Entry {
     scenario::Scenario scenario;
-    scenario::Study study;
+    scenario::Study study;    // Without a scenario: it has not run.
+    bool has_bounds = false;  // Whether the study has those of mode_bound.h.
+    double capacity = 0;      // 0: not computed yet.
   };
 
-  Result<const Entry*> Run(const std::string& name);
+  // A spec is a scenario's name with its changes.
+  Result<Entry*> Load(const std::string& spec);
+  Result<const Entry*> Run(const std::string& spec);
+  Result<const Entry*> RunWithBounds(const std::string& spec);
+  double CapacityOf(const std::string& spec);
+  Result<std::string> Bars(std::istringstream& words);
+  Result<std::string> Margins(std::istringstream& words);
+  Result<std::string> Goodput(const std::string& spec);
+  Result<std::string> Changes(std::istringstream& words,
+                              render::Table (*table)(const std::vector<Trial>&, unsigned));
   Result<std::string> ScenarioTable(std::istringstream& names);
   Result<std::string> CompareTable(std::istringstream& names);
   Result<std::string> Directive(const std::string& line, const std::string& figure_folder,
@@ -66,7 +87,7 @@ class Evaluation {
   unsigned threads_;
   std::function<void(const std::string&)> note_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
-  std::vector<std::string> names_;  // In the order of the page.
+  std::vector<std::string> specs_;  // That have run, in order.
 };
 
 }  // namespace headrace::evaluation

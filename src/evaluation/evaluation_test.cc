@@ -61,6 +61,30 @@ TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   EXPECT_EQ(page->figures.size(), 1u);
 }
 
+TEST(Evaluation, ShowsWhatIsRequiredAndMarksWhatFails) {
+  const auto page = Fill(
+      "{{bars duration=20s tiny:1:0.1 tiny+seeds=1:0.5:100}}\n{{margins seeds=1 tiny}}\n"
+      "{{beside tiny tiny+seeds=1}}\n{{goodput tiny+seeds=1+rates=[0.5]}}\n");
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_THAT(page->markdown, HasSubstr("| tiny | 1 | 0.1 | "));
+  EXPECT_THAT(page->markdown, HasSubstr("] | yes | "));
+  EXPECT_THAT(page->markdown, HasSubstr("% of the best baseline"));
+  EXPECT_THAT(page->markdown, HasSubstr("More than a point below another router: 0 of 2 rows."));
+  EXPECT_THAT(page->markdown, HasSubstr("| +0.0 [0.0 to 0.0] |"));
+  EXPECT_THAT(page->markdown, HasSubstr("| × the best split in hindsight | "));
+}
+
+TEST(Evaluation, ShowsWhatEachIdeaAndEachConstantIsWorth) {
+  const auto page =
+      Fill("{{ablation seeds=1 tiny:1 tiny:0.5}}\n{{sensitivity duration=10s+seeds=1 tiny:1}}\n");
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_THAT(page->markdown, HasSubstr("| without … | tiny × 1 | tiny × 0.5 |"));
+  EXPECT_THAT(page->markdown, HasSubstr("| nobody gives up | "));
+  EXPECT_THAT(page->markdown, HasSubstr("| harm_weight 1 | "));
+  EXPECT_EQ(ConstantNames().size() * sizeof(double), sizeof(fleet::HeadroomConstants))
+      << "a constant has no name";
+}
+
 TEST(Evaluation, FaultsNameTheLine) {
   const auto fault = [](std::string_view text) {
     const auto page = Fill(text);
@@ -69,6 +93,8 @@ TEST(Evaluation, FaultsNameTheLine) {
   EXPECT_THAT(fault("x\n{{p99 huge}}\n"), HasSubstr("page:2: scenarios/huge.yaml: cannot be read"));
   EXPECT_THAT(fault("{{p98 tiny}}\n"), HasSubstr("page:1: there is no directive \"p98\""));
   EXPECT_THAT(fault("{{ends tiny 7}}\n"), HasSubstr("has no rate 7; choose one of its rates"));
+  EXPECT_THAT(fault("{{bars tiny:7:50}}\n"), HasSubstr("has no rate 7; choose one of its rates"));
+  EXPECT_THAT(fault("{{p99 tiny+colour=red}}\n"), HasSubstr("colour"));
   EXPECT_THAT(fault("{{figure tiny x.svg X}}\n"), HasSubstr("there is no figure \"x.svg\""));
 }
 

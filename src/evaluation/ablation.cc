@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 
 #include "base/text.h"
@@ -116,7 +117,8 @@ scenario::Study RunChanged(const Trial& trial,
 std::string Gain(const scenario::Study& study, std::size_t policy) {
   const scenario::Estimate gain = Difference(study, policy, 0, 0);
   const std::string points = (gain.mean >= 0 ? "+" : "") + FormatPercent(gain.mean);
-  return gain.low > 0 || gain.high < 0 ? "**" + points + "**" : points;
+  const bool shows = std::abs(gain.mean) >= 0.0005 && (gain.low > 0 || gain.high < 0);
+  return shows ? "**" + points + "**" : points;
 }
 
 // The first column is `title`; the first row says what all differences refer to.

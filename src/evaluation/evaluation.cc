@@ -12,6 +12,7 @@
 #include "evaluation/ablation.h"
 #include "evaluation/bars.h"
 #include "evaluation/comparison.h"
+#include "evaluation/relearn.h"
 #include "render/table.h"
 #include "scenario/goodput.h"
 #include "scenario/report.h"
@@ -334,7 +335,7 @@ Result<std::string> Evaluation::Bars(std::istringstream& words) {
          {std::pair{&bar.then, Changed(text.spec, changes)}, std::pair{&bar.now, text.spec}}) {
       HEADRACE_ASSIGN(const Entry* entry, Run(spec));
       HEADRACE_ASSIGN(const std::size_t rate, PlaceOf(entry->scenario, text.spec, text.rate));
-      *at = {.name = text.spec, .study = &entry->study, .rate = rate};
+      *at = {.name = NameOf(text.spec), .study = &entry->study, .rate = rate};
     }
     bars.push_back(std::move(bar));
   }
@@ -395,7 +396,7 @@ Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
   std::vector<std::string> scenarios;
   std::vector<std::string> policies;
   for (std::string name; names >> name;) {
-    HEADRACE_ASSIGN(const Entry* entry, RunWithBounds(name));
+    HEADRACE_ASSIGN(const Entry* entry, Run(name));
     entries.push_back(entry);
     scenarios.push_back(name);
     for (const scenario::Policy& policy : entry->scenario.policies) {
@@ -405,7 +406,6 @@ Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
   }
   render::Table table{{{"attainment, %"}, {"rate ×"}}, {}};
   for (const std::string& policy : policies) table.columns.push_back({policy});
-  table.columns.push_back({"upper bound"});
   table.columns.push_back({std::string(kOwnPolicy) + " against the best other"});
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const scenario::Scenario& scenario = entries[i]->scenario;
@@ -417,8 +417,6 @@ Result<std::string> Evaluation::CompareTable(std::istringstream& names) {
         const auto found = Find(scenario, policy);
         cells.push_back(found ? FormatPercent(scenario::AttainmentOf(study, *found, r).mean) : "–");
       }
-      cells.push_back(
-          FormatPercent(scenario::BoundOver(study, r, &scenario::ModeBound::known).mean));
       cells.push_back(AgainstBestOther(study, r));
     }
   }
@@ -484,6 +482,12 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   std::string name;
   words >> name;
   if (kind == "goodput") return Goodput(name);
+  if (kind == "relearn") {
+    const CaseText text = ParseCase(name);
+    HEADRACE_ASSIGN(const Entry* entry, Load(text.spec));
+    note_("relearning in " + text.spec);
+    return render::RenderMarkdown(RelearnTable(entry->scenario, text.rate));
+  }
   const bool with_bounds = kind == "about" || kind == "attainment" || kind == "figure";
   HEADRACE_ASSIGN(const Entry* entry, with_bounds ? RunWithBounds(name) : Run(name));
   const scenario::Study& study = entry->study;
@@ -491,6 +495,8 @@ Result<std::string> Evaluation::Directive(const std::string& line, const std::st
   if (kind == "attainment") return render::RenderMarkdown(scenario::AttainmentTable(study));
   if (kind == "worst") return render::RenderMarkdown(scenario::WorstClassTable(study));
   if (kind == "p99") return render::RenderMarkdown(scenario::P99TpatTable(study));
+  if (kind == "forecasts") return render::RenderMarkdown(scenario::ForecastTable(study));
+  if (kind == "misses") return render::RenderMarkdown(scenario::MissTable(study));
   if (kind == "splits") return render::RenderMarkdown(SplitsTable(study));
   if (kind == "ladder") return render::RenderMarkdown(LadderTable(study));
   if (kind == "ends") {

@@ -43,6 +43,10 @@ struct EvaluationPage {
 //   {{margins [CHANGES] SCENARIO…}}     slo-headroom against all others, at every rate
 //   {{goodput SCENARIO}}                the highest rates at which promises are kept
 //   {{beside SCENARIO OTHER}}           slo-headroom in both, at the rates that both have
+//   {{forecasts SCENARIO}}              table: real over predicted times
+//   {{misses SCENARIO}}                 table: how many missed their SLO of those that were said to
+//                                       with some probability
+//   {{relearn SCENARIO:RATE}}           forecasts after a fault that changes an engine's speed
 //   {{ablation [CHANGES] SCENARIO:RATE…}}     slo-headroom without each of its ideas
 //   {{sensitivity [CHANGES] SCENARIO:RATE…}}  the same with other constants
 // SCENARIO is a file name in `scenarios` without its extension, and changes of its options:

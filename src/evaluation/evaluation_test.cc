@@ -22,6 +22,8 @@ policies: [slo-headroom, slo, slo-pack-load, least-request, best-split]
 fleet:
   - { name: a10, gpu: a10, profile: none }
   - { name: l20, gpu: l20, profile: none }
+faults:
+  - { at: 15s, kind: slow, deployment: l20, factor: 2 }
 workload:
   - { name: chat, rate: 1, lengths: sharegpt }
   - { name: code, rate: 1, prompt: 4000, output: 32 }
@@ -56,7 +58,7 @@ TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
   EXPECT_THAT(page->markdown, HasSubstr("| tiny | A small one | rate × "));
   EXPECT_THAT(page->markdown,
               HasSubstr("| attainment, % | rate × | slo-headroom | slo | slo-pack-load | "
-                        "least-request | best-split | upper bound | slo-headroom against the best "
+                        "least-request | best-split | slo-headroom against the best "
                         "other |"));
   EXPECT_EQ(page->figures.size(), 1u);
 }
@@ -64,13 +66,18 @@ TEST(Evaluation, FillsEveryDirectiveAndKeepsTheProse) {
 TEST(Evaluation, ShowsWhatIsRequiredAndMarksWhatFails) {
   const auto page = Fill(
       "{{bars duration=20s tiny:1:0.1 tiny+seeds=1:0.5:100}}\n{{margins seeds=1 tiny}}\n"
-      "{{beside tiny tiny+seeds=1}}\n{{goodput tiny+seeds=1+rates=[0.5]}}\n");
+      "{{relearn tiny:1}}\n{{forecasts tiny}}\n{{misses tiny}}\n{{beside tiny "
+      "tiny+seeds=1}}\n{{goodput tiny+seeds=1+rates=[0.5]}}\n");
   ASSERT_TRUE(page) << page.error().message;
   EXPECT_THAT(page->markdown, HasSubstr("| tiny | 1 | 0.1 | "));
   EXPECT_THAT(page->markdown, HasSubstr("] | yes | "));
   EXPECT_THAT(page->markdown, HasSubstr("% of the best baseline"));
   EXPECT_THAT(page->markdown, HasSubstr("More than a point below another router: 0 of 2 rows."));
   EXPECT_THAT(page->markdown, HasSubstr("| +0.0 [0.0 to 0.0] |"));
+  EXPECT_THAT(page->markdown, HasSubstr("| before | "));
+  EXPECT_THAT(page->markdown, HasSubstr("| from 180 | – | – | 0 |"));
+  EXPECT_THAT(page->markdown, HasSubstr("TTFT P50"));
+  EXPECT_THAT(page->markdown, HasSubstr("missed, %"));
   EXPECT_THAT(page->markdown, HasSubstr("| × the best split in hindsight | "));
 }
 

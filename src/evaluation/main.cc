@@ -1,10 +1,12 @@
-// Writes docs/evaluation.md and its figures: headrace-evaluate [template [page]]
+// Writes the pages of the evaluation and their figures: headrace-evaluate [TEMPLATE PAGE]…
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "evaluation/evaluation.h"
 #include "system/files.h"
@@ -22,8 +24,13 @@ int Fault(const std::string& sentence) {
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
-  const std::string source = argc > 1 ? argv[1] : "docs/evaluation.template.md";
-  const std::string target = argc > 2 ? argv[2] : "docs/evaluation.md";
+  // Pages of one evaluation: a scenario runs once for all of them.
+  std::vector<std::pair<std::string, std::string>> pages;
+  for (int i = 1; i + 1 < argc; i += 2) pages.emplace_back(argv[i], argv[i + 1]);
+  if (pages.empty()) {
+    pages = {{"docs/evaluation.template.md", "docs/evaluation.md"},
+             {"docs/evaluation-details.template.md", "docs/evaluation-details.md"}};
+  }
   const auto begin = std::chrono::steady_clock::now();
   const auto seconds = [begin] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -34,22 +41,28 @@ int main(int argc, char** argv) {
       [&seconds](const std::string& scenario) {
         std::fprintf(stderr, "%5.0f s  %s\n", seconds(), scenario.c_str());
       });
-  const auto page = headrace::system::ReadFile(source).and_then(
-      [&](const std::string& text) { return evaluation.Fill(text, source, kFigures); });
-  if (!page) return Fault(page.error().message);
+  std::vector<headrace::evaluation::EvaluationPage> filled;
+  for (const auto& [source, target] : pages) {
+    auto page = headrace::system::ReadFile(source).and_then(
+        [&](const std::string& text) { return evaluation.Fill(text, source, kFigures); });
+    if (!page) return Fault(page.error().message);
+    filled.push_back(*std::move(page));
+  }
 
-  const fs::path folder = fs::path(target).parent_path() / kFigures;
+  const fs::path folder = fs::path(pages.front().second).parent_path() / kFigures;
   std::error_code error;
   fs::remove_all(folder, error);
   fs::create_directories(folder, error);
-  for (const auto& [file, svg] : page->figures) {
-    if (auto written = headrace::system::WriteFile((folder / file).string(), svg); !written) {
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    for (const auto& [file, svg] : filled[i].figures) {
+      if (auto written = headrace::system::WriteFile((folder / file).string(), svg); !written) {
+        return Fault(written.error().message);
+      }
+    }
+    if (auto written = headrace::system::WriteFile(pages[i].second, filled[i].markdown); !written) {
       return Fault(written.error().message);
     }
   }
-  if (auto written = headrace::system::WriteFile(target, page->markdown); !written) {
-    return Fault(written.error().message);
-  }
-  std::fprintf(stderr, "%5.0f s  done: %s\n", seconds(), target.c_str());
+  std::fprintf(stderr, "%5.0f s  done\n", seconds());
   return 0;
 }

@@ -3,7 +3,7 @@
 #   make run [ARGS="--duration 60s --policy least-request"]   the demo: engines, gateway, workload
 #   make build                                                build/release/headrace
 #   make test                                                 every test
-#   make evaluate                                             docs/evaluation.md, every figure anew
+#   make evaluate                                             docs/evaluation*.md, every figure anew
 #   make check-engines                                        a real vLLM beside the emulated engine
 #   make lint | sanitize | bench | docs
 
@@ -25,7 +25,8 @@ build:
 	  { $(call configure,release,-DHEADRACE_TESTS=OFF -DHEADRACE_BENCHMARKS=OFF); }
 	@ninja -C $(release) headrace
 
-# Every figure and table of docs/evaluation.md, from scratch: some minutes on two cores.
+# Every figure and table of docs/evaluation.md and evaluation-details.md, from scratch: some minutes
+# on two cores.
 evaluate: build
 	@ninja -C $(release) headrace-evaluate
 	@$(release)/headrace-evaluate

@@ -1,4 +1,5 @@
-// Makes docs/evaluation.md from its template: the prose stays, figures and tables are measured
+// Makes docs/evaluation.md and its details from their templates: the prose stays, figures and tables
+// are measured
 // again.
 #pragma once
 

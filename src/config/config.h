@@ -80,6 +80,20 @@ struct LengthConfig {
   bool operator==(const LengthConfig&) const = default;
 };
 
+// What requests name in `x-gateway-inference-objective`.
+struct ObjectiveConfig {
+  std::string name;
+  int priority = 0;
+  bool operator==(const ObjectiveConfig&) const = default;
+};
+
+// Somebody who shares the engines with others.
+struct TenantConfig {
+  std::string name;
+  double weight = 1;
+  bool operator==(const TenantConfig&) const = default;
+};
+
 // Replicas of one model on one GPU type.
 struct DeploymentConfig {
   std::string name;
@@ -100,6 +114,8 @@ struct ModelConfig {
   std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;
   LengthConfig length;
+  std::vector<ObjectiveConfig> objectives;
+  std::vector<TenantConfig> tenants;
   std::vector<DeploymentConfig> deployments;
   bool operator==(const ModelConfig&) const = default;
 };

@@ -204,6 +204,22 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                .unique = OptionNote::Unique::kInFile});
 }
 
+OptionGroup<ObjectiveConfig> ObjectiveOptions() {
+  return OptionGroup<ObjectiveConfig>()
+      .Value("name", &ObjectiveConfig::name, NameForm(),
+             {.prose = "What requests write into the header `x-gateway-inference-objective`.",
+              .example = "batch",
+              .required = true,
+              .live = true,
+              .unique = OptionNote::Unique::kInList})
+      .Value("priority", &ObjectiveConfig::priority, PriorityForm(),
+             {.prose = "Requests of a higher priority are served first, and lower ones harm them "
+                       "as little as possible. Requests without an objective, or with one that is "
+                       "not listed, have `0`. Give what may wait a priority below that.",
+              .example = "-1",
+              .live = true});
+}
+
 OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies) {
   return OptionGroup<ModelConfig>()
       .Value("name", &ModelConfig::name, NameForm(),
@@ -234,6 +250,17 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
              "Where requests wait for an engine that can still meet their SLO.")
       .Group("length", &ModelConfig::length, LengthOptions(),
              "How long a response is expected to be, which decides what a request costs an engine.")
+      .Groups("objectives", &ModelConfig::objectives, ObjectiveOptions(),
+              {.prose = "Priorities of requests, by name; for policies that forecast "
+                        "(`slo-headroom`). Others serve all requests alike.",
+               .example = "{ name: batch, priority: -1 }",
+               .live = true})
+      .Groups("tenants", &ModelConfig::tenants, TenantOptions(),
+              {.prose = "Tenants whose weight is not 1, or whose share `/status` shows. A request "
+                        "belongs to the tenant that the header `x-gateway-inference-fairness-id` "
+                        "names, else to its API key. For policies that forecast.",
+               .example = "{ name: team-a, weight: 2 }",
+               .live = true})
       .Groups("deployments", &ModelConfig::deployments, DeploymentOptions(),
               {.prose = "Replicas of the model, one deployment per GPU type.",
                .example = "{ name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
@@ -291,6 +318,22 @@ OptionGroup<slo::Slo> SloOptions() {
                                     "ntpot and e2e, or remove it");
       });
 }
+
+OptionGroup<TenantConfig> TenantOptions() {
+  return OptionGroup<TenantConfig>()
+      .Value("name", &TenantConfig::name, NameForm(),
+             {.prose = "The tenant's name in requests.",
+              .example = "team-a",
+              .required = true,
+              .live = true,
+              .unique = OptionNote::Unique::kInList})
+      .Value("weight", &TenantConfig::weight, NumberForm(0.001, 1000),
+             {.prose = "While there is not enough for all, tenants get GPU time in proportion to "
+                       "their weights; what one of them does not use goes to the others.",
+              .live = true});
+}
+
+OptionForm<int> PriorityForm() { return IntegerForm(-1000, 1000); }
 
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()

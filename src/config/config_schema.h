@@ -16,4 +16,10 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies);
 // The latency targets of an SLO, for every place where one can be written.
 OptionGroup<slo::Slo> SloOptions();
 
+// The same for a tenant and its weight.
+OptionGroup<TenantConfig> TenantOptions();
+
+// A priority: of an objective, or of a scenario's class.
+OptionForm<int> PriorityForm();
+
 }  // namespace headrace::config

@@ -111,6 +111,10 @@ OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
                                   [](std::size_t value) { return std::to_string(value); });
 }
 
+OptionForm<double> NumberForm(double low, double high) {
+  return BoundedForm<double>("number", low, high, ParseNumber, FormatNumber);
+}
+
 OptionForm<double> ShareForm(double low, double high) {
   return BoundedForm<double>("share", low, high, ParseShare, FormatJsonNumber);
 }

@@ -29,6 +29,7 @@ OptionForm<Seconds> DurationForm(Seconds low, Seconds high);
 OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high);
 OptionForm<int> IntegerForm(int low, int high);
 OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high);
+OptionForm<double> NumberForm(double low, double high);
 OptionForm<double> ShareForm(double low, double high);
 
 // Any text without control characters; not empty, at most 256 bytes.

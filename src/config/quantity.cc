@@ -73,6 +73,14 @@ Result<double> ParseShare(std::string_view text) {
   return Fail("is not a share; write it like 0.9 or 90%");
 }
 
+Result<double> ParseNumber(std::string_view text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc{} && rest == end && std::isfinite(value)) return value;
+  return Fail("is not a number; write it like 1.5");
+}
+
 Result<std::int64_t> ParseInteger(std::string_view text) {
   std::int64_t value = 0;
   const char* const end = text.data() + text.size();

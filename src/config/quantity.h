@@ -23,4 +23,7 @@ Result<double> ParseShare(std::string_view text);
 
 Result<std::int64_t> ParseInteger(std::string_view text);
 
+// Finite, with or without a sign and a fraction.
+Result<double> ParseNumber(std::string_view text);
+
 }  // namespace headrace::config

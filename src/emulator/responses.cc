@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/json_writer.h"
 #include "base/random.h"
 
@@ -14,13 +15,7 @@ std::string SseEvent(std::string_view type, const std::string& json) {
   return "event: " + std::string(type) + "\ndata: " + json + "\n\n";
 }
 
-// FNV-1a, so that the same text has the same vector on every machine.
-std::uint64_t HashOf(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
-  return hash;
-}
-
+// The same text has the same vector on every machine.
 std::vector<float> UnitVector(std::string_view text, int dimensions) {
   Rng rng(HashOf(text));
   std::vector<double> values(static_cast<std::size_t>(dimensions));

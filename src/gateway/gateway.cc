@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/hash.h"
 #include "config/difference.h"
 #include "discovery/named_endpoints.h"
 #include "fleet/littles_law.h"
@@ -52,7 +53,18 @@ scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model)
   options.max_queue_bytes = model.queue.max_bytes;
   options.queue_timeout = model.queue.timeout;
   options.length = LengthOptionsOf(model.length);
+  for (const config::TenantConfig& tenant : model.tenants) {
+    options.tenant_weights.push_back({HashOf(tenant.name), tenant.weight});
+  }
   return options;
+}
+
+serving::Pool::Objectives ObjectivesOf(const config::ModelConfig& model) {
+  serving::Pool::Objectives objectives;
+  for (const config::ObjectiveConfig& objective : model.objectives) {
+    objectives[objective.name] = objective.priority;
+  }
+  return objectives;
 }
 
 // The endpoints that the configuration names, resolved.
@@ -144,6 +156,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
     pools_.Add(std::make_unique<serving::Pool>(NamesOf(model), SchedulerOptionsOf(model),
                                                std::make_unique<fleet::LittlesLaw>(),
                                                *executors_[i % executors_.size()], i, reports));
+    pools_[i].SetObjectives(ObjectivesOf(model));
   }
 }
 
@@ -263,6 +276,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     const scheduler::SchedulerOptions options = SchedulerOptionsOf(after->models[i]);
     pools_[i].router().SetOptions(options);
+    pools_[i].SetObjectives(ObjectivesOf(after->models[i]));
   }
   health_->SetConfig(after->health);
   if (new_deployments) {

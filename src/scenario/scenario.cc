@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "benchmark/measured_profile.h"
 #include "config/config_reader.h"
@@ -67,6 +68,7 @@ class Resolver {
     scenario_.scheduler.queue_timeout = text_.queue_timeout;
     scenario_.scheduler.max_queue_length = text_.queue_length;
     for (std::size_t i = 0; i < text_.workload.size(); ++i) AddClass(i);
+    for (std::size_t i = 0; i < text_.tenants.size(); ++i) AddTenant(i);
     ReadGpus();
     profiled_.resize(text_.fleet.size());
     for (std::size_t i = 0; i < text_.fleet.size(); ++i) AddDeployment(i);
@@ -95,6 +97,7 @@ class Resolver {
   void AddClass(std::size_t index);
   bool SetArrivals(std::size_t index, workload::WorkloadClass& spec);
   bool SetLengths(std::size_t index, workload::WorkloadClass& spec);
+  void AddTenant(std::size_t index);
   void ReadGpus();
   void AddDeployment(std::size_t index);
   void AddProfiles();
@@ -123,6 +126,8 @@ void Resolver::AddClass(std::size_t index) {
   spec.slo = text.slo ? text.slo : text_.slo;
   spec.rate_changes = text.rate_changes;
   spec.cached_prompt = text.cached_prompt;
+  spec.tenant = text.tenant;
+  spec.priority = text.priority;
   if (!SetArrivals(index, spec) || !SetLengths(index, spec)) return;
   workload::Workload alone;
   alone.classes.push_back(spec);
@@ -215,6 +220,25 @@ bool Resolver::SetLengths(std::size_t index, workload::WorkloadClass& spec) {
         std::make_shared<const std::vector<workload::RequestLength>>(*parsed)};
   }
   return true;
+}
+
+void Resolver::AddTenant(std::size_t index) {
+  const config::TenantConfig& tenant = text_.tenants[index];
+  std::vector<std::string_view> names;
+  for (const ClassText& text : text_.workload) {
+    if (!text.tenant.empty()) names.push_back(text.tenant);
+  }
+  if (names.empty()) {
+    Fault("tenants", index, "name",
+          "no class belongs to a tenant; add `tenant: " + tenant.name +
+              "` to one, or remove "
+              "`tenants`");
+  } else if (std::ranges::find(names, tenant.name) == names.end()) {
+    Fault("tenants", index, "name",
+          "the tenant " + config::Quote(tenant.name) + " " + config::NotOneOf(tenant.name, names));
+  } else {
+    scenario_.scheduler.tenant_weights.push_back({HashOf(tenant.name), tenant.weight});
+  }
 }
 
 void Resolver::ReadGpus() {

@@ -1,6 +1,5 @@
 #include "scenario/scenario_text.h"
 
-#include <charconv>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -10,34 +9,12 @@
 #include "base/token_range.h"
 #include "config/config_schema.h"
 #include "config/option_form.h"
+#include "config/quantity.h"
 
 namespace headrace::scenario {
 namespace {
 
 constexpr Seconds kWeek = 7 * 86400;
-
-std::optional<double> ParseNumber(std::string_view text) {
-  double value = 0;
-  const auto [stop, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (fault != std::errc{} || stop != text.data() + text.size() || !std::isfinite(value)) {
-    return std::nullopt;
-  }
-  return value;
-}
-
-config::OptionForm<double> NumberForm(double low, double high) {
-  config::OptionForm<double> form;
-  form.type = "number";
-  form.bounds = FormatNumber(low) + " to " + FormatNumber(high);
-  form.print = [](const double& value) { return FormatNumber(value); };
-  form.parse = [=, bounds = form.bounds](std::string_view text) -> Result<double> {
-    const auto value = ParseNumber(text);
-    if (!value) return Fail("is not a number; write it like 1.5");
-    if (*value < low || *value > high) return Fail("is out of bounds; " + bounds + " is allowed");
-    return *value;
-  };
-  return form;
-}
 
 // A range of tokens, or "mean 300 cv 1.2".
 std::optional<workload::TokenDistribution> ParseTokens(std::string_view text) {
@@ -51,8 +28,8 @@ std::optional<workload::TokenDistribution> ParseTokens(std::string_view text) {
   std::vector<std::string> words;
   for (std::string word; stream >> word;) words.push_back(word);
   if (words.size() != 4 || words[0] != "mean" || words[2] != "cv") return std::nullopt;
-  const auto mean = ParseNumber(words[1]);
-  const auto cv = ParseNumber(words[3]);
+  const auto mean = config::ParseNumber(words[1]);
+  const auto cv = config::ParseNumber(words[3]);
   if (!mean || !cv || *mean < 1 || *mean > kMost || *cv < 0 || *cv > 100) return std::nullopt;
   return workload::LogNormalTokens{.mean = *mean, .cv = *cv};
 }
@@ -82,7 +59,7 @@ config::OptionForm<workload::RateChange> RateChangeForm() {
     constexpr std::string_view kFrom = " from ";
     const std::size_t middle = text.find(kFrom);
     if (middle != std::string_view::npos) {
-      const auto factor = ParseNumber(text.substr(0, middle));
+      const auto factor = config::ParseNumber(text.substr(0, middle));
       const auto at = ParseDuration(text.substr(middle + kFrom.size()));
       if (factor && *factor >= 0 && at) return workload::RateChange{*at, *factor};
     }
@@ -108,20 +85,20 @@ config::OptionGroup<ClassText> ClassOptions() {
                                            {"weibull", Arrivals::kWeibull},
                                            {"trace", Arrivals::kTrace}}),
              {.prose = "How requests arrive; they never wait for responses."})
-      .Value("rate", &ClassText::rate, NumberForm(1e-6, 1e6),
+      .Value("rate", &ClassText::rate, config::NumberForm(1e-6, 1e6),
              {.prose = "Requests per second.", .example = "7"})
-      .Value("share", &ClassText::share, NumberForm(1e-6, 1e6),
+      .Value("share", &ClassText::share, config::NumberForm(1e-6, 1e6),
              {.prose = "Instead of `rate`: this class's weight in the scenario's `rate`.",
               .example = "0.6"})
       .Value(
-          "cv", &ClassText::cv, NumberForm(0.01, 100),
+          "cv", &ClassText::cv, config::NumberForm(0.01, 100),
           {.prose = "Of gamma and Weibull arrivals: the standard deviation of the gaps divided by "
                     "their mean; `1`: Poisson."})
       .Value("trace", &ClassText::trace, config::TextForm("path"),
              {.prose = "Of trace arrivals: a trace in Azure's format (CSV) or Mooncake's (JSON "
                        "lines), gzip or plain.",
               .example = "../data/traces/azure_llm_2023_code.csv.gz"})
-      .Value("speed", &ClassText::speed, NumberForm(1e-3, 1e3),
+      .Value("speed", &ClassText::speed, config::NumberForm(1e-3, 1e3),
              {.prose = "Of trace arrivals: how many times as fast as recorded."})
       .Value("start", &ClassText::start,
              config::ChoiceForm<ClassText::Start>(
@@ -138,6 +115,10 @@ config::OptionGroup<ClassText> ClassOptions() {
              {.prose = "Tokens of a response.", .example = "32 to 64"})
       .Value("cached_prompt", &ClassText::cached_prompt, config::ShareForm(0, 0.999),
              {.prose = "Share of each prompt that the prefix cache of every engine holds."})
+      .Value("tenant", &ClassText::tenant, config::NameForm(),
+             {.prose = "Whose requests they are; without it, nobody says.", .example = "team-a"})
+      .Value("priority", &ClassText::priority, config::PriorityForm(),
+             {.prose = "Requests of a higher priority are served first."})
       .Group("slo", &ClassText::slo,
              config::SloOptions().Removed(
                  "percentile",
@@ -153,7 +134,7 @@ config::OptionGroup<ClassText> ClassOptions() {
 template <typename T>
 config::OptionGroup<T> AddEngineOptions(config::OptionGroup<T> options) {
   return std::move(options)
-      .Value("slowdown", &T::slowdown, NumberForm(0.01, 100),
+      .Value("slowdown", &T::slowdown, config::NumberForm(0.01, 100),
              {.prose = "Factor on the step times of `gpus`, to vary what is only modelled."})
       .Value("max_num_seqs", &T::max_num_seqs, config::IntegerForm(1, 100'000),
              {.prose = "Most requests that run at once in an engine; by default vLLM's 256.",
@@ -163,7 +144,7 @@ config::OptionGroup<T> AddEngineOptions(config::OptionGroup<T> options) {
              {.prose = "Most tokens in a step, and so the size of the chunks in which prompts are "
                        "computed; by default vLLM's 2048.",
               .example = "512"})
-      .Value("kv_share", &T::kv_share, NumberForm(0.001, 1),
+      .Value("kv_share", &T::kv_share, config::NumberForm(0.001, 1),
              {.prose = "Share of the memory for keys and values that the engine has."});
 }
 
@@ -185,7 +166,7 @@ config::OptionGroup<FleetText> FleetOptions() {
       .Value("max_model_len", &FleetText::max_model_len, config::IntegerForm(0, 10'000'000),
              {.prose = "Most tokens of prompt and response together on these engines; `0`: the "
                        "scenario's."})
-      .Value("price_per_hour", &FleetText::price_per_hour, NumberForm(0, 1e6),
+      .Value("price_per_hour", &FleetText::price_per_hour, config::NumberForm(0, 1e6),
              {.prose = "Of one GPU; by default the price in `gpus`.", .example = "0.9"})
       .Value("profile", &FleetText::profile, config::TextForm("path"),
              {.prose = "`measured` (in simulation), `none`, or the file of a profile."})
@@ -195,10 +176,10 @@ config::OptionGroup<FleetText> FleetOptions() {
       .Group("real", &FleetText::real, AddEngineOptions(config::OptionGroup<RealEngineText>()),
              "How its engines differ from those that its profile was measured on: nobody but the "
              "engines knows.")
-      .Value("profile_error", &FleetText::profile_error, NumberForm(0.01, 100),
+      .Value("profile_error", &FleetText::profile_error, config::NumberForm(0.01, 100),
              {.prose = "The profile's rates are this many times too high and its latencies as much "
                        "too low."})
-      .Value("profile_rate_error", &FleetText::profile_rate_error, NumberForm(0.01, 100),
+      .Value("profile_rate_error", &FleetText::profile_rate_error, config::NumberForm(0.01, 100),
              {.prose = "The profile's rates are this many times too high and its latencies true, "
                        "so the load is wrong, too."})
       .Value("max_in_flight", &FleetText::max_in_flight, config::IntegerForm(1, 1'000'000),
@@ -251,7 +232,7 @@ config::OptionGroup<EndpointFaultText> EndpointFaultOptions() {
              {.prose = "The deployment of the endpoint.", .example = "l20", .required = true})
       .Value("endpoint", &EndpointFaultText::endpoint, config::IntegerForm(0, 99'999),
              {.prose = "Which endpoint of the deployment, from 0."})
-      .Value("factor", &EndpointFaultText::factor, NumberForm(0.01, 1000),
+      .Value("factor", &EndpointFaultText::factor, config::NumberForm(0.01, 1000),
              {.prose = "Of `slow`; 1 is the normal speed."});
 }
 
@@ -280,7 +261,7 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
                            "profile is measured; `0`: the mean."}),
              "The latency targets of classes that have none, and of measured profiles.")
       .Value(
-          "rate", &ScenarioText::rate, NumberForm(1e-6, 1e6),
+          "rate", &ScenarioText::rate, config::NumberForm(1e-6, 1e6),
           {.prose = "Requests per second of all classes with a `share` together.", .example = "11"})
       .Value("warm_up", &ScenarioText::warm_up, config::DurationForm(0, kWeek),
              {.prose = "Time at the start whose requests do not count."})
@@ -295,7 +276,7 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
              {.prose = "Most requests that wait in the scheduler's queue."})
       .Value("state_lag", &ScenarioText::state_lag, config::DurationForm(0, 3600),
              {.prose = "How much later the scheduler learns that a response has ended."})
-      .Values("rates", &ScenarioText::rates, NumberForm(1e-6, 1e6),
+      .Values("rates", &ScenarioText::rates, config::NumberForm(1e-6, 1e6),
               {.prose = "Factors on all rates, one run each.", .example = "[0.5, 1]"})
       .Value("seeds", &ScenarioText::seeds, config::IntegerForm(1, 1000),
              {.prose = "Number of runs, each with other random draws."})
@@ -311,6 +292,8 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
               {.prose = "The classes of requests.",
                .example = "{ name: chat, rate: 7, lengths: sharegpt }",
                .required = true})
+      .Groups("tenants", &ScenarioText::tenants, config::TenantOptions(),
+              {.prose = "Tenants whose weight is not 1.", .example = "{ name: team-a, weight: 2 }"})
       .Groups("variants", &ScenarioText::variants, VariantOptions(),
               {.prose = "More to compare: policies that know more or less.",
                .example = "{ name: slo-exact, policy: slo, length: exact }"})

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "config/config.h"
 #include "config/option_group.h"
 #include "scenario/scenario.h"
 
@@ -26,6 +27,8 @@ struct ClassText {
   std::optional<workload::TokenDistribution> prompt;
   std::optional<workload::TokenDistribution> output;
   double cached_prompt = 0;
+  std::string tenant;
+  int priority = 0;
   std::optional<slo::Slo> slo;
   std::vector<workload::RateChange> rate_changes;
 };
@@ -94,6 +97,7 @@ struct ScenarioText {
   std::vector<std::string> policies;
   std::vector<FleetText> fleet;
   std::vector<ClassText> workload;
+  std::vector<config::TenantConfig> tenants;
   std::vector<VariantText> variants;
   std::vector<EndpointFaultText> faults;
 };

@@ -19,6 +19,10 @@ namespace headrace::scheduler {
 // Names a request while it waits or runs; never given out twice.
 using RequestId = std::uint64_t;
 
+// Whose request it is: the hash of a name. Requests that name nobody are one tenant.
+using TenantId = std::uint64_t;
+inline constexpr TenantId kNoTenant = 0;
+
 // A request comes in.
 struct Arrival {
   std::uint64_t tag = 0;  // The shell's own name for it, handed back with the decision.
@@ -34,6 +38,9 @@ struct Arrival {
   std::size_t bytes = 0;             // What it occupies while it waits.
   bool reports_first_token = false;  // FirstToken will be called for it.
   const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the pool's.
+  // For policies that forecast; others serve all alike.
+  int priority = 0;  // Higher ones are served first.
+  TenantId tenant = kNoTenant;
 };
 
 using Completion = fleet::Completion;
@@ -88,6 +95,12 @@ struct Decision {
 };
 using Decisions = std::vector<Decision>;
 
+// A tenant's part of the GPU time while there is not enough for all, beside the weights of others.
+struct TenantWeight {
+  TenantId tenant = kNoTenant;
+  double weight = 1;
+};
+
 // What a pool's operator chooses.
 struct SchedulerOptions {
   const routing::PolicyInfo* policy = nullptr;  // Required.
@@ -96,6 +109,7 @@ struct SchedulerOptions {
   std::size_t max_queue_bytes = std::size_t{1} << 30;
   Seconds queue_timeout = 60;
   predict::LengthOptions length;
+  std::vector<TenantWeight> tenant_weights;  // Of those whose weight is not 1.
 };
 
 // Changes of behaviour for comparisons in the simulator.

@@ -42,6 +42,18 @@ class Pool {
     const system::MutexLock lock(mutex_);
     estimator_.Learn(bytes, tokens);
   }
+  // Priorities by the name of an objective. Replaces those that were.
+  using Objectives = std::map<std::string, int, std::less<>>;
+  void SetObjectives(Objectives objectives) {
+    const system::MutexLock lock(mutex_);
+    objectives_ = std::move(objectives);
+  }
+  // 0 for a name that is not among them.
+  int PriorityOf(std::string_view objective) const {
+    const system::MutexLock lock(mutex_);
+    const auto found = objectives_.find(objective);
+    return found == objectives_.end() ? 0 : found->second;
+  }
   // A copy, for status pages.
   predict::PromptEstimator prompt_estimator() const {
     const system::MutexLock lock(mutex_);
@@ -53,6 +65,7 @@ class Pool {
   PoolRouter router_;
   mutable system::Mutex mutex_;
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
+  Objectives objectives_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 // The pools that are served, in the order of the configuration. Constant while requests are served.

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "base/hash.h"
+
 namespace headrace::serving {
 namespace {
 
@@ -17,9 +19,19 @@ constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
                                      {"x-slo-ntpot-ms", &slo::Slo::ntpot},
                                      {"x-slo-e2e-ms", &slo::Slo::e2e}};
 
+scheduler::TenantId TenantOf(const HeaderLookup& header) {
+  if (const auto name = header("x-gateway-inference-fairness-id"); !name.empty()) {
+    return HashOf(name);
+  }
+  const auto key = header("authorization");
+  // A key is no name, even if it has the same text.
+  return key.empty() ? scheduler::kNoTenant : ~HashOf(key);
+}
+
 }  // namespace
 
-tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header) {
+tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header,
+                                                       const Pool& pool) {
   RequestControls controls;
   if (const std::string_view strategy = header("routing-strategy"); !strategy.empty()) {
     controls.policy = routing::FindPolicy(strategy);
@@ -54,6 +66,10 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
     if (!controls.slo) controls.slo.emplace();
     (*controls.slo).*slo_header.target = milliseconds * kMillisecond;
   }
+  if (const auto objective = header("x-gateway-inference-objective"); !objective.empty()) {
+    controls.priority = pool.PriorityOf(objective);
+  }
+  controls.tenant = TenantOf(header);
   return controls;
 }
 

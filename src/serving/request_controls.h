@@ -7,7 +7,9 @@
 #include <tl/expected.hpp>
 
 #include "routing/policy.h"
+#include "scheduler/events.h"
 #include "serving/error_reply.h"
+#include "serving/pool.h"
 #include "slo/slo.h"
 
 namespace headrace::serving {
@@ -20,8 +22,14 @@ struct RequestControls {
   // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-ntpot-ms`, `x-slo-e2e-ms`. When a
   // request has any target of its own, only its own targets hold.
   std::optional<slo::Slo> slo;
+  // Of the objective that `x-gateway-inference-objective` names. One that the pool does not know is
+  // no error and has priority 0, as in the Gateway API's endpoint picker.
+  int priority = 0;
+  // `x-gateway-inference-fairness-id`, else the API key in `authorization`; only its hash is kept.
+  scheduler::TenantId tenant = scheduler::kNoTenant;
 };
 
-tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header);
+tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header,
+                                                       const Pool& pool);
 
 }  // namespace headrace::serving

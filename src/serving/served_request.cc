@@ -49,7 +49,7 @@ tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::st
   }
   pool_ = context_.pools.Find(facts->model);
   if (pool_ == nullptr) return invalid(UnknownModel(facts->model));
-  auto controls = ReadControls(header);
+  auto controls = ReadControls(header, *pool_);
   if (!controls) return invalid(std::move(controls).error());
   kind_ = kind;
   facts_ = *std::move(facts);
@@ -87,6 +87,8 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   }
   arrival.slo = controls_.slo;
   arrival.policy = controls_.policy;
+  arrival.priority = controls_.priority;
+  arrival.tenant = controls_.tenant;
   arrival.bytes = body_bytes_ + kRequestOverhead;
   finished_.estimated_prompt_tokens = arrival.prompt_tokens;
   return arrival;

@@ -6,6 +6,7 @@
 #include <span>
 #include <tuple>
 
+#include "base/hash.h"
 #include "base/indexed_heap.h"
 #include "engine/timed_engine.h"
 #include "fleet/littles_law.h"
@@ -250,7 +251,10 @@ void Simulator::Arrive(Seconds now) {
   arrival.context = request.context();
   arrival.reports_first_token = spec_.first_tokens;
   if (spec_.exact_lengths) arrival.output_tokens = request.output_tokens;
-  if (spec_.per_request_slo) arrival.slo = spec_.workload->classes[arrived.class_index].slo;
+  const workload::WorkloadClass& spec = spec_.workload->classes[arrived.class_index];
+  if (spec_.per_request_slo) arrival.slo = spec.slo;
+  arrival.priority = spec.priority;
+  if (!spec.tenant.empty()) arrival.tenant = HashOf(spec.tenant);
   const scheduler::RequestId id = scheduler_.Arrive(arrival, now, decisions_);
   requests_[slot].id = id;
   Settle(now);

@@ -6,17 +6,11 @@
 #include <set>
 #include <utility>
 
+#include "base/hash.h"
 #include "embedded/lengths.h"
 
 namespace headrace::workload {
 namespace {
-
-// FNV-1a; makes the draws of a class depend on its name.
-std::uint64_t HashOf(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
 
 // The shape of a Weibull distribution with this CV: cv² = Γ(1 + 2/k) / Γ(1 + 1/k)² − 1, which falls
 // as k rises.
@@ -140,6 +134,7 @@ double OfferedRate(const WorkloadClass& workload_class) {
 
 WorkloadStream::WorkloadStream(const Workload& workload, std::uint64_t seed, double rate_scale) {
   for (const WorkloadClass& spec : workload.classes) {
+    // The draws of a class depend on its name.
     Rng rng(seed ^ HashOf(spec.name));
     ClassStream& stream = streams_.emplace_back();
     stream.spec = &spec;

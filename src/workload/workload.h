@@ -59,6 +59,8 @@ struct WorkloadClass {
   std::optional<slo::Slo> slo;
   std::vector<RateChange> rate_changes;  // Ascending in `at`.
   double cached_prompt = 0;              // Share (< 1) of each prompt that engines have cached.
+  std::string tenant = {};               // Whose requests they are; empty: nobody says.
+  int priority = 0;                      // Higher ones are served first.
 };
 
 // The cached tokens of a prompt of the class: at most all but one.

@@ -1,5 +1,7 @@
 #include "admin/status_json.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -62,6 +64,21 @@ void WriteQueue(const serving::RouterStatus& status, JsonWriter& json) {
   json.EndArray().EndObject();
 }
 
+// Only the tenants that the configuration names: clients choose the names of the others, and API
+// keys are nobody's business.
+void WriteTenants(const std::vector<config::TenantConfig>& named,
+                  const serving::RouterStatus& status, JsonWriter& json) {
+  json.BeginObject().Member("known", status.tenants).Key("named").BeginArray();
+  for (std::size_t i = 0; i < std::min(named.size(), status.tenant_shares.size()); ++i) {
+    json.BeginObject()
+        .Member("name", named[i].name)
+        .Member("weight", named[i].weight)
+        .Member("gpu_share", status.tenant_shares[i])
+        .EndObject();
+  }
+  json.EndArray().EndObject();
+}
+
 void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
                const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now,
                JsonWriter& json) {
@@ -81,6 +98,8 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   }
   json.Member("in_flight", status.running).Key("queue");
   WriteQueue(status, json);
+  json.Key("tenants");
+  WriteTenants(config.tenants, status, json);
   json.Member("learned_lengths", status.learned_lengths)
       .Key("prompt")
       .BeginObject()

@@ -235,6 +235,33 @@ TEST(Config, NamesAndAliasesAreUniqueOverAllModels) {
                           HasSubstr("h.yaml:8: models[2].name \"x\" is already used on line 3")));
 }
 
+TEST(Config, ObjectivesHavePrioritiesAndTenantsWeights) {
+  const auto config = LoadConfig(R"(models:
+  - name: m
+    objectives: [{ name: chat, priority: 10 }, { name: batch, priority: -1 }, { name: other }]
+    tenants: [{ name: team-a, weight: 2.5 }, { name: team-b }]
+    deployments: [{ name: a10, endpoints: [e:1] }]
+)",
+                                 "h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  const ModelConfig& model = config->models[0];
+  ASSERT_EQ(model.objectives.size(), 3);
+  EXPECT_EQ(model.objectives[1], (ObjectiveConfig{"batch", -1}));
+  EXPECT_EQ(model.objectives[2].priority, 0);
+  EXPECT_EQ(model.tenants[0], (TenantConfig{"team-a", 2.5}));
+  EXPECT_EQ(model.tenants[1].weight, 1);
+  EXPECT_THAT(FaultsOf(R"(models:
+  - name: m
+    objectives: [{ name: batch, priority: -1 }, { name: batch, priority: low }]
+    tenants: [{ name: team-a, weight: 0 }, { weight: 1 }]
+    deployments: [{ name: a10, endpoints: [e:1] }]
+)"),
+              ElementsAre(HasSubstr("objectives[1].name \"batch\" is already used on line 3"),
+                          HasSubstr("objectives[1].priority is \"low\", which is not a whole"),
+                          HasSubstr("tenants[0].weight is \"0\", which is out of bounds; 0.001 to"),
+                          HasSubstr("tenants[1] has no \"name\"")));
+}
+
 TEST(Config, TwoModelsMayNameTheirDeploymentsAlike) {
   EXPECT_THAT(FaultsOf(R"(models:
   - { name: m, deployments: [{ name: a10, endpoints: [e:1] }] }

@@ -16,6 +16,12 @@ struct HeadroomConstants {
   double allowed_under_pressure = 0.5;
   // What a promise broken to a request that is there already counts beside the newcomer's own.
   double harm_weight = 1;
+  // The same of a promise to a request that stands higher; one that stands lower counts as much
+  // less.
+  double standing_weight = 10;
+  // One who yields (a priority below 0, or a tenant above its share) gets in no line that takes
+  // more of the time that it has than this.
+  double yield_share = 0.25;
   // Pressure is full when so many requests wait per running one.
   double full_pressure = 0.25;
   // Under pressure, a request whose best chance is below this gives up: others can still be in

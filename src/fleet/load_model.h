@@ -39,6 +39,7 @@ struct Demand {
   std::shared_ptr<const predict::LengthDistribution> lengths;
   Tokens most_tokens = kNoLimit;     // The longest that the response may be.
   bool reports_first_token = false;  // The shell will say when its first token comes.
+  int standing = 0;                  // Promises to requests of a higher one count more.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.
   Load share = 0;

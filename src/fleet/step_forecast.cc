@@ -220,20 +220,27 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
     outlook.miss = misses(0);
     outlook.miss_later = misses(constants().look_ahead);
   }
-  outlook.harm = Harm(before, after, crowd.waiting);
+  outlook.harm = Harm(before, after, crowd.waiting, demand.standing);
   return outlook;
 }
 
-double StepForecast::Harm(const Line& before, const Line& after, double waiting) const {
+double StepForecast::Harm(const Line& before, const Line& after, double waiting,
+                          int standing) const {
   double harm = 0;
   for (const Held& held : slots_) {
     if (held.state == State::kFree || held.promise.empty()) continue;
+    double weight = 1;
+    if (held.standing != standing) {
+      const double higher = constants().standing_weight;
+      weight = held.standing > standing ? higher : 1 / higher;
+    }
     double keeps = 0;
     if (held.state == State::kDecoding) {
       const double generated = Generated(held);
       keeps = Keeps(held, generated, held.first_at, now_ + before.stall, before.pace);
       if (keeps == 0) continue;
-      harm += keeps - Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
+      harm +=
+          weight * (keeps - Keeps(held, generated, held.first_at, now_ + after.stall, after.pace));
     } else {
       // Its own prompt is before the new one. What is behind it stalls it.
       const double ahead = std::max(1.0, held.line_end - line_done_);
@@ -243,7 +250,7 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting)
       const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
       keeps = Keeps(held, 1, first, first + stall_before, before.pace);
       if (keeps == 0) continue;
-      harm += keeps - Keeps(held, 1, first, first + stall_after, after.pace);
+      harm += weight * (keeps - Keeps(held, 1, first, first + stall_after, after.pace));
     }
   }
   return std::max(0.0, harm);
@@ -265,12 +272,16 @@ Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engi
   return latest;
 }
 
-double StepForecast::PrefillShare(const Demand& demand) const {
+StepForecast::Work StepForecast::WorkOf(const Demand& demand) const {
   const double length = MeanLength(demand);
-  const Seconds prefill = belief_.b * demand.prompt_tokens;
-  const Seconds decode = length * (belief_.a / constants().usual_batch + belief_.c +
-                                   belief_.d * (demand.prompt_tokens + length / 2));
-  return prefill / (prefill + decode);
+  return {.prefill = belief_.b * demand.prompt_tokens,
+          .decode = length * (belief_.a / constants().usual_batch + belief_.c +
+                              belief_.d * (demand.prompt_tokens + length / 2))};
+}
+
+double StepForecast::PrefillShare(const Demand& demand) const {
+  const Work work = WorkOf(demand);
+  return work.prefill / (work.prefill + work.decode);
 }
 
 Resident StepForecast::Start(const Demand& demand, Seconds now) {
@@ -289,6 +300,7 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   held.exact = demand.lengths ? 0 : demand.output_tokens;
   held.lengths = demand.lengths;
   held.promise = PromiseOf(demand);
+  held.standing = demand.standing;
   held.prefill_share = PrefillShare(demand);
   held.started = now;
   held.since = counters_;

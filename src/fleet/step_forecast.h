@@ -27,7 +27,9 @@ struct Outlook {
   Seconds end = 0;          // When a response of mean length ends.
   double miss = 0;          // P(it misses its SLO). 0 without one.
   double miss_later = 0;    // The same if it came half a second later.
-  double harm = 0;          // Σ over the requests there of the rise of P(they miss theirs).
+  // Σ over the requests there of the rise of P(they miss theirs); more for those that stand higher
+  // than the newcomer (Demand::standing), less for those that stand lower.
+  double harm = 0;
 
   // When a response of so many tokens ends.
   Seconds EndOf(Tokens output_tokens) const { return first_token + pace * (output_tokens - 1); }
@@ -67,6 +69,8 @@ class StepForecast {
   // The share of the engine's time for this request that is prefill: near 1 for a long prompt with
   // a short response, near 0 for a chat turn.
   double PrefillShare(const Demand& demand) const;
+  // What the request takes of the engine's time, in a batch of usual size.
+  Seconds EngineTime(const Demand& demand) const { return WorkOf(demand).total(); }
   // Seconds until the prompts in line are prefilled, as of the last event or question.
   Seconds Backlog() const { return LineTime(line_end_ - line_done_, Decode()) + overdue_; }
   // How much slower this endpoint is than its deployment's belief.
@@ -90,6 +94,7 @@ class StepForecast {
     Tokens prompt = 0;
     Tokens most = 0;   // The longest that the response may be.
     Tokens exact = 0;  // Its length where that is known; else 0.
+    int standing = 0;
     double prefill_share = 0;
     Seconds started = 0;
     Seconds first_at = 0;
@@ -105,6 +110,12 @@ class StepForecast {
     Seconds stall = 0;  // What it costs those that decode, on top of their pace.
     Seconds pace = 0;   // Of all, seconds per token.
   };
+  // A request's part of the engine's time.
+  struct Work {
+    Seconds prefill = 0;
+    Seconds decode = 0;
+    Seconds total() const { return prefill + decode; }
+  };
   // What is at the endpoint, with or without the request in question.
   struct Crowd {
     double waiting = 0;    // Prompt tokens in line.
@@ -114,6 +125,7 @@ class StepForecast {
   };
 
   static Promise PromiseOf(const Demand& demand);
+  Work WorkOf(const Demand& demand) const;
   const HeadroomConstants& constants() const { return engine_->constants; }
   double LineSteps(double tokens) const;
   Seconds Decode() const { return belief_.Decode(decoding_ + foreign_, held_); }
@@ -125,7 +137,7 @@ class StepForecast {
   // `pace` after that.
   double Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
                Seconds pace) const;
-  double Harm(const Line& before, const Line& after, double waiting) const;
+  double Harm(const Line& before, const Line& after, double waiting, int standing) const;
   void Advance(Seconds now);
   void Accumulate(double steps);
   // Its prompt is prefilled, and so are those before it.

@@ -105,12 +105,22 @@ class SloHeadroom final : public Policy {
 
   void Assess(const RoutingContext& context, fleet::EndpointId endpoint) {
     if (std::ranges::find(options_, endpoint, &Option::endpoint) != options_.end()) return;
-    const fleet::Outlook outlook =
-        context.fleet.endpoint(endpoint).forecast->Assess(context.request, context.now);
+    fleet::StepForecast& forecast = *context.fleet.endpoint(endpoint).forecast;
+    const fleet::Outlook outlook = forecast.Assess(context.request, context.now);
+    if (context.yields && forecast.Backlog() > LongestLine(context)) return;
     const double harm = context.fleet.constants().harm_weight * outlook.harm;
     options_.push_back({endpoint, harm + (context.late ? 0 : outlook.miss), outlook});
     least_miss_ = std::min(least_miss_, outlook.miss);
     least_miss_later_ = std::min(least_miss_later_, outlook.miss_later);
+  }
+
+  // A line at an endpoint cannot be overtaken: one who yields does not make it longer than others
+  // who have as much time can bear.
+  static Seconds LongestLine(const RoutingContext& context) {
+    const fleet::HeadroomConstants& constants = context.fleet.constants();
+    if (context.deadline == kNever) return constants.idle_backlog;
+    return std::max(constants.idle_backlog,
+                    constants.yield_share * (context.deadline - context.request.arrived));
   }
 
   std::array<std::optional<fleet::EndpointId>, kRecent>& Recent(const RoutingContext& context) {

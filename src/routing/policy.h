@@ -62,6 +62,9 @@ struct RoutingContext {
   std::size_t waiting = 0;    // Requests in the queue that may still be in time.
   bool late = false;          // The request can no longer meet its SLO.
   Seconds deadline = kNever;  // After this it is.
+  // The request must not take from others the time that they need: its priority is below 0, or its
+  // tenant is above its share.
+  bool yields = false;
   Rng& rng;
 
   // What the load model says of one more request at an endpoint of the candidate's deployment.

@@ -83,6 +83,34 @@ TEST(Scenario, SaysWhatItWasTold) {
   EXPECT_EQ(scenario.workload.classes[0].slo->tpat, 0.05);
 }
 
+TEST(Scenario, ClassesHaveTenantsAndPriorities) {
+  std::string text(kSmall);
+  text.insert(text.find("workload:"), "tenants: [{ name: b, weight: 3 }]\n");
+  text.insert(text.find(", rate: 3"), ", tenant: a, priority: 2");
+  text.insert(text.find(", rate: 1.5"), ", tenant: b");
+  const auto scenario = LoadScenario(text, "s.yaml", NoFiles);
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const auto& classes = scenario->workload.classes;
+  EXPECT_EQ(classes[0].tenant, "a");
+  EXPECT_EQ(classes[0].priority, 2);
+  EXPECT_EQ(classes[1].tenant, "b");
+  EXPECT_EQ(classes[1].priority, 0);
+  ASSERT_EQ(scenario->scheduler.tenant_weights.size(), 1);
+  EXPECT_EQ(scenario->scheduler.tenant_weights[0].weight, 3);
+}
+
+TEST(Scenario, ATenantWithAWeightIsThatOfAClass) {
+  EXPECT_THAT(FaultOf("workload:", "tenants: [{ name: a, weight: 2 }]\nworkload:"),
+              HasSubstr("no class belongs to a tenant; add `tenant: a` to one"));
+  std::string text(kSmall);
+  text.insert(text.find("workload:"), "tenants: [{ name: team-1, weight: 3 }]\n");
+  text.insert(text.find(", rate: 3"), ", tenant: team-a");
+  const auto scenario = LoadScenario(text, "s.yaml", NoFiles);
+  ASSERT_FALSE(scenario);
+  EXPECT_THAT(scenario.error().message, HasSubstr("s.yaml:14: the tenant \"team-1\" is not known"));
+  EXPECT_THAT(FaultOf(", rate: 3", ", priority: high, rate: 3"), HasSubstr("not a whole number"));
+}
+
 TEST(Scenario, ADeploymentsEngineHasTheOverheadOfItsVersion) {
   const auto scenario = LoadWith("gpu: a10,", "gpu: a10, engine: vllm-2024,");
   ASSERT_TRUE(scenario) << scenario.error().message;

@@ -15,12 +15,12 @@ constexpr Seconds kRetry = 0.1;
 
 void Backlog::PushBack(const Record& record) {
   Count(record, 1);
-  queue_.PushBack(RecordTable::SlotOf(record.id), record.key, DeadlineOf(record));
+  queue_.PushBack(RecordTable::SlotOf(record.id), record.lane, DeadlineOf(record));
 }
 
 void Backlog::PushFront(const Record& record) {
   Count(record, 1);
-  queue_.PushFront(RecordTable::SlotOf(record.id), record.key, DeadlineOf(record));
+  queue_.PushFront(RecordTable::SlotOf(record.id), record.lane, DeadlineOf(record));
 }
 
 void Backlog::Drain(Seconds now, Decisions& decisions) {
@@ -42,9 +42,21 @@ bool Backlog::HasRoomFor(std::size_t bytes) const {
   return queue_.size() < options_.max_queue_length && bytes_ + bytes <= options_.max_queue_bytes;
 }
 
+bool Backlog::MakeRoomFor(const Record& record, Seconds now, Decisions& decisions) {
+  for (TurnBudget budget; !HasRoomFor(record.bytes); budget.Spend()) {
+    if (budget.spent() || queue_.empty()) return false;
+    const Slot slot = queue_.last_slot();
+    Record& last = records_[slot];
+    if (last.lane.standing >= record.lane.standing) return false;
+    Dequeue(slot);
+    dispatcher_.Refuse(last, RefusalReason::kQueueFull, queue_.size(), now, decisions);
+  }
+  return true;
+}
+
 bool Backlog::MayPass(const Record& record) const {
   if (more_to_decide_) return false;
-  if (!queue_.HasWaiting(record.key)) return true;
+  if (!queue_.HasWaiting(record.lane)) return true;
   return record.ByForecast() && static_cast<double>(in_time()) >=
                                     fleet_.constants().pass_from * std::max(1, fleet_.in_flight());
 }
@@ -99,11 +111,11 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
 void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
   if (record.MayBeLate() && !record.late && now < record.arrived + options_.queue_timeout) {
     record.late = true;
-    record.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);
+    record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);
     PushBack(record);
     return;
   }
-  dispatcher_.Settle(record, queue_.size(), now, decisions);
+  dispatcher_.Settle(record, WaitingBefore(record), now, decisions);
 }
 
 void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) {

@@ -56,6 +56,8 @@ class Backlog {
   // overload: every request is served just too late.)
   bool MayPass(const Record& record) const;
   bool HasRoomFor(std::size_t bytes) const;
+  // Makes room for a request by refusing some that stand lower. False if there is not enough.
+  bool MakeRoomFor(const Record& record, Seconds now, Decisions& decisions);
   // When Drain is next due if no event comes before.
   Seconds NextWakeup() const;
 
@@ -63,6 +65,10 @@ class Backlog {
   std::size_t bytes() const { return bytes_; }
   // Requests in the queue that may still be in time.
   std::size_t in_time() const { return queue_.size() - late_; }
+  // Of the queue, what does not stand lower than the request.
+  std::size_t WaitingBefore(const Record& record) const {
+    return queue_.size(record.lane.standing);
+  }
 
   // Called with each head before it is tried; for experiments.
   void SetBeforeTry(std::function<void(Record&, Seconds now)> before_try) {

@@ -25,10 +25,11 @@ const routing::Candidate* CandidateFor(const Record& record, fleet::DeploymentId
 }  // namespace
 
 Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
-                       std::uint64_t seed)
+                       TenantShares& shares, std::uint64_t seed)
     : options_(options),
       fleet_(fleet),
       records_(records),
+      shares_(shares),
       rng_(seed),
       policies_(routing::Policies().size()) {}
 
@@ -100,6 +101,10 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   if (fleet_.keeps_forecasts()) {
     demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
     demand.reports_first_token = record.reports_first_token;
+    demand.standing = record.lane.standing;
+    record.started = now;
+    record.charged = fleet_.endpoint(endpoint).forecast->EngineTime(demand);
+    shares_.Charge(record.tenant, record.charged, now);
   }
   record.resident = fleet_.Start(endpoint, demand, now);
   Decision& decision = Decide(record, now, decisions);
@@ -136,7 +141,18 @@ Decision& Dispatcher::Decide(const Record& record, Seconds now, Decisions& decis
   return decision;
 }
 
-void Dispatcher::ObserveEnd(Seconds now) {
+void Dispatcher::ObserveEnd(Record& record, const Completion& completion, Seconds now) {
+  if (record.charged > 0) {
+    // Of one that was cancelled or failed nobody knows how far it came, but not for how long.
+    Seconds took = std::min(record.charged, now - record.started);
+    if (completion.output_tokens > 0) {
+      took = fleet_.endpoint(record.endpoint)
+                 .forecast->EngineTime({.prompt_tokens = completion.prompt_tokens,
+                                        .output_tokens = completion.output_tokens});
+    }
+    shares_.Charge(record.tenant, took - record.charged, now);
+    record.charged = 0;
+  }
   if (last_end_ > 0) {
     const Seconds gap = now - last_end_;
     mean_gap_ = mean_gap_ == 0 ? gap : mean_gap_ + kGapWeight * (gap - mean_gap_);
@@ -158,6 +174,7 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
   if (info.needs == routing::PolicyNeeds::kForecast) {
     demand = record.assessment.request;
     demand->slo = EffectiveSlo(record, nullptr);
+    demand->standing = record.lane.standing;
   }
   return EntryOf(info).policy->Choose({.fleet = fleet_,
                                        .request = demand ? *demand : record.assessment.request,
@@ -166,6 +183,8 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                        .now = now,
                                        .waiting = waiting,
                                        .late = record.late,
+                                       .deadline = record.assessment.slo_deadline,
+                                       .yields = record.yields,
                                        .rng = rng_});
 }
 

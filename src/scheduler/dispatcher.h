@@ -12,6 +12,7 @@
 #include "routing/policy.h"
 #include "scheduler/events.h"
 #include "scheduler/record_table.h"
+#include "scheduler/tenant_shares.h"
 #include "slo/slo.h"
 
 namespace headrace::scheduler {
@@ -23,7 +24,7 @@ class Dispatcher {
  public:
   // What is passed in must outlive it.
   Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
-             std::uint64_t seed);
+             TenantShares& shares, std::uint64_t seed);
 
   // Dispatches the request if some endpoint takes it now. `waiting`: requests in the queue that may
   // still be in time.
@@ -31,13 +32,14 @@ class Dispatcher {
   // Whether the request, which was just let wait, will not be in time and should make room.
   bool GivesUp(const Record& record);
   // For a request whose deadline has passed: it goes where nothing is known about its SLO, or is
-  // refused. `waiting`: requests in the queue besides it.
+  // refused. `waiting`: requests in the queue besides it that do not stand lower.
   void Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
   void Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
               Decisions& decisions);
 
-  // A running request has ended: RetryAfter is predicted from the pace of ends.
-  void ObserveEnd(Seconds now);
+  // A running request has ended: RetryAfter is predicted from the pace of ends, and its tenant is
+  // charged what it really took.
+  void ObserveEnd(Record& record, const Completion& completion, Seconds now);
 
   Rng& rng() { return rng_; }
 
@@ -67,6 +69,7 @@ class Dispatcher {
   const SchedulerOptions& options_;
   fleet::Fleet& fleet_;
   RecordTable& records_;
+  TenantShares& shares_;
   Rng rng_;
   std::vector<Entry> policies_;
   Seconds last_end_ = 0;

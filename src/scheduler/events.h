@@ -43,6 +43,12 @@ struct Arrival {
   TenantId tenant = kNoTenant;
 };
 
+// What comes first where both wait: the higher priority, then the tenant that is within its share.
+// 0 by default.
+constexpr int StandingOf(int priority, bool above_share) {
+  return 2 * priority - (above_share ? 1 : 0);
+}
+
 using Completion = fleet::Completion;
 
 // Why the fallback serves a request instead of its policy; the first of several is reported.

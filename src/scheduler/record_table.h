@@ -35,10 +35,14 @@ struct Record {
   std::optional<slo::Slo> slo;
   std::size_t bytes = 0;
   const routing::PolicyInfo* policy = nullptr;
-  WaitQueue::Key key = 0;  // Its sub-queue, for as long as it lives: inside one, order is kept.
+  TenantId tenant = kNoTenant;
+  bool yields = false;   // Its priority is below 0, or its tenant above its share.
+  WaitQueue::Lane lane;  // Its sub-queue, for as long as it lives: inside one, order is kept.
   Assessment assessment;
   // While it runs:
   fleet::EndpointId endpoint = 0;
+  Seconds started = 0;
+  Seconds charged = 0;     // GPU time that its tenant was charged for it.
   bool prefilled = false;  // Its first token has come.
   fleet::Residence resident{};
 

@@ -13,9 +13,10 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::Loa
       fleet_(std::move(model), experiment.constants),
       predictor_(options.length),
       assessments_(fleet_, options_.slo),
-      dispatcher_(options_, fleet_, records_, seed),
+      dispatcher_(options_, fleet_, records_, shares_, seed),
       backlog_(options_, fleet_, records_, assessments_, dispatcher_) {
   assert(options_.policy != nullptr);
+  shares_.SetWeights(options_.tenant_weights);
   if (experiment.redraw_lengths) {
     backlog_.SetBeforeTry([this](Record& record, Seconds now) {
       record.length = predictor_.Predict(now, record.prompt_tokens, std::nullopt,
@@ -50,20 +51,23 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.late = false;
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
+  record.tenant = arrival.tenant;
 
   assessments_.Refresh(record);
+  record.yields = arrival.priority < 0 || shares_.IsAboveShare(record.tenant);
+  record.lane = LaneOf(record, arrival.priority);
   if (now > record.assessment.slo_deadline && !record.MayBeLate()) {
-    dispatcher_.Settle(record, waiting(), now, decisions);
+    dispatcher_.Settle(record, backlog_.WaitingBefore(record), now, decisions);
     return id;
   }
-  record.key = WaitQueue::TooLongFor(record.assessment.too_long_for, KeyOf(record));
   // Heads that wait already were tried when capacity was last freed: only a new head can be served.
   if (backlog_.MayPass(record) &&
       dispatcher_.TryDispatch(record, backlog_.in_time(), now, decisions)) {
     return id;
   }
-  if (!backlog_.HasRoomFor(record.bytes)) {
-    dispatcher_.Refuse(record, RefusalReason::kQueueFull, waiting(), now, decisions);
+  if (!backlog_.MakeRoomFor(record, now, decisions)) {
+    dispatcher_.Refuse(record, RefusalReason::kQueueFull, backlog_.WaitingBefore(record), now,
+                       decisions);
     return id;
   }
   backlog_.PushBack(record);
@@ -148,6 +152,7 @@ void Scheduler::SetOptions(const SchedulerOptions& options, Seconds now, Decisio
   assert(options.policy != nullptr);
   options_ = options;
   predictor_.SetOptions(options.length);
+  shares_.SetWeights(options.tenant_weights);
   BeginEpoch(now, decisions);
 }
 
@@ -184,6 +189,16 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
   return verdicts;
 }
 
+WaitQueue::Lane Scheduler::LaneOf(const Record& record, int priority) const {
+  WaitQueue::Lane lane{.key = WaitQueue::TooLongFor(record.assessment.too_long_for, KeyOf(record))};
+  // There is no more than enough for all while nothing waits.
+  if (record.ByForecast()) {
+    lane.standing =
+        StandingOf(priority, backlog_.in_time() > 0 && shares_.IsAboveShare(record.tenant));
+  }
+  return lane;
+}
+
 WaitQueue::Key Scheduler::KeyOf(const Record& record) {
   if (record.NeedsFallback()) return WaitQueue::kUnranked;
   switch (record.policy->needs) {
@@ -208,7 +223,7 @@ Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Second
   if (record == nullptr) return nullptr;
   if (!record->prefilled) fleet_.Prefilled(record->endpoint, record->prompt_tokens);
   fleet_.End(record->endpoint, record->resident, completion, now);
-  dispatcher_.ObserveEnd(now);
+  dispatcher_.ObserveEnd(*record, completion, now);
   return record;
 }
 

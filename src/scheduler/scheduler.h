@@ -17,6 +17,7 @@
 #include "scheduler/dispatcher.h"
 #include "scheduler/events.h"
 #include "scheduler/record_table.h"
+#include "scheduler/tenant_shares.h"
 #include "scheduler/wait_queue.h"
 
 namespace headrace::scheduler {
@@ -86,6 +87,7 @@ class Scheduler {
   const fleet::Fleet& fleet() const { return fleet_; }
   const WaitQueue& queue() const { return backlog_.queue(); }
   const predict::LengthPredictor& length_predictor() const { return predictor_; }
+  const TenantShares& tenant_shares() const { return shares_; }
   std::size_t queue_bytes() const { return backlog_.bytes(); }
   std::size_t waiting() const { return backlog_.queue().size(); }
   std::size_t running() const { return static_cast<std::size_t>(fleet_.in_flight()); }
@@ -96,6 +98,7 @@ class Scheduler {
 
  private:
   static WaitQueue::Key KeyOf(const Record& record);
+  WaitQueue::Lane LaneOf(const Record& record, int priority) const;
   // A running request has left its endpoint; null if there is none.
   Record* EndRunning(RequestId id, const Completion& completion, Seconds now);
   // What the profiles say may have changed: everything that waits is assessed anew.
@@ -107,6 +110,7 @@ class Scheduler {
   fleet::Fleet fleet_;
   predict::LengthPredictor predictor_;
   RecordTable records_;
+  TenantShares shares_;
   AssessmentCache assessments_;
   Dispatcher dispatcher_;
   Backlog backlog_;

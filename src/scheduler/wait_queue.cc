@@ -8,67 +8,106 @@ namespace headrace::scheduler {
 namespace {
 
 bool Before(const WaitQueue::Head& a, const WaitQueue::Head& b) {
-  return std::tie(a.deadline, a.key) < std::tie(b.deadline, b.key);
+  return std::tie(b.standing, a.deadline, a.key) < std::tie(a.standing, b.deadline, b.key);
 }
 
 }  // namespace
 
-void WaitQueue::Insert(Slot slot, Key key, Seconds deadline, bool front) {
+std::size_t WaitQueue::size(int standing) const {
+  std::size_t size = 0;
+  for (const Band& band : bands_) size += band.standing >= standing ? band.size : 0;
+  return size;
+}
+
+bool WaitQueue::HasWaiting(Lane lane) const {
+  const auto band = std::ranges::find(bands_, lane.standing, &Band::standing);
+  return band != bands_.end() && lane.key < band->queues.size() &&
+         band->queues[lane.key].first != kNone;
+}
+
+Slot WaitQueue::last_slot() const {
+  const Link& link = links_[heads_.back().slot];
+  return bands_[link.band].queues[link.key].last;
+}
+
+std::uint32_t WaitQueue::FindOrAddBand(int standing) {
+  const auto band = std::ranges::find(bands_, standing, &Band::standing);
+  const auto place = static_cast<std::uint32_t>(band - bands_.begin());
+  if (band == bands_.end()) bands_.push_back({.standing = standing});
+  return place;
+}
+
+void WaitQueue::Insert(Slot slot, Lane lane, Seconds deadline, bool front) {
   if (slot >= links_.size()) links_.resize(slot + 1);
-  assert(!links_[slot].queued);
-  if (key >= queues_.size()) queues_.resize(key + 1);
-  Queue& queue = queues_[key];
+  Link& link = links_[slot];
+  assert(!link.queued);
+  const std::uint32_t band = FindOrAddBand(lane.standing);
+  auto& queues = bands_[band].queues;
+  if (lane.key >= queues.size()) queues.resize(lane.key + 1);
+  Queue& queue = queues[lane.key];
   const bool becomes_head = front || queue.first == kNone;
-  if (becomes_head && queue.first != kNone) DropHead(key);
-  links_[slot] = {.previous = front ? kNone : queue.last,
-                  .next = front ? queue.first : kNone,
-                  .key = key,
-                  .deadline = deadline,
-                  .queued = true};
-  Slot& before = links_[slot].previous == kNone ? queue.first : links_[queue.last].next;
-  Slot& after = links_[slot].next == kNone ? queue.last : links_[queue.first].previous;
+  if (becomes_head && queue.first != kNone) DropHead(links_[queue.first]);
+  link = {.previous = front ? kNone : queue.last,
+          .next = front ? queue.first : kNone,
+          .band = band,
+          .key = lane.key,
+          .deadline = deadline,
+          .queued = true};
+  Slot& before = link.previous == kNone ? queue.first : links_[queue.last].next;
+  Slot& after = link.next == kNone ? queue.last : links_[queue.first].previous;
   before = slot;
   after = slot;
-  ++queue.length;
-  ++size_;
+  Count(link, 1);
   deadlines_.Set(slot, deadline);
-  if (becomes_head) AddHead(key);
+  if (becomes_head) AddHead(link);
+}
+
+void WaitQueue::Count(const Link& link, int change) {
+  const auto by = static_cast<std::size_t>(change);
+  Band& band = bands_[link.band];
+  band.queues[link.key].length += by;
+  band.size += by;
+  size_ += by;
 }
 
 std::size_t WaitQueue::Remove(Slot slot) {
   assert(Contains(slot));
   Link& link = links_[slot];
-  Queue& queue = queues_[link.key];
+  Queue& queue = QueueOf(link);
   const bool was_head = queue.first == slot;
-  if (was_head) DropHead(link.key);
+  if (was_head) DropHead(link);
   (link.previous == kNone ? queue.first : links_[link.previous].next) = link.next;
   (link.next == kNone ? queue.last : links_[link.next].previous) = link.previous;
   link.queued = false;
-  --queue.length;
-  --size_;
+  Count(link, -1);
   deadlines_.Erase(slot);
-  return was_head && queue.first != kNone ? AddHead(link.key) : heads_.size();
+  return was_head && queue.first != kNone ? AddHead(link) : heads_.size();
 }
 
 std::size_t WaitQueue::SetDeadline(Slot slot, Seconds deadline) {
   assert(Contains(slot));
   Link& link = links_[slot];
-  const bool is_head = queues_[link.key].first == slot;
-  if (is_head) DropHead(link.key);
+  const bool is_head = QueueOf(link).first == slot;
+  if (is_head) DropHead(link);
   link.deadline = deadline;
   deadlines_.Set(slot, deadline);
-  return is_head ? AddHead(link.key) : heads_.size();
+  return is_head ? AddHead(link) : heads_.size();
 }
 
-void WaitQueue::DropHead(Key key) {
-  const Slot slot = queues_[key].first;
-  const Head head{links_[slot].deadline, key, slot};
+// That of the link's sub-queue.
+WaitQueue::Head WaitQueue::HeadOf(const Link& link) const {
+  const Band& band = bands_[link.band];
+  const Slot slot = band.queues[link.key].first;
+  return {band.standing, links_[slot].deadline, link.key, slot};
+}
+
+void WaitQueue::DropHead(const Link& link) {
+  const Head head = HeadOf(link);
   heads_.erase(std::lower_bound(heads_.begin(), heads_.end(), head, Before));
 }
 
-std::size_t WaitQueue::AddHead(Key key) {
-  const Slot slot = queues_[key].first;
-  const Head head{links_[slot].deadline, key, slot};
+std::size_t WaitQueue::AddHead(const Link& link) {
+  const Head head = HeadOf(link);
   const auto place =
       heads_.insert(std::lower_bound(heads_.begin(), heads_.end(), head, Before), head);
   return static_cast<std::size_t>(place - heads_.begin());
@@ -76,7 +115,10 @@ std::size_t WaitQueue::AddHead(Key key) {
 
 std::vector<WaitQueue::SubQueue> WaitQueue::SubQueues() const {
   std::vector<SubQueue> result;
-  for (const Head& head : heads_) result.push_back({head.key, queues_[head.key].length});
+  for (const Head& head : heads_) {
+    const Link& link = links_[head.slot];
+    result.push_back({head.key, bands_[link.band].queues[link.key].length});
+  }
   std::sort(result.begin(), result.end(), [](auto& a, auto& b) { return a.key < b.key; });
   return result;
 }

@@ -19,6 +19,9 @@ using Slot = std::uint32_t;
 // is the only one in use, this is a plain FIFO queue. Requests that fit on fewer deployments than
 // others have sub-queues of their own, so that they do not hold up those that fit elsewhere.
 //
+// Sub-queues are in bands: requests of one standing (the higher the better) are in one band, and
+// all its heads come before those of lower ones.
+//
 // A head's urgency, AIBrix's rank, is the lowest of its ranks over the deployments:
 //   min over d of (now − latest_start(d)) = now − deadline, with deadline = max over d of
 //   latest_start,
@@ -46,7 +49,14 @@ class WaitQueue {
   }
   static Key SizeOf(Key key) { return key % kKeys; }
 
+  // Names a sub-queue: its band and its key there.
+  struct Lane {
+    int standing = 0;
+    Key key = 0;
+  };
+
   struct Head {
+    int standing;
     Seconds deadline;
     Key key;
     Slot slot;
@@ -54,19 +64,25 @@ class WaitQueue {
 
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
-  bool HasWaiting(Key key) const { return key < queues_.size() && queues_[key].first != kNone; }
+  // Requests of at least this standing.
+  std::size_t size(int standing) const;
+  bool HasWaiting(Lane lane) const;
   bool Contains(Slot slot) const { return slot < links_.size() && links_[slot].queued; }
 
-  // Every sub-queue's head, earliest deadline first, equal ones by key. Valid until the next
-  // change.
+  // Every sub-queue's head, highest standing first, then earliest deadline, equal ones by key.
+  // Valid until the next change.
   std::span<const Head> heads() const { return heads_; }
   // The request whose deadline comes first, head or not. The queue must not be empty.
   Slot next_deadline_slot() const { return deadlines_.top(); }
   Seconds next_deadline() const { return deadlines_.empty() ? kNever : deadlines_.top_key(); }
 
-  void PushBack(Slot slot, Key key, Seconds deadline) { Insert(slot, key, deadline, false); }
+  // The one that has waited the shortest where heads are least urgent, in the lowest band. The
+  // queue must not be empty.
+  Slot last_slot() const;
+
+  void PushBack(Slot slot, Lane lane, Seconds deadline) { Insert(slot, lane, deadline, false); }
   // For a request that comes back: before those that arrived after it.
-  void PushFront(Slot slot, Key key, Seconds deadline) { Insert(slot, key, deadline, true); }
+  void PushFront(Slot slot, Lane lane, Seconds deadline) { Insert(slot, lane, deadline, true); }
   // Takes a request out. Returns the place in heads() of its sub-queue's new head, or
   // heads().size() if the sub-queue is empty or its head has not changed.
   std::size_t Remove(Slot slot);
@@ -86,6 +102,7 @@ class WaitQueue {
   struct Link {
     Slot previous = kNone;
     Slot next = kNone;
+    std::uint32_t band = 0;  // Its place in bands_.
     Key key = 0;
     Seconds deadline = 0;
     bool queued = false;
@@ -95,14 +112,23 @@ class WaitQueue {
     Slot last = kNone;
     std::size_t length = 0;
   };
+  struct Band {
+    int standing = 0;
+    std::vector<Queue> queues = std::vector<Queue>(kKeys);  // By key.
+    std::size_t size = 0;
+  };
 
-  void Insert(Slot slot, Key key, Seconds deadline, bool front);
-  void DropHead(Key key);
-  std::size_t AddHead(Key key);
+  std::uint32_t FindOrAddBand(int standing);
+  void Insert(Slot slot, Lane lane, Seconds deadline, bool front);
+  Queue& QueueOf(const Link& link) { return bands_[link.band].queues[link.key]; }
+  void Count(const Link& link, int change);
+  Head HeadOf(const Link& link) const;
+  void DropHead(const Link& link);
+  std::size_t AddHead(const Link& link);
 
-  std::vector<Queue> queues_{kKeys};  // By key.
-  std::vector<Link> links_;           // By slot.
-  std::vector<Head> heads_;           // Sorted.
+  std::vector<Band> bands_;  // In the order in which they were first used.
+  std::vector<Link> links_;  // By slot.
+  std::vector<Head> heads_;  // Sorted.
   IndexedHeap<Seconds> deadlines_;
   std::size_t size_ = 0;
 };

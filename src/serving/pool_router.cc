@@ -336,6 +336,10 @@ RouterStatus PoolRouter::Status() const {
   status.queue_bytes = scheduler.queue_bytes();
   status.running = scheduler.running();
   status.learned_lengths = scheduler.length_predictor().samples();
+  status.tenants = scheduler.tenant_shares().tenants() - 1;  // Without those that nobody names.
+  for (const scheduler::TenantWeight& named : scheduler.options().tenant_weights) {
+    status.tenant_shares.push_back(scheduler.tenant_shares().Share(named.tenant));
+  }
   return status;
 }
 

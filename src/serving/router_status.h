@@ -40,6 +40,9 @@ struct RouterStatus {
   std::size_t queue_bytes = 0;
   std::size_t running = 0;
   std::int64_t learned_lengths = 0;
+  std::size_t tenants = 0;  // That have an account of their own.
+  // Parts of the GPU time of late; of SchedulerOptions::tenant_weights, in their order.
+  std::vector<double> tenant_shares;
 };
 
 }  // namespace headrace::serving

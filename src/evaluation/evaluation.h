@@ -1,6 +1,5 @@
-// Makes docs/evaluation.md and its details from their templates: the prose stays, figures and tables
-// are measured
-// again.
+// Makes the pages of the evaluation from their templates: the prose stays, figures and tables are
+// measured again.
 #pragma once
 
 #include <functional>

@@ -18,6 +18,8 @@ constexpr std::array kConstants{
     NamedConstant{"allowed_at_rest", &Constants::allowed_at_rest},
     NamedConstant{"allowed_under_pressure", &Constants::allowed_under_pressure},
     NamedConstant{"harm_weight", &Constants::harm_weight},
+    NamedConstant{"standing_weight", &Constants::standing_weight},
+    NamedConstant{"yield_share", &Constants::yield_share},
     NamedConstant{"full_pressure", &Constants::full_pressure},
     NamedConstant{"least_chance", &Constants::least_chance, 1},
     NamedConstant{"rise", &Constants::rise},

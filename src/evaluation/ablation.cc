@@ -34,6 +34,7 @@ constexpr std::array kConstants{
     NamedConstant{"pace_spread", &Constants::pace_spread},
     NamedConstant{"ramp_spread", &Constants::ramp_spread},
     NamedConstant{"ramp_least", &Constants::ramp_least},
+    NamedConstant{"kv_growth", &Constants::kv_growth},
     NamedConstant{"usual_batch", &Constants::usual_batch},
     NamedConstant{"scale_window", &Constants::scale_window},
     NamedConstant{"scale_step", &Constants::scale_step},

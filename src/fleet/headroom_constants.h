@@ -55,6 +55,8 @@ struct HeadroomConstants {
   // The same of a first token that is still to come, as a ramp: of the time until then, and of any.
   double ramp_spread = 0.1;
   Seconds ramp_least = 0.005;
+  // Of the output that is still to come, the part that KV room has to be left for.
+  double kv_growth = 0.25;
   // Sequences that share a step, for the share of prefill in a request's time.
   double usual_batch = 32;
 

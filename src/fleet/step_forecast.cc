@@ -179,6 +179,43 @@ double StepForecast::OutputToCome() const {
   return tokens;
 }
 
+double StepForecast::Lasts(const Held& held, double generated, double then) {
+  if (held.exact > 0) return then <= held.exact ? 1 : 0;
+  if (then >= held.most) return 0;
+  const double alive = held.lengths->AtLeast(generated);
+  return alive > 1e-6 ? held.lengths->AtLeast(then) / alive : 0;
+}
+
+double StepForecast::HeldIn(Seconds seconds) const {
+  const Seconds pace = Decode();
+  const Seconds line = LineTime(line_end_ - line_done_, pace);
+  double tokens = 0;
+  for (const Held& held : slots_) {
+    if (held.state == State::kFree) continue;
+    double generated = 1;
+    Seconds decodes = seconds;
+    if (held.state == State::kDecoding) {
+      generated = Generated(held);
+    } else {
+      const double ahead = std::max(1.0, held.line_end - line_done_);
+      decodes -= line * ahead / std::max(ahead, line_end_ - line_done_);
+    }
+    const double then = generated + std::max(0.0, decodes) / pace;
+    tokens += Lasts(held, generated, then) * (held.prompt + then);
+  }
+  return tokens;
+}
+
+bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) const {
+  const double room = engine_->kv_tokens;
+  if (room == 0 || residents_ == 0) return true;
+  // What is there grows before it ends, and so does the newcomer.
+  const double grows = constants().kv_growth * (OutputToCome() + MeanLength(demand));
+  const double needs = demand.prompt_tokens + grows;
+  return held_ + crowd.line_held + needs <= room ||
+         HeldIn(LineTime(crowd.waiting, Decode())) + needs <= room;
+}
+
 Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
   Advance(now);
   const double length = MeanLength(demand);
@@ -220,6 +257,7 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
     outlook.miss = misses(0);
     outlook.miss_later = misses(constants().look_ahead);
   }
+  outlook.fits = Fits(demand, crowd);
   outlook.harm = Harm(before, after, crowd.waiting, demand.standing);
   return outlook;
 }

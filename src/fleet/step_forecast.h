@@ -30,6 +30,7 @@ struct Outlook {
   // Σ over the requests there of the rise of P(they miss theirs); more for those that stand higher
   // than the newcomer (Demand::standing), less for those that stand lower.
   double harm = 0;
+  bool fits = true;  // There is KV room for it when its turn comes, as far as known.
 
   // When a response of so many tokens ends.
   Seconds EndOf(Tokens output_tokens) const { return first_token + pace * (output_tokens - 1); }
@@ -132,6 +133,12 @@ class StepForecast {
   Seconds LineTime(double tokens, Seconds decode) const;
   Line LineOf(const Crowd& crowd) const;
   double OutputToCome() const;
+  // P(the response is longer than `then` tokens), of one that has `generated`.
+  static double Lasts(const Held& held, double generated, double then);
+  // Tokens that the requests there hold in so many seconds, prompts in line that are in by then
+  // included, if every step takes as long as one without prefill.
+  double HeldIn(Seconds seconds) const;
+  bool Fits(const Demand& demand, const Crowd& crowd) const;
   double Generated(const Held& held) const { return 1 + step_ - held.first_step; }
   // P(all targets are met) of a request that has `generated` tokens at `from` and gets one every
   // `pace` after that.

@@ -191,6 +191,23 @@ TEST(StepForecast, AFullKvCacheMakesPromptsWaitForEnds) {
   EXPECT_EQ(endpoint.forecast.Assess(Exact(3, 4000, 10, &slo), 3).miss, 1);
 }
 
+TEST(StepForecast, APromptFitsOnceThoseBeforeItHaveLeftRoomForIt) {
+  Endpoint endpoint;
+  endpoint.engine->kv_tokens = 10'000;
+  EXPECT_TRUE(endpoint.forecast.Assess(Exact(0, 4000, 10), 0).fits);
+  // Two long responses keep their room for minutes.
+  for (int i = 0; i < 2; ++i) endpoint.forecast.Start(Exact(0, 4000, 4000), 0);
+  EXPECT_FALSE(endpoint.forecast.Assess(Exact(3, 4000, 10), 3).fits);
+  // Nor is there room for a short prompt: the two will grow by more than what is left.
+  EXPECT_FALSE(endpoint.forecast.Assess(Exact(3, 20, 10), 3).fits);
+
+  // A deep line of prompts with short responses: each has ended before the next but two is in.
+  Endpoint other;
+  other.engine->kv_tokens = 10'000;
+  for (int i = 0; i < 10; ++i) other.forecast.Start(Exact(0, 3000, 4), 0);
+  EXPECT_TRUE(other.forecast.Assess(Exact(0.1, 3000, 4), 0.1).fits);
+}
+
 TEST(StepForecast, LearnsHowMuchSlowerOneEndpointIs) {
   Endpoint endpoint;
   StepForecast healthy(endpoint.engine);

@@ -51,8 +51,10 @@ class SloHeadroom final : public Policy {
       allowed += (context.now - context.request.arrived) / constants.patience;
     }
     if (least->cost > allowed) return std::nullopt;
-    const fleet::EndpointId chosen =
-        Among(context, least->cost + constants.alike * pressure, pressure);
+    const Option& best = Among(context, least->cost + constants.alike * pressure, pressure);
+    // In an engine whose KV cache is full it would hold up others, and gain nothing.
+    if (!best.outlook.fits && allowed < 1) return std::nullopt;
+    const fleet::EndpointId chosen = best.endpoint;
     auto& recent = Recent(context);
     if (std::ranges::find(recent, std::optional(chosen)) == recent.end()) {
       recent[next_recent_++ % kRecent] = chosen;
@@ -127,8 +129,9 @@ class SloHeadroom final : public Policy {
     return recent_[static_cast<std::size_t>(Log2Bucket(context.request.prompt_tokens))];
   }
 
-  // Of the options that cost at most this: where most of its kind are, or where it ends first.
-  fleet::EndpointId Among(const RoutingContext& context, double cost, double pressure) const {
+  // Of the options that cost at most this, those with KV room first: where most of its kind are, or
+  // where it ends first.
+  const Option& Among(const RoutingContext& context, double cost, double pressure) const {
     const bool pack = pressure > context.fleet.constants().pack_from &&
                       ForecastOf(context, options_.front()).PrefillShare(context.request) < 0.5;
     const Option* best = nullptr;
@@ -138,11 +141,14 @@ class SloHeadroom final : public Policy {
       const fleet::StepForecast& forecast = ForecastOf(context, option);
       const double score =
           pack ? -forecast.residents() * (1 - forecast.prefill_share()) : option.outlook.end;
-      if (best != nullptr && score >= best_score) continue;
+      if (best != nullptr &&
+          std::pair(!option.outlook.fits, score) >= std::pair(!best->outlook.fits, best_score)) {
+        continue;
+      }
       best = &option;
       best_score = score;
     }
-    return best->endpoint;
+    return *best;
   }
 
   std::vector<Option> options_;  // Of the last request.

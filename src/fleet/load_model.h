@@ -40,6 +40,7 @@ struct Demand {
   Tokens most_tokens = kNoLimit;     // The longest that the response may be.
   bool reports_first_token = false;  // The shell will say when its first token comes.
   int standing = 0;                  // Promises to requests of a higher one count more.
+  std::uint64_t tag = 0;             // Names it where it is spoken of.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.
   Load share = 0;

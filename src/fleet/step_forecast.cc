@@ -7,6 +7,9 @@
 namespace headrace::fleet {
 namespace {
 
+// Who is named as harmed: whose P(miss) rises by at least this.
+constexpr double kLeastTold = 0.01;
+
 double MeanLength(const Demand& demand) {
   return demand.lengths ? std::min<double>(demand.lengths->mean(), demand.most_tokens)
                         : demand.output_tokens;
@@ -216,7 +219,7 @@ bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) const {
          HeldIn(LineTime(crowd.waiting, Decode())) + needs <= room;
 }
 
-Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
+Outlook StepForecast::Assess(const Demand& demand, Seconds now, std::vector<Harmed>* harmed) {
   Advance(now);
   const double length = MeanLength(demand);
   const double held = demand.prompt_tokens + length / 2;
@@ -258,12 +261,12 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
     outlook.miss_later = misses(constants().look_ahead);
   }
   outlook.fits = Fits(demand, crowd);
-  outlook.harm = Harm(before, after, crowd.waiting, demand.standing);
+  outlook.harm = Harm(before, after, crowd.waiting, demand.standing, harmed);
   return outlook;
 }
 
-double StepForecast::Harm(const Line& before, const Line& after, double waiting,
-                          int standing) const {
+double StepForecast::Harm(const Line& before, const Line& after, double waiting, int standing,
+                          std::vector<Harmed>* harmed) const {
   double harm = 0;
   for (const Held& held : slots_) {
     if (held.state == State::kFree || held.promise.empty()) continue;
@@ -273,12 +276,12 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting,
       weight = held.standing > standing ? higher : 1 / higher;
     }
     double keeps = 0;
+    double keeps_after = 0;
     if (held.state == State::kDecoding) {
       const double generated = Generated(held);
       keeps = Keeps(held, generated, held.first_at, now_ + before.stall, before.pace);
       if (keeps == 0) continue;
-      harm +=
-          weight * (keeps - Keeps(held, generated, held.first_at, now_ + after.stall, after.pace));
+      keeps_after = Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
     } else {
       // Its own prompt is before the new one. What is behind it stalls it.
       const double ahead = std::max(1.0, held.line_end - line_done_);
@@ -288,7 +291,11 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting,
       const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
       keeps = Keeps(held, 1, first, first + stall_before, before.pace);
       if (keeps == 0) continue;
-      harm += weight * (keeps - Keeps(held, 1, first, first + stall_after, after.pace));
+      keeps_after = Keeps(held, 1, first, first + stall_after, after.pace);
+    }
+    harm += weight * (keeps - keeps_after);
+    if (harmed != nullptr && keeps - keeps_after >= kLeastTold) {
+      harmed->push_back({held.tag, 1 - keeps, 1 - keeps_after});
     }
   }
   return std::max(0.0, harm);
@@ -333,6 +340,7 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   Held& held = slots_[slot];
   held = {.state = State::kInLine};
   held.reports_first_token = demand.reports_first_token;
+  held.tag = demand.tag;
   held.prompt = demand.prompt_tokens;
   held.most = demand.most_tokens;
   held.exact = demand.lengths ? 0 : demand.output_tokens;

@@ -36,6 +36,13 @@ struct Outlook {
   Seconds EndOf(Tokens output_tokens) const { return first_token + pace * (output_tokens - 1); }
 };
 
+// A request whose promise another one would endanger.
+struct Harmed {
+  std::uint64_t tag = 0;   // Demand::tag.
+  double miss_before = 0;  // P(it misses its SLO).
+  double miss_after = 0;
+};
+
 // The requests at one endpoint and their future, by the believed step time. An engine is taken to
 // prefill prompts in order of arrival, 2,048 tokens per step at most, while it gives every other
 // request a token in each step. What is not seen (first tokens where the response is no stream) is
@@ -51,7 +58,8 @@ class StepForecast {
  public:
   explicit StepForecast(std::shared_ptr<EngineBelief> engine) : engine_(std::move(engine)) {}
 
-  Outlook Assess(const Demand& demand, Seconds now);
+  // Lists in `harmed`, where asked, those there whose P(miss) would rise by 1 % or more.
+  Outlook Assess(const Demand& demand, Seconds now, std::vector<Harmed>* harmed = nullptr);
   // When the request must start at the latest to be in time on an idle engine, for a response of
   // its mean length; kNever if it has no SLO.
   static Seconds LatestStart(const Demand& demand, const EngineBelief& engine);
@@ -74,6 +82,7 @@ class StepForecast {
   Seconds EngineTime(const Demand& demand) const { return WorkOf(demand).total(); }
   // Seconds until the prompts in line are prefilled, as of the last event or question.
   Seconds Backlog() const { return LineTime(line_end_ - line_done_, Decode()) + overdue_; }
+  std::size_t prompts_in_line() const { return line_.size(); }
   // How much slower this endpoint is than its deployment's belief.
   double scale() const { return scale_; }
 
@@ -92,6 +101,7 @@ class StepForecast {
     State state = State::kFree;
     bool reports_first_token = false;
     bool first_token_seen = false;
+    std::uint64_t tag = 0;
     Tokens prompt = 0;
     Tokens most = 0;   // The longest that the response may be.
     Tokens exact = 0;  // Its length where that is known; else 0.
@@ -144,7 +154,8 @@ class StepForecast {
   // `pace` after that.
   double Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
                Seconds pace) const;
-  double Harm(const Line& before, const Line& after, double waiting, int standing) const;
+  double Harm(const Line& before, const Line& after, double waiting, int standing,
+              std::vector<Harmed>* harmed) const;
   void Advance(Seconds now);
   void Accumulate(double steps);
   // Its prompt is prefilled, and so are those before it.

@@ -97,6 +97,13 @@ TEST(StepForecast, PricesWhatALongPromptDoesToTheOthers) {
   const slo::Slo loose{.e2e = 60};
   EXPECT_NEAR(endpoint.forecast.Assess(Exact(0.5, 50, 20, &loose), 0.5).harm, 0, 1e-9);
   EXPECT_NEAR(endpoint.forecast.Assess(Exact(0.5, 8000, 20, &loose), 0.5).harm, 1, 1e-9);
+  std::vector<Harmed> harmed;
+  endpoint.forecast.Assess(Exact(0.5, 50, 20, &loose), 0.5, &harmed);
+  EXPECT_TRUE(harmed.empty());
+  endpoint.forecast.Assess(Exact(0.5, 8000, 20, &loose), 0.5, &harmed);
+  ASSERT_EQ(harmed.size(), 1);
+  EXPECT_NEAR(harmed[0].miss_before, 0, 1e-9);
+  EXPECT_NEAR(harmed[0].miss_after, 1, 1e-9);
   EXPECT_EQ(endpoint.forecast.Assess(Exact(0.5, 8000, 20, &loose), 0.5).miss, 0);
 }
 

@@ -16,6 +16,7 @@ StepLearner::StepLearner(const StepBelief& prior, const HeadroomConstants& const
 
 void StepLearner::Learn(const StepSample& sample) {
   if (!(sample.seconds > 0)) return;
+  ++samples_;
   const Vector x{
       prior_.a * sample.steps / sample.seconds, prior_.c * sample.sequence_steps / sample.seconds,
       prior_.d * sample.held_steps / sample.seconds, prior_.b * sample.prefilled / sample.seconds};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 
 #include "base/units.h"
 #include "fleet/headroom_constants.h"
@@ -49,6 +50,7 @@ class StepLearner {
 
   void Learn(const StepSample& sample);
   const StepBelief& belief() const { return belief_; }
+  std::int64_t samples() const { return samples_; }
 
  private:
   static constexpr int kTerms = 4;
@@ -57,6 +59,7 @@ class StepLearner {
   HeadroomConstants constants_;
   StepBelief prior_;
   StepBelief belief_;
+  std::int64_t samples_ = 0;
   Vector theta_;  // The belief in units of the prior: a, c, d, b.
   std::array<Vector, kTerms> covariance_;
   double prior_variance_ = 0;

@@ -111,6 +111,7 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
 void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
   if (record.MayBeLate() && !record.late && now < record.arrived + options_.queue_timeout) {
     record.late = true;
+    if (record.hold != Hold::kGaveUp) record.hold = Hold::kLate;
     record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);
     PushBack(record);
     return;
@@ -140,6 +141,7 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
         ++i;
         continue;
       }
+      record.hold = Hold::kGaveUp;
     }
     i = std::min(i, Dequeue(slot));
     Settle(record, now, decisions);

@@ -38,7 +38,10 @@ bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
   const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
   if (record.NeedsFallback()) {
     const auto endpoint = Choose(fallback, record, {}, waiting, now);
-    if (!endpoint) return false;
+    if (!endpoint) {
+      NoteHold(record);
+      return false;
+    }
     Dispatch(record, *endpoint, fallback, record.assessment.cause, now, decisions);
     return true;
   }
@@ -60,13 +63,27 @@ bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
       }
     }
   }
-  if (!chosen) return false;
+  if (!chosen) {
+    NoteHold(record);
+    return false;
+  }
   Dispatch(record, *chosen, *record.policy, FallbackCause::kNone, now, decisions);
   return true;
 }
 
 bool Dispatcher::GivesUp(const Record& record) {
   return record.MayBeLate() && !record.late && EntryOf(*record.policy).policy->GivesUp();
+}
+
+void Dispatcher::NoteHold(Record& record) {
+  if (record.late) return;
+  const auto options = EntryOf(*record.policy).policy->Considered();
+  if (options.empty()) {
+    record.hold = Hold::kNoRoom;
+  } else if (record.hold != Hold::kPromise) {
+    record.hold = Hold::kPromise;
+    record.held_cost = std::ranges::min_element(options, {}, &routing::Option::cost)->cost;
+  }
 }
 
 void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisions& decisions) {
@@ -105,9 +122,11 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
     record.started = now;
     record.charged = fleet_.endpoint(endpoint).forecast->EngineTime(demand);
     shares_.Charge(record.tenant, record.charged, now);
+    demand.tag = record.tag;
   }
-  record.resident = fleet_.Start(endpoint, demand, now);
   Decision& decision = Decide(record, now, decisions);
+  if (record.detail != Detail::kNone) decision.explanation = Explain(record, policy, now);
+  record.resident = fleet_.Start(endpoint, demand, now);
   decision.endpoint = endpoint;
   decision.policy = policy.name;
   decision.fallback = cause;
@@ -138,7 +157,33 @@ Decision& Dispatcher::Decide(const Record& record, Seconds now, Decisions& decis
   decision.tag = record.tag;
   decision.length = record.length;
   decision.queued = now - record.arrived;
+  decision.hold = record.hold;
+  decision.held_cost = record.held_cost;
   return decision;
+}
+
+std::shared_ptr<const Explanation> Dispatcher::Explain(const Record& record,
+                                                       const routing::PolicyInfo& policy,
+                                                       Seconds now) {
+  auto explanation = std::make_shared<Explanation>();
+  const auto options = EntryOf(policy).policy->Considered();
+  explanation->options.assign(options.begin(), options.end());
+  if (record.detail == Detail::kHarmed && !options.empty()) {
+    const fleet::Demand demand = ForecastDemand(record);
+    std::vector<fleet::Harmed> harmed;
+    for (const routing::Option& option : options) {
+      harmed.clear();
+      fleet_.endpoint(option.endpoint).forecast->Assess(demand, now, &harmed);
+      for (const fleet::Harmed& one : harmed) explanation->harms.push_back({option.endpoint, one});
+    }
+  }
+  if (policy.needs == routing::PolicyNeeds::kLoad || policy.needs == routing::PolicyNeeds::kSlo) {
+    for (const routing::Candidate& candidate : record.assessment.candidates) {
+      const fleet::EndpointOrder& order = fleet_.ByLoad(candidate.deployment);
+      explanation->deployments.push_back({candidate, order.empty() ? 0 : order.FirstKey()});
+    }
+  }
+  return explanation;
 }
 
 void Dispatcher::ObserveEnd(Record& record, const Completion& completion, Seconds now) {
@@ -170,12 +215,8 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                                     const Record& record,
                                                     std::span<const routing::Candidate> candidates,
                                                     std::size_t waiting, Seconds now) {
-  std::optional<fleet::Demand> demand;  // With its SLO, where that is asked for.
-  if (info.needs == routing::PolicyNeeds::kForecast) {
-    demand = record.assessment.request;
-    demand->slo = EffectiveSlo(record, nullptr);
-    demand->standing = record.lane.standing;
-  }
+  std::optional<fleet::Demand> demand;  // A copy only where one is needed.
+  if (info.needs == routing::PolicyNeeds::kForecast) demand = ForecastDemand(record);
   return EntryOf(info).policy->Choose({.fleet = fleet_,
                                        .request = demand ? *demand : record.assessment.request,
                                        .deployments = record.assessment.deployments,
@@ -186,6 +227,13 @@ std::optional<fleet::EndpointId> Dispatcher::Choose(const routing::PolicyInfo& i
                                        .deadline = record.assessment.slo_deadline,
                                        .yields = record.yields,
                                        .rng = rng_});
+}
+
+fleet::Demand Dispatcher::ForecastDemand(const Record& record) const {
+  fleet::Demand demand = record.assessment.request;
+  demand.slo = EffectiveSlo(record, nullptr);
+  demand.standing = record.lane.standing;
+  return demand;
 }
 
 fleet::Demand Dispatcher::DemandAt(const Record& record, fleet::DeploymentId deployment) const {

@@ -57,6 +57,13 @@ class Dispatcher {
                                           std::size_t waiting, Seconds now);
   void Dispatch(Record& record, fleet::EndpointId endpoint, const routing::PolicyInfo& policy,
                 FallbackCause cause, Seconds now, Decisions& decisions);
+  // The request as a policy that forecasts gets it: with its SLO.
+  fleet::Demand ForecastDemand(const Record& record) const;
+  // The request was not sent: remembers why.
+  void NoteHold(Record& record);
+  // What was considered, for a request that is about to be sent by this policy.
+  std::shared_ptr<const Explanation> Explain(const Record& record,
+                                             const routing::PolicyInfo& policy, Seconds now);
   // The request as the endpoint's load model gets it, whichever policy chose the endpoint.
   fleet::Demand DemandAt(const Record& record, fleet::DeploymentId deployment) const;
   // Appends a decision about the request, with what every decision says.

@@ -20,6 +20,24 @@ std::string_view ToString(FallbackCause cause) {
   return "none";
 }
 
+std::string_view ToString(Hold hold) {
+  switch (hold) {
+    case Hold::kNone:
+      return "none";
+    case Hold::kTurn:
+      return "turn";
+    case Hold::kNoRoom:
+      return "no_room";
+    case Hold::kPromise:
+      return "promise";
+    case Hold::kLate:
+      return "late";
+    case Hold::kGaveUp:
+      return "gave_up";
+  }
+  return "none";
+}
+
 std::string_view ToString(RefusalReason reason) {
   switch (reason) {
     case RefusalReason::kNoEndpoint:

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "fleet/headroom_constants.h"
 #include "predict/length_predictor.h"
 #include "routing/policy.h"
+#include "scheduler/explanation.h"
 #include "slo/slo.h"
 
 namespace headrace::scheduler {
@@ -38,6 +40,7 @@ struct Arrival {
   std::size_t bytes = 0;             // What it occupies while it waits.
   bool reports_first_token = false;  // FirstToken will be called for it.
   const routing::PolicyInfo* policy = nullptr;  // The request's own; null = the pool's.
+  Detail detail = Detail::kNone;                // Of Decision::explanation.
   // For policies that forecast; others serve all alike.
   int priority = 0;  // Higher ones are served first.
   TenantId tenant = kNoTenant;
@@ -98,6 +101,12 @@ struct Decision {
   // none.
   slo::Slo slo;
   Seconds queued = 0;  // From arrival to this decision.
+  Hold hold = Hold::kNone;
+  // Hold::kPromise: the broken promises that it was expected to cost at the best place, when that
+  // first held it.
+  double held_cost = 0;
+  // If dispatched, and if its arrival asked for it.
+  std::shared_ptr<const Explanation> explanation;
 };
 using Decisions = std::vector<Decision>;
 

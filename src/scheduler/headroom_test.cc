@@ -40,6 +40,92 @@ TEST(SloHeadroom, SaysWhatItExpectsOfARequestWhereItSendsIt) {
   EXPECT_FALSE(h.Arrive(other)->outlook) << "predicts nothing";
 }
 
+Arrival Asking(Detail detail, Tokens prompt, Tokens output, const slo::Slo& slo) {
+  Arrival arrival{.prompt_tokens = prompt, .output_tokens = output, .slo = slo, .detail = detail};
+  return arrival;
+}
+
+TEST(SloHeadroom, ExplainsWhatItConsideredAndWhoWouldHaveBeenHarmed) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1", "h:2"}}});
+  // It has no slack: a long prompt at its endpoint breaks its promise.
+  Arrival fragile{.tag = 77, .prompt_tokens = 100, .output_tokens = 60, .slo = Tpot(0.022)};
+  const auto chat = h.Arrive(fragile);
+  ASSERT_TRUE(chat);
+  EXPECT_EQ(chat->explanation, nullptr) << "nobody asked";
+  const auto plain = h.Arrive(Asking(Detail::kConsidered, 8000, 30, E2eSlo(60)));
+  ASSERT_TRUE(plain && plain->explanation);
+  EXPECT_TRUE(plain->explanation->harms.empty());
+  h.scheduler.Cancel(h.last, h.now, h.decisions);
+  const auto code = h.Arrive(Asking(Detail::kHarmed, 8000, 30, E2eSlo(60)));
+  ASSERT_TRUE(code && code->explanation);
+  EXPECT_NE(code->endpoint, chat->endpoint);
+  const Explanation& why = *code->explanation;
+  ASSERT_EQ(why.options.size(), 2);
+  for (const routing::Option& option : why.options) {
+    if (option.endpoint == code->endpoint) {
+      EXPECT_EQ(option.outlook.end, code->outlook->end);
+      EXPECT_LT(option.outlook.harm, 0.01);
+    } else {
+      EXPECT_GT(option.outlook.harm, 0.5);
+    }
+  }
+  ASSERT_EQ(why.harms.size(), 1);
+  EXPECT_EQ(why.harms[0].endpoint, chat->endpoint);
+  EXPECT_EQ(why.harms[0].harmed.tag, 77);
+  EXPECT_LT(why.harms[0].harmed.miss_before, 0.5);
+  EXPECT_GT(why.harms[0].harmed.miss_after, 0.5);
+}
+
+TEST(SloHeadroom, SaysWhyARequestWaited) {
+  Harness h("slo-headroom");
+  h.Fleet({{"gpu", 512, {"h:1"}}});
+  ASSERT_TRUE(h.Arrive(100, Tpot(0.022), 200));
+  const RequestId fragile = h.last;
+  EXPECT_FALSE(h.Arrive(8000, E2eSlo(60), 30)) << "breaks the other's promise, and has time";
+  const RequestId held = h.last;
+  h.now += 4;
+  std::optional<Decision> sent;
+  for (const Decision& decision : h.Complete(fragile, 100, 200)) {
+    if (decision.id == held) sent = decision;
+  }
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(ToString(sent->hold), "promise");
+  EXPECT_GT(sent->held_cost, 0.02);
+  EXPECT_EQ(ToString(h.Arrive(100, E2eSlo(600), 20)->hold), "none");
+
+  Harness full("slo-headroom");
+  full.Fleet({{"gpu", 1, {"h:1"}}});
+  ASSERT_TRUE(full.Arrive(100, E2eSlo(10), 100));
+  const RequestId running = full.last;
+  EXPECT_FALSE(full.Arrive(100, E2eSlo(50), 100));
+  full.now += 1;
+  Decisions decisions = full.Complete(running);
+  ASSERT_EQ(decisions.size(), 1);
+  EXPECT_EQ(ToString(decisions[0].hold), "no_room");
+  EXPECT_FALSE(full.Arrive(100, E2eSlo(5), 100));
+  full.now += 20;
+  full.Tick();
+  decisions = full.Complete(decisions[0].id);
+  ASSERT_EQ(decisions.size(), 1);
+  EXPECT_EQ(ToString(decisions[0].hold), "late");
+}
+
+TEST(Explanation, OfAPolicyThatReadsProfilesAreItsDeployments) {
+  Harness h("slo");
+  h.Fleet({{"a", 512, {"h:1"}}, {"b", 512, {"h:2"}}});
+  h.Profile(FlatProfile("a", 10, 1, E2eSlo(10)));
+  h.Profile(FlatProfile("b", 10, 2, E2eSlo(10)));
+  const auto decision = h.Arrive(Asking(Detail::kConsidered, 128, 128, E2eSlo(10)));
+  ASSERT_TRUE(decision && decision->explanation);
+  EXPECT_TRUE(decision->explanation->options.empty()) << "it predicts nothing";
+  const auto& deployments = decision->explanation->deployments;
+  ASSERT_EQ(deployments.size(), 2);
+  EXPECT_DOUBLE_EQ(deployments[0].candidate.latest_start, h.now + 9);
+  EXPECT_DOUBLE_EQ(deployments[1].candidate.latest_start, h.now + 8);
+  EXPECT_EQ(deployments[0].least_load, 0) << "before the request itself";
+}
+
 TEST(SloHeadroom, KeepsALongPromptAwayFromWhoItWouldHarm) {
   Harness h("slo-headroom");
   h.Fleet({{"gpu", 512, {"h:1", "h:2"}}});

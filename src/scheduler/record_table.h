@@ -32,6 +32,9 @@ struct Record {
   Tokens most_tokens = fleet::kNoLimit;  // The longest that the response may be.
   bool reports_first_token = false;
   bool late = false;  // It can no longer meet its SLO, and waits for an endpoint that has time.
+  Detail detail = Detail::kNone;
+  Hold hold = Hold::kNone;
+  double held_cost = 0;
   std::optional<slo::Slo> slo;
   std::size_t bytes = 0;
   const routing::PolicyInfo* policy = nullptr;

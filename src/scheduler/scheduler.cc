@@ -49,6 +49,8 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.most_tokens = arrival.max_tokens.value_or(fleet::kNoLimit);
   record.reports_first_token = arrival.reports_first_token;
   record.late = false;
+  record.detail = arrival.detail;
+  record.hold = Hold::kNone;
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
   record.tenant = arrival.tenant;
@@ -70,6 +72,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                        decisions);
     return id;
   }
+  if (record.hold == Hold::kNone) record.hold = Hold::kTurn;
   backlog_.PushBack(record);
   return id;
 }

@@ -163,6 +163,9 @@ class BusyFleet {
     Arrive();
   }
 
+  // Of the requests that arrive from now on.
+  void set_detail(Detail detail) { detail_ = detail; }
+
   std::size_t waiting() const { return harness_.scheduler.waiting(); }
   std::size_t heads() const { return harness_.scheduler.queue().heads().size(); }
   double residents() const {
@@ -232,6 +235,7 @@ class BusyFleet {
     arrival.slo = Promise();
     arrival.reports_first_token = true;
     arrival.bytes = 1000;
+    arrival.detail = detail_;
     harness_.decisions.clear();
     harness_.scheduler.Arrive(arrival, harness_.now, harness_.decisions);
     Take();
@@ -251,6 +255,7 @@ class BusyFleet {
   Rng rng_{7};
   SchedulerHarness harness_;
   Seconds gap_;
+  Detail detail_ = Detail::kNone;
   double bytes_per_endpoint_ = 0;
   double bytes_per_request_ = 0;
   std::deque<Running> starting_;
@@ -284,6 +289,29 @@ void Busy(::benchmark::State& state) {
   state.counters["bytes_per_request"] = fleet.bytes_per_request();
 }
 BENCHMARK(Busy)->Args({1'000, 50, 10'000})->Args({10'000, 50, 100'000});
+
+// What it costs a turn that its decision can be explained, as a share of a turn without that: each
+// turn in its turn keeps nothing, what was considered, and who would be harmed. Medians, so that
+// what the machine does besides counts little. Arguments: endpoints; requests at each.
+void Explained(::benchmark::State& state) {
+  BusyFleet fleet(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)), 10'000);
+  constexpr std::array kDetails{Detail::kNone, Detail::kConsidered, Detail::kHarmed};
+  std::array<Histogram, kDetails.size()> milliseconds;
+  using Clock = std::chrono::steady_clock;
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < kDetails.size(); ++i) {
+      fleet.set_detail(kDetails[i]);
+      const auto start = Clock::now();
+      fleet.Turn();
+      milliseconds[i].Add(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    }
+  }
+  const double plain = milliseconds[0].Quantile(0.5);
+  state.counters["p50_us"] = plain * 1e3;
+  state.counters["considered"] = milliseconds[1].Quantile(0.5) / plain;
+  state.counters["harmed"] = milliseconds[2].Quantile(0.5) / plain;
+}
+BENCHMARK(Explained)->Args({1'000, 50});
 
 // Arguments: endpoints, requests waiting.
 void Turn(::benchmark::State& state, std::string_view policy) {

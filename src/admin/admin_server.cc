@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "admin/explain_json.h"
 #include "admin/status_json.h"
 #include "base/duration.h"
 #include "base/json_writer.h"
@@ -125,6 +126,8 @@ std::vector<net::Route> AdminServer::Routes() {
                     ? Page{.body = "{\"status\":\"ok\"}\n"}
                     : Page{.status = 503, .body = "{\"status\":\"no endpoint is up\"}\n"};
        })},
+      {"GET", "/explain/{request-id}",
+       [this](net::HttpExchange& exchange, std::string_view id) { return Explain(exchange, id); }},
       {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
   };
 }
@@ -137,6 +140,20 @@ net::Task<void> AdminServer::RespondRouteError(net::HttpExchange& exchange, net:
   const std::string body = json.EndArray().EndObject().Take() + "\n";
   head.Add("content-type", kJsonType);
   co_await exchange.Respond(head, body);
+}
+
+net::Task<void> AdminServer::Explain(net::HttpExchange& exchange, std::string_view id) {
+  Page page;
+  const auto url = system::ParseUrl("http://admin/" + std::string(id));
+  const auto past = url ? gateway_.history().Find(url->path.substr(1)) : std::nullopt;
+  if (past) {
+    page.body = ExplainJson(*past, system::UnixNow() - system::MonotonicNow());
+  } else {
+    page = Complaint(404, "No request of this id is among the last " +
+                              std::to_string(serving::RequestHistory::kMost) +
+                              " that ended; its id is in the response header x-request-id.");
+  }
+  co_await Send(exchange, page);
 }
 
 net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {

@@ -14,7 +14,8 @@
 namespace headrace::admin {
 
 // GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
-// can be served), /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives
+// can be served), /explain/{request-id} (why one of the last requests went where it went),
+// /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives
 // meanwhile, as it ends: serving/request_recorder.h). On its own thread, so that a busy gateway can
 // still be inspected.
 class AdminServer {
@@ -32,6 +33,7 @@ class AdminServer {
   std::vector<net::Route> Routes();
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message);
+  net::Task<void> Explain(net::HttpExchange& exchange, std::string_view id);
   net::Task<void> Record(net::HttpExchange& exchange);
 
   gateway::Gateway& gateway_;

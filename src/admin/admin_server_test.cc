@@ -73,6 +73,55 @@ TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
   EXPECT_THAT(Page("/nothing").body, HasSubstr("/debug/record"));
 }
 
+TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {
+  Start();
+  ASSERT_EQ(t_.Chat(gateway::ChatBody(30, true),
+                    {"x-request-id: a/b", "routing-strategy: slo-headroom", "x-slo-e2e-ms: 60000",
+                     "x-headrace-output-tokens: 30", "x-headrace-explain: 1"})
+                .status,
+            200);
+  // The page has it once the request has ended.
+  ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/a%2Fb").status == 200; }));
+  const Json page = Json::parse(Page("/explain/a%2Fb").body);
+  EXPECT_EQ(page["request_id"], "a/b");
+  EXPECT_EQ(page["model"], "llama2-7b");
+  EXPECT_EQ(page["outcome"], "completed");
+  EXPECT_EQ(page["policy"], "slo-headroom");
+  EXPECT_EQ(page["slo"]["e2e_s"], 60);
+  EXPECT_EQ(page["output_tokens"]["counted"], 30);
+  EXPECT_THAT(page["why"].get<std::string>(), HasSubstr("No other endpoint was considered"));
+  EXPECT_GT(page["predicted"]["ttft_ms"], 0);
+  EXPECT_GT(page["predicted"]["e2e_of_this_length_ms"], page["predicted"]["ttft_ms"]);
+  EXPECT_GE(page["actual"]["e2e_ms"], page["actual"]["ttft_ms"]);
+  EXPECT_EQ(page["actual"]["met_slo"], true);
+  ASSERT_EQ(page["candidates"].size(), 1U);
+  EXPECT_EQ(page["candidates"][0]["chosen"], true);
+  EXPECT_EQ(page["candidates"][0]["endpoint"], page["endpoint"]);
+  EXPECT_EQ(page["candidates"][0]["miss"], page["predicted"]["miss"]);
+
+  const Json status = Json::parse(Page("/status").body)["models"][0]["deployments"][0];
+  EXPECT_GT(status["engine"]["a_ms"], 0);
+  EXPECT_EQ(status["engine"]["samples"], 1);
+  EXPECT_GT(status["endpoints"][0]["forecast"]["scale"], 0);
+  EXPECT_EQ(status["endpoints"][0]["forecast"]["residents"], 0);
+
+  // Under a policy that reads profiles the candidates are deployments.
+  t_.Chat(gateway::ChatBody(5, false), {"x-request-id: by-profile"});
+  ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/by-profile").status == 200; }));
+  const Json by_profile = Json::parse(Page("/explain/by-profile").body);
+  EXPECT_EQ(by_profile["candidates"][0]["deployment"], "a10");
+  EXPECT_LT(by_profile["candidates"][0]["expected_ms"], by_profile["candidates"][0]["allowed_ms"]);
+  EXPECT_FALSE(by_profile.contains("predicted"));
+
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false), {"x-request-id: no", "x-slo-e2e-ms: 1"}).status,
+            429);
+  ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/no").status == 200; }));
+  const Json refused = Json::parse(Page("/explain/no").body);
+  EXPECT_EQ(refused["outcome"], "refused");
+  EXPECT_THAT(refused["why"].get<std::string>(), HasSubstr("No GPU type can meet the SLO"));
+  EXPECT_EQ(Page("/explain/nobody").status, 404);
+}
+
 // A missing profile is explained by the keys that are there, which may be named anyhow.
 TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
   store::TestRedis redis;

@@ -5,18 +5,12 @@
 #include <memory>
 #include <vector>
 
+#include "admin/slo_json.h"
 #include "base/json_writer.h"
+#include "base/text.h"
 
 namespace headrace::admin {
 namespace {
-
-void WriteSlo(const slo::Slo& slo, JsonWriter& json) {
-  if (slo.ttft) json.Member("ttft_s", *slo.ttft);
-  if (slo.tpot) json.Member("tpot_s", *slo.tpot);
-  if (slo.tpat) json.Member("tpat_s", *slo.tpat);
-  if (slo.ntpot) json.Member("ntpot_s", *slo.ntpot);
-  if (slo.e2e) json.Member("e2e_s", *slo.e2e);
-}
 
 // state: "in force", "missing" (there never was one), or "stale" (the last good one is in force,
 // the present one cannot be used).
@@ -47,8 +41,19 @@ void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWr
   if (endpoint.retired) json.Member("retired", true);
   json.Member("in_flight", endpoint.in_flight)
       .Member("load", endpoint.load)
-      .Member("seconds_per_token", endpoint.normalized_latency)
-      .EndObject();
+      .Member("seconds_per_token", endpoint.normalized_latency);
+  if (endpoint.forecast) {
+    json.Key("forecast")
+        .BeginObject()
+        .Key("scale")
+        .Raw(FormatFixed(endpoint.forecast->scale, 3))
+        .Member("residents", endpoint.forecast->residents)
+        .Member("prompts_in_line", endpoint.forecast->prompts_in_line)
+        .Key("backlog_ms")
+        .Raw(FormatFixed(endpoint.forecast->backlog * 1e3, 1))
+        .EndObject();
+  }
+  json.EndObject();
 }
 
 void WriteQueue(const serving::RouterStatus& status, JsonWriter& json) {
@@ -114,6 +119,15 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
       if (profile.pool != config.name || profile.deployment != deployment.name) continue;
       json.Key("profile");
       WriteProfile(profile, unix_now, json);
+    }
+    if (deployment.engine) {
+      const fleet::StepBelief& steps = deployment.engine->steps;
+      json.Key("engine").BeginObject();
+      json.Key("a_ms").Raw(FormatFixed(steps.a * 1e3, 3));
+      json.Key("b_us").Raw(FormatFixed(steps.b * 1e6, 3));
+      json.Key("c_us").Raw(FormatFixed(steps.c * 1e6, 3));
+      json.Key("d_us").Raw(FormatFixed(steps.d * 1e6, 5));
+      json.Member("samples", deployment.engine->samples).EndObject();
     }
     json.Key("endpoints").BeginArray();
     for (const auto& endpoint : deployment.endpoints) WriteEndpoint(endpoint, json);

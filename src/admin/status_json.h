@@ -10,8 +10,11 @@ namespace headrace::admin {
 // {"version", "models": [{"name", "aliases", "policy", "queue": {"length", "bytes", "sub_queues":
 // […]},
 //   "in_flight", "learned_lengths", "prompt": {"tokens_per_byte", "tokens_per_request"},
-//   "deployments": [{"name", "profile": {…}, "endpoints": [{"address", "up", "in_flight",
-//   "load"}]}]}]}
+//   "deployments": [{"name", "profile": {…}, "engine": {"a_ms", "b_us", "c_us", "d_us", "samples"},
+//     "endpoints": [{"address", "up", "in_flight", "load",
+//       "forecast": {"scale", "residents", "prompts_in_line", "backlog_ms"}}]}]}]}
+// `engine`: what one step there is believed to take, a + b·prefilled + c·sequences + d·held tokens
+// (fleet::StepBelief). It and `forecast` are there once a request was routed by forecast.
 // `unix_now` dates the profiles.
 std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now);
 

@@ -139,7 +139,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
       context_{.pools = pools_,
-               .observers = {&metrics_, &recorder_},
+               .observers = {&metrics_, &recorder_, &history_},
                .request_timeout = config.timeouts.request} {
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));

@@ -15,6 +15,7 @@
 #include "serving/fleet_feed.h"
 #include "serving/gateway_metrics.h"
 #include "serving/profile_feed.h"
+#include "serving/request_history.h"
 #include "serving/request_recorder.h"
 #include "serving/request_trace_feed.h"
 #include "serving/served_request.h"
@@ -57,6 +58,7 @@ class Gateway {
   const serving::Pools& pools() const { return pools_; }
   std::vector<serving::ProfileStatus> Profiles() const;
   serving::RequestRecorder& recorder() { return recorder_; }
+  const serving::RequestHistory& history() const { return history_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
   // At least one pool has an endpoint that is up.
@@ -75,6 +77,7 @@ class Gateway {
   telemetry::StandingFaults faults_;
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
+  serving::RequestHistory history_;
   // In the order in which they may be used: each part uses those above it. The executors outlive
   // the threads, which may still run what was posted through them.
   std::vector<std::unique_ptr<IoExecutor>> executors_;  // By thread.

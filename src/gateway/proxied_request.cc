@@ -25,7 +25,7 @@ ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
       client_(client),
       exchange_(exchange),
       request_id_(RequestIdOf(exchange, thread.ids)),
-      request_(context, thread, exchange.arrived()),
+      request_(context, thread, exchange.arrived(), request_id_),
       decided_(exchange.thread()) {}
 
 net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/units.h"
 #include "scheduler/events.h"
+#include "serving/explanation.h"
 #include "serving/pool_router.h"
 #include "slo/slo.h"
 #include "telemetry/headrace_metrics.h"
@@ -15,6 +17,7 @@ namespace headrace::serving {
 
 // Only of requests that reached a pool's scheduler.
 struct FinishedRequest {
+  std::string_view request_id;  // The client's, or the gateway's own.
   std::string_view pool;
   Seconds arrived = 0;  // MonotonicNow.
   telemetry::Outcome outcome = telemetry::Outcome::kFailed;
@@ -26,6 +29,12 @@ struct FinishedRequest {
   slo::Slo slo;
   // What its policy expected of it when it was sent; nullopt if that predicts nothing.
   std::optional<fleet::Outlook> outlook;
+  // Why it waited, and what was considered when it was sent; the client's message if it was
+  // refused.
+  scheduler::Hold hold = scheduler::Hold::kNone;
+  double held_cost = 0;
+  Considered considered;
+  std::string refusal;
 
   // From arrival at the gateway; output_tokens 0 when unknown.
   slo::RequestLatency latency;

@@ -49,9 +49,11 @@ struct PoolRouter::Delivery {
 
 // --- RoutedRequest
 
-RoutedRequest::RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route)
+RoutedRequest::RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route,
+                             std::string_view request_id)
     : router_(router),
       on_route_(std::move(on_route)),
+      request_id_(request_id),
       ticket_(std::make_shared<Ticket>(executor, this)) {}
 
 RoutedRequest::~RoutedRequest() {
@@ -164,6 +166,14 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
     auto& request = *std::bit_cast<RoutedRequest*>(decision.tag);
     Route route{.decision = decision};
     if (!decision.refused) route.endpoint = state.infos[decision.endpoint];
+    if (decision.explanation) {
+      route.considered = {decision.explanation, state.names, {}};
+      // They run: their own objects are there for as long as the lock is held.
+      for (const scheduler::Explanation::Harm& harm : decision.explanation->harms) {
+        route.considered.harmed.emplace_back(
+            std::bit_cast<RoutedRequest*>(harm.harmed.tag)->request_id_);
+      }
+    }
     deliveries.push_back({&request, request.ticket_, std::move(route)});
   }
   return deliveries;
@@ -188,6 +198,14 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     const fleet::Endpoint& endpoint = fleet.endpoint(id);
     if (!endpoint.retired) ids[{fleet.deployment_of(id).name, endpoint.address}] = id;
   }
+  FleetNames all;
+  for (const fleet::Deployment& deployment : fleet.deployments()) {
+    all.deployments.push_back(deployment.name);
+  }
+  for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
+    all.endpoints.push_back({endpoint.deployment, endpoint.address});
+  }
+  names = std::make_shared<const FleetNames>(std::move(all));
   EndpointList before(fleet.endpoints().size());
   std::ranges::move(infos, before.begin());
   infos.assign(before.size(), nullptr);
@@ -310,12 +328,19 @@ RouterStatus PoolRouter::Status() const {
                                   .retired = deployment.retired,
                                   .max_model_len = deployment.max_model_len,
                                   .profile = deployment.profile});
+    if (!fleet.keeps_forecasts()) continue;
+    status.deployments.back().engine = {deployment.engine->steps.belief(),
+                                        deployment.engine->steps.samples()};
   }
   for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
     if (endpoint.retired && endpoint.in_flight == 0) continue;
     status.deployments[endpoint.deployment].endpoints.push_back(
         {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
          fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency});
+    if (!fleet.keeps_forecasts()) continue;
+    const fleet::StepForecast& forecast = *endpoint.forecast;
+    status.deployments[endpoint.deployment].endpoints.back().forecast = {
+        forecast.scale(), forecast.residents(), forecast.prompts_in_line(), forecast.Backlog()};
   }
   std::erase_if(status.deployments, [&](const RouterStatus::DeploymentStatus& deployment) {
     return deployment.retired && deployment.endpoints.empty();
@@ -355,7 +380,9 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
                      .prompt_tokens = arrival.prompt_tokens,
                      .output_tokens = decision.length.tokens,
                      .context = arrival.context,
-                     .queued = decision.queued};
+                     .queued = decision.queued,
+                     .hold = decision.hold,
+                     .held_cost = decision.held_cost};
   const system::MutexLock lock(mutex_);
   facts.waiting = state_.scheduler.waiting();
   facts.queue_timeout = state_.scheduler.options().queue_timeout;

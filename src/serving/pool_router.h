@@ -14,6 +14,7 @@
 #include "fleet/fleet.h"
 #include "scheduler/scheduler.h"
 #include "serving/executor.h"
+#include "serving/explanation.h"
 #include "serving/refusal.h"
 #include "serving/router_status.h"
 #include "system/address.h"
@@ -39,6 +40,7 @@ using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 struct Route {
   scheduler::Decision decision;
   std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
+  Considered considered;                         // decision.explanation, with names.
 };
 
 // How far the response to a running request is.
@@ -58,7 +60,9 @@ class RoutedRequest {
   // thread; from within Arrive or Return when the decision is made at once.
   using OnRoute = std::function<void(Route)>;
 
-  RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route);
+  // `request_id`: the client's name for it, for explanations; must outlive it.
+  RoutedRequest(PoolRouter& router, Executor& executor, OnRoute on_route,
+                std::string_view request_id = {});
   // Cancels what has not ended.
   ~RoutedRequest();
   RoutedRequest(const RoutedRequest&) = delete;
@@ -91,6 +95,7 @@ class RoutedRequest {
 
   PoolRouter& router_;
   OnRoute on_route_;
+  const std::string_view request_id_;
   std::shared_ptr<Ticket> ticket_;
   scheduler::Arrival arrival_;
   Tokens expected_output_tokens_ = 0;
@@ -158,6 +163,7 @@ class PoolRouter {
     scheduler::Scheduler scheduler;
     scheduler::Decisions decisions;  // Of the event under way.
     EndpointList infos;              // By endpoint id; null for those that have left.
+    std::shared_ptr<const FleetNames> names;
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
 

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/text.h"
+
 namespace headrace::serving {
 namespace {
 
+using scheduler::Hold;
 using scheduler::RefusalReason;
 
 // Below ten seconds always in milliseconds, so that two of them can be compared.
@@ -34,6 +37,24 @@ std::string Describe(const RefusalFacts::DeploymentFacts& deployment) {
   return "";
 }
 
+std::string DescribeTimeout(const std::string& size, const RefusalFacts& facts) {
+  const std::string time = Milliseconds(facts.queue_timeout);
+  switch (facts.hold) {
+    case Hold::kPromise:
+      return "No endpoint could take " + size + " within " + time + " without breaking promises (" +
+             FormatFixed(facts.held_cost, 2) + " expected at the best one when it was first held).";
+    case Hold::kLate:
+    case Hold::kGaveUp:
+      return "The SLO of " + size + " could no longer be met, and no endpoint had time to spare " +
+             "for it within " + time + ".";
+    case Hold::kNone:
+    case Hold::kTurn:
+    case Hold::kNoRoom:
+      break;
+  }
+  return "No endpoint became free for " + size + " within " + time + ".";
+}
+
 bool IsUpButTooShort(const RefusalFacts::DeploymentFacts& deployment) {
   return deployment.up && deployment.verdict.kind == scheduler::Verdict::Kind::kTooLong;
 }
@@ -59,8 +80,7 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
       return "The queue of model '" + pool + "' is full (" + std::to_string(facts.waiting) +
              " requests are waiting).";
     case RefusalReason::kQueueTimeout:
-      return "No endpoint became free for " + size + " within " +
-             Milliseconds(facts.queue_timeout) + ".";
+      return DescribeTimeout(size, facts);
     case RefusalReason::kSloDeadline:
       waited = " any more after waiting " + Milliseconds(facts.queued);
       break;

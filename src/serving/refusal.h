@@ -23,9 +23,11 @@ struct RefusalFacts {
   Tokens output_tokens = 0;  // Expected.
   Tokens context = 0;        // What it needs of an engine's context; 0: not known.
   Seconds queued = 0;
-  std::size_t waiting = 0;                   // Requests in the queue.
-  Seconds queue_timeout = 0;                 // The longest wait that the pool allows.
-  std::vector<DeploymentFacts> deployments;  // Not for the reasons about the queue.
+  std::size_t waiting = 0;                        // Requests in the queue.
+  Seconds queue_timeout = 0;                      // The longest wait that the pool allows.
+  scheduler::Hold hold = scheduler::Hold::kNone;  // Why it waited.
+  double held_cost = 0;                           // Decision::held_cost.
+  std::vector<DeploymentFacts> deployments;       // Not for the reasons about the queue.
 };
 
 // One or two sentences. `pool` is the name that clients know.

@@ -47,6 +47,27 @@ TEST(Refusal, EveryReasonIsASentence) {
             "l4: no rate meets the SLO, h100: hole).");
 }
 
+TEST(Refusal, SaysWhyAForecastLetARequestWait) {
+  RefusalFacts facts{.reason = RefusalReason::kQueueTimeout,
+                     .prompt_tokens = 100,
+                     .output_tokens = 20,
+                     .queue_timeout = 60,
+                     .hold = scheduler::Hold::kPromise,
+                     .held_cost = 0.336,
+                     .deployments = {}};
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "No endpoint could take a request of about 100 prompt and 20 output tokens within 60 s "
+            "without breaking promises (0.34 expected at the best one when it was first held).");
+  facts.hold = scheduler::Hold::kGaveUp;
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "The SLO of a request of about 100 prompt and 20 output tokens could no longer be met, "
+            "and no endpoint had time to spare for it within 60 s.");
+  facts.hold = scheduler::Hold::kTurn;
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "No endpoint became free for a request of about 100 prompt and 20 output tokens within "
+            "60 s.");
+}
+
 TEST(Refusal, SaysWhereTheContextIsTooShort) {
   RefusalFacts facts{.reason = RefusalReason::kNoEndpoint,
                      .prompt_tokens = 5000,

@@ -48,6 +48,17 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
                          "x-error-invalid-routing-strategy"));
     }
   }
+  if (const std::string_view explain = header("x-headrace-explain"); !explain.empty()) {
+    if (explain != "0" && explain != "1") {
+      return tl::unexpected(MakeErrorReply(
+          openai::MakeApiError(400,
+                               "x-headrace-explain is '" + std::string(explain) +
+                                   "'; give 1 to have the choice of the endpoint explained.",
+                               "x-headrace-explain"),
+          "x-error-routing"));
+    }
+    controls.explain = explain == "1";
+  }
   for (const SloHeader& slo_header : kSloHeaders) {
     const std::string_view value = header(slo_header.name);
     if (value.empty()) continue;

@@ -27,6 +27,7 @@ struct RequestControls {
   int priority = 0;
   // `x-gateway-inference-fairness-id`, else the API key in `authorization`; only its hash is kept.
   scheduler::TenantId tenant = scheduler::kNoTenant;
+  bool explain = false;  // `x-headrace-explain`.
 };
 
 tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header,

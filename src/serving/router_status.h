@@ -4,16 +4,29 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/units.h"
+#include "fleet/step_learner.h"
 #include "profile/gpu_profile.h"
 
 namespace headrace::serving {
 
 // A copy, as of one moment.
 struct RouterStatus {
+  // What a deployment's engines were learned to be.
+  struct EngineStatus {
+    fleet::StepBelief steps;
+    std::int64_t samples = 0;
+  };
+  struct ForecastStatus {
+    double scale = 1;  // How much slower than its deployment's engines it is believed to be.
+    int residents = 0;
+    std::size_t prompts_in_line = 0;
+    Seconds backlog = 0;  // Until they are prefilled.
+  };
   struct EndpointStatus {
     std::string address;
     bool up = false;
@@ -21,12 +34,14 @@ struct RouterStatus {
     int in_flight = 0;
     double load = 0;  // 1 = full.
     double normalized_latency = 0;
+    std::optional<ForecastStatus> forecast = {};  // Where forecasts are kept.
   };
   struct DeploymentStatus {
     std::string name;
     bool retired = false;      // Shown until its last request has ended.
     Tokens max_model_len = 0;  // 0: not known.
     std::shared_ptr<const profile::GpuProfile> profile;
+    std::optional<EngineStatus> engine = {};  // Where forecasts are kept.
     std::vector<EndpointStatus> endpoints = {};
   };
   struct SubQueueStatus {

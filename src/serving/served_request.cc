@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/text.h"
+
 namespace headrace::serving {
 namespace {
 
@@ -19,9 +21,11 @@ std::string Number(Seconds seconds) {
 
 }  // namespace
 
-ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived)
+ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
+                             std::string_view request_id)
     : context_(context), thread_(thread) {
   finished_.arrived = arrived;
+  finished_.request_id = request_id;
 }
 
 ServedRequest::~ServedRequest() {
@@ -63,8 +67,9 @@ void ServedRequest::Arrive(OnRoute on_route) {
   finished_.pool = pool_->name();
   for (RequestObserver* observer : context_.observers)
     observer->OnArrived(finished_.pool, finished_.arrived);
-  routed_.emplace(pool_->router(), thread_.executor,
-                  [this](Route route) { TakeRoute(std::move(route)); });
+  routed_.emplace(
+      pool_->router(), thread_.executor, [this](Route route) { TakeRoute(std::move(route)); },
+      finished_.request_id);
   routed_->Arrive(MakeArrival());
 }
 
@@ -89,6 +94,7 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   arrival.policy = controls_.policy;
   arrival.priority = controls_.priority;
   arrival.tenant = controls_.tenant;
+  arrival.detail = controls_.explain ? scheduler::Detail::kHarmed : scheduler::Detail::kConsidered;
   arrival.bytes = body_bytes_ + kRequestOverhead;
   finished_.estimated_prompt_tokens = arrival.prompt_tokens;
   return arrival;
@@ -98,10 +104,14 @@ void ServedRequest::TakeRoute(Route route) {
   const Seconds now = thread_.executor.Now();
   finished_.queued = now - finished_.arrived;
   finished_.slo = route.decision.slo;
+  finished_.hold = route.decision.hold;
+  finished_.held_cost = route.decision.held_cost;
   if (route.decision.refused) {
     End(telemetry::Outcome::kRefused);
     finished_.refused = route.decision.refused;
-    on_route_(tl::unexpected(Refuse(route.decision)));
+    ErrorReply reply = Refuse(route.decision);
+    finished_.refusal = reply.error.message;
+    on_route_(tl::unexpected(std::move(reply)));
     return;
   }
   ++dispatches_;
@@ -111,6 +121,7 @@ void ServedRequest::TakeRoute(Route route) {
   finished_.policy = route.decision.policy;
   finished_.fallback = route.decision.fallback;
   finished_.outlook = route.decision.outlook;
+  finished_.considered = std::move(route.considered);
   on_route_(endpoint_);
 }
 
@@ -131,6 +142,24 @@ ErrorReply ServedRequest::Refuse(const scheduler::Decision& decision) const {
     reply.headers.emplace_back("x-should-retry", "false");
   }
   return reply;
+}
+
+std::string ServedRequest::ExplanationHeader() const {
+  std::string text = "queued_ms=" + FormatFixed(finished_.queued * 1e3, 1);
+  if (const auto& outlook = finished_.outlook) {
+    const auto add = [&text](std::string_view name, double value, int decimals) {
+      text += "; " + std::string(name) + "=" + FormatFixed(value, decimals);
+    };
+    add("ttft_ms", finished_.PredictedTtft() * 1e3, 1);
+    add("tpot_ms", outlook->pace * 1e3, 2);
+    add("e2e_ms", (outlook->end - finished_.arrived) * 1e3, 1);
+    add("miss", outlook->miss, 3);
+    add("harm", outlook->harm, 3);
+  }
+  if (finished_.considered.facts) {
+    text += "; considered=" + std::to_string(finished_.considered.facts->options.size());
+  }
+  return text;
 }
 
 // --- Ends without a response of the engine
@@ -174,6 +203,7 @@ std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
   finished_.policy = {};
   finished_.fallback = scheduler::FallbackCause::kNone;
   finished_.outlook.reset();
+  finished_.considered = {};
   routed_->Return();
   return std::nullopt;
 }

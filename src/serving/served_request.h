@@ -43,8 +43,9 @@ struct ServingThread {
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
 // would contradict it: a shell leaves those out.
-inline constexpr std::array<std::string_view, 5> kOwnResponseHeaders = {
-    "request-id", "x-request-id", "target-pod", "target-deployment", "routing-strategy"};
+inline constexpr std::array<std::string_view, 6> kOwnResponseHeaders = {
+    "request-id",        "x-request-id",     "target-pod",
+    "target-deployment", "routing-strategy", "x-headrace-explain"};
 
 // What a shell does with each request, in this order, with any transport:
 //
@@ -72,8 +73,9 @@ class ServedRequest {
   // Connections that could not be made are no fault of the request: it is routed this often.
   static constexpr int kMostDispatches = 3;
 
-  // `arrived`: when its first byte came, on the executor's clock.
-  ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived);
+  // `arrived`: when its first byte came, on the executor's clock. `request_id` must outlive it.
+  ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
+                std::string_view request_id);
   ~ServedRequest();
   ServedRequest(const ServedRequest&) = delete;
   ServedRequest& operator=(const ServedRequest&) = delete;
@@ -107,6 +109,7 @@ class ServedRequest {
     add("target-pod", endpoint_->address);
     add("target-deployment", endpoint_->deployment);
     add("routing-strategy", finished_.policy);
+    if (controls_.explain) add("x-headrace-explain", ExplanationHeader());
   }
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
   void ResponseBytes(std::string_view bytes, Seconds now, std::vector<std::string_view>& forward);
@@ -116,6 +119,8 @@ class ServedRequest {
   scheduler::Arrival MakeArrival();
   void TakeRoute(Route route);
   ErrorReply Refuse(const scheduler::Decision& decision) const;
+  // "ttft_ms=212.4; tpot_ms=21.3; e2e_ms=5310.0; miss=0.012; harm=0.000; …"
+  std::string ExplanationHeader() const;
   // Adds the endpoint to a reply, if there is one.
   ErrorReply Reply(openai::ApiError error) const;
   void Learn(bool ok, Seconds now);

@@ -161,8 +161,10 @@ class FakeExchange {
  public:
   using Headers = std::vector<std::pair<std::string, std::string>>;
 
-  explicit FakeExchange(FakeServing& serving)
-      : serving_(serving), request_(serving.context, serving.thread, serving.executor.Now()) {}
+  explicit FakeExchange(FakeServing& serving, std::string request_id = "request")
+      : serving_(serving),
+        request_id_(std::move(request_id)),
+        request_(serving.context, serving.thread, serving.executor.Now(), request_id_) {}
 
   void Send(std::string body, const Headers& headers = {},
             openai::ApiKind kind = openai::ApiKind::kChatCompletions) {
@@ -249,6 +251,7 @@ class FakeExchange {
   }
 
   FakeServing& serving_;
+  const std::string request_id_;
   std::string body_;
   std::shared_ptr<const EndpointInfo> endpoint_;
   std::optional<ErrorReply> reply_;

@@ -1,0 +1,126 @@
+#include "admin/explain_json.h"
+
+#include "admin/slo_json.h"
+#include "base/json_writer.h"
+#include "base/text.h"
+
+namespace headrace::admin {
+namespace {
+
+void WriteMs(std::string_view name, Seconds seconds, JsonWriter& json) {
+  json.Key(name).Raw(FormatFixed(seconds * 1e3, 3));
+}
+
+void WriteProbability(std::string_view name, double probability, JsonWriter& json) {
+  json.Key(name).Raw(FormatFixed(probability, 4));
+}
+
+void WriteTokens(std::string_view name, Tokens expected, Tokens counted, JsonWriter& json) {
+  json.Key(name).BeginObject().Member("expected", expected);
+  if (counted > 0) json.Member("counted", counted);
+  json.EndObject();
+}
+
+void WriteOutlook(const fleet::Outlook& outlook, Seconds arrived, JsonWriter& json) {
+  WriteMs("ttft_ms", outlook.first_token - arrived, json);
+  WriteMs("tpot_ms", outlook.pace, json);
+  WriteMs("e2e_ms", outlook.end - arrived, json);
+  WriteProbability("miss", outlook.miss, json);
+  WriteProbability("harm", outlook.harm, json);
+}
+
+void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
+  const serving::Considered& considered = past.request.considered;
+  for (const routing::Option& option : considered.facts->options) {
+    const serving::FleetNames::Endpoint& name = considered.names->endpoints[option.endpoint];
+    json.BeginObject()
+        .Member("deployment", considered.names->deployments[name.deployment])
+        .Member("endpoint", name.address);
+    if (option.endpoint == past.endpoint) json.Member("chosen", true);
+    WriteProbability("cost", option.cost, json);
+    WriteOutlook(option.outlook, past.request.arrived, json);
+    bool any = false;
+    for (std::size_t i = 0; i < considered.harmed.size(); ++i) {
+      const scheduler::Explanation::Harm& harm = considered.facts->harms[i];
+      if (harm.endpoint != option.endpoint) continue;
+      if (!any) json.Key("harmed").BeginArray();
+      any = true;
+      json.BeginObject().Member("request_id", considered.harmed[i]);
+      WriteProbability("miss_before", harm.harmed.miss_before, json);
+      WriteProbability("miss_after", harm.harmed.miss_after, json);
+      json.EndObject();
+    }
+    if (any) json.EndArray();
+    json.EndObject();
+  }
+}
+
+void WriteDeployments(const serving::PastRequest& past, JsonWriter& json) {
+  const serving::FinishedRequest& request = past.request;
+  const auto target = slo::TargetOf(request.slo, request.estimated_prompt_tokens,
+                                    std::max(1, request.expected_output_tokens / request.choices));
+  for (const auto& [candidate, least_load] : request.considered.facts->deployments) {
+    const std::string& name = request.considered.names->deployments[candidate.deployment];
+    json.BeginObject().Member("deployment", name);
+    if (name == past.deployment) json.Member("chosen", true);
+    if (target && candidate.latest_start != kNever) {
+      WriteMs("expected_ms", request.arrived + target->seconds - candidate.latest_start, json);
+      WriteMs("allowed_ms", target->seconds, json);
+    }
+    json.Member("share", fleet::LoadFraction(candidate.share))
+        .Member("least_load", fleet::LoadFraction(least_load))
+        .EndObject();
+  }
+}
+
+}  // namespace
+
+std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_monotonic) {
+  const serving::FinishedRequest& request = past.request;
+  const slo::RequestLatency& latency = request.latency;
+  JsonWriter json(JsonWriter::Layout::kLines);
+  json.BeginObject()
+      .Member("request_id", past.request_id)
+      .Member("model", past.pool)
+      .Key("arrived")
+      .Raw(FormatFixed(request.arrived + unix_minus_monotonic, 3))
+      .Member("outcome", ToString(request.outcome))
+      .Member("why", past.Why());
+  if (!request.policy.empty()) json.Member("policy", request.policy);
+  json.Key("slo").BeginObject();
+  WriteSlo(request.slo, json);
+  json.EndObject();
+  WriteMs("queued_ms", request.queued, json);
+  if (request.hold != scheduler::Hold::kNone) json.Member("hold", ToString(request.hold));
+  const bool counted = request.counted;
+  WriteTokens("prompt_tokens", request.estimated_prompt_tokens, counted ? latency.prompt_tokens : 0,
+              json);
+  WriteTokens("output_tokens", request.expected_output_tokens, counted ? latency.output_tokens : 0,
+              json);
+  if (!past.address.empty()) {
+    json.Member("deployment", past.deployment).Member("endpoint", past.address);
+  }
+  if (request.outlook) {
+    json.Key("predicted").BeginObject();
+    WriteOutlook(*request.outlook, request.arrived, json);
+    if (counted) WriteMs("e2e_of_this_length_ms", request.PredictedE2e(), json);
+    json.EndObject();
+  }
+  if (request.outcome == telemetry::Outcome::kCompleted) {
+    json.Key("actual").BeginObject();
+    WriteMs("ttft_ms", latency.ttft, json);
+    if (latency.output_tokens > 1) WriteMs("tpot_ms", latency.Tpot(), json);
+    WriteMs("e2e_ms", latency.e2e, json);
+    if (request.slo.HasLatency()) json.Member("met_slo", request.MetSlo());
+    json.EndObject();
+  }
+  if (request.considered.facts) {
+    json.Key("candidates").BeginArray();
+    WriteOptions(past, json);
+    WriteDeployments(past, json);
+    json.EndArray();
+  }
+  return json.EndObject().Take() + "\n";
+}
+
+}  // namespace headrace::admin

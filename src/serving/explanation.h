@@ -1,0 +1,45 @@
+// Why a request went where it went, as people read it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scheduler/events.h"
+#include "scheduler/explanation.h"
+
+namespace headrace::serving {
+
+// What a fleet's ids stood for at one time.
+struct FleetNames {
+  struct Endpoint {
+    fleet::DeploymentId deployment = 0;
+    std::string address;
+  };
+  std::vector<std::string> deployments;
+  std::vector<Endpoint> endpoints;
+};
+
+// What a scheduler considered, with the names of that time. Both null if nothing was considered.
+struct Considered {
+  std::shared_ptr<const scheduler::Explanation> facts;
+  std::shared_ptr<const FleetNames> names;
+  std::vector<std::string> harmed;  // Ids of the requests in facts->harms.
+};
+
+// What one sentence about a decision is made from.
+struct ChoiceFacts {
+  std::string_view policy;  // The one that chose.
+  scheduler::FallbackCause fallback = scheduler::FallbackCause::kNone;
+  fleet::EndpointId endpoint = 0;  // The one that was chosen.
+  Seconds sent = 0;                // When, on the scheduler's clock.
+  scheduler::Hold hold = scheduler::Hold::kNone;
+  double held_cost = 0;
+  Seconds queued = 0;
+};
+
+// "Least expected broken promises: 0.010 here, 0.340 at the next best, a10 10.0.0.3:8000."
+std::string DescribeChoice(const ChoiceFacts& facts, const Considered& considered);
+
+}  // namespace headrace::serving

@@ -1,0 +1,53 @@
+#include "serving/request_history.h"
+
+#include "base/text.h"
+
+namespace headrace::serving {
+
+std::string PastRequest::Why() const {
+  if (request.refused) return request.refusal;
+  if (address.empty()) {
+    return "It ended after " + FormatDuration(request.queued) +
+           " in the queue, before an endpoint was found for it.";
+  }
+  return DescribeChoice({.policy = request.policy,
+                         .fallback = request.fallback,
+                         .endpoint = endpoint,
+                         .sent = request.arrived + request.queued,
+                         .hold = request.hold,
+                         .held_cost = request.held_cost,
+                         .queued = request.queued},
+                        request.considered);
+}
+
+void RequestHistory::OnFinished(const FinishedRequest& request) {
+  const system::MutexLock lock(mutex_);
+  if (past_.size() < kMost) past_.emplace_back();
+  // Its strings are assigned to, so that their memory is used again.
+  PastRequest& past = past_[next_];
+  next_ = (next_ + 1) % kMost;
+  past.request_id = request.request_id.substr(0, kMostIdBytes);
+  past.pool = request.pool;
+  past.deployment.clear();
+  past.address.clear();
+  if (request.endpoint != nullptr) {
+    past.deployment = request.endpoint->deployment;
+    past.address = request.endpoint->address;
+    past.endpoint = request.endpoint->id;
+  }
+  past.request = request;
+  past.request.endpoint = nullptr;
+  past.request.request_id = past.request.pool = {};
+}
+
+std::optional<PastRequest> RequestHistory::Find(std::string_view request_id) const {
+  const std::string_view id = request_id.substr(0, kMostIdBytes);
+  const system::MutexLock lock(mutex_);
+  for (std::size_t i = 1; i <= past_.size(); ++i) {
+    const PastRequest& past = past_[(next_ + past_.size() - i) % past_.size()];
+    if (past.request_id == id) return past;
+  }
+  return std::nullopt;
+}
+
+}  // namespace headrace::serving

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "fleet/profile_steps.h"
+
 namespace headrace::fleet {
 namespace {
 
@@ -75,6 +77,7 @@ bool Fleet::SetProfile(const std::string& deployment,
   for (Deployment& known : deployments_) {
     if (known.name != deployment || known.retired) continue;
     known.profile = std::move(profile);
+    known.steps_by_profile = known.profile ? StepsBy(*known.profile) : StepBelief{};
     return true;
   }
   return false;

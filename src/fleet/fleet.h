@@ -61,6 +61,12 @@ struct Deployment {
   bool Fits(Tokens context) const { return max_model_len == 0 || context <= max_model_len; }
 
   std::shared_ptr<EngineBelief> engine;  // What is known of its engines. Never null.
+  StepBelief steps_by_profile;           // What its profile says of their steps; else the prior.
+
+  // The most that is known of its engines' steps.
+  const StepBelief& Steps() const {
+    return engine->steps.samples() > 0 ? engine->steps.belief() : steps_by_profile;
+  }
 };
 
 // A request's names at its endpoint.

@@ -301,17 +301,19 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting,
   return std::max(0.0, harm);
 }
 
+Alone AloneOn(const StepBelief& step, double chunk, double prompt_tokens, double output_tokens) {
+  return {.first_token = step.b * prompt_tokens + step.a * std::max(1.0, prompt_tokens / chunk),
+          .decode = step.Decode(1, prompt_tokens + output_tokens / 2) * (output_tokens - 1)};
+}
+
 Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engine) {
-  const StepBelief& belief = engine.steps.belief();
   const Promise promise = PromiseOf(demand);
-  const double prompt = demand.prompt_tokens;
   const double length = MeanLength(demand);
-  const Seconds first =
-      belief.b * prompt + belief.a * std::max(1.0, prompt / engine.constants.chunk);
-  const Seconds pace = belief.Decode(1, demand.prompt_tokens + length / 2);
-  Seconds latest = promise.first_token_by - first;
-  latest = std::min(latest,
-                    promise.arrived + promise.end.Earliest(length) - first - pace * (length - 1));
+  const Alone alone =
+      AloneOn(engine.steps.belief(), engine.constants.chunk, demand.prompt_tokens, length);
+  Seconds latest = promise.first_token_by - alone.first_token;
+  latest = std::min(
+      latest, promise.arrived + promise.end.Earliest(length) - alone.first_token - alone.decode);
   // A promised pace can be kept whenever it starts, but somebody waits for the response.
   if (promise.tpot > 0) latest = std::min(latest, demand.arrived + promise.tpot * length);
   return latest;

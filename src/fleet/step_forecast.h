@@ -13,6 +13,13 @@
 
 namespace headrace::fleet {
 
+// What a request takes of an engine that has nothing else to do.
+struct Alone {
+  Seconds first_token = 0;
+  Seconds decode = 0;  // From then on.
+};
+Alone AloneOn(const StepBelief& step, double chunk, double prompt_tokens, double output_tokens);
+
 // What is known of a deployment's engines, shared by its endpoints.
 struct EngineBelief {
   HeadroomConstants constants;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "fleet/profile_steps.h"
 #include "fleet/step_learner.h"
 
 namespace headrace::fleet {
@@ -254,6 +255,53 @@ TEST(StepForecast, LatestStartLeavesTimeForTheMeanResponse) {
   Endpoint endpoint;
   EXPECT_NEAR(endpoint.forecast.Assess(Exact(5, 100, 100), start).end, 15, 1e-6);
   EXPECT_EQ(StepForecast::LatestStart(Exact(5, 100, 100), {}), kNever);
+}
+
+// --- Profiles
+
+// The profile that an engine with these steps has, by Little's law, where its rates are such that
+// `batch` requests run at once.
+profile::GpuProfile ProfileOf(const StepBelief& truth, double batch) {
+  profile::GpuProfile profile;
+  profile.outputs = profile::BucketAxis({8, 32, 128, 512});
+  profile.inputs = profile::BucketAxis({32, 256, 2048});
+  profile.tput = profile::BucketMatrix(4, 3, 0);
+  profile.e2e = profile::BucketMatrix(4, 3, 0);
+  for (std::size_t output = 0; output < 4; ++output) {
+    for (std::size_t input = 0; input < 3; ++input) {
+      const double steps = profile.outputs.centres()[output];
+      const double prompt = profile.inputs.centres()[input];
+      const StepSample sample{.steps = steps,
+                              .sequence_steps = steps * batch,
+                              .held_steps = steps * batch * (prompt + steps / 2),
+                              .prefilled = batch * prompt};
+      profile.e2e->at(output, input) = sample.Predicted(truth);
+      profile.tput.at(output, input) = (batch - 1) / sample.Predicted(truth);
+    }
+  }
+  return profile;
+}
+
+TEST(StepsBy, AProfileSaysWhatAnIdleEngineTakes) {
+  for (const StepBelief truth : {StepBelief{0.006, 0.00007, 0.00003, 0.0000001},
+                                 StepBelief{0.058, 0.00022, 0.0002, 0.0000009}}) {
+    for (const double batch : {10, 60}) {
+      const StepBelief steps = StepsBy(ProfileOf(truth, batch));
+      const auto idle = [](const StepBelief& step) {
+        const Alone alone = AloneOn(step, 2048, 100, 100);
+        return alone.first_token + alone.decode;
+      };
+      EXPECT_NEAR(idle(steps) / idle(truth), 1, 0.25) << truth.a << " " << batch;
+    }
+  }
+}
+
+TEST(StepsBy, AProfileThatSaysNothingLeavesThePrior) {
+  profile::GpuProfile profile = ProfileOf({}, 10);
+  profile.tput = profile::BucketMatrix(4, 3, 0);
+  EXPECT_EQ(StepsBy(profile).a, StepBelief{}.a);
+  profile.e2e.reset();
+  EXPECT_EQ(StepsBy(profile).a, StepBelief{}.a);
 }
 
 // --- Bookkeeping

@@ -14,7 +14,7 @@ StepLearner::StepLearner(const StepBelief& prior, const HeadroomConstants& const
   }
 }
 
-void StepLearner::Learn(const StepSample& sample) {
+void StepLearner::Learn(const StepSample& sample, double weight) {
   if (!(sample.seconds > 0)) return;
   ++samples_;
   const Vector x{
@@ -26,7 +26,7 @@ void StepLearner::Learn(const StepSample& sample) {
     predicted += theta_[i] * x[i];
     for (int j = 0; j < kTerms; ++j) gain[i] += covariance_[i][j] * x[j];
   }
-  double variance = constants_.sample_noise * constants_.sample_noise;
+  double variance = constants_.sample_noise * constants_.sample_noise / weight;
   for (int i = 0; i < kTerms; ++i) variance += x[i] * gain[i];
   const double error =
       std::clamp(1 - predicted, -constants_.sample_farthest, constants_.sample_farthest);

@@ -48,7 +48,9 @@ class StepLearner {
  public:
   explicit StepLearner(const StepBelief& prior = {}, const HeadroomConstants& constants = {});
 
-  void Learn(const StepSample& sample);
+  // `weight`: as how many samples it counts.
+  void Learn(const StepSample& sample, double weight = 1);
+
   const StepBelief& belief() const { return belief_; }
   std::int64_t samples() const { return samples_; }
 

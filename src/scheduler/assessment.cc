@@ -13,6 +13,19 @@ const std::optional<profile::BucketMatrix>& MatrixFor(const slo::Target& target,
   return target.measure == slo::Target::Measure::kTtft ? profile.ttft : profile.e2e;
 }
 
+// An engine may be so much faster than it is believed to be: no request is refused for that.
+constexpr double kFaster = 0.8;
+
+// What a response of so many tokens takes, in the terms of its target, on an engine that has
+// nothing else to do.
+Seconds OnIdle(const fleet::Deployment& deployment, slo::Target::Measure measure,
+               Tokens prompt_tokens, Tokens output_tokens) {
+  const fleet::Alone alone = fleet::AloneOn(deployment.Steps(), deployment.engine->constants.chunk,
+                                            prompt_tokens, output_tokens);
+  const bool ttft = measure == slo::Target::Measure::kTtft;
+  return kFaster * (alone.first_token + (ttft ? 0 : alone.decode));
+}
+
 // What a forecast says instead of a profile: any deployment can serve any request, at some time.
 Verdict Forecast(const SizedRequest& request, const fleet::Deployment& deployment,
                  fleet::DeploymentId id) {
@@ -72,12 +85,6 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
     if (!matrix) return Unknown(FallbackCause::kMissingMatrix);
     verdict.expected = matrix->at(cell.output, cell.input);
     if (std::isnan(verdict.expected)) return Unknown(FallbackCause::kHole);
-    const Seconds slack = verdict.target->seconds - verdict.expected;
-    // The profile was made for this very SLO: a cell with a tput keeps it. `slack` can still be
-    // negative, for a request that is shorter than the middle of its cell; it is in time if it
-    // starts at once.
-    const bool certified = slo.SameLatencies(profile.slo);
-    verdict.candidate.latest_start = request.arrived + (certified ? std::max(slack, 0.0) : slack);
   }
 
   const std::optional<fleet::Load> share = model.Share(profile, cell);
@@ -86,10 +93,39 @@ Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
   }
   verdict.candidate.share = *share > 0 ? *share : fleet::kCapacity;
   verdict.candidate.highest_order = model.HighestOrderWithRoom(verdict.candidate.share);
+  verdict.kind = Verdict::Kind::kCandidate;
   // A policy that needs the load alone still has to place what no SLO can be met for.
-  verdict.kind = *share == 0 && request.needs == routing::PolicyNeeds::kSlo
-                     ? Verdict::Kind::kInfeasible
-                     : Verdict::Kind::kCandidate;
+  if (request.needs != routing::PolicyNeeds::kSlo) return verdict;
+
+  // The profile was made for this very SLO: a cell with a tput keeps it, and one without does not
+  // at the lowest rate.
+  const bool certified = slo.SameLatencies(profile.slo);
+  if (certified && *share == 0) {
+    verdict.kind = Verdict::Kind::kInfeasible;
+    return verdict;
+  }
+  const auto expect = [&](const slo::Target& target, Seconds expected) {
+    verdict.target = target;
+    verdict.expected = expected;
+    verdict.candidate.latest_start = request.arrived + target.seconds - expected;
+  };
+  expect(*verdict.target, verdict.expected);
+  const bool in_time = verdict.candidate.latest_start >= request.arrived;
+  if (*share > 0 && (in_time || certified)) {
+    // One that is shorter than the middle of its cell is in time if it starts at once.
+    if (!in_time) verdict.candidate.latest_start = request.arrived;
+    return verdict;
+  }
+  // Late where the GPU is full. On an idle one? Nobody knows how long the response will be: the
+  // length that is best for it counts.
+  Seconds most_slack = *share > 0 ? verdict.candidate.latest_start - request.arrived : -kNever;
+  for (const Tokens tokens : {request.output_tokens, request.least_tokens}) {
+    const slo::Target target = *slo::TargetOf(slo, request.prompt_tokens, tokens);
+    const Seconds idle = OnIdle(deployment, target.measure, request.prompt_tokens, tokens);
+    if (target.seconds - idle <= most_slack) continue;
+    most_slack = target.seconds - idle;
+    expect(target, idle);
+  }
   return verdict;
 }
 

@@ -20,8 +20,9 @@ namespace headrace::scheduler {
 struct SizedRequest {
   Seconds arrived = 0;
   Tokens prompt_tokens = 1;
-  Tokens output_tokens = 1;
-  Tokens context = 0;  // What it needs of an engine's context; 0: fits everywhere.
+  Tokens output_tokens = 1;  // Expected.
+  Tokens least_tokens = 1;   // The shortest that the response may be.
+  Tokens context = 0;        // What it needs of an engine's context; 0: fits everywhere.
   // Null if output_tokens is exact.
   std::shared_ptr<const predict::LengthDistribution> lengths;
   Tokens most_tokens = fleet::kNoLimit;
@@ -39,7 +40,7 @@ struct Verdict {
   enum class Kind {
     kCandidate,   // It can serve the request; `candidate` says how.
     kTooLong,     // It does not fit into the context there.
-    kInfeasible,  // Its profile says that the SLO cannot be met there (tput 0 in the bucket).
+    kInfeasible,  // Its profile, made for this SLO, says that it cannot be met (tput 0).
     kUnknown,     // Nothing can be said, because of `cause`.
   };
   Kind kind = Kind::kUnknown;
@@ -55,6 +56,8 @@ struct Verdict {
 // the profile's cell of the request's size the expected latency of the same kind (ttft or e2e), and
 // the request is in time if it starts by arrived + target − expected. Where the SLO is the one that
 // the profile was made for, a cell with a tput above 0 says itself that a start at once is in time.
+// Where it is another one, and the profile, made on a full GPU, expects too much, what an idle
+// engine takes is expected instead.
 Verdict Assess(const SizedRequest& request, const fleet::Deployment& deployment,
                fleet::DeploymentId id, const fleet::LoadModel& model);
 

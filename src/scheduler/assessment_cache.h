@@ -48,6 +48,7 @@ class AssessmentCache {
     return {.arrived = record.arrived,
             .prompt_tokens = record.prompt_tokens,
             .output_tokens = record.length.tokens,
+            .least_tokens = record.least_tokens,
             .context = HeldToLongest(record.context),
             .lengths = record.lengths,
             .most_tokens = record.most_tokens,

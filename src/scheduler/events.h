@@ -70,7 +70,7 @@ inline constexpr int kFallbackCauses = 6;
 enum class RefusalReason {
   kNoEndpoint,       // No endpoint is up where the request fits.
   kQueueFull,        // By number or by bytes.
-  kSloUnattainable,  // No GPU type can meet its SLO, not even by starting at once.
+  kSloUnattainable,  // No GPU type can meet its SLO, not even an idle one.
   kSloDeadline,      // It waited until no GPU type could meet its SLO any more.
   kQueueTimeout,     // It waited for as long as the pool's queue allows.
 };

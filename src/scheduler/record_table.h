@@ -29,7 +29,8 @@ struct Record {
   predict::LengthEstimate length;
   // Null if the length is known to be exact.
   std::shared_ptr<const predict::LengthDistribution> lengths;
-  Tokens most_tokens = fleet::kNoLimit;  // The longest that the response may be.
+  Tokens least_tokens = 1;               // The shortest that the response may be, …
+  Tokens most_tokens = fleet::kNoLimit;  // … and the longest.
   bool reports_first_token = false;
   bool late = false;  // It can no longer meet its SLO, and waits for an endpoint that has time.
   Detail detail = Detail::kNone;

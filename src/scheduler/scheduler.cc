@@ -46,6 +46,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
     record.lengths =
         predictor_.Distribution(now, record.prompt_tokens, assessments_.typical_output());
   }
+  record.least_tokens = arrival.output_tokens.value_or(1);
   record.most_tokens = arrival.max_tokens.value_or(fleet::kNoLimit);
   record.reports_first_token = arrival.reports_first_token;
   record.late = false;
@@ -180,6 +181,7 @@ std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_to
       .arrived = now,
       .prompt_tokens = arrival.prompt_tokens,
       .output_tokens = output_tokens,
+      .least_tokens = arrival.output_tokens.value_or(1),
       .context = assessments_.HeldToLongest(arrival.context),
       .own_slo = arrival.slo,
       .pool_slo = options_.slo,

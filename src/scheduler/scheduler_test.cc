@@ -221,10 +221,67 @@ TEST(Deadline, RequestThatIsShorterThanItsBucketIsNotRefusedForRounding) {
   // may take 9 s, and nothing in the profile says that it would take 11.
   h.Profile(FlatProfile("a10", 1, 11, slo));
   EXPECT_EQ(h.Arrive(90, std::nullopt, 90)->policy, "slo");
-  // A request with its own SLO is different: the profile was not made for it.
-  slo::Slo tighter;
-  tighter.tpat = 0.04;
-  EXPECT_EQ(h.Arrive(90, tighter, 90)->refused, RefusalReason::kSloUnattainable);
+}
+
+// The figures of an L20 with a 7B model: 159 requests at once take 0.75 s, one alone takes 0.17 s.
+profile::GpuProfile ShortAnswers() {
+  profile::GpuProfile profile = FlatProfile("l20", 213, 0.747, E2eSlo(1));
+  profile.outputs = profile::BucketAxis({8});
+  profile.inputs = profile::BucketAxis({16});
+  return profile;
+}
+
+TEST(Deadline, OnlyWhatNoIdleEngineCouldServeInTimeIsUnattainable) {
+  Harness h;
+  h.Fleet({{"l20", 512, {"h:1"}}});
+  h.Profile(ShortAnswers());
+  EXPECT_EQ(h.Arrive(7, E2eSlo(0.3), 8)->policy, "slo") << "0.747 s is what a full GPU takes";
+  EXPECT_EQ(h.Arrive(7, E2eSlo(0.03), 8)->refused, RefusalReason::kSloUnattainable);
+  slo::Slo ttft;
+  ttft.ttft = 0.05;
+  EXPECT_EQ(h.Arrive(7, ttft, 8)->policy, "slo") << "0.075 s on a full GPU";
+  ttft.ttft = 0.005;
+  EXPECT_EQ(h.Arrive(7, ttft, 8)->refused, RefusalReason::kSloUnattainable);
+}
+
+TEST(Deadline, AResponseThatMayBeShortEnoughIsTried) {
+  Harness h;
+  h.Fleet({{"l20", 512, {"h:1"}}});
+  h.Profile(ShortAnswers());
+  for (int i = 0; i < 100; ++i) {
+    h.Arrive(7, std::nullopt, 500);
+    h.Complete(h.last, 7, 500);
+  }
+  EXPECT_EQ(h.Arrive(7, E2eSlo(0.5), 500)->refused, RefusalReason::kSloUnattainable)
+      << "it is known to be long";
+  EXPECT_EQ(h.Arrive(7, E2eSlo(0.5), std::nullopt)->policy, "slo")
+      << "500 tokens are only what is expected";
+}
+
+TEST(Deadline, WhatIsTooTightForAFullGpuWaitsForAsLongAsAnIdleOneWouldDo) {
+  Harness h;
+  h.Fleet({{"l20", 512, {"h:1"}}});
+  h.Profile(ShortAnswers());
+  while (h.Arrive(7, std::nullopt, 8)) {
+  }
+  const RequestId patient = h.last;
+  EXPECT_FALSE(h.Arrive(7, E2eSlo(0.5), 8));
+  h.scheduler.Cancel(patient, h.now, h.decisions);
+  const Seconds deadline = h.scheduler.NextWakeup();
+  EXPECT_GT(deadline, h.now + 0.2);
+  EXPECT_LT(deadline, h.now + 0.45);
+  h.now = deadline;
+  EXPECT_EQ(h.Tick().at(0).refused, RefusalReason::kSloDeadline);
+}
+
+TEST(Deadline, AnotherSloThanTheProfilesIsNotBoundByItsEmptyCells) {
+  Harness h;
+  h.Fleet({{"l20", 512, {"h:1"}}});
+  profile::GpuProfile profile = FlatProfile("l20", 0, 4, E2eSlo(1));
+  h.Profile(profile);
+  EXPECT_EQ(h.Arrive()->refused, RefusalReason::kSloUnattainable) << "no rate keeps 1 s";
+  EXPECT_EQ(h.Arrive(128, E2eSlo(60))->policy, "slo");
+  EXPECT_FALSE(h.Arrive(128, E2eSlo(60))) << "which rate keeps 60 s is not known: one at a time";
 }
 
 TEST(Deadline, QueueTimeoutBoundsEveryWait) {

@@ -368,21 +368,28 @@ TEST_F(ServedRequestTest, RefusedBecauseTheQueueIsFull) {
 }
 
 TEST_F(ServedRequestTest, RefusedBecauseNoGpuTypeCanMeetItsSlo) {
-  exchange_->Send(Chat(false), {{"x-slo-e2e-ms", "500"}});
+  exchange_->Send(Chat(false), {{"x-slo-e2e-ms", "1"}});
   EXPECT_EQ(exchange_->status(), 429);
   EXPECT_EQ(exchange_->Header("x-error-routing"), "slo_unattainable");
   EXPECT_EQ(exchange_->Header("x-should-retry"), "false");
-  EXPECT_THAT(exchange_->message(), HasSubstr("a10: expects 1000 ms of 500 ms allowed"));
+  EXPECT_THAT(exchange_->message(),
+              AllOf(HasSubstr("a10: expects "), HasSubstr(" ms of 1 ms allowed")));
   const FinishedRequest finished = Ended(Outcome::kRefused);
   EXPECT_EQ(finished.refused, scheduler::RefusalReason::kSloUnattainable);
   EXPECT_TRUE(finished.CountsForSlo());
   EXPECT_FALSE(finished.MetSlo());
 }
 
+TEST_F(ServedRequestTest, RoutedThoughAFullGpuWouldBeTooLate) {
+  exchange_->Send(Chat(false),
+                  {{"x-slo-e2e-ms", "500"}});  // The profile's 1000 ms are a full one's.
+  EXPECT_EQ(exchange_->endpoint(), kEngine);
+}
+
 TEST_F(ServedRequestTest, ItsTimePerOutputTokenCountsForAllItsOutput) {
-  exchange_->Send(Chat(false), {{"x-slo-ntpot-ms", "10"}});
+  exchange_->Send(Chat(false), {{"x-slo-ntpot-ms", "1"}});
   EXPECT_EQ(exchange_->status(), 429);
-  EXPECT_THAT(exchange_->message(), HasSubstr("a10: expects 1000 ms of 640 ms allowed"));
+  EXPECT_THAT(exchange_->message(), HasSubstr(" ms of 1 ms allowed"));
 }
 
 TEST_F(ServedRequestTest, RefusedAtTheDeadlineOfItsSlo) {

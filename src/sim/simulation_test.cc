@@ -113,6 +113,24 @@ INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy,
                          ::testing::Values("slo", "slo-least-load", "slo-pack-load",
                                            "least-request", "random"));
 
+// Their SLO is tighter than what the profile expects of a full GPU.
+TEST(Simulation, ShortAnswersInALoadedFleetAreServedAndInTime) {
+  workload::Workload workload = ChatAndCode();
+  workload.classes.pop_back();  // Long prompts would stall short answers, whoever routes them.
+  workload.classes.push_back(
+      {.name = "short",
+       .arrivals = workload::PoissonArrivals{.rate = 6},
+       .lengths = workload::DistributedLengths{workload::UniformTokens{32, 128},
+                                               workload::FixedTokens{30}},
+       .slo = slo::Slo{.e2e = 1.5}});
+  SimulationSpec spec = Spec("slo");
+  spec.workload = &workload;
+  const workload::ClassReport& report = Simulate(spec).statistics.of(1);
+  EXPECT_GT(report.offered, 500u);
+  EXPECT_EQ(report.refused, 0u);
+  EXPECT_GT(report.attained, report.offered * 95 / 100);
+}
+
 TEST(Simulation, PoliciesSeeTheSameRequests) {
   const auto a = Simulate(Spec("random"));
   const auto b = Simulate(Spec("slo"));

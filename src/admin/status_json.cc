@@ -115,6 +115,7 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   for (const serving::RouterStatus::DeploymentStatus& deployment : status.deployments) {
     json.BeginObject().Member("name", deployment.name);
     if (deployment.max_model_len > 0) json.Member("max_model_len", deployment.max_model_len);
+    if (deployment.kv_tokens > 0) json.Member("kv_tokens", deployment.kv_tokens);
     for (const serving::ProfileStatus& profile : profiles) {
       if (profile.pool != config.name || profile.deployment != deployment.name) continue;
       json.Key("profile");

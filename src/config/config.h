@@ -102,6 +102,7 @@ struct DeploymentConfig {
   std::string profile;
   int max_in_flight = 512;   // Requests at one endpoint.
   Tokens max_model_len = 0;  // Of prompt and response together; 0 = what the engines say.
+  Tokens kv_tokens = 0;      // That one engine's KV cache holds; 0 = what the engines say.
   std::vector<std::string> endpoints;
   bool operator==(const DeploymentConfig&) const = default;
 };

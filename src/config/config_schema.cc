@@ -195,6 +195,11 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                        "needs more goes to another deployment. `0`: what the engines say in "
                        "`/v1/models`, the smallest number if they differ.",
               .live = true})
+      .Value("kv_tokens", &DeploymentConfig::kv_tokens, IntegerForm(0, 1'000'000'000),
+             {.prose = "How many tokens the KV cache of one engine holds: `slo-headroom` predicts "
+                       "by it when a request has to wait for room there. `0`: what the engines say "
+                       "in `/metrics`, the smallest number if they differ.",
+              .live = true})
       .Values("endpoints", &DeploymentConfig::endpoints, EndpointForm(),
               {.prose = "`host:port` of each engine; the connection is plain HTTP/1.1. An engine "
                         "belongs to one deployment.",

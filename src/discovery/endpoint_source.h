@@ -23,6 +23,7 @@ struct DiscoveredDeployment {
   std::vector<DiscoveredEndpoint> endpoints = {};
   // Most tokens of prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
+  Tokens kv_tokens = 0;  // That an endpoint's KV cache holds; 0: what the endpoints say.
   bool operator==(const DiscoveredDeployment&) const = default;
 };
 

@@ -18,7 +18,8 @@ NamedEndpoints::NamedEndpoints(const std::vector<NamedDeployment>& deployments, 
   for (const NamedDeployment& named : deployments) {
     Deployment deployment{.name = named.name,
                           .max_in_flight = named.max_in_flight,
-                          .max_model_len = named.max_model_len};
+                          .max_model_len = named.max_model_len,
+                          .kv_tokens = named.kv_tokens};
     for (const std::string& address : named.endpoints) {
       deployment.names.push_back({.address = address, .group = false});
     }
@@ -67,6 +68,7 @@ EndpointSnapshot NamedEndpoints::Snapshot() const {
     DiscoveredDeployment& discovered =
         snapshot.emplace_back(deployment.name, deployment.max_in_flight);
     discovered.max_model_len = deployment.max_model_len;
+    discovered.kv_tokens = deployment.kv_tokens;
     for (const Name& name : deployment.names) {
       for (const DiscoveredEndpoint& endpoint : name.endpoints) {
         if (taken.insert(endpoint.address).second) discovered.endpoints.push_back(endpoint);

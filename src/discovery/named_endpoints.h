@@ -25,6 +25,7 @@ struct NamedDeployment {
   std::vector<std::string> groups = {};
   // Most tokens of prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
+  Tokens kv_tokens = 0;  // That an endpoint's KV cache holds; 0: what the endpoints say.
 };
 
 // Resolves the names, and looks those of groups up again every five seconds. A name that was never
@@ -49,6 +50,7 @@ class NamedEndpoints final : public EndpointSource {
     std::string name;
     int max_in_flight = 0;
     Tokens max_model_len = 0;
+    Tokens kv_tokens = 0;
     std::vector<Name> names = {};
   };
 

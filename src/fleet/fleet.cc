@@ -37,7 +37,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     deployments_[id].retired = false;
     deployments_[id].max_in_flight = spec.max_in_flight;
     deployments_[id].declared_max_model_len = spec.max_model_len;
-    deployments_[id].engine->kv_tokens = static_cast<double>(spec.kv_tokens);
+    deployments_[id].declared_kv_tokens = spec.kv_tokens;
     for (const std::string& address : spec.endpoints) {
       if (known.erase({id, address}) == 0) added.emplace_back(id, &address);
     }
@@ -48,7 +48,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
   for (const auto& [deployment, address] : added)
     free = NewEndpoint(deployment, *address, free) + 1;
   for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
-  for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshMaxModelLen(id);
+  for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshLimits(id);
 }
 
 EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId id) {
@@ -98,20 +98,33 @@ bool Fleet::SetMaxModelLen(EndpointId id, Tokens max_model_len) {
   endpoints_[id].max_model_len = max_model_len;
   const Deployment& deployment = deployments_[endpoints_[id].deployment];
   const Tokens before = deployment.max_model_len;
-  RefreshMaxModelLen(endpoints_[id].deployment);
+  RefreshLimits(endpoints_[id].deployment);
   return deployment.max_model_len != before;
 }
 
-void Fleet::RefreshMaxModelLen(DeploymentId id) {
+bool Fleet::SetKvTokens(EndpointId id, Tokens kv_tokens) {
+  if (id >= endpoints_.size() || endpoints_[id].retired) return false;
+  endpoints_[id].kv_tokens = kv_tokens;
+  const EngineBelief& engine = *deployments_[endpoints_[id].deployment].engine;
+  const double before = engine.kv_tokens;
+  RefreshLimits(endpoints_[id].deployment);
+  return engine.kv_tokens != before;
+}
+
+void Fleet::RefreshLimits(DeploymentId id) {
   Deployment& deployment = deployments_[id];
-  deployment.max_model_len = deployment.declared_max_model_len;
-  if (deployment.max_model_len > 0) return;
-  for (const Endpoint& endpoint : endpoints_) {
-    if (endpoint.deployment != id || endpoint.retired || endpoint.max_model_len == 0) continue;
-    deployment.max_model_len = deployment.max_model_len == 0
-                                   ? endpoint.max_model_len
-                                   : std::min(deployment.max_model_len, endpoint.max_model_len);
-  }
+  const auto in_force = [&](auto declared, auto Endpoint::* said) {
+    if (declared > 0) return declared;
+    auto least = declared;
+    for (const Endpoint& endpoint : endpoints_) {
+      if (endpoint.deployment != id || endpoint.retired || endpoint.*said == 0) continue;
+      least = least == 0 ? endpoint.*said : std::min(least, endpoint.*said);
+    }
+    return least;
+  };
+  deployment.max_model_len = in_force(deployment.declared_max_model_len, &Endpoint::max_model_len);
+  deployment.engine->kv_tokens =
+      static_cast<double>(in_force(deployment.declared_kv_tokens, &Endpoint::kv_tokens));
 }
 
 Tokens Fleet::LongestContext() const {

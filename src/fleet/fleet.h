@@ -27,7 +27,7 @@ struct DeploymentSpec {
   std::vector<std::string> endpoints;  // host:port each.
   // Most tokens of a request's prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
-  std::int64_t kv_tokens = 0;  // That the KV cache of one endpoint holds; 0: not known.
+  Tokens kv_tokens = 0;  // That one endpoint's KV cache holds; 0: what the endpoints say.
 };
 
 struct Endpoint {
@@ -39,6 +39,7 @@ struct Endpoint {
   int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
   std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
   Tokens max_model_len = 0;            // What it said itself; 0: nothing yet.
+  Tokens kv_tokens = 0;                // The same.
   std::unique_ptr<EndpointLoad> load;  // Never null.
   std::unique_ptr<StepForecast> forecast;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
@@ -56,6 +57,8 @@ struct Deployment {
   Tokens declared_max_model_len = 0;                   // 0: not declared.
   // In force: what was declared, else the smallest that its endpoints said; 0: not known.
   Tokens max_model_len = 0;
+
+  Tokens declared_kv_tokens = 0;  // The same; what is in force is in `engine`.
 
   // Whether a request of so many tokens, prompt and response together, fits into the context.
   bool Fits(Tokens context) const { return max_model_len == 0 || context <= max_model_len; }
@@ -99,6 +102,9 @@ class Fleet {
   // What the endpoint says its context is; 0 takes it back. Returns whether that changes what fits
   // its deployment. Unknown or retired endpoints are ignored.
   bool SetMaxModelLen(EndpointId endpoint, Tokens max_model_len);
+  // How many tokens the endpoint says that its KV cache holds; 0 takes it back. Returns whether
+  // that changes what is believed of its deployment. Unknown or retired endpoints are ignored.
+  bool SetKvTokens(EndpointId endpoint, Tokens kv_tokens);
 
   // From now on the endpoints' forecasts hear of what happens. Until then they cost nothing; what
   // started earlier stays unknown to them.
@@ -177,7 +183,8 @@ class Fleet {
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
   void Retire(EndpointId id);
-  void RefreshMaxModelLen(DeploymentId id);
+  // What its endpoints say comes in force where it declares nothing: the smallest.
+  void RefreshLimits(DeploymentId id);
   EndpointOrder::Key LatencyKey(const Endpoint& endpoint) const;
   void ObserveLatency(Endpoint& endpoint, double seconds_per_token);
 

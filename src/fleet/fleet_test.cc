@@ -235,6 +235,27 @@ TEST(EndpointOrder, AgreesWithALinearSearch) {
   }
 }
 
+TEST(Fleet, TheSmallestKvRoomOfItsEndpointsIsBelievedOfADeploymentWhichDeclaresNone) {
+  TestFleet fleet;
+  std::vector declared{Spec("a", {"h:1", "h:2"})};
+  fleet.Update(declared);
+  const EngineBelief& engine = *fleet.deployments()[0].engine;
+  EXPECT_EQ(engine.kv_tokens, 0) << "nothing is known";
+  EXPECT_TRUE(fleet.SetKvTokens(0, 40'000));
+  EXPECT_TRUE(fleet.SetKvTokens(1, 30'000));
+  EXPECT_FALSE(fleet.SetKvTokens(0, 50'000)) << "the other one still decides";
+  EXPECT_EQ(engine.kv_tokens, 30'000);
+  declared[0].kv_tokens = 35'000;
+  fleet.Update(declared);
+  EXPECT_EQ(engine.kv_tokens, 35'000) << "what is declared wins";
+  declared[0].kv_tokens = 0;
+  declared[0].endpoints = {"h:1"};
+  fleet.Update(declared);
+  EXPECT_EQ(engine.kv_tokens, 50'000) << "what goes is forgotten";
+  EXPECT_TRUE(fleet.SetKvTokens(0, 0));
+  EXPECT_EQ(engine.kv_tokens, 0);
+}
+
 TEST(Fleet, TheSmallestContextOfItsEndpointsIsThatOfADeploymentWhichDeclaresNone) {
   TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1", "h:2"}), Spec("b", {"h:3"})});

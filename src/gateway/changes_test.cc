@@ -195,6 +195,20 @@ TEST(Contexts, AreLearnedFromTheEnginesAndARequestGoesWhereItFits) {
   EXPECT_THAT(too_long.body, HasSubstr("context length is 2048"));
 }
 
+TEST(KvRoom, IsReadFromTheEnginesMetrics) {
+  TestGateway t;
+  t.AddEngine("a10", 1000, "a10");
+  t.AddEngine("l20", 1000, "l20");
+  t.AddEngine("fixed", 1000, "a10");
+  t.config.models[0].deployments[2].kv_tokens = 1234;
+  t.Start();
+  const auto room = [&](std::size_t deployment) {
+    return t.Status().deployments[deployment].kv_tokens;
+  };
+  EXPECT_TRUE(Eventually([&] { return room(0) > 0 && room(1) > 2 * room(0); }));
+  EXPECT_EQ(room(2), 1234) << "the configuration wins";
+}
+
 TEST(Contexts, TheConfigurationWinsAndChangesLive) {
   TestGateway t;
   t.AddEngine("short", 1000, "a10", 512);

@@ -76,7 +76,8 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
       deployments.push_back({.name = deployment.name,
                              .max_in_flight = deployment.max_in_flight,
                              .endpoints = deployment.endpoints,
-                             .max_model_len = deployment.max_model_len});
+                             .max_model_len = deployment.max_model_len,
+                             .kv_tokens = deployment.kv_tokens});
     }
     auto source = std::make_unique<discovery::NamedEndpoints>(deployments);
     source->Refresh(system::MonotonicNow());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/http_client.h"
+#include "openai/engine_metrics.h"
 #include "openai/model_list.h"
 #include "system/clock.h"
 #include "system/mutex.h"
@@ -131,6 +132,7 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
                                      std::shared_ptr<ThreadProbes> probes, EndpointPtr endpoint) {
   int failures = 0;
   bool knows_context = false;
+  bool knows_kv_room = false;
   for (;;) {
     config::HealthConfig config;
     {
@@ -143,11 +145,15 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
     const Response health = co_await Get(probes->client, *endpoint, config.path, deadline);
     const std::string fault = FaultOf(health, config);
     failures = fault.empty() ? 0 : failures + 1;
-    // An engine that was away may have come back with another context.
-    if (failures > 0) knows_context = false;
+    // An engine that was away may have come back with another context, and less memory.
+    if (failures > 0) knows_context = knows_kv_room = false;
     Response models;
     if (failures == 0 && !knows_context) {
       models = co_await Get(probes->client, *endpoint, "/v1/models", deadline);
+    }
+    Response metrics;
+    if (failures == 0 && !knows_kv_room) {
+      metrics = co_await Get(probes->client, *endpoint, "/metrics", deadline);
     }
     {
       const system::MutexLock lock(shared->mutex);
@@ -157,6 +163,11 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
       if (models.whole) {
         pool.router().SetMaxModelLen(*endpoint, MaxModelLenOf(models, pool));
         knows_context = true;
+      }
+      if (metrics.whole) {
+        pool.router().SetKvTokens(*endpoint,
+                                  metrics.status == 200 ? openai::KvTokensIn(metrics.body) : 0);
+        knows_kv_room = true;
       }
       if (fault.empty()) pool.router().SetUp(*endpoint, true);
       if (failures >= config.failures) pool.router().SetUp(*endpoint, false, fault);

@@ -12,7 +12,8 @@ namespace headrace::gateway {
 // GETs the health path of every endpoint at every interval and tells the pool's router: down after
 // `failures` failed probes in a row, up after one success. The data path itself reports an endpoint
 // down as soon as it refuses a connection; a probe is how it comes back. An endpoint that
-// comes up is asked for its models, and the router is told the context that it gives the pool's.
+// comes up is asked for its models and for its metrics, and the router is told the context that it
+// gives the pool's, and the room of its KV cache.
 // One coroutine per endpoint, on the I/O threads. Thread-safe.
 class HealthChecker {
  public:

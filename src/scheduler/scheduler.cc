@@ -146,6 +146,11 @@ void Scheduler::SetMaxModelLen(fleet::EndpointId endpoint, Tokens max_model_len,
   if (fleet_.SetMaxModelLen(endpoint, max_model_len)) BeginEpoch(now, decisions);
 }
 
+void Scheduler::SetKvTokens(fleet::EndpointId endpoint, Tokens kv_tokens, Seconds now,
+                            Decisions& decisions) {
+  if (fleet_.SetKvTokens(endpoint, kv_tokens)) backlog_.Drain(now, decisions);
+}
+
 void Scheduler::SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign,
                                Seconds now, Decisions& decisions) {
   fleet_.SetForeignLoad(endpoint, foreign);

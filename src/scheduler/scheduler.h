@@ -61,6 +61,8 @@ class Scheduler {
   // where the deployment declares none.
   void SetMaxModelLen(fleet::EndpointId endpoint, Tokens max_model_len, Seconds now,
                       Decisions& decisions);
+  // The same of its KV cache, in tokens: forecasts know then when it is full.
+  void SetKvTokens(fleet::EndpointId endpoint, Tokens kv_tokens, Seconds now, Decisions& decisions);
   // Replaces what other replicas of the router are known to have sent to an endpoint.
   void SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign, Seconds now,
                       Decisions& decisions);

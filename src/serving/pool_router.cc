@@ -226,6 +226,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
     spec.max_model_len = deployment.max_model_len;
+    spec.kv_tokens = deployment.kv_tokens;
     const auto metrics =
         reports_.deployment_metrics ? reports_.deployment_metrics(deployment.name) : nullptr;
     for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
@@ -290,6 +291,13 @@ void PoolRouter::SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_l
   });
 }
 
+void PoolRouter::SetKvTokens(const EndpointInfo& endpoint, Tokens kv_tokens) {
+  Apply([&](State& state, Seconds now) {
+    if (!state.Has(endpoint)) return;
+    state.scheduler.SetKvTokens(endpoint.id, kv_tokens, now, state.decisions);
+  });
+}
+
 EndpointList PoolRouter::Endpoints() const {
   const system::MutexLock lock(mutex_);
   EndpointList result;
@@ -327,6 +335,7 @@ RouterStatus PoolRouter::Status() const {
     status.deployments.push_back({.name = deployment.name,
                                   .retired = deployment.retired,
                                   .max_model_len = deployment.max_model_len,
+                                  .kv_tokens = static_cast<Tokens>(deployment.engine->kv_tokens),
                                   .profile = deployment.profile});
     if (!fleet.keeps_forecasts()) continue;
     status.deployments.back().engine = {deployment.engine->steps.belief(),

@@ -144,6 +144,8 @@ class PoolRouter {
   // The context that an endpoint says it has (fleet::Fleet::SetMaxModelLen). Ignored for an
   // endpoint that has left the fleet.
   void SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len);
+  // The same of its KV cache, in tokens.
+  void SetKvTokens(const EndpointInfo& endpoint, Tokens kv_tokens);
 
   // All of them in one scheduler event per kMostReports.
   void Report(std::span<const Progress> progress);

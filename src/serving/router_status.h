@@ -40,6 +40,7 @@ struct RouterStatus {
     std::string name;
     bool retired = false;      // Shown until its last request has ended.
     Tokens max_model_len = 0;  // 0: not known.
+    Tokens kv_tokens = 0;      // The same.
     std::shared_ptr<const profile::GpuProfile> profile;
     std::optional<EngineStatus> engine = {};  // Where forecasts are kept.
     std::vector<EndpointStatus> endpoints = {};

@@ -131,7 +131,9 @@ void Simulator::BuildFleet() {
     fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
     spec.max_in_flight = deployment.max_in_flight;
-    if (spec_.kv_room) spec.kv_tokens = deployment.engine.kv_blocks * engine::kKvBlockTokens;
+    if (spec_.kv_room) {
+      spec.kv_tokens = static_cast<Tokens>(deployment.engine.kv_blocks * engine::kKvBlockTokens);
+    }
     for (int i = 0; i < deployment.endpoints; ++i) spec.endpoints.push_back(std::to_string(i));
     spec.max_model_len = deployment.engine.max_model_len;
     context_ = std::max(context_, spec.max_model_len);

@@ -40,7 +40,7 @@ struct GpuCount {
 constexpr GpuCount kFleet[] = {{"a10", 1}, {"l20", 4}};
 
 struct Arguments {
-  std::string policy = "slo";
+  std::string policy = "slo-headroom";
   std::string listen = "127.0.0.1:8080";
   std::string admin = "127.0.0.1:9090";
   double duration = 0;  // Seconds of arrivals; 0 = until interrupted.

@@ -111,7 +111,7 @@ struct DeploymentConfig {
 struct ModelConfig {
   std::string name;
   std::vector<std::string> aliases;  // Further names, such as those of LoRA adapters.
-  std::string policy = "slo";
+  std::string policy = "slo-headroom";
   std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;
   LengthConfig length;

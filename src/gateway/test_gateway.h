@@ -152,6 +152,8 @@ class TestGateway {
     config.timeouts.drain = 5;
     config.models.push_back({});
     config.models[0].name = "llama2-7b";
+    // Most tests are about what a profile says; those of other policies name theirs.
+    config.models[0].policy = "slo";
   }
 
   // An engine of the GPU type, this many times faster than life.

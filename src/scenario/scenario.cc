@@ -407,7 +407,7 @@ void Resolver::AddPolicies() {
     variants.push_back(variant);
   }
   std::vector<std::string> policies = text_.policies;
-  if (policies.empty() && variants.empty()) policies = {"slo", "least-request"};
+  if (policies.empty() && variants.empty()) policies = {"slo-headroom", "slo", "least-request"};
   for (const std::string& name : policies) {
     const auto policy = FindPolicy(name, scenario_);
     const auto checked =

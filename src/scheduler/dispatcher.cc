@@ -78,11 +78,12 @@ bool Dispatcher::GivesUp(const Record& record) {
 void Dispatcher::NoteHold(Record& record) {
   if (record.late) return;
   const auto options = EntryOf(*record.policy).policy->Considered();
-  if (options.empty()) {
+  const auto least = std::ranges::min_element(options, {}, &routing::Option::cost);
+  if (least == options.end() || !least->outlook.fits) {
     record.hold = Hold::kNoRoom;
   } else if (record.hold != Hold::kPromise) {
     record.hold = Hold::kPromise;
-    record.held_cost = std::ranges::min_element(options, {}, &routing::Option::cost)->cost;
+    record.held_cost = least->cost;
   }
 }
 

@@ -35,6 +35,7 @@ constexpr std::array kConstants{
     NamedConstant{"ramp_spread", &Constants::ramp_spread},
     NamedConstant{"ramp_least", &Constants::ramp_least},
     NamedConstant{"kv_growth", &Constants::kv_growth},
+    NamedConstant{"to_come_lasts", &Constants::to_come_lasts},
     NamedConstant{"usual_batch", &Constants::usual_batch},
     NamedConstant{"scale_window", &Constants::scale_window},
     NamedConstant{"scale_step", &Constants::scale_step},

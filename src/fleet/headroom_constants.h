@@ -57,6 +57,8 @@ struct HeadroomConstants {
   Seconds ramp_least = 0.005;
   // Of the output that is still to come, the part that KV room has to be left for.
   double kv_growth = 0.25;
+  // For so long the sum of it over the requests at an endpoint is not taken again.
+  Seconds to_come_lasts = 0.2;
   // Sequences that share a step, for the share of prefill in a request's time.
   double usual_batch = 32;
 

@@ -209,11 +209,15 @@ double StepForecast::HeldIn(Seconds seconds) const {
   return tokens;
 }
 
-bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) const {
+bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) {
   const double room = engine_->kv_tokens;
   if (room == 0 || residents_ == 0) return true;
+  if (now_ - to_come_at_ > constants().to_come_lasts) {
+    to_come_ = OutputToCome();
+    to_come_at_ = now_;
+  }
   // What is there grows before it ends, and so does the newcomer.
-  const double grows = constants().kv_growth * (OutputToCome() + MeanLength(demand));
+  const double grows = constants().kv_growth * (to_come_ + MeanLength(demand));
   const double needs = demand.prompt_tokens + grows;
   return held_ + crowd.line_held + needs <= room ||
          HeldIn(LineTime(crowd.waiting, Decode())) + needs <= room;

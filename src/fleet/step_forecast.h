@@ -155,7 +155,7 @@ class StepForecast {
   // Tokens that the requests there hold in so many seconds, prompts in line that are in by then
   // included, if every step takes as long as one without prefill.
   double HeldIn(Seconds seconds) const;
-  bool Fits(const Demand& demand, const Crowd& crowd) const;
+  bool Fits(const Demand& demand, const Crowd& crowd);
   double Generated(const Held& held) const { return 1 + step_ - held.first_step; }
   // P(all targets are met) of a request that has `generated` tokens at `from` and gets one every
   // `pace` after that.
@@ -187,6 +187,8 @@ class StepForecast {
   std::vector<std::uint32_t> line_;
   double line_done_ = 0;
   double line_end_ = 0;
+  double to_come_ = 0;  // OutputToCome(), as of this time:
+  Seconds to_come_at_ = -kNever;
   double chunk_ = 0;     // Prompt tokens in the current step.
   Seconds overdue_ = 0;  // For how long the first in line should have its first token.
   std::vector<Held> slots_;

@@ -125,7 +125,8 @@ TEST(Simulation, ShortAnswersInALoadedFleetAreServedAndInTime) {
        .slo = slo::Slo{.e2e = 1.5}});
   SimulationSpec spec = Spec("slo");
   spec.workload = &workload;
-  const workload::ClassReport& report = Simulate(spec).statistics.of(1);
+  const SimulationResult result = Simulate(spec);
+  const workload::ClassReport& report = result.statistics.of(1);
   EXPECT_GT(report.offered, 500u);
   EXPECT_EQ(report.refused, 0u);
   EXPECT_GT(report.attained, report.offered * 95 / 100);

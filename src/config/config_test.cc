@@ -23,7 +23,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::array<std::string_view, 4> kPolicies = {"slo-headroom", "slo", "least-request", "random"};
+constexpr std::array<std::string_view, 4> kPolicies = {"slo-headroom", "slo", "least-request",
+                                                       "random"};
 
 Result<Config> Load(std::string_view text) { return LoadConfig(text, "h.yaml", kPolicies); }
 

@@ -15,7 +15,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr std::array<std::string_view, 4> kPolicies = {"slo-headroom", "slo", "least-request", "random"};
+constexpr std::array<std::string_view, 4> kPolicies = {"slo-headroom", "slo", "least-request",
+                                                       "random"};
 
 Result<Config> Load(const std::string& text) { return LoadConfig(text, "h.yaml", kPolicies); }
 

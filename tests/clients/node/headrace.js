@@ -94,7 +94,7 @@ class Gateway extends Process {
       threads: 2,
       profiles: {directory: folder},
       health: {interval: '100ms', timeout: '100ms'},
-      models: [{name: MODEL, deployments, ...model}],
+      models: [{name: MODEL, policy: 'slo', deployments, ...model}],
       ...config,
     }));
     const gateway = await super.start(['serve', '--config', file],

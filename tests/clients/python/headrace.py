@@ -179,7 +179,9 @@ def serve(folder, engines, fits=10, model=None, **config):
             "threads": 2,
             "profiles": {"directory": str(folder)},
             "health": {"interval": "100ms", "timeout": "100ms"},
-            "models": [{"name": MODEL, "policy": "slo", "deployments": deployments, **(model or {})}],
+            "models": [
+                {"name": MODEL, "policy": "slo", "deployments": deployments, **(model or {})}
+            ],
             **config,
         },
     )

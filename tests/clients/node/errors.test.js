@@ -58,7 +58,7 @@ test('request that is too large', async (t) => {
 test('SLO that no GPU can meet is refused without a retry', async (t) => {
   const {gateway} = await serve(t);
   const client = gateway.client({maxRetries: 3});
-  await assert.rejects(chat(client, {}, {headers: {'x-slo-e2e-ms': '500'}}), (error) => {
+  await assert.rejects(chat(client, {}, {headers: {'x-slo-e2e-ms': '1'}}), (error) => {
     assert.ok(error instanceof OpenAI.RateLimitError);
     assert.equal(error.headers.get('x-should-retry'), 'false');
     return error.code === 'slo_unattainable';

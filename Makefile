@@ -31,7 +31,7 @@ evaluate: build
 	@ninja -C $(release) headrace-evaluate
 	@$(release)/headrace-evaluate
 
-# A real engine, vLLM on one core, beside the emulated one: half an hour on an idle machine.
+# A real engine, vLLM on one core, beside the emulated one: an hour on an idle machine.
 check-engines: build
 	@tools/install-deps clients
 	@tools/check-engines $(ARGS)

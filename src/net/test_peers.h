@@ -50,6 +50,7 @@ class RawPeer {
   }
 
   bool connected() const { return connected_; }
+  bool open() const { return descriptor_ >= 0; }
 
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -103,6 +104,8 @@ class RawPeer {
   void Close() {
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   }
+  // A read or a send that waits in another thread returns.
+  void Shutdown() { ::shutdown(descriptor_, SHUT_RDWR); }
   void Reset() {
     const linger hard = {1, 0};
     setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
@@ -135,6 +138,8 @@ class RawListener {
 
   const system::SocketAddress& address() const { return address_; }
   RawPeer Accept() { return RawPeer(::accept(descriptor_, nullptr, nullptr)); }
+  // An Accept that waits in another thread returns, and connections are refused.
+  void Shutdown() { ::shutdown(descriptor_, SHUT_RDWR); }
   void Close() {
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   }

@@ -102,7 +102,9 @@ class RequestPass {
         break;
       case 6:
         if (key == "stream") return Flag(key, value, facts_.stream);
-        if (key == "prompt") return Prompt(value);
+        // Of a response: the name of a prompt that the engine keeps.
+        if (key == "prompt") return kind_ == ApiKind::kResponses ? Unsized(value) : Prompt(value);
+        if (key == "suffix") return Text(value);
         break;
       case 7:
         if (key == "best_of") return Count(key, value, best_of_);
@@ -111,13 +113,17 @@ class RequestPass {
         if (key == "messages") return Messages(value);
         break;
       case 9:
-        if (key == "functions") return Raw(value);
+        if (key == "functions" || key == "documents") return Raw(value);
         break;
       case 10:
         if (key == "max_tokens") return Limit(key, value, facts_.max_tokens);
         break;
       case 12:
         if (key == "instructions") return Text(value);
+        if (key == "conversation") return Unsized(value);
+        break;
+      case 13:
+        if (key == "prompt_embeds" || key == "chat_template") return Unsized(value);
         break;
       case 14:
         if (key == "stream_options") return StreamOptions(value);
@@ -125,8 +131,14 @@ class RequestPass {
       case 17:
         if (key == "max_output_tokens") return Limit(key, value, facts_.max_tokens);
         break;
+      case 20:
+        if (key == "previous_response_id") return Unsized(value);
+        break;
       case 21:
         if (key == "max_completion_tokens") return Limit(key, value, max_completion_tokens_);
+        break;
+      case 22:
+        if (key == "truncate_prompt_tokens") return Unsized(value);
         break;
       default:
         break;
@@ -231,6 +243,14 @@ class RequestPass {
 
   // --- What becomes prompt
 
+  // A part that cannot be sized, unless it is null.
+  error_code Unsized(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY_JSON(value.type().get(type));
+    if (type != ondemand::json_type::null) ++facts_.unsized_parts;
+    return SUCCESS;
+  }
+
   // A string's decoded length; anything else counts nothing.
   error_code Text(ondemand::value value) {
     ondemand::json_type type{};
@@ -260,7 +280,10 @@ class RequestPass {
     }
     const std::size_t empty = 2;  // [] or {}
     json = WithoutTrailingSpace(json);
-    if (json.size() > empty) facts_.prompt_bytes += json.size();
+    if (json.size() > empty) {
+      facts_.prompt_bytes += json.size();
+      facts_.prompt_has_json = true;
+    }
     return SUCCESS;
   }
 
@@ -301,15 +324,19 @@ class RequestPass {
         HEADRACE_TRY_JSON(Raw(field.value()));
       } else if (key == "text" || key == "arguments" || key == "reasoning_content") {
         HEADRACE_TRY_JSON(Text(field.value()));
+      } else if (key == "audio" || key == "image_url" || key == "file_id" || key == "file_data" ||
+                 key == "encrypted_content" || key == "result" || key == "results") {
+        HEADRACE_TRY_JSON(Unsized(field.value()));
       }
     }
     return SUCCESS;
   }
 
-  // A string, or parts of which those with `text` count.
+  // A string, or parts: the text of those that have it counts, the others cannot be sized.
   error_code Content(ondemand::value value) {
     ondemand::json_type type{};
     HEADRACE_TRY_JSON(value.type().get(type));
+    if (type == ondemand::json_type::object) return Unsized(value);
     if (type != ondemand::json_type::array) return Text(value);
     ondemand::array parts;
     HEADRACE_TRY_JSON(value.get_array().get(parts));
@@ -324,13 +351,17 @@ class RequestPass {
       }
       ondemand::object object;
       HEADRACE_TRY_JSON(part.get_object().get(object));
+      bool has_text = false;
       for (auto part_entry : object) {
         ondemand::field field;
         HEADRACE_TRY_JSON(std::move(part_entry).get(field));
         std::string_view key;
         HEADRACE_TRY_JSON(field.unescaped_key().get(key));
-        if (key == "text" || key == "refusal") HEADRACE_TRY_JSON(Text(field.value()));
+        if (key != "text" && key != "refusal") continue;
+        has_text = true;
+        HEADRACE_TRY_JSON(Text(field.value()));
       }
+      if (!has_text) ++facts_.unsized_parts;
     }
     return SUCCESS;
   }

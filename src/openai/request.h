@@ -34,8 +34,14 @@ struct RequestFacts {
   int choices = 1;
   int prompts = 1;  // Of a completion that has several.
   // UTF-8 bytes of all text that becomes prompt, escapes undone: messages' and input's text,
-  // prompt, instructions; `tools` with their JSON. Images and audio don't count.
+  // prompt, instructions; `tools` with their JSON.
   std::uint64_t prompt_bytes = 0;
+  // Some of these bytes are JSON (tools, their calls, documents), which engines write in a form of
+  // their own.
+  bool prompt_has_json = false;
+  // Parts of the prompt whose size cannot be told from here: images, audio, files, what the engine
+  // keeps (an earlier response, a stored prompt), a prompt that it is told to cut.
+  int unsized_parts = 0;
   // Token ids given as such; to be added to what prompt_bytes comes to.
   std::uint64_t prompt_token_ids = 0;
   int messages = 0;

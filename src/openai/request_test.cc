@@ -54,6 +54,51 @@ TEST(RequestScanner, CountsToolsWithTheirJson) {
   EXPECT_EQ(Facts(ApiKind::kChatCompletions, R"({"model":"m","tools":[]})").prompt_bytes, 0u);
 }
 
+TEST(RequestScanner, SaysWhatItCannotSize) {
+  const auto chat = [](const std::string& content) {
+    return Facts(ApiKind::kChatCompletions,
+                 R"({"model":"m","messages":[{"role":"user","content":)" + content + "}]}");
+  };
+  EXPECT_EQ(chat(R"("hi")").unsized_parts, 0);
+  EXPECT_EQ(chat(R"([{"type":"text","text":"hi"}])").unsized_parts, 0);
+  EXPECT_EQ(chat("null").unsized_parts, 0);
+  const RequestFacts media = chat(R"([{"type":"text","text":"hi"},
+      {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}},
+      {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}},
+      {"type":"file","file":{"file_id":"f"}}, {"type":"something_new","bytes":"AAAA"}])");
+  EXPECT_EQ(media.unsized_parts, 4);
+  EXPECT_EQ(media.prompt_bytes, 2u);
+
+  const auto of = [](ApiKind kind, const std::string& fields) {
+    return Facts(kind, R"({"model":"m",)" + fields + "}").unsized_parts;
+  };
+  const ApiKind responses = ApiKind::kResponses;
+  EXPECT_EQ(of(responses, R"("input":"hi","previous_response_id":"r1")"), 1);
+  EXPECT_EQ(of(responses, R"("input":"hi","previous_response_id":null,"conversation":null)"), 0);
+  EXPECT_EQ(of(responses, R"("input":"hi","conversation":{"id":"c"},"prompt":{"id":"p"})"), 2);
+  EXPECT_EQ(of(responses, R"("input":[
+      {"role":"user","content":[{"type":"input_image","file_id":"f"}]},
+      {"type":"reasoning","summary":[],"encrypted_content":"AAAA"},
+      {"type":"computer_call_output","output":{"image_url":"data:AAAA"}}])"),
+            3);
+  EXPECT_EQ(of(ApiKind::kChatCompletions,
+               R"("messages":[{"role":"assistant","content":null,"audio":{"id":"a"}}])"),
+            1);
+  EXPECT_EQ(of(ApiKind::kCompletions, R"("prompt":"hi","prompt_embeds":"AAAA")"), 1);
+  EXPECT_EQ(of(ApiKind::kCompletions, R"("prompt":"hi","truncate_prompt_tokens":8)"), 1);
+}
+
+TEST(RequestScanner, SaysWhatIsJson) {
+  const auto json = [](const std::string& fields) {
+    return Facts(ApiKind::kChatCompletions, R"({"model":"m",)" + fields + "}").prompt_has_json;
+  };
+  EXPECT_FALSE(json(R"("messages":[{"role":"user","content":"hi"}])"));
+  EXPECT_FALSE(json(R"("messages":[{"role":"user","content":"hi"}],"tools":[])"));
+  EXPECT_TRUE(json(R"("tools":[{"type":"function"}])"));
+  EXPECT_TRUE(json(R"("messages":[{"role":"assistant","tool_calls":[{"id":"1"}]}])"));
+  EXPECT_TRUE(json(R"("documents":[{"text":"a"}])"));
+}
+
 TEST(RequestScanner, ReadsLimits) {
   const auto limit = [](ApiKind kind, const std::string& fields) {
     return Facts(kind, R"({"model":"m",)" + fields + "}").max_tokens;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/units.h"
+#include "fleet/engine_fault.h"
 #include "predict/length_distribution.h"
 #include "profile/gpu_profile.h"
 #include "slo/slo.h"
@@ -52,6 +53,8 @@ struct Completion {
   // 0: the request failed or was cancelled; nothing is learned from it.
   Tokens output_tokens = 0;
   Seconds e2e = 0;  // From its dispatch to its last token.
+  // nullopt: the endpoint did well, or what went wrong is the client's own fault, or it has left.
+  std::optional<EngineFault> fault = {};
 };
 
 // What other replicas of the router have sent to an endpoint.

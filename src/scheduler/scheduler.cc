@@ -103,8 +103,9 @@ bool Scheduler::Cancel(RequestId id, Seconds now, Decisions& decisions) {
   return true;
 }
 
-bool Scheduler::Return(RequestId id, Seconds now, Decisions& decisions) {
-  Record* record = EndRunning(id, {}, now);
+bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
+                       Decisions& decisions) {
+  Record* record = EndRunning(id, {.fault = fault}, now);
   if (record == nullptr) return false;
   record->state = Record::State::kWaiting;
   assessments_.Refresh(*record);

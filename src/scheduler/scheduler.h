@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fleet/engine_fault.h"
 #include "fleet/fleet.h"
 #include "fleet/load_model.h"
 #include "predict/length_predictor.h"
@@ -48,9 +49,11 @@ class Scheduler {
   bool Complete(RequestId id, const Completion& completion, Seconds now, Decisions& decisions);
   // The client has gone, whether the request waits or runs. False if it is gone already.
   bool Cancel(RequestId id, Seconds now, Decisions& decisions);
-  // The endpoint did not take the request: it waits again, before those that came after it, with
-  // its first arrival time. False if there is no such running request.
-  bool Return(RequestId id, Seconds now, Decisions& decisions);
+  // The endpoint did not serve the request, because of `fault` (nullopt: not its own): it waits
+  // again, before those that came after it, with its first arrival time. False if there is no such
+  // running request.
+  bool Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
+              Decisions& decisions);
   void UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
                    Decisions& decisions);
   // Null takes the profile away. False if there is no such deployment.

@@ -116,7 +116,8 @@ TEST_F(Events, EveryWayToLeaveAnEndpointIsOneEnd) {
   Fleet({{"a10", 512, {"h:1"}}});
   Profile(FlatProfile("a10", 1, 4, E2eSlo(10)));
   const RequestId returned = Arrive();
-  scheduler.Return(returned, now, decisions);  // And is sent again at once.
+  scheduler.Return(returned, fleet::EngineFault::kClosed, now,
+                   decisions);  // And is sent again at once.
   scheduler.Cancel(returned, now, decisions);
   EXPECT_FALSE(scheduler.Complete(returned, {1, 1, 1}, now, decisions));
   EXPECT_THAT(lines, ElementsAre("start 1 128", "end 1 0", "start 2 128", "end 2 0"));

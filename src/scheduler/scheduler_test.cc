@@ -389,7 +389,7 @@ TEST(Queue, ReturnedRequestGoesBackToTheFront) {
   h.decisions.clear();
   // Its endpoint turns out to be gone: it must not lose its place to the one that came later.
   h.scheduler.SetUp(first->endpoint, false, h.now, h.decisions);
-  EXPECT_TRUE(h.scheduler.Return(first->id, h.now, h.decisions));
+  EXPECT_TRUE(h.scheduler.Return(first->id, fleet::EngineFault::kConnect, h.now, h.decisions));
   EXPECT_TRUE(h.decisions.empty());
   const auto next = h.Complete(other);
   ASSERT_EQ(next.size(), 1);

@@ -73,9 +73,9 @@ void RoutedRequest::Arrive(const scheduler::Arrival& arrival) {
       this);
 }
 
-void RoutedRequest::Return() {
-  router_.Apply([this](PoolRouter::State& state,
-                       Seconds now) { state.scheduler.Return(id_, now, state.decisions); },
+void RoutedRequest::Return(std::optional<fleet::EngineFault> fault) {
+  router_.Apply([&](PoolRouter::State& state,
+                    Seconds now) { state.scheduler.Return(id_, fault, now, state.decisions); },
                 this);
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "base/units.h"
 #include "discovery/endpoint_source.h"
+#include "fleet/engine_fault.h"
 #include "fleet/fleet.h"
 #include "scheduler/scheduler.h"
 #include "serving/executor.h"
@@ -69,8 +71,8 @@ class RoutedRequest {
   RoutedRequest& operator=(const RoutedRequest&) = delete;
 
   void Arrive(const scheduler::Arrival& arrival);
-  // The endpoint did not take it: it waits again.
-  void Return();
+  // The endpoint did not serve it, because of `fault`: it waits again.
+  void Return(std::optional<fleet::EngineFault> fault);
   // It has ended at its endpoint.
   void Complete(const scheduler::Completion& completion);
   // The client has gone, or does not want to wait any longer. A decision that is on its way is

@@ -204,13 +204,14 @@ std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
   finished_.fallback = scheduler::FallbackCause::kNone;
   finished_.outlook.reset();
   finished_.considered = {};
-  routed_->Return();
+  routed_->Return(fleet::EngineFault::kConnect);
   return std::nullopt;
 }
 
 ErrorReply ServedRequest::EndpointFailed(bool timed_out, std::string_view why) {
   if (End(timed_out ? telemetry::Outcome::kTimedOut : telemetry::Outcome::kFailed)) {
-    routed_->Complete({});
+    routed_->Complete(
+        {.fault = timed_out ? fleet::EngineFault::kTimeout : fleet::EngineFault::kClosed});
   }
   return Reply(openai::MakeApiError(
       timed_out ? 504 : 502, "Endpoint " + endpoint_->address + " of deployment '" +
@@ -271,6 +272,13 @@ void ServedRequest::ResponseEnd(Seconds now, std::vector<std::string_view>& forw
 void ServedRequest::Learn(bool ok, Seconds now) {
   const slo::RequestLatency& latency = finished_.latency;
   scheduler::Completion completion;
+  if (status_ == 429 || status_ == 503) {
+    completion.fault = fleet::EngineFault::kBusy;
+  } else if (status_ >= 500) {
+    completion.fault = fleet::EngineFault::kStatus;
+  } else if (status_ < 400 && !ok) {
+    completion.fault = fleet::EngineFault::kErrorInBody;
+  }
   if (ok && latency.output_tokens > 0 && kind_ != openai::ApiKind::kEmbeddings) {
     completion.prompt_tokens = latency.prompt_tokens;
     completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));

@@ -412,14 +412,17 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
     endpoints_[id].engine.Cancel(request.handle);
     LeaveEngine(endpoints_[id], now);
     if (request.has_first_token) {
-      if (!clairvoyant_) news_.push_back({now, request.id, scheduler::Completion{}});
+      if (!clairvoyant_) {
+        news_.push_back(
+            {now, request.id, scheduler::Completion{.fault = fleet::EngineFault::kCut}});
+      }
       End(slot, RequestRecord::End::kFailed, 0);
     } else if (clairvoyant_) {
       request.stage = Stage::kWaiting;
       held_.insert(held_.begin(), slot);
     } else {
       request.stage = Stage::kWaiting;
-      scheduler_.Return(request.id, now, decisions_);
+      scheduler_.Return(request.id, fleet::EngineFault::kClosed, now, decisions_);
     }
   }
   if (clairvoyant_) clairvoyant_->Changed(id);

@@ -84,11 +84,31 @@ void WriteTenants(const std::vector<config::TenantConfig>& named,
   json.EndArray().EndObject();
 }
 
+void WritePrompts(const predict::PromptEstimator& estimator, JsonWriter& json) {
+  using Form = predict::PromptSize::Form;
+  json.BeginObject();
+  for (const auto& [name, form] :
+       {std::pair("plain", Form::kPlain), {"chat", Form::kChat}, {"tools", Form::kTools}}) {
+    const predict::TokenLine& line = estimator.line(form);
+    json.Key(name)
+        .BeginObject()
+        .Member("tokens_per_byte", line.slope())
+        .Member("tokens_per_request", line.constant())
+        .Member("samples", line.samples())
+        .EndObject();
+  }
+  json.Key("unsized_parts")
+      .BeginObject()
+      .Member("tokens_per_part", estimator.tokens_per_part())
+      .Member("samples", estimator.unsized_samples())
+      .EndObject()
+      .EndObject();
+}
+
 void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
                const std::vector<serving::ProfileStatus>& profiles, Seconds unix_now,
                JsonWriter& json) {
   const serving::RouterStatus status = pool.router().Status();
-  const predict::PromptEstimator estimator = pool.prompt_estimator();
   json.BeginObject().Member("name", config.name);
   if (!config.aliases.empty()) {
     json.Key("aliases").BeginArray();
@@ -105,12 +125,8 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   WriteQueue(status, json);
   json.Key("tenants");
   WriteTenants(config.tenants, status, json);
-  json.Member("learned_lengths", status.learned_lengths)
-      .Key("prompt")
-      .BeginObject()
-      .Member("tokens_per_byte", estimator.tokens_per_byte())
-      .Member("tokens_per_request", estimator.tokens_per_request())
-      .EndObject();
+  json.Member("learned_lengths", status.learned_lengths).Key("prompts");
+  WritePrompts(pool.prompt_estimator(), json);
   json.Key("deployments").BeginArray();
   for (const serving::RouterStatus::DeploymentStatus& deployment : status.deployments) {
     json.BeginObject().Member("name", deployment.name);

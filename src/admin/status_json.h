@@ -9,7 +9,9 @@ namespace headrace::admin {
 
 // {"version", "models": [{"name", "aliases", "policy", "queue": {"length", "bytes", "sub_queues":
 // […]},
-//   "in_flight", "learned_lengths", "prompt": {"tokens_per_byte", "tokens_per_request"},
+//   "in_flight", "learned_lengths",
+//   "prompts": {"plain", "chat", "tools": {"tokens_per_byte", "tokens_per_request", "samples"},
+//     "unsized_parts": {"tokens_per_part", "samples"}},
 //   "deployments": [{"name", "profile": {…}, "engine": {"a_ms", "b_us", "c_us", "d_us", "samples"},
 //     "endpoints": [{"address", "up", "in_flight", "load",
 //       "forecast": {"scale", "residents", "prompts_in_line", "backlog_ms"}}]}]}]}

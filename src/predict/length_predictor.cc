@@ -10,6 +10,10 @@ namespace {
 // make every request look free.
 constexpr Tokens kDefaultLength = 256;
 
+// Whatever was seen so far, a response may have so many tokens; and no response has more than that.
+constexpr Tokens kAlwaysBelieved = 4096;
+constexpr Tokens kNeverBelieved = 1 << 22;
+
 constexpr Seconds kKeepDistribution = 1;
 
 // What the prior counts for, in samples, and the spread of its logarithm: lengths of chat responses
@@ -43,6 +47,7 @@ void LengthPredictor::Advance(Seconds now) {
       cell.count -= entry.cell.count;
       cell.tokens -= entry.cell.tokens;
       row_counts_[entry.input] -= entry.cell.count;
+      column_counts_[entry.output] -= entry.cell.count;
       total_ -= entry.cell.count;
     }
     for (const FineEntry& entry : steps_.front().fine) {
@@ -52,8 +57,16 @@ void LengthPredictor::Advance(Seconds now) {
   }
 }
 
+Tokens LengthPredictor::MostBelieved() const {
+  int longest = kLog2Buckets - 1;
+  while (longest > 0 && column_counts_[longest] == 0) --longest;
+  if (Log2BucketCentre(longest) >= kNeverBelieved / 2) return kNeverBelieved;
+  return std::max(kAlwaysBelieved, 2 * Log2BucketCentre(longest));
+}
+
 void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens) {
   Advance(now);
+  output_tokens = std::min(output_tokens, MostBelieved());
   const auto number = static_cast<std::int64_t>(std::floor(now / kStep));
   if (steps_.empty() || steps_.back().number != number) steps_.push_back({number, {}, {}});
   const int input = Log2Bucket(prompt_tokens);
@@ -68,6 +81,7 @@ void LengthPredictor::Record(Seconds now, Tokens prompt_tokens, Tokens output_to
     cell->tokens += output_tokens;
   }
   row_counts_[input] += 1;
+  column_counts_[output] += 1;
   total_ += 1;
 
   if (!keeps_fine_) return;

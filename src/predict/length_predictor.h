@@ -60,7 +60,9 @@ class LengthPredictor {
   // Keeps what was learned. A shorter window takes effect at the next call.
   void SetOptions(const LengthOptions& options) { options_ = options; }
 
-  // Learns from a finished request. `now` never goes backwards.
+  // Learns from a finished request. `now` never goes backwards. One whose response is more than
+  // twice as long as any in the window counts as twice as long, or as 4,096 tokens if that is more:
+  // a wrong count must not become the rule, and true ones get there in a few steps.
   void Record(Seconds now, Tokens prompt_tokens, Tokens output_tokens);
 
   // The estimate for a request that arrives at `now`. `max_tokens` is the request's own limit;
@@ -110,6 +112,7 @@ class LengthPredictor {
   };
 
   void Advance(Seconds now);
+  Tokens MostBelieved() const;
   // Calls `add(row)` for the rows around `input` that together hold enough samples; false if all
   // rows together do not.
   template <typename Add>
@@ -121,7 +124,8 @@ class LengthPredictor {
 
   LengthOptions options_;
   std::array<std::array<Cell, kLog2Buckets>, kLog2Buckets> cells_{};  // [input][output]
-  std::array<std::int64_t, kLog2Buckets> row_counts_{};
+  std::array<std::int64_t, kLog2Buckets> row_counts_{};               // [input]
+  std::array<std::int64_t, kLog2Buckets> column_counts_{};            // [output]
   std::array<std::array<std::int32_t, LengthDistribution::kBuckets>, kLog2Buckets> fine_{};
   std::array<Cached, kLog2Buckets> cached_;
   Tokens prior_median_ = 0;

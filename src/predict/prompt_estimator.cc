@@ -2,51 +2,59 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <vector>
 
 namespace headrace::predict {
 namespace {
 
-constexpr double kForget = 0.999;  // Weight kept per later sample.
+// Parts of usual size that count beside those that were seen: one that is far off is not the rule.
+constexpr std::size_t kAssumedParts = 3;
+constexpr double kMostPerPart = 131'072;
 
-}  // namespace
-
-Tokens PromptEstimator::Estimate(std::int64_t bytes) const {
-  const double tokens = per_request_ + per_byte_ * static_cast<double>(bytes);
-  constexpr double kMost = std::numeric_limits<Tokens>::max() / 2.0;
+Tokens Whole(double tokens) {
+  constexpr double kMost = 1e9;
   return static_cast<Tokens>(std::lround(std::clamp(tokens, 1.0, kMost)));
 }
 
-void PromptEstimator::Learn(std::int64_t bytes, Tokens prompt_tokens) {
-  if (bytes < 1 || prompt_tokens < 1) return;
-  const auto x = static_cast<double>(bytes);
-  const auto y = static_cast<double>(prompt_tokens);
-  weight_ = weight_ * kForget + 1;
-  sum_x_ = sum_x_ * kForget + x;
-  sum_y_ = sum_y_ * kForget + y;
-  sum_xx_ = sum_xx_ * kForget + x * x;
-  sum_xy_ = sum_xy_ * kForget + x * y;
-  Fit();
+}  // namespace
+
+PromptEstimate PromptEstimator::Estimate(const PromptSize& size) const {
+  const auto exact = static_cast<double>(size.token_ids);
+  if (size.bytes == 0 && size.unsized_parts == 0) return {Whole(exact), Whole(exact)};
+  const TokenLine& text = line(size.form);
+  const double tokens = exact + text.At(size.bytes) + tokens_per_part_ * size.unsized_parts;
+  const double least =
+      exact + (size.unsized_parts > 0 ? TokenLine::Floor(size.bytes) : text.Least(size.bytes));
+  return {Whole(tokens), Whole(std::min(least, tokens))};
 }
 
-void PromptEstimator::Fit() {
-  const double mean_x = sum_x_ / weight_;
-  const double mean_y = sum_y_ / weight_;
-  const double variance = sum_xx_ / weight_ - mean_x * mean_x;
-  const double covariance = sum_xy_ / weight_ - mean_x * mean_y;
-  // Prompts all of one size cannot tell the slope from the constant: keep to one number then, as
-  // when the line would fall or start below zero, which no tokenizer does.
-  if (variance > 0.01 * mean_x * mean_x && covariance > 0) {
-    const double slope = covariance / variance;
-    const double constant = mean_y - slope * mean_x;
-    if (constant >= 0) {
-      per_byte_ = slope;
-      per_request_ = constant;
-      return;
-    }
+Tokens PromptEstimator::Floor(const PromptSize& size) {
+  return Whole(static_cast<double>(size.token_ids) + TokenLine::Floor(size.bytes));
+}
+
+void PromptEstimator::Learn(const PromptSize& size, Tokens prompt_tokens) {
+  if (prompt_tokens < 1 || size.token_ids > 0) return;
+  if (size.unsized_parts > 0) {
+    LearnPart((prompt_tokens - line(size.form).At(size.bytes)) / size.unsized_parts);
+    return;
   }
-  per_byte_ = sum_y_ / sum_x_;
-  per_request_ = 0;
+  lines_[static_cast<std::size_t>(size.form)].Learn(size.bytes, prompt_tokens);
+  // A form that was not seen yet begins with the slope of the one that was seen most.
+  const TokenLine& known = *std::ranges::max_element(lines_, {}, &TokenLine::samples);
+  for (TokenLine& other : lines_) {
+    if (other.samples() == 0) other.SetPrior(known.slope());
+  }
+}
+
+void PromptEstimator::LearnPart(double tokens) {
+  parts_[static_cast<std::size_t>(unsized_samples_++) % kParts] =
+      static_cast<float>(std::clamp(tokens, 0.0, kMostPerPart));
+  std::vector<double> sorted(kAssumedParts, kUsualPart);
+  const auto seen = std::min(static_cast<std::size_t>(unsized_samples_), kParts);
+  sorted.insert(sorted.end(), parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(seen));
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::ranges::nth_element(sorted, middle);
+  tokens_per_part_ = *middle;
 }
 
 }  // namespace headrace::predict

@@ -1,38 +1,72 @@
-// Estimates the tokens of a prompt from its bytes, because only the engine has the tokenizer.
+// Estimates the tokens of a prompt, because only the engine has the tokenizer.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/units.h"
+#include "predict/token_line.h"
 
 namespace headrace::predict {
 
-// tokens ≈ per_request + per_byte · bytes, by least squares over the finished requests' `usage`,
-// with a weight that decays (about the last 1,000 count). The constant covers what the chat
-// template adds. Starts at 4 bytes per token, the usual rule for English text. One per pool. Not
-// thread-safe.
+// What can be seen of a prompt.
+struct PromptSize {
+  // Each has a line of its own, because each is put into other words on its way to the engine.
+  enum class Form {
+    kPlain,  // Text as it is: completions, embeddings.
+    kChat,   // Through a chat template.
+    kTools,  // With tools or other JSON.
+  };
+  static constexpr std::size_t kForms = 3;
+
+  Form form = Form::kPlain;
+  std::int64_t bytes = 0;      // Of text and JSON.
+  std::int64_t token_ids = 0;  // Given as such: exact.
+  // Images, audio, files, what the engine keeps: parts that cannot be sized.
+  int unsized_parts = 0;
+};
+
+struct PromptEstimate {
+  Tokens tokens = 1;
+  // What it comes to at least, by the evidence of prompts of about this size; where there is
+  // none, by what any text does. Nothing is refused for more than this.
+  Tokens least = 1;
+};
+
+// A line over bytes for each form, and the tokens per part that cannot be sized: the middle of the
+// last 64. Prompts with such parts teach nothing about text. One per pool. Not thread-safe.
 class PromptEstimator {
  public:
-  // ≥ 1. `bytes`: the decoded text of the prompt.
-  Tokens Estimate(std::int64_t bytes) const;
+  PromptEstimate Estimate(const PromptSize& size) const;
+  // Whatever was learned, it comes to no less.
+  static Tokens Floor(const PromptSize& size);
 
-  // Learns from a finished request; counts below 1 are ignored.
-  void Learn(std::int64_t bytes, Tokens prompt_tokens);
+  // Learns from a finished request.
+  void Learn(const PromptSize& size, Tokens prompt_tokens);
 
-  double tokens_per_byte() const { return per_byte_; }
-  double tokens_per_request() const { return per_request_; }
+  // A request was refused for its size. True: it is to be tried all the same (TokenLine::Refused).
+  bool Refused(const PromptSize& size) {
+    return lines_[static_cast<std::size_t>(size.form)].Refused(size.bytes);
+  }
+
+  const TokenLine& line(PromptSize::Form form) const {
+    return lines_[static_cast<std::size_t>(form)];
+  }
+  double tokens_per_part() const { return tokens_per_part_; }
+  std::int64_t unsized_samples() const { return unsized_samples_; }
 
  private:
-  void Fit();
+  static constexpr std::size_t kParts = 64;
+  // An image of usual size, as vision models count it.
+  static constexpr double kUsualPart = 512;
 
-  double per_byte_ = 0.25;
-  double per_request_ = 0;
-  // Decayed sums of 1, x, y, x², x·y with x = bytes, y = tokens.
-  double weight_ = 0;
-  double sum_x_ = 0;
-  double sum_y_ = 0;
-  double sum_xx_ = 0;
-  double sum_xy_ = 0;
+  void LearnPart(double tokens);
+
+  std::array<TokenLine, PromptSize::kForms> lines_;
+  std::array<float, kParts> parts_{};  // A ring.
+  std::int64_t unsized_samples_ = 0;
+  double tokens_per_part_ = kUsualPart;
 };
 
 }  // namespace headrace::predict

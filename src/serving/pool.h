@@ -34,13 +34,18 @@ class Pool {
   PoolRouter& router() { return router_; }
   const PoolRouter& router() const { return router_; }
 
-  Tokens EstimatePromptTokens(std::int64_t bytes) const {
+  predict::PromptEstimate EstimatePrompt(const predict::PromptSize& size) const {
     const system::MutexLock lock(mutex_);
-    return estimator_.Estimate(bytes);
+    return estimator_.Estimate(size);
   }
-  void LearnPromptTokens(std::int64_t bytes, Tokens tokens) {
+  void LearnPrompt(const predict::PromptSize& size, Tokens tokens) {
     const system::MutexLock lock(mutex_);
-    estimator_.Learn(bytes, tokens);
+    estimator_.Learn(size, tokens);
+  }
+  // A prompt was refused for its size. True: it is to be tried all the same.
+  bool RefusedPrompt(const predict::PromptSize& size) {
+    const system::MutexLock lock(mutex_);
+    return estimator_.Refused(size);
   }
   // Priorities by the name of an objective. Replaces those that were.
   using Objectives = std::map<std::string, int, std::less<>>;

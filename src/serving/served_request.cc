@@ -13,6 +13,18 @@ namespace {
 // What a waiting request occupies beside its body.
 constexpr std::size_t kRequestOverhead = 4096;
 
+predict::PromptSize PromptSizeOf(openai::ApiKind kind, const openai::RequestFacts& facts) {
+  using Form = predict::PromptSize::Form;
+  const bool chat =
+      kind == openai::ApiKind::kChatCompletions || kind == openai::ApiKind::kResponses;
+  return {.form = facts.prompt_has_json ? Form::kTools
+                  : chat                ? Form::kChat
+                                        : Form::kPlain,
+          .bytes = static_cast<std::int64_t>(facts.prompt_bytes),
+          .token_ids = static_cast<std::int64_t>(facts.prompt_token_ids),
+          .unsized_parts = facts.unsized_parts};
+}
+
 std::string Number(Seconds seconds) {
   char text[32];
   std::snprintf(text, sizeof text, "%g", seconds);
@@ -59,6 +71,7 @@ tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::st
   facts_ = *std::move(facts);
   controls_ = *controls;
   body_bytes_ = body.size();
+  prompt_ = PromptSizeOf(kind_, facts_);
   return {};
 }
 
@@ -75,19 +88,19 @@ void ServedRequest::Arrive(OnRoute on_route) {
 
 scheduler::Arrival ServedRequest::MakeArrival() {
   scheduler::Arrival arrival;
-  double prompt = static_cast<double>(facts_.prompt_token_ids);
-  if (facts_.prompt_bytes > 0) {
-    prompt += pool_->EstimatePromptTokens(static_cast<std::int64_t>(facts_.prompt_bytes));
-  }
-  arrival.prompt_tokens = static_cast<Tokens>(std::clamp(prompt, 1.0, 1e9));
+  const predict::PromptEstimate estimate = pool_->EstimatePrompt(prompt_);
+  arrival.prompt_tokens = sizing_ == Sizing::kEstimate ? estimate.tokens
+                          : sizing_ == Sizing::kLeast  ? estimate.least
+                                                       : predict::PromptEstimator::Floor(prompt_);
   arrival.max_tokens = facts_.max_tokens;
   arrival.reports_first_token = facts_.stream;
   // Embeddings come without generating: the prompt is all the work.
-  if (kind_ == openai::ApiKind::kEmbeddings) arrival.output_tokens = 1;
+  if (kind_ == openai::ApiKind::kEmbeddings || sizing_ == Sizing::kFloor) arrival.output_tokens = 1;
   // Several prompts come in one request: the longest has at least its share. Embeddings' inputs are
   // not counted, so nothing is known of them.
   if (kind_ != openai::ApiKind::kEmbeddings) {
-    const double needs = std::ceil(prompt / facts_.prompts) + facts_.max_tokens.value_or(1);
+    const double needs = std::ceil(static_cast<double>(arrival.prompt_tokens) / facts_.prompts) +
+                         facts_.max_tokens.value_or(1);
     arrival.context = static_cast<Tokens>(std::clamp(needs, 1.0, 2e9));
   }
   arrival.slo = controls_.slo;
@@ -100,7 +113,25 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   return arrival;
 }
 
+bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
+  using scheduler::RefusalReason;
+  const bool for_size = reason == RefusalReason::kSloUnattainable ||
+                        (reason == RefusalReason::kNoEndpoint && pool_->router().AnyUp());
+  if (!for_size || sizing_ == Sizing::kFloor) return false;
+  const Tokens taken_for = routed_->arrival().prompt_tokens;
+  if (sizing_ == Sizing::kEstimate && pool_->EstimatePrompt(prompt_).least < taken_for) {
+    sizing_ = Sizing::kLeast;
+  } else if (pool_->RefusedPrompt(prompt_)) {
+    sizing_ = Sizing::kFloor;
+  } else {
+    return false;
+  }
+  routed_->Arrive(MakeArrival());
+  return true;
+}
+
 void ServedRequest::TakeRoute(Route route) {
+  if (route.decision.refused && ArriveAsLess(*route.decision.refused)) return;
   const Seconds now = thread_.executor.Now();
   finished_.queued = now - finished_.arrived;
   finished_.slo = route.decision.slo;
@@ -285,8 +316,8 @@ void ServedRequest::Learn(bool ok, Seconds now) {
     completion.e2e = now - dispatched_at_;
   }
   routed_->Complete(completion);
-  if (ok && finished_.counted && facts_.prompt_token_ids == 0 && facts_.choices == 1) {
-    pool_->LearnPromptTokens(static_cast<std::int64_t>(facts_.prompt_bytes), latency.prompt_tokens);
+  if (ok && finished_.counted && facts_.choices == 1) {
+    pool_->LearnPrompt(prompt_, latency.prompt_tokens);
   }
 }
 

@@ -116,7 +116,17 @@ class ServedRequest {
   void ResponseEnd(Seconds now, std::vector<std::string_view>& forward);
 
  private:
+  // By what its prompt's tokens are taken.
+  enum class Sizing {
+    kEstimate,
+    kLeast,  // What prompts of its size come to at least, as far as seen.
+    kFloor,  // What any text of its size comes to at least; its response is a token.
+  };
+
   scheduler::Arrival MakeArrival();
+  // A refusal that may rest on an estimate is no refusal yet: it arrives anew, as less. False if it
+  // is one.
+  bool ArriveAsLess(scheduler::RefusalReason reason);
   void TakeRoute(Route route);
   ErrorReply Refuse(const scheduler::Decision& decision) const;
   // "ttft_ms=212.4; tpot_ms=21.3; e2e_ms=5310.0; miss=0.012; harm=0.000; …"
@@ -136,6 +146,8 @@ class ServedRequest {
   openai::RequestFacts facts_;
   RequestControls controls_;
   std::size_t body_bytes_ = 0;
+  predict::PromptSize prompt_;
+  Sizing sizing_ = Sizing::kEstimate;
   // From Arrive on:
   std::optional<RoutedRequest> routed_;
   std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.

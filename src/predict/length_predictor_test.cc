@@ -1,9 +1,8 @@
+#include "predict/length_predictor.h"
+
 #include <gmock/gmock.h>
 
 #include <set>
-
-#include "predict/length_predictor.h"
-#include "predict/prompt_estimator.h"
 
 namespace headrace::predict {
 namespace {
@@ -85,38 +84,17 @@ TEST(LengthPredictor, ForgetsWhatLeftTheWindow) {
   EXPECT_EQ(predictor.samples(), 0);
 }
 
-TEST(PromptEstimator, StartsAtFourBytesAToken) {
-  const PromptEstimator estimator;
-  EXPECT_EQ(estimator.Estimate(0), 1);
-  EXPECT_EQ(estimator.Estimate(400), 100);
-}
-
-TEST(PromptEstimator, FindsSlopeAndTemplateOverhead) {
-  Rng rng(2);
-  PromptEstimator estimator;
-  for (int i = 0; i < 3000; ++i) {
-    const auto bytes = static_cast<std::int64_t>(20 + rng.Below(8000));
-    estimator.Learn(bytes, static_cast<Tokens>(12 + static_cast<double>(bytes) / 2.5));
+TEST(LengthPredictor, OneWrongCountIsBounded) {
+  Rng rng(1);
+  for (const Summary summary : {Summary::kMean, Summary::kQuantile}) {
+    LengthPredictor predictor(With(summary));
+    for (int i = 0; i < 200; ++i) predictor.Record(0, 100, 300);
+    predictor.Record(0, 100, 2'000'000'000);
+    EXPECT_LE(predictor.Predict(1, 100, std::nullopt, 0, rng).tokens, 330);
+    // Responses that are that long are believed after a few.
+    for (int i = 0; i < 200; ++i) predictor.Record(1, 100, 100'000);
+    EXPECT_GT(predictor.Predict(2, 100, std::nullopt, 0, rng).tokens, 40'000);
   }
-  EXPECT_NEAR(estimator.tokens_per_byte(), 0.4, 0.005);
-  EXPECT_NEAR(estimator.tokens_per_request(), 12, 2);
-  EXPECT_NEAR(estimator.Estimate(5000), 2012, 20);
-}
-
-TEST(PromptEstimator, PromptsOfOneSizeGiveARatio) {
-  PromptEstimator estimator;
-  for (int i = 0; i < 100; ++i) estimator.Learn(1000, 500);
-  EXPECT_NEAR(estimator.Estimate(2000), 1000, 1);
-  estimator.Learn(0, 10);
-  estimator.Learn(10, 0);
-  EXPECT_NEAR(estimator.Estimate(2000), 1000, 1);
-}
-
-TEST(PromptEstimator, FollowsAChangeOfText) {
-  PromptEstimator estimator;
-  for (int i = 0; i < 2000; ++i) estimator.Learn(1000 + i % 7, 250);
-  for (int i = 0; i < 6000; ++i) estimator.Learn(1000 + i % 7, 500);
-  EXPECT_NEAR(estimator.Estimate(1000), 500, 5);
 }
 
 }  // namespace

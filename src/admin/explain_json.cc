@@ -100,6 +100,20 @@ std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_mon
   if (!past.address.empty()) {
     json.Member("deployment", past.deployment).Member("endpoint", past.address);
   }
+  if (!request.failed_tries.empty()) {
+    json.Key("failed_tries").BeginArray();
+    for (const serving::FailedTry& failed : request.failed_tries) {
+      json.BeginObject()
+          .Member("deployment", failed.deployment)
+          .Member("endpoint", failed.address)
+          .Member("fault", ToString(failed.fault))
+          .Member("why", failed.why);
+      WriteMs("sent_ms", failed.sent, json);
+      WriteMs("took_ms", failed.took, json);
+      json.EndObject();
+    }
+    json.EndArray();
+  }
   if (request.outlook) {
     json.Key("predicted").BeginObject();
     WriteOutlook(*request.outlook, request.arrived, json);

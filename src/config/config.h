@@ -39,8 +39,9 @@ struct LimitsConfig {
 struct TimeoutsConfig {
   Seconds connect = 2;        // To an engine.
   Seconds request = 600;      // From a request's arrival to its response's last byte.
-  Seconds first_byte = 600;   // From a request's dispatch to its response's head.
-  Seconds idle = 120;         // Between two pieces of an engine's response.
+  Seconds first_byte = 120;   // From a request's dispatch to the first byte of its stream.
+  Seconds whole = 300;        // The same of a response that is not streamed.
+  Seconds idle = 60;          // Between two pieces of an engine's response.
   Seconds client_idle = 75;   // Between two requests of a connection.
   Seconds client_stall = 60;  // While a client neither sends nor reads a byte.
   Seconds drain = 30;         // For requests in flight at shutdown.
@@ -80,6 +81,13 @@ struct LengthConfig {
   bool operator==(const LengthConfig&) const = default;
 };
 
+// Requests that are sent to another endpoint because one failed them.
+struct RetriesConfig {
+  int most = 2;         // Further endpoints that one request is sent to.
+  double budget = 0.2;  // Of the requests that wait or run.
+  bool operator==(const RetriesConfig&) const = default;
+};
+
 // What requests name in `x-gateway-inference-objective`.
 struct ObjectiveConfig {
   std::string name;
@@ -115,6 +123,7 @@ struct ModelConfig {
   std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;
   LengthConfig length;
+  RetriesConfig retries;
   std::vector<ObjectiveConfig> objectives;
   std::vector<TenantConfig> tenants;
   std::vector<DeploymentConfig> deployments;

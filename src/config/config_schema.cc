@@ -57,8 +57,13 @@ OptionGroup<TimeoutsConfig> TimeoutsOptions() {
                        "time in the queue. When it expires, the engine's work is cancelled and the "
                        "client gets status 504, or a broken stream if the response had begun."})
       .Value("first_byte", &TimeoutsConfig::first_byte, DurationForm(kMillisecond, kDay),
-             {.prose = "From sending a request to the head of the engine's response. A response "
-                       "that is not streamed has no head before it is complete."})
+             {.prose = "From sending a request to the first byte of the engine's stream, the "
+                       "engine's own queue included. When it expires, the request goes to another "
+                       "endpoint if `retries` allow it; else its client gets status 504."})
+      .Value("whole", &TimeoutsConfig::whole, DurationForm(kMillisecond, kDay),
+             {.prose = "The same of a response that is not streamed: nothing of it comes before "
+                       "it is complete. Raise it together with `request` where such responses "
+                       "take longer."})
       .Value("idle", &TimeoutsConfig::idle, DurationForm(kMillisecond, kDay),
              {.prose = "Between two pieces of an engine's response. When it expires, the response "
                        "is ended as broken."})
@@ -209,6 +214,18 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                .unique = OptionNote::Unique::kInFile});
 }
 
+OptionGroup<RetriesConfig> RetriesOptions() {
+  return OptionGroup<RetriesConfig>()
+      .Value("most", &RetriesConfig::most, IntegerForm(0, 100),
+             {.prose = "Further endpoints that one request is sent to. `0`: none.", .live = true})
+      .Value("budget", &RetriesConfig::budget, ShareForm(0, 1),
+             {.prose = "Share of the requests under way that may be retries at a time, so that "
+                       "engines that fail under load do not get more load because of it. Ten may "
+                       "be in any case. Requests that could not be sent because there was no "
+                       "connection do not count.",
+              .live = true});
+}
+
 OptionGroup<ObjectiveConfig> ObjectiveOptions() {
   return OptionGroup<ObjectiveConfig>()
       .Value("name", &ObjectiveConfig::name, NameForm(),
@@ -255,6 +272,9 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
              "Where requests wait for an engine that can still meet their SLO.")
       .Group("length", &ModelConfig::length, LengthOptions(),
              "How long a response is expected to be, which decides what a request costs an engine.")
+      .Group("retries", &ModelConfig::retries, RetriesOptions(),
+             "Requests that go to another endpoint because one failed them before its response "
+             "began (docs/operations.md).")
       .Groups("objectives", &ModelConfig::objectives, ObjectiveOptions(),
               {.prose = "Priorities of requests, by name; for policies that forecast "
                         "(`slo-headroom`). Others serve all requests alike.",

@@ -93,6 +93,11 @@ void Fleet::SetUp(EndpointId id, bool up) {
   Refresh(id);
 }
 
+void Fleet::SetHidden(EndpointId id, bool hidden) {
+  endpoints_[id].hidden = hidden;
+  Refresh(id);
+}
+
 bool Fleet::SetMaxModelLen(EndpointId id, Tokens max_model_len) {
   if (id >= endpoints_.size() || endpoints_[id].retired) return false;
   endpoints_[id].max_model_len = max_model_len;
@@ -229,7 +234,7 @@ const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
 }
 
 bool Fleet::Available(const Endpoint& endpoint) const {
-  return endpoint.up && !endpoint.retired &&
+  return endpoint.up && !endpoint.retired && !endpoint.hidden &&
          endpoint.all_in_flight() < deployments_[endpoint.deployment].max_in_flight;
 }
 

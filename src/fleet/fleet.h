@@ -35,6 +35,7 @@ struct Endpoint {
   DeploymentId deployment = 0;
   bool up = true;        // Healthy, as far as the shell knows.
   bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
+  bool hidden = false;   // Not to be chosen for the request at hand.
   int in_flight = 0;     // Requests of this router.
   int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
   std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
@@ -81,7 +82,8 @@ struct Residence {
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
 // endpoint's id is given out again once it is retired and empty.
 //
-// An endpoint is *available* when it is up, not retired, and below max_in_flight: only those are in
+// An endpoint is *available* when it is up, not retired, not hidden, and below max_in_flight: only
+// those are in
 // the orders that policies choose from. All orders are those of one deployment, so that a policy
 // looks only at deployments where a request fits. Orders that no policy has asked for cost nothing.
 // Not thread-safe.
@@ -99,6 +101,8 @@ class Fleet {
                   std::shared_ptr<const profile::GpuProfile> profile);
   // Health, as the shell sees it. Unknown or retired endpoints are ignored.
   void SetUp(EndpointId endpoint, bool up);
+  // Takes an endpoint out of every order while one request is decided that must not go there.
+  void SetHidden(EndpointId endpoint, bool hidden);
   // What the endpoint says its context is; 0 takes it back. Returns whether that changes what fits
   // its deployment. Unknown or retired endpoints are ignored.
   bool SetMaxModelLen(EndpointId endpoint, Tokens max_model_len);

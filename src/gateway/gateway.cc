@@ -67,6 +67,10 @@ serving::Pool::Objectives ObjectivesOf(const config::ModelConfig& model) {
   return objectives;
 }
 
+serving::RetryOptions RetryOptionsOf(const config::ModelConfig& model) {
+  return {.most = model.retries.most, .budget = model.retries.budget};
+}
+
 // The endpoints that the configuration names, resolved.
 Result<serving::EndpointSources> ConfiguredSources(const config::Config& config) {
   serving::EndpointSources sources;
@@ -158,6 +162,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
                                                std::make_unique<fleet::LittlesLaw>(),
                                                *executors_[i % executors_.size()], i, reports));
     pools_[i].SetObjectives(ObjectivesOf(model));
+    pools_[i].retries().SetOptions(RetryOptionsOf(model));
   }
 }
 
@@ -278,6 +283,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     const scheduler::SchedulerOptions options = SchedulerOptionsOf(after->models[i]);
     pools_[i].router().SetOptions(options);
     pools_[i].SetObjectives(ObjectivesOf(after->models[i]));
+    pools_[i].retries().SetOptions(RetryOptionsOf(after->models[i]));
   }
   health_->SetConfig(after->health);
   if (new_deployments) {

@@ -285,7 +285,7 @@ TEST(Gateway, StreamThatBreaksOffEndsWithAnErrorAndWithoutTheEndMark) {
 
 TEST(Gateway, EngineThatDoesNotRespondInTimeIs504) {
   TestGateway t;
-  t.config.timeouts.first_byte = 0.2;
+  t.config.timeouts.whole = 0.2;
   t.config.health.interval = 3600;
   t.config.health.timeout = 3600;
   net::RawListener engine;  // Accepts into its backlog and says nothing.

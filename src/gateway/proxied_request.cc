@@ -15,6 +15,36 @@ bool IsOwnHeader(std::string_view name) {
                              [&](std::string_view own) { return net::SameHeaderName(name, own); });
 }
 
+// Of an answer that says that the endpoint is busy. Longer ones, and those that come slowly, are
+// forgotten.
+constexpr std::size_t kMostBytesToKeep = std::size_t{64} << 10;
+constexpr Seconds kMostTimeToKeep = 1;
+
+bool IsTimeout(net::CallError error) {
+  return error == net::CallError::kConnectTimeout || error == net::CallError::kHeadTimeout ||
+         error == net::CallError::kBodyTimeout;
+}
+
+fleet::EngineFault FaultOf(net::CallError error, bool started) {
+  using fleet::EngineFault;
+  switch (error) {
+    case net::CallError::kConnectFailed:
+    case net::CallError::kConnectTimeout:
+      return EngineFault::kConnect;
+    case net::CallError::kHeadTimeout:
+    case net::CallError::kBodyTimeout:
+      return EngineFault::kTimeout;
+    case net::CallError::kInvalidResponse:
+      return EngineFault::kGarbled;
+    case net::CallError::kNone:
+    case net::CallError::kNoResponse:
+    case net::CallError::kBroken:
+    case net::CallError::kClosed:
+      break;
+  }
+  return started ? EngineFault::kCut : EngineFault::kClosed;
+}
+
 }  // namespace
 
 ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
@@ -57,6 +87,10 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
       co_return;
     }
     const serving::ServedRequest::Routed route = *std::exchange(route_, std::nullopt);
+    if (!route && kept_) {
+      co_await exchange_.Respond(kept_->head, kept_->body);
+      co_return;
+    }
     if (!route) {
       co_await RespondError(exchange_, route.error(), request_id_);
       co_return;
@@ -65,46 +99,37 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
   } while (route_ || !request_.ended());
 }
 
-// Sends the request to the endpoint and relays the response. If nothing could be sent, the request
-// waits again.
+// Sends the request to the endpoint and relays the response. If the endpoint fails before that has
+// begun, the request may wait for another one.
 net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
   net::HttpCall call(client_);
   call_ = &call;
+  kept_.reset();
   const net::RequestHead head = MakeRequestHead(endpoint);
   const std::vector<std::string_view> body = request_.BodyToSend(exchange_.body());
-  const Seconds head_deadline =
-      std::min(request_.deadline(), system::MonotonicNow() + timeouts_.first_byte);
-  const net::CallError error = co_await call.Start(endpoint.socket, head, body, head_deadline);
-  switch (error) {
-    case net::CallError::kNone:
-      co_await Relay(call);
-      break;
-    case net::CallError::kConnectFailed:
-    case net::CallError::kConnectTimeout:
-      if (const auto reply = request_.ConnectFailed(Describe(error)))
-        co_await RespondError(exchange_, *reply, request_id_);
-      break;
-    default:
-      co_await EndpointFailed(error);
+  const Seconds first_byte =
+      system::MonotonicNow() + (request_.stream() ? timeouts_.first_byte : timeouts_.whole);
+  const net::CallError error =
+      co_await call.Start(endpoint.socket, head, body, std::min(request_.deadline(), first_byte));
+  if (error != net::CallError::kNone) {
+    co_await EndpointFailed(error);
+  } else if (const auto fault = serving::ServedRequest::FaultToRetry(call.status());
+             fault && request_.MayRetry(*fault)) {
+    co_await KeepAnswer(call);
+    request_.Retry(*fault, "status " + std::to_string(call.status()));
+  } else {
+    co_await Relay(call, first_byte);
   }
   call_ = nullptr;
 }
 
-net::Task<void> ProxiedRequest::Relay(net::HttpCall& call) {
+net::Task<void> ProxiedRequest::Relay(net::HttpCall& call, Seconds first_byte) {
   request_.ResponseHead(call.status(), call.Header("content-type"));
-  // The head of a stream tells the client who serves it, long before the first token may come. Any
-  // other waits for its body: if the engine fails before that, the client gets 502.
-  if (request_.event_stream()) {
-    StartResponse(call);
-    if (!co_await exchange_.Flush()) {
-      request_.Cancel();
-      co_return;
-    }
-  }
   std::vector<std::string_view> forward;
-  for (;;) {
-    const Seconds idle = system::MonotonicNow() + timeouts_.idle;
-    const net::HttpCall::Piece piece = co_await call.ReadSome(std::min(request_.deadline(), idle));
+  // The client gets no head before the first bytes of the body: an engine that fails between the
+  // two can still be told by the status, and another one asked.
+  for (Seconds limit = first_byte;; limit = system::MonotonicNow() + timeouts_.idle) {
+    const net::HttpCall::Piece piece = co_await call.ReadSome(std::min(request_.deadline(), limit));
     if (piece.error != net::CallError::kNone) {
       co_await EndpointFailed(piece.error);
       co_return;
@@ -124,20 +149,38 @@ net::Task<void> ProxiedRequest::Relay(net::HttpCall& call) {
   co_await exchange_.Finish();
 }
 
+// Remembers an answer that is not passed on, for when no other endpoint takes the request.
+net::Task<void> ProxiedRequest::KeepAnswer(net::HttpCall& call) {
+  KeptAnswer answer{MakeResponseHead(call), {}};
+  const Seconds until = std::min(request_.deadline(), system::MonotonicNow() + kMostTimeToKeep);
+  for (;;) {
+    const net::HttpCall::Piece piece = co_await call.ReadSome(until);
+    if (piece.error != net::CallError::kNone) co_return;
+    answer.body += piece.data;
+    if (answer.body.size() > kMostBytesToKeep) co_return;
+    if (piece.last) break;
+  }
+  kept_ = std::move(answer);
+}
+
 net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
   if (exchange_.client_gone()) {
     request_.Cancel();
     co_return;
   }
-  const bool timed_out =
-      error == net::CallError::kHeadTimeout || error == net::CallError::kBodyTimeout;
-  const serving::ErrorReply reply = request_.EndpointFailed(timed_out, Describe(error));
+  std::optional<serving::ErrorReply> reply;
+  if (IsTimeout(error) && system::MonotonicNow() >= request_.deadline()) {
+    reply = request_.TimeOut();
+  } else {
+    reply = request_.EndpointFailed(FaultOf(error, exchange_.started()), Describe(error));
+  }
+  if (!reply) co_return;  // It waits for another endpoint.
   if (!exchange_.started()) {
-    co_await RespondError(exchange_, reply, request_id_);
+    co_await RespondError(exchange_, *reply, request_id_);
   } else if (request_.event_stream()) {
     // The status was sent long ago: the error goes into the stream, which then ends without its end
     // mark. A connection that broke off here would take the error from clients that read ahead.
-    const std::string event = "data: " + reply.error.ToJson() + "\n\n";
+    const std::string event = "data: " + reply->error.ToJson() + "\n\n";
     co_await exchange_.WriteLast(event);
   } else {
     exchange_.Abort();
@@ -160,8 +203,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
   return head;
 }
 
-void ProxiedRequest::StartResponse(const net::HttpCall& call) {
-  if (exchange_.started()) return;
+net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call) const {
   net::ResponseHead head(call.status());
   const std::string_view connection = call.Header("connection");
   for (const net::HeaderField& field : call.headers()) {
@@ -171,9 +213,15 @@ void ProxiedRequest::StartResponse(const net::HttpCall& call) {
   AddRequestId(request_id_, head);
   request_.AddResponseHeaders(
       [&head](std::string_view name, std::string_view value) { head.Add(name, value); });
+  return head;
+}
+
+void ProxiedRequest::StartResponse(const net::HttpCall& call) {
+  if (exchange_.started()) return;
   const std::int64_t length = call.content_length();
   const bool known = length >= 0 && !request_.rewrites_response();
-  exchange_.Start(head, known ? std::optional<std::uint64_t>(length) : std::nullopt);
+  exchange_.Start(MakeResponseHead(call),
+                  known ? std::optional<std::uint64_t>(length) : std::nullopt);
 }
 
 }  // namespace headrace::gateway

@@ -26,10 +26,18 @@ class ProxiedRequest {
   net::Task<void> Run(openai::ApiKind kind);
 
  private:
+  struct KeptAnswer {
+    net::ResponseHead head;
+    std::string body;
+  };
+
   net::Task<void> Forward(const serving::EndpointInfo& endpoint);
-  net::Task<void> Relay(net::HttpCall& call);
+  // `first_byte`: when the first byte of its body must have come.
+  net::Task<void> Relay(net::HttpCall& call, Seconds first_byte);
+  net::Task<void> KeepAnswer(net::HttpCall& call);
   net::Task<void> EndpointFailed(net::CallError error);
   net::RequestHead MakeRequestHead(const serving::EndpointInfo& endpoint) const;
+  net::ResponseHead MakeResponseHead(const net::HttpCall& call) const;
   void StartResponse(const net::HttpCall& call);
 
   const config::TimeoutsConfig& timeouts_;
@@ -40,6 +48,7 @@ class ProxiedRequest {
   net::Waker decided_;
   std::optional<serving::ServedRequest::Routed> route_;  // The decision, until it is carried out.
   net::HttpCall* call_ = nullptr;                        // The call under way.
+  std::optional<KeptAnswer> kept_;                       // Of the last endpoint.
 };
 
 }  // namespace headrace::gateway

@@ -69,7 +69,7 @@ Seconds Backlog::NextWakeup() const {
 }
 
 Seconds Backlog::DeadlineOf(const Record& record) const {
-  const Seconds timeout = record.arrived + options_.queue_timeout;
+  const Seconds timeout = record.waits_since + options_.queue_timeout;
   return record.late ? timeout : std::min(record.assessment.slo_deadline, timeout);
 }
 
@@ -109,7 +109,7 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
 }
 
 void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
-  if (record.MayBeLate() && !record.late && now < record.arrived + options_.queue_timeout) {
+  if (record.MayBeLate() && !record.late && now < record.waits_since + options_.queue_timeout) {
     record.late = true;
     if (record.hold != Hold::kGaveUp) record.hold = Hold::kLate;
     record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);

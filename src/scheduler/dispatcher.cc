@@ -22,6 +22,26 @@ const routing::Candidate* CandidateFor(const Record& record, fleet::DeploymentId
   return nullptr;
 }
 
+// Hides endpoints from every policy for as long as it lives.
+class Hidden {
+ public:
+  Hidden(fleet::Fleet& fleet, std::span<const fleet::EndpointId> endpoints)
+      : fleet_(fleet), endpoints_(endpoints) {
+    Set(true);
+  }
+  ~Hidden() { Set(false); }
+  Hidden(const Hidden&) = delete;
+  Hidden& operator=(const Hidden&) = delete;
+
+ private:
+  void Set(bool hidden) {
+    for (const fleet::EndpointId endpoint : endpoints_) fleet_.SetHidden(endpoint, hidden);
+  }
+
+  fleet::Fleet& fleet_;
+  const std::span<const fleet::EndpointId> endpoints_;
+};
+
 }  // namespace
 
 Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
@@ -35,6 +55,7 @@ Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, Rec
 
 bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
                              Decisions& decisions) {
+  const Hidden hidden(fleet_, ToAvoid(record));
   const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
   if (record.NeedsFallback()) {
     const auto endpoint = Choose(fallback, record, {}, waiting, now);
@@ -71,6 +92,30 @@ bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
   return true;
 }
 
+bool Dispatcher::HasAlternative(const Record& record,
+                                std::optional<fleet::EndpointId> besides) const {
+  const auto counts = [&](fleet::EndpointId id) {
+    const fleet::Endpoint& endpoint = fleet_.endpoint(id);
+    return endpoint.up && !endpoint.retired &&
+           std::ranges::find(record.assessment.deployments, endpoint.deployment) !=
+               record.assessment.deployments.end();
+  };
+  std::ptrdiff_t up = 0;
+  for (const fleet::DeploymentId deployment : record.assessment.deployments) {
+    up += fleet_.deployments()[deployment].up;
+  }
+  up -= std::ranges::count_if(record.failed_at, counts);
+  if (besides && std::ranges::find(record.failed_at, *besides) == record.failed_at.end()) {
+    up -= counts(*besides) ? 1 : 0;
+  }
+  return up > 0;
+}
+
+std::span<const fleet::EndpointId> Dispatcher::ToAvoid(const Record& record) const {
+  if (record.failed_at.empty() || !HasAlternative(record)) return {};
+  return record.failed_at;
+}
+
 bool Dispatcher::GivesUp(const Record& record) {
   return record.MayBeLate() && !record.late && EntryOf(*record.policy).policy->GivesUp();
 }
@@ -96,6 +141,7 @@ void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisi
     Refuse(record, RefusalReason::kQueueTimeout, waiting, now, decisions);
     return;
   }
+  const Hidden hidden(fleet_, ToAvoid(record));
   if (const auto endpoint =
           routing::FirstOf(fleet_, record.assessment.unprofiled, &fleet::Fleet::ByInFlight)) {
     Dispatch(record, *endpoint, *EntryOf(*record.policy).fallback,
@@ -204,6 +250,11 @@ void Dispatcher::ObserveEnd(Record& record, const Completion& completion, Second
     mean_gap_ = mean_gap_ == 0 ? gap : mean_gap_ + kGapWeight * (gap - mean_gap_);
   }
   last_end_ = now;
+}
+
+void Dispatcher::Refund(Record& record, Seconds now) {
+  if (record.charged > 0) shares_.Charge(record.tenant, -record.charged, now);
+  record.charged = 0;
 }
 
 Dispatcher::Entry& Dispatcher::EntryOf(const routing::PolicyInfo& info) {

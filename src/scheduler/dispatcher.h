@@ -37,9 +37,15 @@ class Dispatcher {
   void Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
               Decisions& decisions);
 
+  // Whether an endpoint is up for the request that has not failed it; `besides`, where it runs,
+  // does not count either.
+  bool HasAlternative(const Record& record, std::optional<fleet::EndpointId> besides = {}) const;
+
   // A running request has ended: RetryAfter is predicted from the pace of ends, and its tenant is
   // charged what it really took.
   void ObserveEnd(Record& record, const Completion& completion, Seconds now);
+  // A running request has come back from its endpoint: its tenant got nothing for it.
+  void Refund(Record& record, Seconds now);
 
   Rng& rng() { return rng_; }
 
@@ -59,6 +65,8 @@ class Dispatcher {
                 FallbackCause cause, Seconds now, Decisions& decisions);
   // The request as a policy that forecasts gets it: with its SLO.
   fleet::Demand ForecastDemand(const Record& record) const;
+  // The endpoints that the request must not go to now.
+  std::span<const fleet::EndpointId> ToAvoid(const Record& record) const;
   // The request was not sent: remembers why.
   void NoteHold(Record& record);
   // What was considered, for a request that is about to be sent by this policy.

@@ -24,6 +24,7 @@ struct Record {
   std::uint64_t tag = 0;
   State state = State::kFree;
   Seconds arrived = 0;
+  Seconds waits_since = 0;  // Its arrival, or when it came back from an endpoint that failed it.
   Tokens prompt_tokens = 0;
   Tokens context = 0;
   predict::LengthEstimate length;
@@ -43,6 +44,7 @@ struct Record {
   bool yields = false;   // Its priority is below 0, or its tenant above its share.
   WaitQueue::Lane lane;  // Its sub-queue, for as long as it lives: inside one, order is kept.
   Assessment assessment;
+  std::vector<fleet::EndpointId> failed_at;  // Endpoints that it came back from.
   // While it runs:
   fleet::EndpointId endpoint = 0;
   Seconds started = 0;
@@ -75,6 +77,10 @@ class RecordTable {
     return record.id == id && record.state == state ? &record : nullptr;
   }
 
+  const Record* Find(RequestId id, Record::State state) const {
+    return const_cast<RecordTable*>(this)->Find(id, state);
+  }
+
   Record& New() {
     if (free_.empty()) {
       free_.push_back(static_cast<Slot>(records_.size()));
@@ -90,6 +96,7 @@ class RecordTable {
   void Free(Record& record) {
     record.state = Record::State::kFree;
     record.lengths.reset();
+    record.failed_at.clear();
     free_.push_back(SlotOf(record.id));
   }
 

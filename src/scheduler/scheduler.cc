@@ -32,7 +32,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   const RequestId id = record.id;
   record.tag = arrival.tag;
   record.state = Record::State::kWaiting;
-  record.arrived = now;
+  record.arrived = record.waits_since = now;
   record.prompt_tokens = std::max(arrival.prompt_tokens, Tokens{1});
   record.length = arrival.output_tokens
                       ? predict::LengthEstimate{std::max(*arrival.output_tokens, Tokens{1}),
@@ -105,9 +105,14 @@ bool Scheduler::Cancel(RequestId id, Seconds now, Decisions& decisions) {
 
 bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
                        Decisions& decisions) {
-  Record* record = EndRunning(id, {.fault = fault}, now);
+  Record* record = LeaveEndpoint(id, {.fault = fault}, now);
   if (record == nullptr) return false;
+  dispatcher_.Refund(*record, now);
   record->state = Record::State::kWaiting;
+  record->waits_since = now;
+  if (fault && std::ranges::find(record->failed_at, record->endpoint) == record->failed_at.end()) {
+    record->failed_at.push_back(record->endpoint);
+  }
   assessments_.Refresh(*record);
   backlog_.PushFront(*record);
   backlog_.Drain(now, decisions);
@@ -181,6 +186,11 @@ void Scheduler::Progress(RequestId id, Tokens generated, Seconds now) {
   if (record != nullptr) fleet_.Progress(record->endpoint, record->resident, generated, now);
 }
 
+bool Scheduler::HasAlternative(RequestId id) const {
+  const Record* record = records_.Find(id, Record::State::kRunning);
+  return record != nullptr && dispatcher_.HasAlternative(*record, record->endpoint);
+}
+
 std::vector<Verdict> Scheduler::Explain(const Arrival& arrival, Tokens output_tokens,
                                         Seconds now) const {
   const SizedRequest request{
@@ -229,12 +239,17 @@ WaitQueue::Key Scheduler::KeyOf(const Record& record) {
   return WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
 }
 
-Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now) {
+Record* Scheduler::LeaveEndpoint(RequestId id, const Completion& completion, Seconds now) {
   Record* record = records_.Find(id, Record::State::kRunning);
   if (record == nullptr) return nullptr;
   if (!record->prefilled) fleet_.Prefilled(record->endpoint, record->prompt_tokens);
   fleet_.End(record->endpoint, record->resident, completion, now);
-  dispatcher_.ObserveEnd(*record, completion, now);
+  return record;
+}
+
+Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now) {
+  Record* record = LeaveEndpoint(id, completion, now);
+  if (record != nullptr) dispatcher_.ObserveEnd(*record, completion, now);
   return record;
 }
 

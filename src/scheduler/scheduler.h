@@ -49,9 +49,11 @@ class Scheduler {
   bool Complete(RequestId id, const Completion& completion, Seconds now, Decisions& decisions);
   // The client has gone, whether the request waits or runs. False if it is gone already.
   bool Cancel(RequestId id, Seconds now, Decisions& decisions);
-  // The endpoint did not serve the request, because of `fault` (nullopt: not its own): it waits
-  // again, before those that came after it, with its first arrival time. False if there is no such
-  // running request.
+  // The endpoint did not serve the request, because of `fault` (nullopt: not its own), and nothing
+  // of an answer was used: it waits again, before those that came after it, with its first arrival
+  // time. It does not go to an endpoint that failed it while another one is up for it. Nothing is
+  // learned from the try, and its tenant is not charged for it. False if there is no such running
+  // request.
   bool Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
               Decisions& decisions);
   void UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
@@ -79,6 +81,9 @@ class Scheduler {
   void FirstToken(RequestId id, Seconds now);
   void Progress(RequestId id, Tokens generated, Seconds now);
 
+  // Whether a running request could go to another endpoint, which has not failed it.
+  bool HasAlternative(RequestId id) const;
+
   // The length that was predicted for the response to a request that has just arrived.
   Tokens ExpectedOutput(RequestId id) const {
     return records_[RecordTable::SlotOf(id)].length.tokens;
@@ -105,6 +110,8 @@ class Scheduler {
   static WaitQueue::Key KeyOf(const Record& record);
   WaitQueue::Lane LaneOf(const Record& record, int priority) const;
   // A running request has left its endpoint; null if there is none.
+  Record* LeaveEndpoint(RequestId id, const Completion& completion, Seconds now);
+  // The same, and it has ended.
   Record* EndRunning(RequestId id, const Completion& completion, Seconds now);
   // What the profiles say may have changed: everything that waits is assessed anew.
   void BeginEpoch(Seconds now, Decisions& decisions);

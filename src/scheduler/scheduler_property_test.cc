@@ -149,7 +149,7 @@ class History {
     ++ended_;
     ASSERT_FALSE(scheduler_->Complete(id, {100, tokens, 1}, now_, decisions));
     ASSERT_FALSE(scheduler_->Cancel(id, now_, decisions));
-    ASSERT_FALSE(scheduler_->Return(id, std::nullopt, now_, decisions));
+    ASSERT_FALSE(scheduler_->Return(id, fleet::EngineFault::kClosed, now_, decisions));
   }
 
   void Cancel(Decisions& decisions) {
@@ -173,7 +173,7 @@ class History {
     running_.erase(id);
     waiting_[id] = 0;
     returned_.insert(id);
-    ASSERT_TRUE(scheduler_->Return(id, std::nullopt, now_, decisions));
+    ASSERT_TRUE(scheduler_->Return(id, fleet::EngineFault::kClosed, now_, decisions));
   }
 
   void Change(Decisions& decisions) {

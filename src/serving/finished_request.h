@@ -2,11 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/units.h"
+#include "fleet/engine_fault.h"
 #include "scheduler/events.h"
 #include "serving/explanation.h"
 #include "serving/pool_router.h"
@@ -14,6 +17,22 @@
 #include "telemetry/headrace_metrics.h"
 
 namespace headrace::serving {
+
+// After these, if nothing of an answer has been passed on, a request may be sent to another
+// endpoint.
+inline constexpr std::array<fleet::EngineFault, 6> kRetriedFaults = {
+    fleet::EngineFault::kConnect, fleet::EngineFault::kClosed, fleet::EngineFault::kTimeout,
+    fleet::EngineFault::kStatus,  fleet::EngineFault::kBusy,   fleet::EngineFault::kGarbled};
+
+// An endpoint that a request was sent to, and that failed it before its answer began.
+struct FailedTry {
+  std::string address;
+  std::string deployment;
+  fleet::EngineFault fault = fleet::EngineFault::kConnect;
+  std::string why;   // A phrase: "connection closed before a response".
+  Seconds sent = 0;  // From the request's arrival.
+  Seconds took = 0;
+};
 
 // Only of requests that reached a pool's scheduler.
 struct FinishedRequest {
@@ -35,6 +54,9 @@ struct FinishedRequest {
   double held_cost = 0;
   Considered considered;
   std::string refusal;
+  // It was sent to these before `endpoint`; nothing else here speaks of them.
+  std::vector<FailedTry> failed_tries;
+  bool out_of_budget = false;  // It would have been tried once more, had the retry budget allowed.
 
   // From arrival at the gateway; output_tokens 0 when unknown.
   slo::RequestLatency latency;

@@ -16,6 +16,9 @@ telemetry::MetricLabels Labels() {
   for (int i = 1; i < scheduler::kFallbackCauses; ++i) {
     labels.fallback_causes.push_back(ToString(static_cast<scheduler::FallbackCause>(i)));
   }
+  for (const fleet::EngineFault fault : kRetriedFaults) {
+    labels.retry_causes.push_back(ToString(fault));
+  }
   return labels;
 }
 
@@ -42,6 +45,9 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   if (request.refused) metrics.refused[ToString(*request.refused)].Add();
   if (request.fallback != scheduler::FallbackCause::kNone)
     metrics.fallback[ToString(request.fallback)].Add();
+  for (const FailedTry& failed : request.failed_tries)
+    metrics.retries[ToString(failed.fault)].Add();
+  if (request.out_of_budget) metrics.retry_budget_exhausted.Add();
 
   if (request.endpoint == nullptr || request.endpoint->metrics == nullptr) return;
   telemetry::DeploymentMetrics& served = *request.endpoint->metrics;

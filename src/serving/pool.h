@@ -13,6 +13,7 @@
 
 #include "predict/prompt_estimator.h"
 #include "serving/pool_router.h"
+#include "serving/retry_budget.h"
 #include "system/mutex.h"
 
 namespace headrace::serving {
@@ -33,6 +34,8 @@ class Pool {
   const std::vector<std::string>& names() const { return names_; }
   PoolRouter& router() { return router_; }
   const PoolRouter& router() const { return router_; }
+  RetryBudget& retries() { return retries_; }
+  const RetryBudget& retries() const { return retries_; }
 
   predict::PromptEstimate EstimatePrompt(const predict::PromptSize& size) const {
     const system::MutexLock lock(mutex_);
@@ -68,6 +71,7 @@ class Pool {
  private:
   const std::vector<std::string> names_;
   PoolRouter router_;
+  RetryBudget retries_;
   mutable system::Mutex mutex_;
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
   Objectives objectives_ HEADRACE_GUARDED_BY(mutex_);

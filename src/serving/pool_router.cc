@@ -79,6 +79,11 @@ void RoutedRequest::Return(std::optional<fleet::EngineFault> fault) {
                 this);
 }
 
+bool RoutedRequest::HasAlternative() const {
+  const system::MutexLock lock(router_.mutex_);
+  return router_.state_.scheduler.HasAlternative(id_);
+}
+
 void RoutedRequest::Complete(const scheduler::Completion& completion) {
   open_ = false;
   router_.Apply([&](PoolRouter::State& state, Seconds now) {

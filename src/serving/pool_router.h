@@ -71,8 +71,11 @@ class RoutedRequest {
   RoutedRequest& operator=(const RoutedRequest&) = delete;
 
   void Arrive(const scheduler::Arrival& arrival);
-  // The endpoint did not serve it, because of `fault`: it waits again.
+  // The endpoint did not serve it, because of `fault`, and no answer has begun: it waits again, for
+  // another one while there is one.
   void Return(std::optional<fleet::EngineFault> fault);
+  // Whether another endpoint is up for it, which has not failed it.
+  bool HasAlternative() const;
   // It has ended at its endpoint.
   void Complete(const scheduler::Completion& completion);
   // The client has gone, or does not want to wait any longer. A decision that is on its way is

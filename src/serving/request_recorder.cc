@@ -22,6 +22,11 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
   if (!counted) json.Member("estimated", true);
   json.Key("queued_ms").Raw(FormatFixed(request.queued * 1e3, 3));
   if (request.endpoint != nullptr) json.Member("deployment", request.endpoint->deployment);
+  if (!request.failed_tries.empty()) {
+    json.Key("failed_tries").BeginArray();
+    for (const FailedTry& failed : request.failed_tries) json.Value(ToString(failed.fault));
+    json.EndArray();
+  }
   if (request.outcome == telemetry::Outcome::kCompleted) {
     json.Key("ttft_ms").Raw(FormatFixed(latency.ttft * 1e3, 3));
     json.Key("e2e_ms").Raw(FormatFixed(latency.e2e * 1e3, 3));

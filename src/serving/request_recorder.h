@@ -24,6 +24,9 @@ namespace headrace::serving {
 // the request: "predicted_ttft_ms", "predicted_e2e_ms" (of a response of this length) and
 // "predicted_miss", the probability that it misses its SLO.
 //
+// A request that went to another endpoint after some had failed it has "failed_tries": what they
+// did, such as ["closed", "busy"].
+//
 // timestamp: milliseconds from the beginning of the recording. A length that no engine has counted
 // (for example that of a request that was refused) is the gateway's estimate: `"estimated": true`.
 // Thread-safe.

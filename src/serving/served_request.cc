@@ -80,6 +80,7 @@ void ServedRequest::Arrive(OnRoute on_route) {
   finished_.pool = pool_->name();
   for (RequestObserver* observer : context_.observers)
     observer->OnArrived(finished_.pool, finished_.arrived);
+  pool_->retries().Arrived();
   routed_.emplace(
       pool_->router(), thread_.executor, [this](Route route) { TakeRoute(std::move(route)); },
       finished_.request_id);
@@ -138,6 +139,11 @@ void ServedRequest::TakeRoute(Route route) {
   finished_.hold = route.decision.hold;
   finished_.held_cost = route.decision.held_cost;
   if (route.decision.refused) {
+    if (last_failure_) {
+      End(OutcomeOf(finished_.failed_tries.back().fault));
+      on_route_(tl::unexpected(*last_failure_));
+      return;
+    }
     End(telemetry::Outcome::kRefused);
     finished_.refused = route.decision.refused;
     ErrorReply reply = Refuse(route.decision);
@@ -145,7 +151,6 @@ void ServedRequest::TakeRoute(Route route) {
     on_route_(tl::unexpected(std::move(reply)));
     return;
   }
-  ++dispatches_;
   dispatched_at_ = now;
   endpoint_ = std::move(route.endpoint);
   finished_.endpoint = endpoint_.get();
@@ -187,6 +192,9 @@ std::string ServedRequest::ExplanationHeader() const {
     add("miss", outlook->miss, 3);
     add("harm", outlook->harm, 3);
   }
+  if (!finished_.failed_tries.empty()) {
+    text += "; failed_tries=" + std::to_string(finished_.failed_tries.size());
+  }
   if (finished_.considered.facts) {
     text += "; considered=" + std::to_string(finished_.considered.facts->options.size());
   }
@@ -199,6 +207,8 @@ bool ServedRequest::End(telemetry::Outcome outcome) {
   if (ended_) return false;
   ended_ = true;
   progress_.reset();
+  if (routed_) pool_->retries().Ended();
+  GiveBackRetry();
   finished_.outcome = outcome;
   return true;
 }
@@ -211,7 +221,7 @@ void ServedRequest::Cancel() {
 
 ErrorReply ServedRequest::TimeOut() {
   if (End(telemetry::Outcome::kTimedOut)) {
-    finished_.queued = thread_.executor.Now() - finished_.arrived;
+    if (endpoint_ == nullptr) finished_.queued = thread_.executor.Now() - finished_.arrived;
     routed_->Cancel();
   }
   return Reply(openai::MakeApiError(504, "The request took longer than the gateway allows (" +
@@ -224,10 +234,45 @@ ErrorReply ServedRequest::Reply(openai::ApiError error) const {
   return reply;
 }
 
-std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
-  pool_->router().SetUp(*endpoint_, false, why);
-  if (ended_) return std::nullopt;
-  if (dispatches_ == kMostDispatches) return EndpointFailed(false, why);
+// --- The endpoint fails
+
+std::optional<fleet::EngineFault> ServedRequest::FaultToRetry(int status) {
+  switch (status) {
+    case 429:
+    case 503:
+      return fleet::EngineFault::kBusy;
+    case 502:
+    case 504:
+      return fleet::EngineFault::kStatus;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool ServedRequest::MayRetry(fleet::EngineFault fault) {
+  RetryBudget& budget = pool_->retries();
+  if (ended_ || answering_ || thread_.executor.Now() >= deadline()) return false;
+  if (std::ssize(finished_.failed_tries) >= budget.most()) return false;
+  if (std::ranges::find(kRetriedFaults, fault) == kRetriedFaults.end()) return false;
+  // Nothing was sent, so nothing is repeated; and the queue knows whether there is another one.
+  if (fault == fleet::EngineFault::kConnect) return true;
+  if (!routed_->HasAlternative()) return false;
+  if (!holds_retry_) holds_retry_ = budget.Take();
+  finished_.out_of_budget = !holds_retry_;
+  return holds_retry_;
+}
+
+void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why) {
+  if (ended_) return;
+  const Seconds now = thread_.executor.Now();
+  finished_.failed_tries.push_back({.address = endpoint_->address,
+                                    .deployment = endpoint_->deployment,
+                                    .fault = fault,
+                                    .why = std::string(why),
+                                    .sent = dispatched_at_ - finished_.arrived,
+                                    .took = now - dispatched_at_});
+  last_failure_.reset();
+  if (fault != fleet::EngineFault::kConnect) last_failure_ = DescribeFault(fault, why);
   // No endpoint has served it yet.
   endpoint_ = nullptr;
   finished_.endpoint = nullptr;
@@ -235,18 +280,40 @@ std::optional<ErrorReply> ServedRequest::ConnectFailed(std::string_view why) {
   finished_.fallback = scheduler::FallbackCause::kNone;
   finished_.outlook.reset();
   finished_.considered = {};
-  routed_->Return(fleet::EngineFault::kConnect);
-  return std::nullopt;
+  status_ = 0;
+  event_stream_ = false;
+  parser_.reset();
+  progress_.reset();
+  routed_->Return(fault);
 }
 
-ErrorReply ServedRequest::EndpointFailed(bool timed_out, std::string_view why) {
-  if (End(timed_out ? telemetry::Outcome::kTimedOut : telemetry::Outcome::kFailed)) {
-    routed_->Complete(
-        {.fault = timed_out ? fleet::EngineFault::kTimeout : fleet::EngineFault::kClosed});
+std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault,
+                                                        std::string_view why) {
+  if (fault == fleet::EngineFault::kConnect) pool_->router().SetUp(*endpoint_, false, why);
+  if (MayRetry(fault)) {
+    Retry(fault, why);
+    return std::nullopt;
   }
-  return Reply(openai::MakeApiError(
-      timed_out ? 504 : 502, "Endpoint " + endpoint_->address + " of deployment '" +
-                                 endpoint_->deployment + "' failed: " + std::string(why) + "."));
+  if (!End(OutcomeOf(fault))) return std::nullopt;
+  routed_->Complete({.fault = fault});
+  return DescribeFault(fault, why);
+}
+
+ErrorReply ServedRequest::DescribeFault(fleet::EngineFault fault, std::string_view why) const {
+  const int status = fault == fleet::EngineFault::kTimeout ? 504 : 502;
+  return Reply(openai::MakeApiError(status, "Endpoint " + endpoint_->address + " of deployment '" +
+                                                endpoint_->deployment +
+                                                "' failed: " + std::string(why) + "."));
+}
+
+telemetry::Outcome ServedRequest::OutcomeOf(fleet::EngineFault fault) {
+  return fault == fleet::EngineFault::kTimeout ? telemetry::Outcome::kTimedOut
+                                               : telemetry::Outcome::kFailed;
+}
+
+void ServedRequest::GiveBackRetry() {
+  if (holds_retry_) pool_->retries().GiveBack();
+  holds_retry_ = false;
 }
 
 // --- The engine's response
@@ -270,6 +337,10 @@ void ServedRequest::ResponseHead(int status, std::string_view content_type) {
 
 void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
                                   std::vector<std::string_view>& forward) {
+  if (!answering_) {
+    answering_ = true;
+    GiveBackRetry();
+  }
   parser_->Feed(bytes, forward);
   if (!parser_->first_token()) return;
   if (first_token_at_ == 0) first_token_at_ = now;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "fleet/engine_fault.h"
 #include "openai/request.h"
 #include "openai/response.h"
 #include "serving/error_reply.h"
@@ -52,26 +53,25 @@ inline constexpr std::array<std::string_view, 6> kOwnResponseHeaders = {
 //   Scan                       the body and the control headers. An error: reply with it, the end.
 //   Arrive(on_route)           into the pool's queue. `on_route` gets an endpoint to send
 //                              BodyToSend to, or the reply to a request that was refused.
-//     TimeOut                  deadline() has passed before that.
-//     ConnectFailed            nothing could be sent: back into the queue, `on_route` is called
-//                              again; or, after some attempts, the reply.
+//   MayRetry, Retry            the endpoint answered that it cannot serve the request: back into
+//                              the queue, `on_route` is called again.
 //   ResponseHead               the endpoint has responded.
 //   ResponseBytes …            returns what is to be passed on to the client.
 //   ResponseEnd                the response is complete.
-//     EndpointFailed           instead, at any time after `on_route` has named an endpoint.
+//     EndpointFailed           instead, at any time after `on_route` has named an endpoint: back
+//                              into the queue, if it may be tried again; else the reply.
+//     TimeOut                  deadline() has passed, wherever the request is.
 //   Cancel                     the client has gone. At any time; later calls change nothing.
 //
 // The destructor tells the observers how it ended, exactly once if it arrived; what has not ended
 // by then is cancelled. All calls are made, and `on_route` is called, on the executor's thread;
-// `on_route` may be called from within Arrive and ConnectFailed, and must not destroy the request.
+// `on_route` may be called from within Arrive, Retry and EndpointFailed, and must not destroy the
+// request.
 class ServedRequest {
  public:
   // The endpoint that serves it, or the reply.
   using Routed = tl::expected<std::shared_ptr<const EndpointInfo>, ErrorReply>;
   using OnRoute = std::function<void(Routed)>;
-
-  // Connections that could not be made are no fault of the request: it is routed this often.
-  static constexpr int kMostDispatches = 3;
 
   // `arrived`: when its first byte came, on the executor's clock. `request_id` must outlive it.
   ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
@@ -93,12 +93,22 @@ class ServedRequest {
 
   // The body with the edit that makes the engine report its usage; views into `body`.
   std::vector<std::string_view> BodyToSend(std::string_view body) const;
-  // The endpoint counts as down, because of `why` (a phrase). nullopt: the request waits again.
-  std::optional<ErrorReply> ConnectFailed(std::string_view why);
-  // `timed_out`: the endpoint took too long.
-  ErrorReply EndpointFailed(bool timed_out, std::string_view why);
+  // Whether the client asked for a stream.
+  bool stream() const { return facts_.stream; }
+
+  // Whether the request may be sent to another endpoint after this fault: nothing of an answer was
+  // passed on, another endpoint is up, and tries, retry budget and time are left. If so, Retry or
+  // the end follows.
+  bool MayRetry(fleet::EngineFault fault);
+  // It waits for another endpoint, because of `why` (a phrase).
+  void Retry(fleet::EngineFault fault, std::string_view why);
+  // No (whole) answer came, because of `why` (a phrase). nullopt: the request waits again, or
+  // had ended. An endpoint without a connection counts as down.
+  std::optional<ErrorReply> EndpointFailed(fleet::EngineFault fault, std::string_view why);
 
   void ResponseHead(int status, std::string_view content_type);
+  // The fault of an endpoint that answers with this status, if another one may answer better.
+  static std::optional<fleet::EngineFault> FaultToRetry(int status);
   // Of the response, after ResponseHead.
   bool event_stream() const { return event_stream_; }
   // The bytes to pass on are not those that come: the response's length is not known.
@@ -131,6 +141,9 @@ class ServedRequest {
   ErrorReply Refuse(const scheduler::Decision& decision) const;
   // "ttft_ms=212.4; tpot_ms=21.3; e2e_ms=5310.0; miss=0.012; harm=0.000; …"
   std::string ExplanationHeader() const;
+  ErrorReply DescribeFault(fleet::EngineFault fault, std::string_view why) const;
+  static telemetry::Outcome OutcomeOf(fleet::EngineFault fault);
+  void GiveBackRetry();
   // Adds the endpoint to a reply, if there is one.
   ErrorReply Reply(openai::ApiError error) const;
   void Learn(bool ok, Seconds now);
@@ -151,12 +164,16 @@ class ServedRequest {
   // From Arrive on:
   std::optional<RoutedRequest> routed_;
   std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.
-  int dispatches_ = 0;
   Seconds dispatched_at_ = 0;
   bool ended_ = false;
+  bool holds_retry_ = false;  // A part of the pool's retry budget.
+  // Of the last endpoint that failed it, for when no other one takes it; none after a connection
+  // that could not be made.
+  std::optional<ErrorReply> last_failure_;
   FinishedRequest finished_;
   // From ResponseHead on:
   int status_ = 0;
+  bool answering_ = false;  // Bytes of the response have come.
   bool event_stream_ = false;
   Seconds first_token_at_ = 0;  // 0 before.
   std::optional<openai::ResponseStreamParser> parser_;

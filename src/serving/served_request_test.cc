@@ -293,7 +293,7 @@ TEST_F(ServedRequestTest, AStreamThatIsCutOff) {
   exchange_->Send(Chat(true));
   exchange_->Head(200, "text/event-stream");
   exchange_->Bytes(Token("De"));
-  exchange_->Fail();
+  exchange_->Fail(fleet::EngineFault::kCut);
   EXPECT_EQ(exchange_->status(), 502);
   EXPECT_THAT(exchange_->message(), AllOf(HasSubstr(kEngine), HasSubstr("it broke")));
   Ended(Outcome::kFailed);
@@ -302,7 +302,7 @@ TEST_F(ServedRequestTest, AStreamThatIsCutOff) {
 
 TEST_F(ServedRequestTest, TimedOutAtTheEngine) {
   exchange_->Send(Chat(false));
-  exchange_->Fail(/*timed_out=*/true);
+  exchange_->Fail(fleet::EngineFault::kTimeout);
   EXPECT_EQ(exchange_->status(), 504);
   EXPECT_EQ(exchange_->Header("target-pod"), kEngine);
   Ended(Outcome::kTimedOut);
@@ -480,7 +480,7 @@ TEST_F(ServedRequestTest, LeavesInMidResponse) {
   exchange_->Leave();
   EXPECT_EQ(serving_->router().Status().running, 0) << "at once";
   // What the connection to the engine does then changes nothing.
-  exchange_->Fail();
+  exchange_->Fail(fleet::EngineFault::kCut);
   Ended(Outcome::kCancelled);
   EXPECT_EQ(ended_at_, kEngine);
 }

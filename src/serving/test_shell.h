@@ -189,11 +189,19 @@ class FakeExchange {
 
   // --- What the endpoint does
 
-  void RefuseConnection() {
+  void RefuseConnection() { Fail(fleet::EngineFault::kConnect); }
+  void Fail(fleet::EngineFault fault) {
     endpoint_ = nullptr;
-    if (auto reply = request_.ConnectFailed("connection refused")) reply_ = std::move(reply);
+    if (auto reply = request_.EndpointFailed(fault, "it broke")) reply_ = std::move(reply);
   }
-  void Fail(bool timed_out = false) { reply_ = request_.EndpointFailed(timed_out, "it broke"); }
+  // It answers that it cannot serve the request. Whether the request was taken elsewhere.
+  bool Busy(int status) {
+    const auto fault = ServedRequest::FaultToRetry(status);
+    if (!fault || !request_.MayRetry(*fault)) return false;
+    endpoint_ = nullptr;
+    request_.Retry(*fault, "status " + std::to_string(status));
+    return true;
+  }
   void Head(int status, std::string_view content_type) {
     request_.ResponseHead(status, content_type);
   }

@@ -62,6 +62,21 @@ constexpr MetricInfo kFallback{
     kCauseLabels,
     "Requests that were served by the policy's fallback, by what the policy lacked.",
     {}};
+constexpr MetricInfo kRetries{
+    "headrace_retries_total",
+    kCounter,
+    kCauseLabels,
+    "Times that a request was taken from an endpoint, before its response began, to be sent to "
+    "another one, by what the endpoint did: `connect` (no connection), `closed` (no response), "
+    "`timeout`, `status` (502 or 504), `busy` (429 or 503), `garbled` (no HTTP). Counted when the "
+    "request ends.",
+    {}};
+constexpr MetricInfo kRetryBudgetExhausted{
+    "headrace_retry_budget_exhausted_total",
+    kCounter,
+    kModelLabels,
+    "Requests that failed because the retry budget did not allow another try.",
+    {}};
 constexpr MetricInfo kQueueLength{
     "headrace_queue_length", kGauge, kModelLabels, "Requests that wait in the queue.", {}};
 constexpr MetricInfo kQueueBytes{
@@ -167,6 +182,8 @@ constexpr const MetricInfo* kAll[] = {
     &kRequests,
     &kRefusedRequests,
     &kFallback,
+    &kRetries,
+    &kRetryBudgetExhausted,
     &kTtft,
     &kTpot,
     &kTpat,
@@ -242,6 +259,8 @@ ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
                            const MetricLabels& labels)
     : refused(registry, kRefusedRequests, {model}, labels.refusal_reasons),
       fallback(registry, kFallback, {model}, labels.fallback_causes),
+      retries(registry, kRetries, {model}, labels.retry_causes),
+      retry_budget_exhausted(registry.MakeCounter(kRetryBudgetExhausted, {model})),
       queue_length(registry.MakeGauge(kQueueLength, {model})),
       queue_bytes(registry.MakeGauge(kQueueBytes, {model})),
       decision_seconds(registry.MakeHistogram(kDecision, {model})),

@@ -28,6 +28,7 @@ struct MetricLabels {
   std::vector<std::string_view> policies;
   std::vector<std::string_view> refusal_reasons;
   std::vector<std::string_view> fallback_causes;
+  std::vector<std::string_view> retry_causes;
 };
 
 // The process as a whole.
@@ -50,6 +51,8 @@ struct ModelMetrics {
   std::array<CounterSet, kOutcomes> requests;  // By Outcome, then by policy.
   CounterSet refused;                          // By refusal reason.
   CounterSet fallback;                         // By fallback cause.
+  CounterSet retries;                          // By what the endpoint did.
+  Counter retry_budget_exhausted;
   Gauge queue_length;
   Gauge queue_bytes;
   HistogramMetric decision_seconds;

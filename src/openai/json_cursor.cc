@@ -1,4 +1,5 @@
 #include <charconv>
+#include <cmath>
 #include <cstring>
 
 #include "openai/json_text.h"
@@ -40,12 +41,17 @@ std::string_view JsonCursor::String() {
   return {begin, size};
 }
 
-std::int64_t JsonCursor::Integer() {
+std::optional<std::int64_t> JsonCursor::Count(std::int64_t most) {
   Peek();
-  std::int64_t value = 0;
-  std::from_chars(at_, end_, value);
+  const char* const begin = at_;
   Skip();
-  return value;
+  double value = 0;
+  const auto [stopped, error] = std::from_chars(begin, at_, value);
+  if (!ok_ || error != std::errc{} || stopped != at_) return std::nullopt;
+  if (!(value >= 0 && value <= static_cast<double>(most)) || value != std::floor(value)) {
+    return std::nullopt;
+  }
+  return static_cast<std::int64_t>(value);
 }
 
 void JsonCursor::Skip() {

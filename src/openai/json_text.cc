@@ -153,6 +153,32 @@ std::size_t DecodedLength(std::string_view escaped) {
   return escaped.size() - surplus;
 }
 
+bool IsJsonNumber(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto digits = [&] {
+    const char* const begin = at;
+    while (at != end && *at >= '0' && *at <= '9') ++at;
+    return at != begin;
+  };
+  if (at != end && *at == '-') ++at;
+  if (at != end && *at == '0') {
+    ++at;
+  } else if (!digits()) {
+    return false;
+  }
+  if (at != end && *at == '.') {
+    ++at;
+    if (!digits()) return false;
+  }
+  if (at != end && (*at == 'e' || *at == 'E')) {
+    ++at;
+    if (at != end && (*at == '+' || *at == '-')) ++at;
+    if (!digits()) return false;
+  }
+  return at == end;
+}
+
 std::string DescribeJsonFault(std::string_view json) {
   if (json.find_first_not_of(" \t\r\n") == json.npos) return "it is empty";
   if (json.size() > kMaxFaultSearch) return "the text is too long to search it for the fault";

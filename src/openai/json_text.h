@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,9 @@ namespace headrace::openai {
 // UTF-8 bytes of a JSON string's value, from its text between the quotes. A broken escape counts as
 // the bytes it has.
 std::size_t DecodedLength(std::string_view escaped);
+
+// The whole text is a number as RFC 8259 writes it.
+bool IsJsonNumber(std::string_view text);
 
 // What is wrong with a text that did not parse, with the byte offset where a strict parser stops:
 // "at byte 17: syntax error …". For error messages only: slow, and it checks no more than 1 MiB.
@@ -33,8 +37,9 @@ class JsonCursor {
   char Peek();  // The next character that is no white space; NUL at the end.
   // A string's text between the quotes, escapes as they are.
   std::string_view String();
-  // A number, truncated; 0 for what is none.
-  std::int64_t Integer();
+  // The whole number from 0 to `most` that the next value is; nullopt for any other value, which is
+  // skipped.
+  std::optional<std::int64_t> Count(std::int64_t most);
   // Any value.
   void Skip();
   // In an object: the next key, with the cursor before its value; false at the object's end.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/random.h"
 
@@ -63,13 +64,42 @@ TEST(JsonCursor, StepsOverValues) {
   cursor.Skip();
   ASSERT_TRUE(cursor.NextKey(key, false));
   EXPECT_EQ(key, "c");
-  EXPECT_EQ(cursor.Integer(), -12);
+  EXPECT_EQ(cursor.Count(100), std::nullopt);
   ASSERT_TRUE(cursor.NextKey(key, false));
   cursor.Skip();
   ASSERT_TRUE(cursor.NextKey(key, false));
   EXPECT_EQ(cursor.String(), "text");
   EXPECT_FALSE(cursor.NextKey(key, false));
   EXPECT_TRUE(cursor.ok());
+}
+
+TEST(JsonCursor, CountsOnlyWhatIsACount) {
+  const auto count = [](std::string_view json) {
+    JsonCursor cursor(json);
+    const std::optional<std::int64_t> number = cursor.Count(1'000'000);
+    EXPECT_TRUE(cursor.Take(',')) << json;
+    return number;
+  };
+  EXPECT_EQ(count("0,"), 0);
+  EXPECT_EQ(count(" 12 ,"), 12);
+  EXPECT_EQ(count("12.0,"), 12);
+  EXPECT_EQ(count("1e3,"), 1000);
+  EXPECT_EQ(count("1000000,"), 1'000'000);
+  for (const std::string_view none :
+       {"1000001,", "-1,", "1.5,", "1e400,", "-9223372036854775809,", "4294967301,", "null,",
+        "\"12\",", "[1],", "{},", "12x,", "nan,", "inf,"}) {
+    EXPECT_EQ(count(none), std::nullopt) << none;
+  }
+}
+
+TEST(IsJsonNumber, JudgesTheWholeToken) {
+  for (const std::string_view number : {"0", "-0", "12", "-1.5", "1e5", "1E+5", "0.1e-20"}) {
+    EXPECT_TRUE(IsJsonNumber(number)) << number;
+  }
+  for (const std::string_view none :
+       {"", "-", "+1", "01", "1.", ".5", "1e", "1e+", "12a", "1 2", "0x1", "1.2.3", "--1"}) {
+    EXPECT_FALSE(IsJsonNumber(none)) << none;
+  }
 }
 
 TEST(JsonCursor, EndsOnAnything) {

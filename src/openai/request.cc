@@ -40,6 +40,37 @@ std::string_view WithoutTrailingSpace(std::string_view token) {
   return token;
 }
 
+// simdjson tells a value's type by its first character alone.
+bool IsWhole(ondemand::json_type type, std::string_view token) {
+  switch (type) {
+    case ondemand::json_type::null:
+      return token == "null";
+    case ondemand::json_type::boolean:
+      return token == "true" || token == "false";
+    case ondemand::json_type::number:
+      return IsJsonNumber(token);
+    default:
+      return true;
+  }
+}
+
+// The type of a value, once its whole token is known to be of it. Strings, arrays and objects are
+// judged where they are read.
+error_code TypeOf(ondemand::value value, ondemand::json_type& type) {
+  if (const error_code code = value.type().get(type)) return code;
+  if (type == ondemand::json_type::string || type == ondemand::json_type::object ||
+      type == ondemand::json_type::array) {
+    return SUCCESS;
+  }
+  return IsWhole(type, WithoutTrailingSpace(value.raw_json_token())) ? SUCCESS
+                                                                     : simdjson::TAPE_ERROR;
+}
+// Of a value that is not read any further.
+error_code Check(ondemand::value value) {
+  ondemand::json_type type{};
+  return TypeOf(value, type);
+}
+
 // One pass over one request. A field of a wrong type sets `fault_`, and the pass goes on: broken
 // JSON is the more important news.
 class RequestPass {
@@ -143,12 +174,12 @@ class RequestPass {
       default:
         break;
     }
-    return SUCCESS;
+    return Check(value);
   }
 
   error_code Model(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type != ondemand::json_type::string) {
       WrongType("model", "a string");
       return SUCCESS;
@@ -161,7 +192,7 @@ class RequestPass {
 
   error_code Flag(std::string_view key, ondemand::value value, bool& flag) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     flag = false;
     if (type == ondemand::json_type::boolean) return value.get_bool().get(flag);
     if (type != ondemand::json_type::null) WrongType(key, "true or false");
@@ -178,7 +209,7 @@ class RequestPass {
 
   error_code Limit(std::string_view key, ondemand::value value, std::optional<Tokens>& limit) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     limit.reset();
     if (type == ondemand::json_type::null) return SUCCESS;
     double number = 0;
@@ -194,7 +225,7 @@ class RequestPass {
 
   error_code StreamOptions(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     facts_.usage_asked = false;
     flag_size_ = 0;
     const std::string_view token = value.raw_json_token();
@@ -216,7 +247,10 @@ class RequestPass {
       HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
       HEADRACE_TRY_JSON(field.unescaped_key().get(key));
-      if (key != "include_usage") continue;
+      if (key != "include_usage") {
+        HEADRACE_TRY_JSON(Check(field.value()));
+        continue;
+      }
       const std::string_view flag = WithoutTrailingSpace(field.value().raw_json_token());
       flag_at_ = Offset(flag);
       flag_size_ = flag.size();
@@ -246,7 +280,7 @@ class RequestPass {
   // A part that cannot be sized, unless it is null.
   error_code Unsized(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type != ondemand::json_type::null) ++facts_.unsized_parts;
     return SUCCESS;
   }
@@ -254,7 +288,7 @@ class RequestPass {
   // A string's decoded length; anything else counts nothing.
   error_code Text(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type != ondemand::json_type::string) return SUCCESS;
     const std::string_view token = WithoutTrailingSpace(value.raw_json_token());
     if (token.size() < 2 || token.back() != '"') return simdjson::STRING_ERROR;
@@ -265,7 +299,7 @@ class RequestPass {
   // JSON that is put into the prompt as such.
   error_code Raw(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     std::string_view json;
     if (type == ondemand::json_type::array) {
       ondemand::array array;
@@ -289,7 +323,7 @@ class RequestPass {
 
   error_code Messages(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type != ondemand::json_type::array) {
       if (type != ondemand::json_type::null) WrongType("messages", "an array");
       return SUCCESS;
@@ -309,7 +343,7 @@ class RequestPass {
   // made and what the tools gave.
   error_code Message(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type != ondemand::json_type::object) return Text(value);
     ondemand::object object;
     HEADRACE_TRY_JSON(value.get_object().get(object));
@@ -327,6 +361,8 @@ class RequestPass {
       } else if (key == "audio" || key == "image_url" || key == "file_id" || key == "file_data" ||
                  key == "encrypted_content" || key == "result" || key == "results") {
         HEADRACE_TRY_JSON(Unsized(field.value()));
+      } else {
+        HEADRACE_TRY_JSON(Check(field.value()));
       }
     }
     return SUCCESS;
@@ -335,7 +371,7 @@ class RequestPass {
   // A string, or parts: the text of those that have it counts, the others cannot be sized.
   error_code Content(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type == ondemand::json_type::object) return Unsized(value);
     if (type != ondemand::json_type::array) return Text(value);
     ondemand::array parts;
@@ -344,7 +380,7 @@ class RequestPass {
       ondemand::value part;
       HEADRACE_TRY_JSON(std::move(entry).get(part));
       ondemand::json_type part_type{};
-      HEADRACE_TRY_JSON(part.type().get(part_type));
+      HEADRACE_TRY_JSON(TypeOf(part, part_type));
       if (part_type != ondemand::json_type::object) {
         HEADRACE_TRY_JSON(Text(part));
         continue;
@@ -357,9 +393,12 @@ class RequestPass {
         HEADRACE_TRY_JSON(std::move(part_entry).get(field));
         std::string_view key;
         HEADRACE_TRY_JSON(field.unescaped_key().get(key));
-        if (key != "text" && key != "refusal") continue;
-        has_text = true;
-        HEADRACE_TRY_JSON(Text(field.value()));
+        if (key == "text" || key == "refusal") {
+          has_text = true;
+          HEADRACE_TRY_JSON(Text(field.value()));
+        } else {
+          HEADRACE_TRY_JSON(Check(field.value()));
+        }
       }
       if (!has_text) ++facts_.unsized_parts;
     }
@@ -369,7 +408,7 @@ class RequestPass {
   error_code Input(ondemand::value value) {
     if (kind_ == ApiKind::kEmbeddings) return Prompt(value);
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type == ondemand::json_type::array) return Messages(value);
     facts_.messages = 1;
     return Text(value);
@@ -378,7 +417,7 @@ class RequestPass {
   // A string, an array of strings, of token ids, or of arrays of token ids.
   error_code Prompt(ondemand::value value) {
     ondemand::json_type type{};
-    HEADRACE_TRY_JSON(value.type().get(type));
+    HEADRACE_TRY_JSON(TypeOf(value, type));
     if (type == ondemand::json_type::string) return Text(value);
     if (type == ondemand::json_type::null) return SUCCESS;
     if (type != ondemand::json_type::array) {
@@ -392,7 +431,7 @@ class RequestPass {
     for (auto entry : prompts) {
       ondemand::value prompt;
       HEADRACE_TRY_JSON(std::move(entry).get(prompt));
-      HEADRACE_TRY_JSON(prompt.type().get(type));
+      HEADRACE_TRY_JSON(TypeOf(prompt, type));
       if (type == ondemand::json_type::number) {
         ++facts_.prompt_token_ids;
       } else if (type == ondemand::json_type::array) {
@@ -402,6 +441,7 @@ class RequestPass {
         for (auto id : ids) {
           ondemand::value skipped;
           HEADRACE_TRY_JSON(std::move(id).get(skipped));
+          HEADRACE_TRY_JSON(Check(skipped));
           ++facts_.prompt_token_ids;
         }
       } else {

@@ -242,6 +242,51 @@ TEST(RequestScanner, RefusesAsOpenAiDoes) {
   EXPECT_FALSE(Scan(ApiKind::kCompletions, R"({"model":"m","prompt":{}})"));
 }
 
+// A value's first character does not make it one: in every place that is read, what only begins
+// like a literal or a number is refused, whatever follows, and so is its every beginning.
+TEST(RequestScanner, JudgesValuesByTheirWholeToken) {
+  const std::pair<ApiKind, std::string> places[] = {
+      {ApiKind::kChatCompletions, R"({"model":"m","stream":true,"stream_options":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","stream_options":{"include_usage":@}})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","stream_options":{"other":@}})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","stream":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","max_tokens":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","max_completion_tokens":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","n":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","temperature":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","tools":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":@})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[@]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"role":@}]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"content":@}]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"content":[@]}]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"content":[{"text":@}]}]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"content":[{"type":@}]}]})"},
+      {ApiKind::kChatCompletions, R"({"model":"m","messages":[{"audio":@}]})"},
+      {ApiKind::kChatCompletions, R"({"model":@})"},
+      {ApiKind::kCompletions, R"({"model":"m","prompt":@})"},
+      {ApiKind::kCompletions, R"({"model":"m","prompt":[@]})"},
+      {ApiKind::kCompletions, R"({"model":"m","prompt":[[1,@,3]]})"},
+      {ApiKind::kEmbeddings, R"({"model":"m","input":@})"},
+      {ApiKind::kResponses, R"({"model":"m","input":@})"},
+      {ApiKind::kResponses, R"({"model":"m","previous_response_id":@})"},
+  };
+  for (const auto& [kind, form] : places) {
+    for (const std::string value : {"n",    "nu", "nul",  "nulL",  "nulls", "nil",   "t",    "tru",
+                                    "tRue", "f",  "fals", "falsy", "truee", "-",     "-x",   "01",
+                                    "1x",   "1.", "1e",   "1..2",  "12-",   "null1", "1true"}) {
+      for (const std::string space : {"", " ", "\n"}) {
+        std::string body = form;
+        body.replace(body.find('@'), 1, value + space);
+        const auto facts = Scan(kind, body);
+        ASSERT_FALSE(facts) << body;
+        EXPECT_EQ(facts.error().status, 400) << body;
+        EXPECT_THAT(facts.error().message, HasSubstr("not valid JSON: at byte ")) << body;
+      }
+    }
+  }
+}
+
 TEST(RequestScanner, SurvivesAdversaries) {
   const ApiKind chat = ApiKind::kChatCompletions;
   EXPECT_FALSE(Scan(chat, std::string(200'000, '[')));

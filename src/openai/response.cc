@@ -51,26 +51,35 @@ bool TakeField(std::string_view line, std::string_view field, std::string_view& 
 
 enum class Parsed { kWhole, kCut, kNot };
 
-// A usage object at the beginning of `json`.
+// A usage object at the beginning of `json`. One with a count that is no count (negative, broken,
+// past kMostTokens) is none: half of what it says can't be believed either. Null is 0.
 Parsed ParseUsage(std::string_view json, Usage& usage) {
   if (json.empty()) return Parsed::kCut;
   JsonCursor cursor(json.substr(0, kMaxUsageBytes));
   if (!cursor.Take('{')) return Parsed::kNot;
   usage = {};
   bool known = false;
+  bool credible = true;
+  const auto take = [&](Tokens& tokens) {
+    cursor.Peek();
+    const bool null = cursor.rest().starts_with("null");
+    const std::optional<std::int64_t> count = cursor.Count(kMostTokens);
+    if (!count && !null) credible = false;
+    tokens = static_cast<Tokens>(count.value_or(0));
+  };
   std::string_view key;
   for (bool first = true; cursor.NextKey(key, first); first = false) {
     if (key == "prompt_tokens" || key == "input_tokens") {
-      usage.prompt_tokens = static_cast<Tokens>(cursor.Integer());
+      take(usage.prompt_tokens);
       known = true;
     } else if (key == "completion_tokens" || key == "output_tokens") {
-      usage.completion_tokens = static_cast<Tokens>(cursor.Integer());
+      take(usage.completion_tokens);
       known = true;
     } else if ((key == "prompt_tokens_details" || key == "input_tokens_details") &&
                cursor.Take('{')) {
       for (bool inner = true; cursor.NextKey(key, inner); inner = false) {
         if (key == "cached_tokens") {
-          usage.cached_prompt_tokens = static_cast<Tokens>(cursor.Integer());
+          take(usage.cached_prompt_tokens);
         } else {
           cursor.Skip();
         }
@@ -80,7 +89,7 @@ Parsed ParseUsage(std::string_view json, Usage& usage) {
     }
   }
   if (!cursor.ok()) return json.size() < kMaxUsageBytes ? Parsed::kCut : Parsed::kNot;
-  return known ? Parsed::kWhole : Parsed::kNot;
+  return known && credible ? Parsed::kWhole : Parsed::kNot;
 }
 
 // True when a chat delta, with the cursor behind its brace, brings some of the content.

@@ -13,6 +13,9 @@
 
 namespace headrace::openai {
 
+// No engine counts more in one response: what says so is not believed. Two of them can be added.
+inline constexpr Tokens kMostTokens = 1'000'000'000;
+
 struct Usage {
   Tokens prompt_tokens = 0;
   Tokens completion_tokens = 0;

@@ -273,6 +273,24 @@ TEST(FindUsage, TakesTheLastAndIgnoresWhatIsNone) {
   }
 }
 
+TEST(FindUsage, BelievesOnlyCounts) {
+  const auto usage = [](const std::string& prompt, const std::string& completion) {
+    return FindUsage(R"({"usage":{"prompt_tokens":)" + prompt + R"(,"completion_tokens":)" +
+                     completion + "}}");
+  };
+  EXPECT_EQ(usage("3", "4"), (Usage{3, 4, 0}));
+  EXPECT_EQ(usage("3", "null"), (Usage{3, 0, 0}));
+  EXPECT_EQ(usage("3.0", "1000000000"), (Usage{3, 1'000'000'000, 0}));
+  for (const std::string absurd :
+       {"-1", "4294967301", "1e30", "1.5", "99999999999999999999", "\"7\"", "[7]", "nan"}) {
+    EXPECT_EQ(usage(absurd, "4"), std::nullopt) << absurd;
+    EXPECT_EQ(usage("3", absurd), std::nullopt) << absurd;
+  }
+  EXPECT_EQ(FindUsage(R"({"usage":{"prompt_tokens":3,"completion_tokens":4,)"
+                      R"("prompt_tokens_details":{"cached_tokens":-5}}})"),
+            std::nullopt);
+}
+
 // Whatever comes and however it is cut: the meter forwards all but whole usage chunks, sees the
 // same as in one piece, and ends.
 TEST(ResponseStreamParser, RandomStreamsCutAtRandom) {

@@ -43,7 +43,10 @@ ServedRequest::ServedRequest(const ServingContext& context, ServingThread& threa
 ServedRequest::~ServedRequest() {
   Cancel();
   if (!routed_) return;
-  finished_.expected_output_tokens = routed_->expected_output_tokens() * facts_.choices;
+  const std::int64_t expected =
+      std::int64_t{routed_->expected_output_tokens()} * std::max(1, facts_.choices);
+  finished_.expected_output_tokens =
+      static_cast<Tokens>(std::min<std::int64_t>(expected, openai::kMostTokens));
   finished_.choices = std::max(1, facts_.choices);
   for (RequestObserver* observer : context_.observers) observer->OnFinished(finished_);
 }

@@ -124,7 +124,7 @@ struct RequestLatency {
   // 0 for a response of at most one token, which has no gaps.
   Seconds Tpot() const { return output_tokens > 1 ? (e2e - ttft) / (output_tokens - 1) : 0; }
   Seconds Tpat() const {
-    const Tokens all = prompt_tokens + output_tokens;
+    const double all = static_cast<double>(prompt_tokens) + output_tokens;
     return all > 0 ? e2e / all : e2e;
   }
   Seconds Ntpot() const { return output_tokens > 0 ? e2e / output_tokens : e2e; }

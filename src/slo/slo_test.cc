@@ -73,5 +73,11 @@ TEST(EffectiveSlo, TheNearestToTheRequestHoldsAsAWhole) {
   EXPECT_EQ(EffectiveSlo(request, pool, &profile), &*request);
 }
 
+TEST(RequestLatency, TokensOfAnySizeAddUp) {
+  const RequestLatency latency = {
+      .ttft = 1, .e2e = 4, .prompt_tokens = 2'000'000'000, .output_tokens = 2'000'000'000};
+  EXPECT_DOUBLE_EQ(latency.Tpat(), 1e-9);
+}
+
 }  // namespace
 }  // namespace headrace::slo

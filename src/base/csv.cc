@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/limits.h"
+
 namespace headrace {
 namespace {
 
@@ -97,6 +99,10 @@ Result<Tokens> CsvReader::TokensAt(std::size_t column) const {
   if (fault != std::errc{} || stop != end || tokens < 0) {
     return FailHere("\"" + std::string(cell) +
                     "\" is not a number of tokens; write a whole number");
+  }
+  if (tokens > limits::kMostTokens) {
+    return FailHere("\"" + std::string(cell) + "\" tokens are more than any request has; " +
+                    std::to_string(limits::kMostTokens) + " are allowed");
   }
   return tokens;
 }

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/limits.h"
+
 namespace headrace {
 namespace {
 
@@ -31,6 +33,7 @@ Result<TokenRange> ParseTokenRange(std::string_view text) {
   if (range.low < 1 || range.high < range.low) {
     return Fail("is not a number of tokens; write it like 500 or 4000-4600");
   }
+  if (range.high > limits::kMostTokens) return Fail(OutOfBounds(limits::kTokens));
   return range;
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/json_writer.h"
+#include "base/limits.h"
 #include "profile/python_json.h"
 
 namespace headrace::benchmark {
@@ -42,7 +43,9 @@ class RowReader {
     HEADRACE_ASSIGN(row.input_tokens, Count("input_tokens"));
     HEADRACE_ASSIGN(row.output_tokens, Count("output_tokens"));
     row.request_rate = Number("request_rate");
-    if (!(row.request_rate > 0)) {
+    // Infinity: all at once.
+    if (!limits::kMeasured.Contains(row.request_rate) &&
+        !(std::isinf(row.request_rate) && row.request_rate > 0)) {
       return Fail(place_ + ": `request_rate` must be a number above 0; correct it.");
     }
     row.seed = Integer("seed");
@@ -71,11 +74,10 @@ class RowReader {
 
   Result<Tokens> Count(const char* key) const {
     const double number = Number(key);
-    if (number >= 1 && number <= std::numeric_limits<Tokens>::max() &&
-        number == std::floor(number)) {
+    if (limits::kTokens.Contains(number) && number == std::floor(number)) {
       return static_cast<Tokens>(number);
     }
-    return Fail(place_ + ": `" + key + "` must be a whole number from 1; correct it.");
+    return Fail(place_ + ": `" + key + "` must be a whole number from 1 to 16777216; correct it.");
   }
 
   const Json& object_;

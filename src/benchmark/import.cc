@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/csv.h"
+#include "base/limits.h"
 #include "profile/python_json.h"
 
 namespace headrace::benchmark {
@@ -60,7 +61,7 @@ class Table {
       HEADRACE_ASSIGN(values[i], Positive(kColumns[i]));
     }
     const auto [input, output, rate, e2e_ms, ttft_ms, tpot_ms] = values;
-    if (input > 1e9 || output > 1e9) {
+    if (!limits::kTokens.Contains(input) || !limits::kTokens.Contains(output)) {
       return reader_.FailHere("`isl` and `osl` must be numbers of tokens; correct them.");
     }
     BenchmarkRow row;
@@ -87,7 +88,7 @@ class Table {
     const std::string text = Text(column);
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
-    if (!text.empty() && *end == '\0' && value > 0 && std::isfinite(value)) return value;
+    if (!text.empty() && *end == '\0' && limits::kMeasured.Contains(value)) return value;
     return reader_.FailHere("`" + std::string(column) + "` must be a number above 0; correct it.");
   }
 

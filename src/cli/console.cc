@@ -35,22 +35,25 @@ std::string TimeLeft(Seconds elapsed, std::size_t done, std::size_t all) {
 
 CLI::Validator Quiet(CLI::Validator validator) { return validator.description(""); }
 
-CLI::Validator AboveZero() {
-  return {[](const std::string& text) -> std::string {
+CLI::Validator Within(const NumberRange& range) {
+  return {[range](const std::string& text) -> std::string {
             double number = 0;
-            if (CLI::detail::lexical_cast(text, number) && number > 0) return "";
-            return text + " is not a number above 0";
+            if (!CLI::detail::lexical_cast(text, number)) return text + " is not a number";
+            return range.Contains(number) ? "" : text + " " + OutOfBounds(range);
           },
           ""};
 }
 
-CLI::Validator InSeconds() {
-  return {[](std::string& text) -> std::string {
-            double number = 0;
-            if (CLI::detail::lexical_cast(text, number) && number >= 0) return "";
-            const Result<Seconds> seconds = ParseDuration(text);
-            if (!seconds) return text + " " + seconds.error().message;
-            text = FormatJsonNumber(*seconds);
+CLI::Validator InSeconds(const NumberRange& range) {
+  return {[range](std::string& text) -> std::string {
+            double seconds = 0;
+            if (!CLI::detail::lexical_cast(text, seconds)) {
+              const Result<Seconds> duration = ParseDuration(text);
+              if (!duration) return text + " " + duration.error().message;
+              seconds = *duration;
+            }
+            if (!range.Contains(seconds)) return text + " " + DurationOutOfBounds(range);
+            text = FormatJsonNumber(seconds);
             return "";
           },
           ""};

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/limits.h"
 #include "base/result.h"
 #include "base/units.h"
 
@@ -42,11 +43,11 @@ std::string TimeLeft(Seconds elapsed, std::size_t done, std::size_t all);
 // A validator without its description, which would clutter the help.
 CLI::Validator Quiet(CLI::Validator validator);
 
-// A check: a number above 0. CLI11's own prints both ends of the range of a double in full.
-CLI::Validator AboveZero();
+// A check: a number in this range. CLI11's own lets NaN through.
+CLI::Validator Within(const NumberRange& range);
 
-// A transformation for options in seconds: a duration like 50ms or 1h30m; a number alone is
-// seconds.
-CLI::Validator InSeconds();
+// A transformation for options in seconds: a duration in this range, like 50ms or 1h30m; a number
+// alone is seconds.
+CLI::Validator InSeconds(const NumberRange& range);
 
 }  // namespace headrace::cli

@@ -207,12 +207,12 @@ void AddDemoCommand(CLI::App& app) {
   command
       ->add_option("--duration", arguments->duration,
                    "How long requests arrive, e.g. 60s; default: until Ctrl-C")
-      ->transform(InSeconds())
+      ->transform(InSeconds(limits::kDuration))
       ->type_name("TIME");
   command
       ->add_option("--rate-scale", arguments->rate_scale,
                    "Factor on 7 chat and 4 code requests per second")
-      ->check(AboveZero())
+      ->check(Within(limits::kRate))
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Seed of arrivals and lengths")
       ->capture_default_str();

@@ -62,7 +62,7 @@ void AddEngineCommand(CLI::App& app) {
                    "Context length in tokens; the model's own if not given")
       ->check(CLI::Range(2, 1 << 24));
   command->add_option("--speed", arguments->speed, "Factor by which it runs faster than the GPU")
-      ->check(AboveZero())
+      ->check(Within(limits::kSpeed))
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Seed of the lengths and texts of responses")
       ->capture_default_str();

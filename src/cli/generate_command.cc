@@ -58,11 +58,12 @@ void AddGenerateCommand(CLI::App& profile) {
       ->required()
       ->type_name("NAME");
   command->add_option("--cost", options.cost, "Price of one unit of GPU time")
-      ->check(Quiet(CLI::NonNegativeNumber))
+      ->check(Within(limits::kPrice))
       ->capture_default_str()
       ->type_name("PRICE");
   AddSloOptions(*command, options.slo);
   command->add_option("--created", arguments->created, "Unix time of creation; default: now")
+      ->check(Within(limits::kUnixTime))
       ->type_name("T");
   AddProfileTarget(*command, arguments->target);
   command->callback([arguments] { Generate(*arguments); });

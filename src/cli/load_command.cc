@@ -154,20 +154,20 @@ void AddLoadCommand(CLI::App& app) {
       ->expected(1)
       ->take_all();
   command->add_option("--rate", arguments->rate, "Requests per second of the classes with share=")
-      ->check(AboveZero());
+      ->check(Within(limits::kRate));
   command->add_option("--rate-scale", arguments->rate_scale, "Multiplies all rates")
-      ->check(AboveZero())
+      ->check(Within(limits::kRate))
       ->capture_default_str();
   command->add_option("--duration", arguments->duration, "How long requests are sent, e.g. 10m")
-      ->transform(InSeconds())
+      ->transform(InSeconds(limits::kDuration))
       ->default_str("60s")
       ->type_name("TIME");
   command->add_option("--timeout", arguments->timeout, "Of one request, from the time it is due")
-      ->transform(InSeconds())
+      ->transform(InSeconds(limits::kLatency))
       ->default_str("2m")
       ->type_name("TIME");
   command->add_option("--max-requests", arguments->max_requests, "Also ends the arrivals")
-      ->check(AboveZero())
+      ->check(Within({1, 1e12}))
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "Seed of arrivals and lengths")
       ->capture_default_str();

@@ -256,8 +256,7 @@ void AddMeasureCommand(CLI::App& profile) {
       ->add_option(
           "--timeout", arguments->timeout,
           "Longest time of one request; a rate at which requests exceed it is not sustained")
-      ->check(AboveZero())
-      ->transform(InSeconds())
+      ->transform(InSeconds(limits::kLatency))
       ->default_str("10m")
       ->type_name("TIME")
       ->group(kEndpoint);
@@ -283,7 +282,7 @@ void AddMeasureCommand(CLI::App& profile) {
               "Response lengths: 4 … 1024 in powers of 4 / in powers of 2");
   const auto add_rate = [&](const char* name, double& rate, const char* description) {
     command->add_option(name, rate, description)
-        ->check(AboveZero())
+        ->check(Within(limits::kRate))
         ->type_name("RATE")
         ->group(kGrid);
   };
@@ -292,7 +291,7 @@ void AddMeasureCommand(CLI::App& profile) {
   add_rate("--highest-rate", arguments->highest_rate,
            "Last request rate of the ladder: 500 / 16384 req/s");
   command->add_option("--rate-step", arguments->rate_step, "Factor between two rates: 1.2 / 1.05")
-      ->check(Quiet(CLI::Range(1.001, 100.0)))
+      ->check(Within({1.001, 100}))
       ->type_name("FACTOR")
       ->group(kGrid);
   command

@@ -58,8 +58,7 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   const auto add_latency = [&](const char* name, std::optional<Seconds>& target,
                                const char* description) {
     command.add_option(name, target, description)
-        ->check(AboveZero())
-        ->transform(InSeconds())
+        ->transform(InSeconds(limits::kLatency))
         ->type_name("TIME")
         ->group(kSloGroup);
   };
@@ -71,7 +70,7 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   const auto add_throughput = [&](const char* name, std::optional<double>& target,
                                   const char* description) {
     command.add_option(name, target, description)
-        ->check(AboveZero())
+        ->check(Within(limits::kMeasured))
         ->type_name("RATE")
         ->group(kSloGroup);
   };

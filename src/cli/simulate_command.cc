@@ -186,7 +186,7 @@ void AddSimulateCommand(CLI::App& app) {
       ->add_option("--rate-scale", arguments->rates,
                    "Factors on the workload's rates, instead of the scenario's")
       ->delimiter(',')
-      ->check(CLI::Range(1e-6, 1e6).description(""))
+      ->check(Within(limits::kRate))
       ->type_name("X,…");
   command
       ->add_option("--replay", arguments->replay,

@@ -46,6 +46,8 @@ constexpr std::string_view kModels = R"(models:
 
 std::string WithModels(std::string_view text) { return std::string(kModels) + std::string(text); }
 
+TEST(Config, NumbersHaveRanges) { ExpectNumbersHaveRanges(ConfigSchema(kPolicies)); }
+
 TEST(Config, ReadsTheShapeThatTheReadmeShows) {
   const Result<Config> config = LoadConfig(R"(
 listen: 127.0.0.1:8081

@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/test_numbers.h"
 #include "config/option_group.h"
 
 namespace headrace::config {
@@ -100,6 +102,44 @@ void ExpectSuggestionsCanBePasted(const OptionGroup<T>& schema) {
       text.replace(text.find(mark), mark.size(), fault.substr(begin, end - begin));
       EXPECT_EQ(FaultsIn(schema, text), "") << fault << "\n" << text;
     }
+  }
+}
+
+// The fault of a text in which one option has this value; empty if there is none.
+template <typename T>
+std::string FaultOfValue(const OptionGroup<T>& schema, const OptionPlace& place,
+                         std::string_view value) {
+  YAML::Node root = ExampleOf(schema.Docs());
+  YAML::Node group = GroupOf(place, root);
+  const std::string text(value);
+  if (place.doc.kind == OptionDoc::Kind::kValues) {
+    group[place.doc.name] = YAML::Node();
+    group[place.doc.name].push_back(text);
+  } else {
+    group[place.doc.name] = text;
+  }
+  return FaultsIn(schema, YAML::Dump(root));
+}
+
+// Every number has a range, and what nobody means is refused in one sentence.
+template <typename T>
+void ExpectNumbersHaveRanges(const OptionGroup<T>& schema) {
+  const std::set<std::string> numbers{"duration", "size",   "integer",    "number",
+                                      "share",    "tokens", "rate change"};
+  const std::set<std::string> ranged{"duration", "size", "integer", "number", "share"};
+  for (const OptionPlace& place : PlacesOf(schema.Docs())) {
+    std::string type = place.doc.type;
+    if (type.starts_with("list: ")) type = type.substr(6);
+    if (!numbers.contains(type)) continue;
+    if (ranged.contains(type)) {
+      EXPECT_NE(place.doc.bounds, "") << place.doc.name;
+    }
+    for (const std::string_view value : kNeverNumbers) {
+      const std::string fault = FaultOfValue(schema, place, value);
+      EXPECT_THAT(fault, ::testing::HasSubstr(place.doc.name)) << value;
+      EXPECT_EQ(fault.find('\n'), fault.npos) << fault;
+    }
+    for (const std::string_view value : kExtremeNumbers) FaultOfValue(schema, place, value);
   }
 }
 

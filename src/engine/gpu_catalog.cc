@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/limits.h"
 #include "embedded/gpus.h"
 
 namespace headrace::engine {
@@ -13,6 +14,12 @@ namespace {
 
 using Json = nlohmann::json;
 using Path = std::vector<std::string>;
+
+constexpr NumberRange kBytes{1, 1e15};
+constexpr NumberRange kMemoryMib{1, 1e9};
+constexpr NumberRange kContext{2, limits::kMostTokens};
+constexpr NumberRange kStepMs{1e-15, 1e6};
+constexpr NumberRange kShare{0, 1};  // Of a step's weights that overlaps.
 
 // The line on which the value at `path` begins: each key is searched after its parent's.
 std::int64_t LineOf(std::string_view text, const Path& path) {
@@ -70,17 +77,23 @@ class Reader {
   }
 
   // The same, or 0 where the key is missing.
-  SourcedFigure OptionalFigure(const Json& parent, const Path& path, const Json& sources) {
-    return parent.contains(path.back()) ? Figure(parent, path, sources) : SourcedFigure{};
+  SourcedFigure OptionalFigure(const Json& parent, const Path& path, const NumberRange& range,
+                               const Json& sources) {
+    return parent.contains(path.back()) ? Figure(parent, path, range, sources) : SourcedFigure{};
   }
 
-  // {"value": positive number, "source": key of `sources`, "modelled": bool}
-  SourcedFigure Figure(const Json& parent, const Path& path, const Json& sources) {
+  // {"value": number in the range, "source": key of `sources`, "modelled": bool}
+  SourcedFigure Figure(const Json& parent, const Path& path, const NumberRange& range,
+                       const Json& sources) {
     const Json& object = Object(parent, path);
     const auto value = object.find("value");
     const auto modelled = object.find("modelled");
     if (value == object.end() || !value->is_number() || !(value->get<double>() > 0)) {
       Fault(path, "needs a \"value\" above 0");
+      return {};
+    }
+    if (!range.Contains(value->get<double>())) {
+      Fault(path, OutOfBounds(range));
       return {};
     }
     if (modelled == object.end() || !modelled->is_boolean()) {
@@ -141,8 +154,9 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
       version.title = reader.Text(engine, at / "title");
       const Path overhead_at = at / "overhead_ms";
       const Json& overhead = reader.Object(engine, overhead_at);
-      version.step_ms = reader.Figure(overhead, overhead_at / "step", sources);
-      version.sequence_ms = reader.OptionalFigure(overhead, overhead_at / "sequence", sources);
+      version.step_ms = reader.Figure(overhead, overhead_at / "step", kStepMs, sources);
+      version.sequence_ms =
+          reader.OptionalFigure(overhead, overhead_at / "sequence", kStepMs, sources);
     }
     catalog.default_engine_ = reader.Text(document, {"default_engine"});
     if (!catalog.engines_.contains(catalog.default_engine_)) {
@@ -152,27 +166,28 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
   } else {
     // A file from before engine versions.
     catalog.default_engine_ = "default";
-    catalog.engines_["default"].step_ms = reader.Figure(document, {"step_overhead_ms"}, sources);
+    catalog.engines_["default"].step_ms =
+        reader.Figure(document, {"step_overhead_ms"}, kStepMs, sources);
   }
   for (const auto& [name, model] : reader.Object(document, {"models"}).items()) {
     const Path at{"models", name};
     ModelFacts& facts = catalog.models_[name];
     if (!model.is_object()) reader.Fault(at, "is not an object; write it as {…}");
     facts.title = reader.Text(model, at / "title");
-    facts.weights_bytes = reader.Figure(model, at / "weights_bytes", sources);
-    facts.kv_bytes_per_token = reader.Figure(model, at / "kv_bytes_per_token", sources);
-    facts.activation_bytes = reader.Figure(model, at / "activation_bytes", sources);
-    facts.context_tokens = reader.Figure(model, at / "context_tokens", sources);
+    facts.weights_bytes = reader.Figure(model, at / "weights_bytes", kBytes, sources);
+    facts.kv_bytes_per_token = reader.Figure(model, at / "kv_bytes_per_token", kBytes, sources);
+    facts.activation_bytes = reader.Figure(model, at / "activation_bytes", kBytes, sources);
+    facts.context_tokens = reader.Figure(model, at / "context_tokens", kContext, sources);
   }
   for (const auto& [name, gpu] : reader.Object(document, {"gpus"}).items()) {
     const Path at{"gpus", name};
     GpuFacts& facts = catalog.gpus_[name];
     if (!gpu.is_object()) reader.Fault(at, "is not an object; write it as {…}");
     facts.title = reader.Text(gpu, at / "title");
-    facts.memory_mib = reader.Figure(gpu, at / "memory_mib", sources);
-    facts.bandwidth_gb_s = reader.Figure(gpu, at / "bandwidth_gb_s", sources);
-    facts.tflops = reader.Figure(gpu, at / "tflops", sources);
-    facts.usd_per_hour = reader.Figure(gpu, at / "usd_per_hour", sources);
+    facts.memory_mib = reader.Figure(gpu, at / "memory_mib", kMemoryMib, sources);
+    facts.bandwidth_gb_s = reader.Figure(gpu, at / "bandwidth_gb_s", limits::kMeasured, sources);
+    facts.tflops = reader.Figure(gpu, at / "tflops", limits::kMeasured, sources);
+    facts.usd_per_hour = reader.Figure(gpu, at / "usd_per_hour", limits::kMeasured, sources);
     const Path steps = at / "step_ms";
     for (const auto& [model, step] : reader.Object(gpu, steps).items()) {
       const Path step_at = steps / model;
@@ -180,16 +195,14 @@ Result<GpuCatalog> GpuCatalog::Parse(std::string_view text, std::string_view ori
         reader.Fault(step_at, "is not a model of this file; add it to \"models\"");
       }
       if (!step.is_object()) reader.Fault(step_at, "is not an object; write it as {…}");
-      facts.step_ms[model] = {.a = reader.Figure(step, step_at / "a", sources),
-                              .b = reader.Figure(step, step_at / "b", sources),
-                              .c = reader.Figure(step, step_at / "c", sources),
-                              .d = reader.Figure(step, step_at / "d", sources),
-                              .e = reader.OptionalFigure(step, step_at / "e", sources),
-                              .f = reader.OptionalFigure(step, step_at / "f", sources),
-                              .overlap = reader.OptionalFigure(step, step_at / "overlap", sources)};
-      if (facts.step_ms[model].overlap.value > 1) {
-        reader.Fault(step_at / "overlap", "is above 1; it is the share of a that overlaps");
-      }
+      facts.step_ms[model] = {
+          .a = reader.Figure(step, step_at / "a", kStepMs, sources),
+          .b = reader.Figure(step, step_at / "b", kStepMs, sources),
+          .c = reader.Figure(step, step_at / "c", kStepMs, sources),
+          .d = reader.Figure(step, step_at / "d", kStepMs, sources),
+          .e = reader.OptionalFigure(step, step_at / "e", kStepMs, sources),
+          .f = reader.OptionalFigure(step, step_at / "f", kStepMs, sources),
+          .overlap = reader.OptionalFigure(step, step_at / "overlap", kShare, sources)};
     }
   }
   if (const auto& fault = reader.fault(); fault) return Fail(*fault);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 
 namespace headrace::engine {
@@ -124,6 +125,33 @@ TEST(GpuCatalog, UnknownNamesAndImpossibleContextsAreErrorsWithTheFix) {
               AllOf(HasSubstr("\"gpt\""), HasSubstr("llama2-7b, llama3-8b")));
   EXPECT_THAT(catalog.Engine("a10", "llama2-7b", 100000).error().message,
               HasSubstr("does not fit into the KV cache"));
+}
+
+TEST(GpuCatalog, FiguresHaveRanges) {
+  const auto shipped = nlohmann::json::parse(ShippedGpuCatalog());
+  const auto flat = shipped.flatten();
+  for (const auto& [pointer, value] : flat.items()) {
+    if (!pointer.ends_with("/value")) continue;
+    for (const double figure : {0.0, -1.0, 1e-300, 1e-9, 1e9, 0x1p63, 1e308}) {
+      auto changed = shipped;
+      changed[nlohmann::json::json_pointer(pointer)] = figure;
+      const auto catalog = GpuCatalog::Parse(changed.dump(1), "my.json");
+      if (figure <= 0 || figure >= 1e300) {
+        ASSERT_FALSE(catalog) << pointer << " = " << figure;
+        EXPECT_THAT(catalog.error().message, HasSubstr("my.json line"));
+      }
+      if (!catalog) continue;
+      for (const auto& [gpu, facts] : catalog->gpus()) {
+        for (const auto& [model, step] : facts.step_ms) {
+          const auto engine = catalog->Engine(gpu, model);
+          if (!engine) continue;
+          EXPECT_GT(engine->kv_blocks, 0);
+          EXPECT_LT(engine->kv_blocks, std::int64_t{1} << 50);
+          EXPECT_LE(engine->max_model_len, 1 << 24);
+        }
+      }
+    }
+  }
 }
 
 TEST(GpuCatalog, ErrorsNameFileLineKeyAndFix) {

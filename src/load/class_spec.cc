@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/duration.h"
+#include "base/limits.h"
 #include "base/token_range.h"
 #include "config/nearest_name.h"
 
@@ -83,12 +84,15 @@ class ClassText {
     return result;
   }
 
-  // A number above 0, or `otherwise` if the key is not given.
-  Result<double> Number(std::string_view key, double otherwise) const {
+  // A number in the range, or `otherwise` if the key is not given.
+  Result<double> Number(std::string_view key, const NumberRange& range, double otherwise) const {
     if (!Has(key)) return otherwise;
     double number = 0;
-    if (!ParseNumber(Value(key), number) || !(number > 0) || !(number < 1e12)) {
-      return Fault(std::string(key) + "=" + Value(key) + " is not a number above 0");
+    if (!ParseNumber(Value(key), number)) {
+      return Fault(std::string(key) + "=" + Value(key) + " is not a number");
+    }
+    if (!range.Contains(number)) {
+      return Fault(std::string(key) + "=" + Value(key) + " " + OutOfBounds(range));
     }
     return number;
   }
@@ -101,7 +105,9 @@ class ClassText {
 
   Result<std::optional<Seconds>> Target(std::string_view key) const {
     if (!Has(key)) return std::nullopt;
-    return Parsed(key, ParseDuration(Value(key)));
+    HEADRACE_ASSIGN(const Seconds target, Parsed(key, ParseDuration(Value(key))));
+    if (limits::kLatency.Contains(target)) return target;
+    return Fault(std::string(key) + "=" + Value(key) + " " + DurationOutOfBounds(limits::kLatency));
   }
 
  private:
@@ -129,7 +135,7 @@ Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_sh
   if (text.Has("trace")) {
     if (text.Has("cv")) return text.Fault("cv= does not go with trace=; remove one");
     const std::string& path = text.Value("trace");
-    HEADRACE_ASSIGN(const double speed, text.Number("speed", 1));
+    HEADRACE_ASSIGN(const double speed, text.Number("speed", limits::kSpeed, 1));
     HEADRACE_ASSIGN(const std::string file, text.Named(read_file(path)));
     HEADRACE_ASSIGN(workload::Trace trace, text.Named(workload::ParseTrace(file, path)));
     workload::BeginAtZero({&trace, 1});
@@ -137,8 +143,8 @@ Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_sh
                                     speed};
   }
   if (text.Has("speed")) return text.Fault("speed= goes with trace= only; remove it");
-  HEADRACE_ASSIGN(const double rate, text.Number("rate", rate_of_share));
-  HEADRACE_ASSIGN(const double cv, text.Number("cv", 1));
+  HEADRACE_ASSIGN(const double rate, text.Number("rate", limits::kRate, rate_of_share));
+  HEADRACE_ASSIGN(const double cv, text.Number("cv", limits::kCv, 1));
   if (text.Has("cv")) return workload::GammaArrivals{rate, cv};
   return workload::PoissonArrivals{rate};
 }
@@ -190,7 +196,7 @@ Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
   double all_shares = 0;
   for (const std::string& spec : specs) {
     HEADRACE_ASSIGN(ClassText text, ClassText::Parse(spec));
-    HEADRACE_ASSIGN(const double share, text.Number("share", 0));
+    HEADRACE_ASSIGN(const double share, text.Number("share", limits::kRate, 0));
     if (share > 0 && !total_rate) {
       return text.Fault("share= needs the rate of all classes; give --rate, or rate= here");
     }

@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "base/test_numbers.h"
+
 namespace headrace::load {
 namespace {
 
@@ -71,6 +73,46 @@ TEST(ParseClasses, SharesDivideTheRate) {
   EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[2]), 2);
 }
 
+TEST(ParseClasses, NumbersHaveRanges) {
+  for (const std::string key : {"rate", "cv", "share", "speed", "prompt", "output", "ttft", "tpot",
+                                "tpat", "ntpot", "e2e"}) {
+    const auto with = [&](std::string_view value) {
+      std::string spec = "c: " + key + "=" + std::string(value);
+      if (key == "speed") return Parse({spec + ", trace=azure.csv"}, 1);
+      if (key != "rate" && key != "share") spec += ", rate=1";
+      if (key != "prompt") spec += ", prompt=1";
+      if (key != "output") spec += ", output=1";
+      return Parse({spec}, 1);
+    };
+    for (const std::string_view value : kNeverNumbers) {
+      const auto workload = with(value);
+      ASSERT_FALSE(workload) << key << "=" << value;
+      EXPECT_THAT(workload.error().message, HasSubstr(key));
+    }
+    // What is accepted gives its requests in bounded time.
+    for (const std::string_view value : kExtremeNumbers) {
+      const auto workload = with(value);
+      if (!workload) continue;
+      workload::WorkloadStream stream(*workload, 1, 1);
+      Seconds last = 0;
+      for (int i = 0; i < 100'000; ++i) {
+        const auto request = stream.Next();
+        if (!request) break;
+        last = request->at;
+      }
+      EXPECT_GT(last, 0) << key << "=" << value << ": time does not go on";
+    }
+  }
+  for (const char* cv : {"0.01", "100"}) {
+    const auto workload = Parse({std::string("c: rate=1, prompt=1, output=1, cv=") + cv});
+    ASSERT_TRUE(workload);
+    workload::WorkloadStream stream(*workload, 1, 1);
+    Seconds last = 0;
+    for (int i = 0; i < 200'000; ++i) last = stream.Next()->at;
+    EXPECT_GT(last, 1000) << cv;
+  }
+}
+
 TEST(ParseClasses, ErrorsNameTheClassAndTheFix) {
   const std::pair<const char*, const char*> cases[] = {
       {"rate=7", "has no name; write it like"},
@@ -81,8 +123,8 @@ TEST(ParseClasses, ErrorsNameTheClassAndTheFix) {
       {"c: rate=7, trace=azure.csv", "one of rate=, share= and trace="},
       {"c: rte=7, prompt=1, output=1", "did you mean rate="},
       {"c: rate=7, xyzzy=1", "write rate, share, cv"},
-      {"c: rate=0, prompt=1, output=1", "rate=0 is not a number above 0"},
-      {"c: rate=fast, prompt=1, output=1", "rate=fast is not a number above 0"},
+      {"c: rate=0, prompt=1, output=1", "rate=0 is out of bounds; 1e-06 to 1000000 is allowed"},
+      {"c: rate=fast, prompt=1, output=1", "rate=fast is not a number"},
       {"c: rate=1, rate=2, prompt=1, output=1", "rate is given twice"},
       {"c: rate=, prompt=1, output=1", "rate has no value"},
       {"c: rate=1, prompt=1", "give both"},

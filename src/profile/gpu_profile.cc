@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/json_writer.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "profile/check.h"
 #include "profile/python_json.h"
@@ -60,8 +61,8 @@ class Reader {
       return Refuse("has no text under `gpu`; write the deployment's name there");
     }
     profile_.deployment = gpu->get<std::string>();
-    profile_.cost = ReadScalar("cost", "its price is taken as 0");
-    profile_.created = ReadScalar("created", "its age is unknown");
+    profile_.cost = ReadScalar("cost", limits::kPrice, "its price is taken as 0");
+    profile_.created = ReadScalar("created", limits::kUnixTime, "its age is unknown");
     HEADRACE_TRY(ReadAxes());
 
     const Json* tputs = FindKey("tputs");
@@ -115,13 +116,16 @@ class Reader {
     return profile_.tput.outputs() > 0 && profile_.tput.at(cell.output, cell.input) == 0;
   }
 
-  double ReadScalar(const std::string& key, const std::string& consequence) {
+  double ReadScalar(const std::string& key, const NumberRange& range,
+                    const std::string& consequence) {
     const Json* value = FindKey(key);
     const std::optional<double> number = value ? NumberIn(*value) : std::nullopt;
-    if (number && std::isfinite(*number) && *number >= 0) return *number;
-    AddFault(Severity::kWarning, std::string(value ? "`" : "has no `") + key +
-                                     (value ? "` is no number ≥ 0, so " : "`, so ") + consequence +
-                                     "; set it");
+    if (number && range.Contains(*number)) return *number;
+    AddFault(
+        Severity::kWarning,
+        std::string(value ? "`" : "has no `") + key +
+            (value ? "` is no number from 0 to " + FormatNumber(range.high) + ", so " : "`, so ") +
+            consequence + "; set it");
     return 0;
   }
 
@@ -135,9 +139,8 @@ class Reader {
     std::vector<Tokens> centres;
     for (const Json& entry : list) {
       const std::optional<double> number = NumberIn(entry);
-      if (!number || !(*number >= 1 && *number <= std::numeric_limits<Tokens>::max()) ||
-          *number != std::floor(*number)) {
-        return Refuse(key + " must be whole numbers from 1, but entry " +
+      if (!number || !limits::kTokens.Contains(*number) || *number != std::floor(*number)) {
+        return Refuse(key + " must be whole numbers from 1 to 16777216, but entry " +
                       std::to_string(centres.size() + 1) + " is not; correct it");
       }
       const auto centre = static_cast<Tokens>(*number);
@@ -189,7 +192,7 @@ class Reader {
           return wrong("has a cell in row " + std::to_string(row + 1) + ", column " +
                        std::to_string(column + 1) + " that is no number");
         }
-        if (std::isfinite(*number) && *number >= 0) {
+        if (*number == 0 || limits::kMeasured.Contains(*number)) {
           matrix.at(row, column) = *number;
         } else if (++holes <= kMaxCellFaults) {
           const ProfileCell cell{row, column};
@@ -268,11 +271,12 @@ class Reader {
       const std::optional<double> number = NumberIn(*found);
       // Go's and Python's writers use 0 and infinity for a target that is not set.
       if (number && (*number == 0 || *number == std::numeric_limits<double>::infinity())) continue;
-      if (number && std::isfinite(*number) && *number > 0) {
+      if (number && limits::kMeasured.Contains(*number)) {
         profile_.slo.*slo.member = number;
       } else {
-        AddFault(Severity::kError, "`slos." + std::string(slo.key) +
-                                       "` is no number above 0 and is ignored; correct it");
+        AddFault(Severity::kError,
+                 "`slos." + std::string(slo.key) +
+                     "` is no number above 0 and up to 1000000000, and is ignored; correct it");
       }
     }
   }

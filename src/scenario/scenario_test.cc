@@ -72,6 +72,8 @@ const Study& SmallStudy() {
   return study;
 }
 
+TEST(ScenarioText, NumbersHaveRanges) { config::ExpectNumbersHaveRanges(ScenarioSchema()); }
+
 TEST(Scenario, SaysWhatItWasTold) {
   const Scenario& scenario = Small();
   ASSERT_EQ(scenario.fleet.size(), 2u);

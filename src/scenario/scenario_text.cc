@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/duration.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "base/token_range.h"
 #include "config/config_schema.h"
@@ -61,9 +62,13 @@ config::OptionForm<workload::RateChange> RateChangeForm() {
     if (middle != std::string_view::npos) {
       const auto factor = config::ParseNumber(text.substr(0, middle));
       const auto at = ParseDuration(text.substr(middle + kFrom.size()));
-      if (factor && *factor >= 0 && at) return workload::RateChange{*at, *factor};
+      if (factor && *factor >= 0 && *factor <= limits::kRate.high && at && *at <= kWeek) {
+        return workload::RateChange{*at, *factor};
+      }
     }
-    return Fail("is not a change of a rate; write it like `0.5 from 5m`");
+    return Fail(
+        "is not a change of a rate; write a factor up to 1000000 and a time up to 7d, like `0.5 "
+        "from 5m`");
   };
   form.print = [](const workload::RateChange& change) {
     return FormatNumber(change.factor) + " from " + WriteDuration(change.at);

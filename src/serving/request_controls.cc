@@ -1,10 +1,10 @@
 #include "serving/request_controls.h"
 
 #include <charconv>
-#include <cmath>
 #include <string>
 
 #include "base/hash.h"
+#include "base/limits.h"
 
 namespace headrace::serving {
 namespace {
@@ -66,11 +66,11 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
     const auto [end, error] =
         std::from_chars(value.data(), value.data() + value.size(), milliseconds);
     if (error != std::errc() || end != value.data() + value.size() ||
-        !std::isfinite(milliseconds) || milliseconds <= 0) {
+        !limits::kLatency.Contains(milliseconds * kMillisecond)) {
       return tl::unexpected(MakeErrorReply(
           openai::MakeApiError(400,
                                std::string(slo_header.name) + " is '" + std::string(value) +
-                                   "'; give a number of milliseconds above 0.",
+                                   "'; give a number of milliseconds above 0, at most 30 days.",
                                std::string(slo_header.name)),
           "x-error-routing"));
     }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/csv.h"
+#include "base/limits.h"
 #include "base/text.h"
 
 namespace headrace::workload {
@@ -26,6 +27,10 @@ Tokens Draw(const LogNormalTokens& log_normal, Rng& rng) {
 }
 
 Result<void> CheckRange(std::string_view kind, Tokens low, Tokens high) {
+  if (high > limits::kMostTokens) {
+    return Fail(std::string(kind) + ": " + std::to_string(high) + " tokens " +
+                "are too many; a request has at most " + std::to_string(limits::kMostTokens));
+  }
   if (low < 1) {
     return Fail(std::string(kind) + ": " + std::to_string(low) +
                 " tokens are too few; a request has at least 1");
@@ -44,10 +49,10 @@ Result<void> Check(const UniformTokens& uniform) {
   return CheckRange("uniform", uniform.low, uniform.high);
 }
 Result<void> Check(const LogNormalTokens& log_normal) {
-  if (!(log_normal.mean > 0) || !(log_normal.cv >= 0) || !std::isfinite(log_normal.mean) ||
-      !std::isfinite(log_normal.cv)) {
+  if (!limits::kTokens.Contains(log_normal.mean) ||
+      !(log_normal.cv >= 0 && log_normal.cv <= limits::kCv.high)) {
     return Fail("lognormal: mean " + FormatNumber(log_normal.mean) + " and cv " +
-                FormatNumber(log_normal.cv) + " must be a number above 0 and one of at least 0");
+                FormatNumber(log_normal.cv) + " must be a number of tokens and one from 0 to 100");
   }
   return CheckRange("lognormal", log_normal.low, log_normal.high);
 }

@@ -10,13 +10,13 @@
 #include <utility>
 
 #include "base/csv.h"
+#include "base/limits.h"
 
 namespace headrace::workload {
 namespace {
 
 // Of Mooncake's lines; larger numbers are an error.
 constexpr double kMaxTimestamp = 1e15;
-constexpr double kMaxTokens = 1e9;
 
 // Reads the digits at `from`; nullopt if there is anything else.
 std::optional<int> Digits(std::string_view text, std::size_t from, std::size_t count) {
@@ -62,6 +62,9 @@ Result<Trace> Finish(Trace trace, std::string_view name) {
   std::ranges::sort(trace, {}, [](const TraceRow& row) {
     return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
   });
+  if (!limits::kDuration.Contains(trace.back().at - trace.front().at)) {
+    return Fail(std::string(name) + ": its requests are spread over more than a year; give a part");
+  }
   for (TraceRow& row : trace) {
     row.length.prompt_tokens = std::max(row.length.prompt_tokens, Tokens{1});
     row.length.output_tokens = std::max(row.length.output_tokens, Tokens{1});
@@ -110,11 +113,11 @@ Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name) 
     constexpr std::array<const char*, 3> kKeys{"timestamp", "input_length", "output_length"};
     for (std::size_t i = 0; i < kKeys.size(); ++i) {
       const auto found = row.find(kKeys[i]);
-      const double max = i == 0 ? kMaxTimestamp : kMaxTokens;
+      const double max = i == 0 ? kMaxTimestamp : limits::kMostTokens;
       if (found == row.end() || !found->is_number() || found->get<double>() < 0 ||
           found->get<double>() > max) {
         return Fail(where() + "\"" + kKeys[i] + "\" must be a number from 0 to " +
-                    (i == 0 ? "1e15 (ms)" : "1e9 (tokens)"));
+                    (i == 0 ? "1e15 (ms)" : "16777216 (tokens)"));
       }
       numbers[i] = found->get<double>();
     }

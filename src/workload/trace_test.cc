@@ -74,5 +74,25 @@ TEST(Trace, ErrorsNameFileLineAndFix) {
               HasSubstr("l.csv:2: \"x\" is not a number"));
 }
 
+TEST(Trace, NumbersHaveRanges) {
+  const auto row = [](std::string_view at, std::string_view input, std::string_view output) {
+    const std::string text = "{\"timestamp\": " + std::string(at) +
+                             ", \"input_length\": " + std::string(input) +
+                             ", \"output_length\": " + std::string(output) + "}\n";
+    return ParseTrace(text + "{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}\n",
+                      "t.jsonl");
+  };
+  EXPECT_TRUE(row("1", "16777216", "0"));
+  for (const std::string_view number : {"-1", "16777217", "2147483648", "1e308", "null"}) {
+    EXPECT_FALSE(row("1", number, "1")) << number;
+    EXPECT_FALSE(row("1", "1", number)) << number;
+  }
+  EXPECT_FALSE(row("1e15", "1", "1")) << "31,000 years";
+  EXPECT_FALSE(
+      ParseTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                 "2023-11-16 18:17:03.97,2147483647,10\n",
+                 "t.csv"));
+}
+
 }  // namespace
 }  // namespace headrace::workload

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "embedded/lengths.h"
 
 namespace headrace::workload {
@@ -33,21 +34,21 @@ double RateOf(const Arrivals& arrivals) {
   return std::get<ReplayArrivals>(arrivals).speed;
 }
 
-// What WeibullShape solves.
-constexpr double kLeastWeibullCv = 0.01;
-constexpr double kMostWeibullCv = 100;
-
-bool IsPositive(double value) { return value > 0 && std::isfinite(value); }
+double CvOf(const Arrivals& arrivals) {
+  if (const auto* gamma = std::get_if<GammaArrivals>(&arrivals)) return gamma->cv;
+  if (const auto* weibull = std::get_if<WeibullArrivals>(&arrivals)) return weibull->cv;
+  return 1;
+}
 
 Result<void> CheckClass(const WorkloadClass& spec) {
-  if (!IsPositive(RateOf(spec.arrivals))) return Fail("the rate or speed must be above 0");
-  if (const auto* gamma = std::get_if<GammaArrivals>(&spec.arrivals);
-      gamma != nullptr && !IsPositive(gamma->cv)) {
-    return Fail("the cv of gamma arrivals must be above 0");
+  // A class's part of all requests may be less than what can be asked for.
+  constexpr NumberRange kPart{1e-12, limits::kRate.high};
+  if (!kPart.Contains(RateOf(spec.arrivals))) {
+    return Fail("the rate or speed " + OutOfBounds(kPart));
   }
-  if (const auto* weibull = std::get_if<WeibullArrivals>(&spec.arrivals);
-      weibull != nullptr && !(weibull->cv >= kLeastWeibullCv && weibull->cv <= kMostWeibullCv)) {
-    return Fail("the cv of Weibull arrivals must be from 0.01 to 100");
+  // What WeibullShape solves; gaps of a gamma distribution with a smaller one have no rounded mean.
+  if (!limits::kCv.Contains(CvOf(spec.arrivals))) {
+    return Fail("the cv of the arrivals " + OutOfBounds(limits::kCv));
   }
   const auto* replay = std::get_if<ReplayArrivals>(&spec.arrivals);
   if (replay != nullptr && (!replay->trace || replay->trace->empty())) {
@@ -61,8 +62,8 @@ Result<void> CheckClass(const WorkloadClass& spec) {
   }
   Seconds last = 0;
   for (const RateChange& change : spec.rate_changes) {
-    if (!(change.at >= last) || !(change.factor >= 0) || !std::isfinite(change.factor)) {
-      return Fail("rate changes must come in order of time, with factors of at least 0");
+    if (!(change.at >= last) || !(change.factor >= 0 && change.factor <= limits::kRate.high)) {
+      return Fail("rate changes must come in order of time, with factors from 0 to 1000000");
     }
     last = change.at;
   }

@@ -68,6 +68,7 @@ struct QueueConfig {
   std::size_t max_length = 10'000;               // Requests.
   std::size_t max_bytes = std::size_t{1} << 30;  // Of their bodies.
   Seconds timeout = 60;
+  Seconds down_timeout = 0;  // While no endpoint is up.
   bool operator==(const QueueConfig&) const = default;
 };
 

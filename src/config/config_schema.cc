@@ -148,7 +148,13 @@ OptionGroup<QueueConfig> QueueOptions() {
               .live = true})
       .Value("timeout", &QueueConfig::timeout, DurationForm(kMillisecond, kDay),
              {.prose = "Longest wait, even if the SLO allows a longer one; then status 429.",
-              .live = true});
+              .live = true})
+      .Value(
+          "down_timeout", &QueueConfig::down_timeout, DurationForm(0, kDay),
+          {.prose = "Longest wait for an endpoint while none is up, for engines that are started "
+                    "when there is something to do; then status 503. `0`: at once. `timeout` "
+                    "begins anew when one is up.",
+           .live = true});
 }
 
 OptionGroup<LengthConfig> LengthOptions() {

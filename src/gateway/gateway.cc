@@ -52,6 +52,7 @@ scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model)
   options.max_queue_length = model.queue.max_length;
   options.max_queue_bytes = model.queue.max_bytes;
   options.queue_timeout = model.queue.timeout;
+  options.down_timeout = model.queue.down_timeout;
   options.length = LengthOptionsOf(model.length);
   for (const config::TenantConfig& tenant : model.tenants) {
     options.tenant_weights.push_back({HashOf(tenant.name), tenant.weight});

@@ -68,9 +68,24 @@ Seconds Backlog::NextWakeup() const {
   return std::min(queue_.next_deadline() + kPastDeadline, retry);
 }
 
+void Backlog::NoticeUp(Seconds now) {
+  const bool up = fleet_.up() > 0;
+  if (up == up_) return;
+  up_ = up;
+  turned_ = now;
+}
+
+Seconds Backlog::TimeoutOf(const Record& record) const {
+  const bool down = record.assessment.deployments.empty();
+  return std::max(record.waits_since, turned_) +
+         (down ? options_.down_timeout : options_.queue_timeout);
+}
+
 Seconds Backlog::DeadlineOf(const Record& record) const {
-  const Seconds timeout = record.waits_since + options_.queue_timeout;
-  return record.late ? timeout : std::min(record.assessment.slo_deadline, timeout);
+  const bool down = record.assessment.deployments.empty();
+  if (down && options_.down_timeout <= 0) return -kNever;
+  const Seconds timeout = TimeoutOf(record);
+  return record.late || down ? timeout : std::min(record.assessment.slo_deadline, timeout);
 }
 
 void Backlog::Count(const Record& record, int change) {
@@ -109,7 +124,7 @@ void Backlog::Expire(Seconds now, TurnBudget& budget, Decisions& decisions) {
 }
 
 void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
-  if (record.MayBeLate() && !record.late && now < record.waits_since + options_.queue_timeout) {
+  if (record.MayBeLate() && !record.late && now < TimeoutOf(record)) {
     record.late = true;
     if (record.hold != Hold::kGaveUp) record.hold = Hold::kLate;
     record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);

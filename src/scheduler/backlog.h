@@ -58,6 +58,11 @@ class Backlog {
   bool HasRoomFor(std::size_t bytes) const;
   // Makes room for a request by refusing some that stand lower. False if there is not enough.
   bool MakeRoomFor(const Record& record, Seconds now, Decisions& decisions);
+  // An epoch has begun: notices whether the pool's last endpoint has gone down, or its first come
+  // up. Nobody has waited in vain before that.
+  void NoticeUp(Seconds now);
+  // After this the request is refused, or waits as a late one.
+  Seconds DeadlineOf(const Record& record) const;
   // When Drain is next due if no event comes before.
   Seconds NextWakeup() const;
 
@@ -78,7 +83,8 @@ class Backlog {
  private:
   // A request enters (1) or leaves (−1) the queue.
   void Count(const Record& record, int change);
-  Seconds DeadlineOf(const Record& record) const;
+  // The end of its longest wait, whatever its SLO.
+  Seconds TimeoutOf(const Record& record) const;
   // Returns the place in the queue's heads from which on they have changed.
   std::size_t Dequeue(Slot slot);
   std::size_t Reassess(Record& record);
@@ -100,6 +106,8 @@ class Backlog {
   std::size_t late_ = 0;      // Requests in the queue that can no longer be in time.
   std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.
   Seconds last_drain_ = 0;
+  bool up_ = false;              // An endpoint is up, …
+  Seconds turned_ = 0;           // … or none, since then.
   bool more_to_decide_ = false;  // The last Drain spent its budget.
 };
 

@@ -55,6 +55,7 @@ Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, Rec
 
 bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
                              Decisions& decisions) {
+  if (record.assessment.deployments.empty()) return false;
   const Hidden hidden(fleet_, ToAvoid(record));
   const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
   if (record.NeedsFallback()) {

@@ -26,6 +26,8 @@ std::string_view ToString(Hold hold) {
       return "none";
     case Hold::kTurn:
       return "turn";
+    case Hold::kDown:
+      return "down";
     case Hold::kNoRoom:
       return "no_room";
     case Hold::kPromise:

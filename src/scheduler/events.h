@@ -123,6 +123,7 @@ struct SchedulerOptions {
   std::size_t max_queue_length = 10'000;
   std::size_t max_queue_bytes = std::size_t{1} << 30;
   Seconds queue_timeout = 60;
+  Seconds down_timeout = 0;  // Longest wait for an endpoint to come up; 0: refused at once.
   predict::LengthOptions length;
   std::vector<TenantWeight> tenant_weights;  // Of those whose weight is not 1.
 };

@@ -21,6 +21,7 @@ enum class Detail : std::uint8_t {
 enum class Hold : std::uint8_t {
   kNone,     // It was sent at once.
   kTurn,     // Others were before it.
+  kDown,     // No endpoint was up where it fits.
   kNoRoom,   // No endpoint had room for it.
   kPromise,  // It would have broken promises everywhere, and waiting cost nothing yet.
   kLate,     // It could no longer meet its SLO, and waited for an endpoint with time to spare.

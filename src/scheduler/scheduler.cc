@@ -59,7 +59,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   assessments_.Refresh(record);
   record.yields = arrival.priority < 0 || shares_.IsAboveShare(record.tenant);
   record.lane = LaneOf(record, arrival.priority);
-  if (now > record.assessment.slo_deadline && !record.MayBeLate()) {
+  if (now > backlog_.DeadlineOf(record) && !record.MayBeLate()) {
     dispatcher_.Settle(record, backlog_.WaitingBefore(record), now, decisions);
     return id;
   }
@@ -73,6 +73,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
                        decisions);
     return id;
   }
+  if (record.assessment.deployments.empty()) record.hold = Hold::kDown;
   if (record.hold == Hold::kNone) record.hold = Hold::kTurn;
   backlog_.PushBack(record);
   return id;
@@ -255,6 +256,7 @@ Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Second
 
 void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   assessments_.BeginEpoch(records_.size());
+  backlog_.NoticeUp(now);
   backlog_.Drain(now, decisions);
 }
 

@@ -22,6 +22,8 @@ std::string DescribeHold(const ChoiceFacts& facts) {
       return "";
     case Hold::kTurn:
       return "Waited " + time + " for its turn. ";
+    case Hold::kDown:
+      return "Waited " + time + " until an endpoint was up. ";
     case Hold::kNoRoom:
       return "Waited " + time + " until an endpoint had room. ";
     case Hold::kPromise:

@@ -49,6 +49,7 @@ std::string DescribeTimeout(const std::string& size, const RefusalFacts& facts) 
              "for it within " + time + ".";
     case Hold::kNone:
     case Hold::kTurn:
+    case Hold::kDown:
     case Hold::kNoRoom:
       break;
   }
@@ -75,7 +76,9 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
         return "No endpoint of model '" + pool + "' is up whose context holds a request of about " +
                std::to_string(facts.context) + " tokens (" + reasons + ").";
       }
-      return "No endpoint of model '" + pool + "' is up.";
+      return "No endpoint of model '" + pool + "' is up" +
+             (facts.hold == Hold::kDown ? ", after waiting " + Milliseconds(facts.queued) : "") +
+             ".";
     case RefusalReason::kQueueFull:
       return "The queue of model '" + pool + "' is full (" + std::to_string(facts.waiting) +
              " requests are waiting).";

@@ -48,6 +48,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
   for (const auto& [deployment, address] : added)
     free = NewEndpoint(deployment, *address, free) + 1;
   for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
+  ReleaseExcess();
   for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshLimits(id);
 }
 
@@ -64,11 +65,12 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& addres
   endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);
   deployments_[deployment].up += 1;
   up_ += 1;
+  returns_.Erase(id);
   return id;
 }
 
 void Fleet::Retire(EndpointId id) {
-  SetUp(id, false);
+  Mark(id, false);
   endpoints_[id].retired = true;
 }
 
@@ -85,12 +87,18 @@ bool Fleet::SetProfile(const std::string& deployment,
 
 void Fleet::SetUp(EndpointId id, bool up) {
   if (id >= endpoints_.size()) return;
+  Mark(id, up);
+  ReleaseExcess();
+}
+
+void Fleet::Mark(EndpointId id, bool up) {
   Endpoint& endpoint = endpoints_[id];
   if (endpoint.retired || endpoint.up == up) return;
   endpoint.up = up;
   deployments_[endpoint.deployment].up += up ? 1 : -1;
   up_ += up ? 1 : -1;
   Refresh(id);
+  if (up) ChangeBreaker(id, [](CircuitBreaker& breaker) { breaker.Restarted(); });
 }
 
 void Fleet::SetHidden(EndpointId id, bool hidden) {
@@ -150,6 +158,7 @@ Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
   last_used_[id] = ++uses_;
   Residence residence{.load = endpoint.load->Start(demand, now)};
   if (keeps_forecasts_) residence.forecast = endpoint.forecast->Start(demand, now);
+  residence.era = endpoint.breaker.Start();
   Refresh(id);
   return residence;
 }
@@ -161,6 +170,9 @@ void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
   if (residence.forecast) endpoint.forecast->FirstToken(*residence.forecast, now);
   // Nothing else that endpoints are ordered by has changed.
   if (endpoint.load->Order() != before) Refresh(id);
+  if (endpoint.breaker.state() == CircuitBreaker::State::kProbing) {
+    ChangeBreaker(id, [&](CircuitBreaker& breaker) { breaker.FirstToken(residence.era, now); });
+  }
 }
 
 void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated, Seconds now) {
@@ -172,7 +184,7 @@ void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated
 }
 
 void Fleet::End(EndpointId id, const Residence& residence, const Completion& completion,
-                Seconds now) {
+                Seconds now, bool judged) {
   Endpoint& endpoint = endpoints_[id];
   assert(endpoint.in_flight > 0);
   endpoint.in_flight -= 1;
@@ -181,6 +193,11 @@ void Fleet::End(EndpointId id, const Residence& residence, const Completion& com
   if (residence.forecast) endpoint.forecast->End(*residence.forecast, completion, now);
   if (completion.output_tokens > 0) {
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
+  }
+  if (judged) {
+    Judge(id, residence, completion.fault, now);
+  } else {
+    endpoint.breaker.Left(residence.era);
   }
   Refresh(id);
 }
@@ -235,7 +252,8 @@ const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
 
 bool Fleet::Available(const Endpoint& endpoint) const {
   return endpoint.up && !endpoint.retired && !endpoint.hidden &&
-         endpoint.all_in_flight() < deployments_[endpoint.deployment].max_in_flight;
+         endpoint.all_in_flight() < deployments_[endpoint.deployment].max_in_flight &&
+         endpoint.breaker.Admits();
 }
 
 EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {
@@ -265,7 +283,13 @@ void Fleet::SetAvailable(EndpointId id, bool available) {
 }
 
 void Fleet::Refresh(EndpointId id) {
-  const Endpoint& endpoint = endpoints_[id];
+  Endpoint& endpoint = endpoints_[id];
+  const bool out = endpoint.up && endpoint.breaker.IsOut();
+  if (out != endpoint.out) {
+    endpoint.out = out;
+    out_ += out ? 1 : -1;
+    deployments_[endpoint.deployment].out += out ? 1 : -1;
+  }
   const bool available = Available(endpoint);
   SetAvailable(id, available);
   Choices& choices = choices_[endpoint.deployment];

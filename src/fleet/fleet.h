@@ -9,8 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/indexed_heap.h"
 #include "base/units.h"
+#include "fleet/circuit_breaker.h"
 #include "fleet/endpoint_order.h"
+#include "fleet/engine_fault.h"
 #include "fleet/load_model.h"
 #include "fleet/step_forecast.h"
 #include "profile/gpu_profile.h"
@@ -45,6 +48,8 @@ struct Endpoint {
   std::unique_ptr<StepForecast> forecast;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
+  CircuitBreaker breaker;
+  bool out = false;  // Up, but its breaker keeps requests away.
 
   int all_in_flight() const { return in_flight + foreign_in_flight; }
 };
@@ -54,7 +59,8 @@ struct Deployment {
   int max_in_flight = 0;
   bool retired = false;
   std::shared_ptr<const profile::GpuProfile> profile;  // Null: none, or none that can be used.
-  int up = 0;                                          // Endpoints that are up.
+  int up = 0;                                          // Endpoints that are up, …
+  int out = 0;                                         // … and those of them that are out.
   Tokens declared_max_model_len = 0;                   // 0: not declared.
   // In force: what was declared, else the smallest that its endpoints said; 0: not known.
   Tokens max_model_len = 0;
@@ -77,16 +83,23 @@ struct Deployment {
 struct Residence {
   Resident load{};
   std::optional<Resident> forecast;  // nullopt if forecasts were not kept when it started.
+  CircuitBreaker::Era era = 0;
+};
+
+// An endpoint's breaker is in another state.
+struct BreakerChange {
+  EndpointId endpoint = 0;
+  CircuitBreaker::State from{};
+  CircuitBreaker::State to{};
 };
 
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
 // endpoint's id is given out again once it is retired and empty.
 //
-// An endpoint is *available* when it is up, not retired, not hidden, and below max_in_flight: only
-// those are in
-// the orders that policies choose from. All orders are those of one deployment, so that a policy
-// looks only at deployments where a request fits. Orders that no policy has asked for cost nothing.
-// Not thread-safe.
+// An endpoint is *available* when it is up, not retired, not hidden, below max_in_flight, and its
+// breaker admits a request: only those are in the orders that policies choose from. All orders are
+// those of one deployment, so that a policy looks only at deployments where a request fits. Orders
+// that no policy has asked for cost nothing. Not thread-safe.
 class Fleet {
  public:
   explicit Fleet(std::unique_ptr<LoadModel> model, const HeadroomConstants& constants = {})
@@ -125,11 +138,27 @@ class Fleet {
   Residence Start(EndpointId endpoint, const Demand& demand, Seconds now);
   void FirstToken(EndpointId endpoint, const Residence& residence, Seconds now);
   void Progress(EndpointId endpoint, const Residence& residence, Tokens generated, Seconds now);
+  // `judged`: the endpoint served it or failed; else it says nothing about the endpoint.
   void End(EndpointId endpoint, const Residence& residence, const Completion& completion,
-           Seconds now);
+           Seconds now, bool judged = true);
   // Replaces what other replicas of the router are known to have sent to an endpoint. Unknown or
   // retired endpoints are ignored.
   void SetForeignLoad(EndpointId endpoint, const ForeignLoad& foreign);
+
+  // Endpoints that fail are ejected (circuit_breaker.h), but never so many that no more than
+  // max_share of those that are up are out, and none whose context no other one has: a bad engine
+  // is better than none. Where that no longer holds, because others have gone, those that are due
+  // first come back.
+  void SetEjection(const EjectionOptions& options);
+  const EjectionOptions& ejection() const { return ejection_; }
+  // Time has passed: endpoints come back. Returns whether that gave way to requests.
+  bool Advance(Seconds now);
+  // When Advance is next due; kNever if nothing waits for it.
+  Seconds NextReturn() const { return returns_.empty() ? kNever : returns_.top_key(); }
+  // Endpoints that are up and out.
+  int out() const { return out_; }
+  // What breakers did since this was last called.
+  std::vector<BreakerChange> TakeBreakerChanges() { return std::exchange(breaker_changes_, {}); }
 
   const LoadModel& model() const { return *model_; }
   const HeadroomConstants& constants() const { return constants_; }
@@ -186,11 +215,29 @@ class Fleet {
   void SetAvailable(EndpointId id, bool available);
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
+  void Mark(EndpointId id, bool up);
   void Retire(EndpointId id);
   // What its endpoints say comes in force where it declares nothing: the smallest.
   void RefreshLimits(DeploymentId id);
   EndpointOrder::Key LatencyKey(const Endpoint& endpoint) const;
   void ObserveLatency(Endpoint& endpoint, double seconds_per_token);
+
+  // fleet_ejection.cc. `event(breaker)` changes the endpoint's breaker.
+  template <typename Event>
+  void ChangeBreaker(EndpointId id, const Event& event) {
+    CircuitBreaker& breaker = endpoints_[id].breaker;
+    const CircuitBreaker::State before = breaker.state();
+    event(breaker);
+    BreakerChanged(id, before);
+  }
+  void BreakerChanged(EndpointId id, CircuitBreaker::State before);
+  void Judge(EndpointId id, const Residence& residence, std::optional<EngineFault> fault,
+             Seconds now);
+  int MostOut() const;
+  bool CanSpare(EndpointId id) const;
+  bool IsOutlier(EndpointId id, Seconds now) const;
+  // Brings endpoints back if too many are out.
+  void ReleaseExcess();
 
   static constexpr std::uint32_t kNotAvailable = ~std::uint32_t{0};
 
@@ -207,6 +254,10 @@ class Fleet {
   double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
   int up_ = 0;
   int in_flight_ = 0;
+  EjectionOptions ejection_;
+  int out_ = 0;
+  IndexedHeap<Seconds> returns_;  // By endpoint: when its breaker has something to do.
+  std::vector<BreakerChange> breaker_changes_;
 };
 
 }  // namespace headrace::fleet

@@ -97,13 +97,13 @@ bool Dispatcher::HasAlternative(const Record& record,
                                 std::optional<fleet::EndpointId> besides) const {
   const auto counts = [&](fleet::EndpointId id) {
     const fleet::Endpoint& endpoint = fleet_.endpoint(id);
-    return endpoint.up && !endpoint.retired &&
+    return endpoint.up && !endpoint.out && !endpoint.retired &&
            std::ranges::find(record.assessment.deployments, endpoint.deployment) !=
                record.assessment.deployments.end();
   };
   std::ptrdiff_t up = 0;
   for (const fleet::DeploymentId deployment : record.assessment.deployments) {
-    up += fleet_.deployments()[deployment].up;
+    up += fleet_.deployments()[deployment].up - fleet_.deployments()[deployment].out;
   }
   up -= std::ranges::count_if(record.failed_at, counts);
   if (besides && std::ranges::find(record.failed_at, *besides) == record.failed_at.end()) {

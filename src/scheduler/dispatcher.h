@@ -37,8 +37,8 @@ class Dispatcher {
   void Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,
               Decisions& decisions);
 
-  // Whether an endpoint is up for the request that has not failed it; `besides`, where it runs,
-  // does not count either.
+  // Whether an endpoint is up for the request, and not ejected, that has not failed it; `besides`,
+  // where it runs, does not count either.
   bool HasAlternative(const Record& record, std::optional<fleet::EndpointId> besides = {}) const;
 
   // A running request has ended: RetryAfter is predicted from the pace of ends, and its tenant is

@@ -126,6 +126,7 @@ struct SchedulerOptions {
   Seconds down_timeout = 0;  // Longest wait for an endpoint to come up; 0: refused at once.
   predict::LengthOptions length;
   std::vector<TenantWeight> tenant_weights;  // Of those whose weight is not 1.
+  fleet::EjectionOptions ejection;
 };
 
 // Changes of behaviour for comparisons in the simulator.

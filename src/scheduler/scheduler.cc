@@ -16,6 +16,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, std::unique_ptr<fleet::Loa
       dispatcher_(options_, fleet_, records_, shares_, seed),
       backlog_(options_, fleet_, records_, assessments_, dispatcher_) {
   assert(options_.policy != nullptr);
+  fleet_.SetEjection(options_.ejection);
   shares_.SetWeights(options_.tenant_weights);
   if (experiment.redraw_lengths) {
     backlog_.SetBeforeTry([this](Record& record, Seconds now) {
@@ -81,13 +82,16 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
 
 bool Scheduler::Complete(RequestId id, const Completion& completion, Seconds now,
                          Decisions& decisions) {
-  Record* record = EndRunning(id, completion, now);
+  Completion learned = completion;
+  // A fast failure must not look like a fast response.
+  if (completion.fault) learned.output_tokens = 0;
+  Record* record = EndRunning(id, learned, now, true);
   if (record == nullptr) return false;
-  if (completion.output_tokens > 0) {
+  if (learned.output_tokens > 0) {
     predictor_.Record(now, completion.prompt_tokens, completion.output_tokens);
   }
   records_.Free(*record);
-  backlog_.Drain(now, decisions);
+  Drain(now, decisions);
   return true;
 }
 
@@ -96,17 +100,17 @@ bool Scheduler::Cancel(RequestId id, Seconds now, Decisions& decisions) {
   if (record != nullptr) {
     backlog_.Remove(*record);
   } else {
-    record = EndRunning(id, {}, now);
+    record = EndRunning(id, {}, now, false);
     if (record == nullptr) return false;
   }
   records_.Free(*record);
-  backlog_.Drain(now, decisions);
+  Drain(now, decisions);
   return true;
 }
 
 bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
                        Decisions& decisions) {
-  Record* record = LeaveEndpoint(id, {.fault = fault}, now);
+  Record* record = LeaveEndpoint(id, {.fault = fault}, now, fault.has_value());
   if (record == nullptr) return false;
   dispatcher_.Refund(*record, now);
   record->state = Record::State::kWaiting;
@@ -116,7 +120,7 @@ bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Se
   }
   assessments_.Refresh(*record);
   backlog_.PushFront(*record);
-  backlog_.Drain(now, decisions);
+  Drain(now, decisions);
   return true;
 }
 
@@ -144,7 +148,7 @@ void Scheduler::SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decision
   if ((before == 0) != (after == 0)) {
     BeginEpoch(now, decisions);
   } else {
-    backlog_.Drain(now, decisions);
+    Drain(now, decisions);
   }
 }
 
@@ -155,24 +159,25 @@ void Scheduler::SetMaxModelLen(fleet::EndpointId endpoint, Tokens max_model_len,
 
 void Scheduler::SetKvTokens(fleet::EndpointId endpoint, Tokens kv_tokens, Seconds now,
                             Decisions& decisions) {
-  if (fleet_.SetKvTokens(endpoint, kv_tokens)) backlog_.Drain(now, decisions);
+  if (fleet_.SetKvTokens(endpoint, kv_tokens)) Drain(now, decisions);
 }
 
 void Scheduler::SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign,
                                Seconds now, Decisions& decisions) {
   fleet_.SetForeignLoad(endpoint, foreign);
-  backlog_.Drain(now, decisions);
+  Drain(now, decisions);
 }
 
 void Scheduler::SetOptions(const SchedulerOptions& options, Seconds now, Decisions& decisions) {
   assert(options.policy != nullptr);
   options_ = options;
+  fleet_.SetEjection(options.ejection);
   predictor_.SetOptions(options.length);
   shares_.SetWeights(options.tenant_weights);
   BeginEpoch(now, decisions);
 }
 
-void Scheduler::Tick(Seconds now, Decisions& decisions) { backlog_.Drain(now, decisions); }
+void Scheduler::Tick(Seconds now, Decisions& decisions) { Drain(now, decisions); }
 
 void Scheduler::FirstToken(RequestId id, Seconds now) {
   Record* record = records_.Find(id, Record::State::kRunning);
@@ -240,24 +245,31 @@ WaitQueue::Key Scheduler::KeyOf(const Record& record) {
   return WaitQueue::KeyOf(record.prompt_tokens, record.length.tokens);
 }
 
-Record* Scheduler::LeaveEndpoint(RequestId id, const Completion& completion, Seconds now) {
+Record* Scheduler::LeaveEndpoint(RequestId id, const Completion& completion, Seconds now,
+                                 bool judged) {
   Record* record = records_.Find(id, Record::State::kRunning);
   if (record == nullptr) return nullptr;
   if (!record->prefilled) fleet_.Prefilled(record->endpoint, record->prompt_tokens);
-  fleet_.End(record->endpoint, record->resident, completion, now);
+  fleet_.End(record->endpoint, record->resident, completion, now, judged);
   return record;
 }
 
-Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now) {
-  Record* record = LeaveEndpoint(id, completion, now);
+Record* Scheduler::EndRunning(RequestId id, const Completion& completion, Seconds now,
+                              bool judged) {
+  Record* record = LeaveEndpoint(id, completion, now, judged);
   if (record != nullptr) dispatcher_.ObserveEnd(*record, completion, now);
   return record;
+}
+
+void Scheduler::Drain(Seconds now, Decisions& decisions) {
+  fleet_.Advance(now);
+  backlog_.Drain(now, decisions);
 }
 
 void Scheduler::BeginEpoch(Seconds now, Decisions& decisions) {
   assessments_.BeginEpoch(records_.size());
   backlog_.NoticeUp(now);
-  backlog_.Drain(now, decisions);
+  Drain(now, decisions);
 }
 
 }  // namespace headrace::scheduler

@@ -1,6 +1,7 @@
 // The one scheduler: decides which request goes where and when, or that it has to be refused.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -91,10 +92,12 @@ class Scheduler {
 
   // When Tick is next due if no event comes before: 0 (at once) if the last event left something to
   // go on with; kNever if nothing waits for time to pass.
-  Seconds NextWakeup() const { return backlog_.NextWakeup(); }
+  Seconds NextWakeup() const { return std::min(backlog_.NextWakeup(), fleet_.NextReturn()); }
 
   const SchedulerOptions& options() const { return options_; }
   const fleet::Fleet& fleet() const { return fleet_; }
+  // What breakers did since this was last called.
+  std::vector<fleet::BreakerChange> TakeBreakerChanges() { return fleet_.TakeBreakerChanges(); }
   const WaitQueue& queue() const { return backlog_.queue(); }
   const predict::LengthPredictor& length_predictor() const { return predictor_; }
   const TenantShares& tenant_shares() const { return shares_; }
@@ -109,10 +112,13 @@ class Scheduler {
  private:
   static WaitQueue::Key KeyOf(const Record& record);
   WaitQueue::Lane LaneOf(const Record& record, int priority) const;
-  // A running request has left its endpoint; null if there is none.
-  Record* LeaveEndpoint(RequestId id, const Completion& completion, Seconds now);
+  // A running request has left its endpoint; null if there is none. `judged`: what the completion
+  // says is the endpoint's doing.
+  Record* LeaveEndpoint(RequestId id, const Completion& completion, Seconds now, bool judged);
   // The same, and it has ended.
-  Record* EndRunning(RequestId id, const Completion& completion, Seconds now);
+  Record* EndRunning(RequestId id, const Completion& completion, Seconds now, bool judged);
+  // Endpoints whose time has come are back, then what waits is tried.
+  void Drain(Seconds now, Decisions& decisions);
   // What the profiles say may have changed: everything that waits is assessed anew.
   void BeginEpoch(Seconds now, Decisions& decisions);
 

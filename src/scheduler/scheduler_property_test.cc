@@ -60,6 +60,7 @@ class History {
   }
 
   const std::string& log() const { return log_; }
+  int ejections() const { return ejections_; }
 
  private:
   void SetProfile(const std::string& deployment, Decisions& decisions) {
@@ -105,6 +106,21 @@ class History {
     }
     Apply(decisions);
     CheckCapacity();
+    CheckEjected();
+  }
+
+  // A bad engine is better than none: at most half of those that are up are out.
+  void CheckEjected() {
+    const fleet::Fleet& fleet = scheduler_->fleet();
+    int out = 0;
+    for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
+      out += endpoint.up && endpoint.breaker.IsOut() ? 1 : 0;
+    }
+    ASSERT_EQ(fleet.out(), out);
+    ASSERT_LE(out, std::max(fleet.up() / 2, fleet.up() > 1 ? 1 : 0));
+    for (const fleet::BreakerChange& change : scheduler_->TakeBreakerChanges()) {
+      ejections_ += change.to == fleet::CircuitBreaker::State::kEjected ? 1 : 0;
+    }
   }
 
   void Arrive(Decisions& decisions) {
@@ -144,12 +160,19 @@ class History {
   void Complete(Decisions& decisions) {
     const RequestId id = AnyOf(running_);
     const auto tokens = static_cast<Tokens>(rng_.Below(1500));  // 0: it failed.
-    ASSERT_TRUE(scheduler_->Complete(id, {100, tokens, 1}, now_, decisions));
+    ASSERT_TRUE(scheduler_->Complete(id, {100, tokens, 1, FaultOf(id)}, now_, decisions));
     running_.erase(id);
     ++ended_;
     ASSERT_FALSE(scheduler_->Complete(id, {100, tokens, 1}, now_, decisions));
     ASSERT_FALSE(scheduler_->Cancel(id, now_, decisions));
     ASSERT_FALSE(scheduler_->Return(id, fleet::EngineFault::kClosed, now_, decisions));
+  }
+
+  // Two of the endpoints fail often, the others now and then.
+  std::optional<fleet::EngineFault> FaultOf(RequestId id) {
+    const bool bad = running_.at(id) % 4 == 1;
+    if (rng_.Uniform() > (bad ? 0.8 : 0.05)) return std::nullopt;
+    return static_cast<fleet::EngineFault>(rng_.Below(fleet::kEngineFaults));
   }
 
   void Cancel(Decisions& decisions) {
@@ -170,10 +193,11 @@ class History {
 
   void Return(Decisions& decisions) {
     const RequestId id = AnyOf(running_);
+    const auto fault = FaultOf(id);
     running_.erase(id);
     waiting_[id] = 0;
     returned_.insert(id);
-    ASSERT_TRUE(scheduler_->Return(id, fleet::EngineFault::kClosed, now_, decisions));
+    ASSERT_TRUE(scheduler_->Return(id, fault, now_, decisions));
   }
 
   void Change(Decisions& decisions) {
@@ -217,6 +241,8 @@ class History {
       running_[decision.id] = decision.endpoint;
       CheckFits(decision);
       const fleet::Endpoint& endpoint = scheduler_->fleet().endpoint(decision.endpoint);
+      ASSERT_NE(endpoint.breaker.state(), fleet::CircuitBreaker::State::kEjected);
+      ASSERT_NE(endpoint.breaker.state(), fleet::CircuitBreaker::State::kResting);
       ASSERT_LE(endpoint.in_flight,
                 scheduler_->fleet().deployment_of(decision.endpoint).max_in_flight);
       if (decision.fallback == FallbackCause::kNone &&
@@ -258,6 +284,7 @@ class History {
   std::map<RequestId, fleet::EndpointId> running_;
   std::uint64_t arrived_ = 0;
   std::uint64_t ended_ = 0;
+  int ejections_ = 0;
   std::string log_;
 };
 
@@ -270,6 +297,7 @@ TEST_P(RandomHistory, EveryRequestEndsOnceAndLoadReturnsToZero) {
     History history(policy.name, static_cast<std::uint64_t>(seed), mixed, changing);
     history.Run(3000);
     history.Drain();
+    EXPECT_GT(history.ejections(), 0);
     if (HasFailure()) return;
   }
 }

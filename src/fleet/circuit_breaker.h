@@ -1,0 +1,123 @@
+// Whether an endpoint is trusted with requests, judged by how its last ones ended.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/units.h"
+#include "fleet/engine_fault.h"
+
+namespace headrace::fleet {
+
+// What an operator chooses.
+struct EjectionOptions {
+  bool enabled = true;
+  int failures = 5;           // In a row, until an endpoint is ejected; ≥ 1.
+  double error_rate = 0.3;    // Or such a share of its last requests, while others fare better.
+  Seconds backoff = 10;       // Of the first ejection. Doubles with each that follows, …
+  Seconds max_backoff = 300;  // … up to this.
+  double max_share = 0.5;     // Of a pool's endpoints that are up, that may be out at once.
+};
+
+// One endpoint's. It is closed while all is well, as an electric circuit is.
+//
+//            failures                over            succeeds
+//   closed ───────────► ejected ──────────► probing ──────────► slow start ──► closed
+//     ▲ │                  ▲                   │ fails               │ fails
+//     │ └─► resting        └───────────────────┴─────────────────────┘
+//     └────────┘ a failure or two
+//
+// After a single failure the endpoint rests for a moment, a longer one after each that follows, so
+// that one that fails at once never looks idle. When it is ejected, nothing goes there until its
+// back-off is over; then one request, the probe, shows how it is now. In slow start it gets more
+// and more requests at a time. An endpoint that is full or starting (EngineFault::kBusy) is not
+// broken: it is ejected for a tenth of the time, and one such answer does not end its slow start.
+//
+// Requests that were sent before the last change of this kind say nothing of what is now: each
+// carries the era in which it was sent. Time is an argument. Not thread-safe.
+class CircuitBreaker {
+ public:
+  enum class State : std::uint8_t { kClosed, kResting, kEjected, kProbing, kSlowStart };
+  using Era = std::uint32_t;
+  // Requests that ended.
+  struct Ends {
+    int all = 0;
+    int failed = 0;
+  };
+
+  // Requests that ended in the last half to whole window count for the error rate, …
+  static constexpr Seconds kWindow = 30;
+  // … if there were so many.
+  static constexpr int kLeastRequests = 20;
+  static constexpr Seconds kSlowStart = 10;
+
+  State state() const { return state_; }
+  // Takes no requests, or only the probe.
+  bool IsOut() const {
+    return state_ == State::kResting || state_ == State::kEjected || state_ == State::kProbing;
+  }
+  bool Admits() const { return state_ == State::kClosed || AdmitsOnTrial(); }
+  // When Advance has something to do; kNever if never.
+  Seconds until() const { return until_; }
+  // Failures in a row, and what the last one was.
+  int failures() const { return failures_ + busy_; }
+  std::optional<EngineFault> last_fault() const { return last_fault_; }
+  // Of the window; those that only said that it is full are left out.
+  Ends Recent(Seconds now) const;
+
+  Era Start() {
+    ++running_;
+    return era_;
+  }
+  // The first token of a response has come: enough for a probe.
+  void FirstToken(Era era, Seconds now);
+  void Succeeded(Era era, Seconds now);
+  // `spare`: the pool can do without it. `outlier`: its error rate is too high.
+  void Failed(Era era, EngineFault fault, bool spare, bool outlier, const EjectionOptions& options,
+              Seconds now);
+  // The request ended without a verdict.
+  void Left(Era era);
+  // Its time is over.
+  void Advance(Seconds now);
+  // It was started anew: an ejected one gets its probe at once.
+  void Restarted();
+  // The pool cannot do without it.
+  void Release();
+
+ private:
+  bool AdmitsOnTrial() const {
+    return (state_ == State::kProbing && running_ == 0) ||
+           (state_ == State::kSlowStart && running_ < limit_);
+  }
+  // False if the request was sent in an earlier era.
+  bool End(Era era);
+  void Enter(State state, Seconds until);
+  void BeginEra();
+  void Eject(EngineFault fault, const EjectionOptions& options, Seconds now);
+  void Readmit(Seconds now);
+  void Count(bool failed, Seconds now);
+
+  struct HalfWindow {
+    std::int64_t number = 0;  // Counted from time 0.
+    Ends ends;
+  };
+
+  State state_ = State::kClosed;
+  Era era_ = 0;
+  int running_ = 0;      // Requests of this era.
+  int limit_ = 0;        // Of them, in slow start.
+  int failures_ = 0;     // In a row, …
+  int busy_ = 0;         // … and those that only said that it is full.
+  int ejections_ = 0;    // One after the other.
+  Seconds backoff_ = 0;  // Of the last one.
+  Seconds readmitted_ = 0;
+  Seconds until_ = kNever;
+  std::optional<EngineFault> last_fault_;
+  std::array<HalfWindow, 2> recent_{};  // The present one and the one before.
+};
+
+std::string_view ToString(CircuitBreaker::State state);
+
+}  // namespace headrace::fleet

@@ -27,7 +27,14 @@ struct Returned : testing::TestWithParam<std::string_view> {
   }
   bool IsAvailable(fleet::EndpointId id) const { return h.scheduler.fleet().IsAvailable(id); }
 
-  Harness h{GetParam()};
+  // Ejection, which keeps more requests away from what failed one, is another matter.
+  static SchedulerOptions WithoutEjection() {
+    SchedulerOptions options;
+    options.ejection.enabled = false;
+    return options;
+  }
+
+  Harness h{GetParam(), WithoutEjection()};
 };
 
 TEST_P(Returned, GoesToAllOthersBeforeItComesToTheSameOneAgain) {

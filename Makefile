@@ -5,6 +5,7 @@
 #   make test                                                 every test
 #   make evaluate                                             docs/evaluation*.md, every figure anew
 #   make check-engines                                        a real vLLM beside the emulated engine
+#   make fuzz [ARGS="60 http_head"]                           every parser of foreign bytes
 #   make lint | sanitize | bench | docs
 
 release := build/release
@@ -15,7 +16,7 @@ configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test evaluate check-engines lint sanitize bench docs
+.PHONY: build run test evaluate check-engines lint sanitize fuzz bench docs
 .DEFAULT_GOAL := build
 
 build:
@@ -63,6 +64,14 @@ sanitize:
 	  ninja -C build/$$preset && \
 	  ctest --test-dir build/$$preset --parallel 2 --output-on-failure || exit 1; \
 	done
+
+# Each target for so many seconds, two at a time.
+fuzz:
+	@tools/install-deps build sanitize
+	@mkdir -p build
+	@test -e build/fuzz/build.ninja || { $(call configure,fuzz); }
+	@ninja -C build/fuzz fuzzers
+	@tools/fuzz $(ARGS)
 
 bench: everything
 	@tools/install-deps bench

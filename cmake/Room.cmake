@@ -1,8 +1,8 @@
 # headrace_room(NAME [ROOMS room...] [LIBS lib...] [TEST_ROOMS room...] [TEST_LIBS lib...])
 #
 # One folder of src/ = one library `headrace_NAME` of its *.cc, one test program `NAME_test` of its
-# *_test.cc, and one benchmark program `NAME_bench` of its *_bench.cc. A main.cc belongs to none of
-# them: tests share all code but that.
+# *_test.cc, one benchmark program `NAME_bench` of its *_bench.cc, and one libFuzzer target of each
+# X_fuzz.cc, `X_fuzz`. A main.cc belongs to none of them: tests share all code but that.
 #
 # A room sees only its own headers and those of the rooms it names: every room has an include root
 # of its own that holds a single link to its folder, so an include of any other room's header does
@@ -19,7 +19,9 @@ function(headrace_room NAME)
   set(benches ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
+  set(fuzzers ${sources})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$|/main\\.cc$")
   list(TRANSFORM ARG_ROOMS PREPEND headrace_)
   list(TRANSFORM ARG_TEST_ROOMS PREPEND headrace_)
 
@@ -45,5 +47,14 @@ function(headrace_room NAME)
   if(HEADRACE_BENCHMARKS AND benches)
     add_executable(${NAME}_bench ${benches})
     target_link_libraries(${NAME}_bench ${library} ${ARG_TEST_ROOMS} benchmark::benchmark_main)
+  endif()
+  if(HEADRACE_FUZZ)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(target ${fuzzer} NAME_WE)
+      add_executable(${target} ${fuzzer})
+      target_link_libraries(${target} ${library})
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+      add_dependencies(fuzzers ${target})
+    endforeach()
   endif()
 endfunction()

@@ -1,8 +1,11 @@
 #include "config/config_reader.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <algorithm>
 #include <cctype>
 #include <exception>
+#include <sstream>
 #include <utility>
 
 #include "config/option_form.h"
@@ -25,6 +28,38 @@ std::string_view KindOf(const YAML::Node& node) {
       return "nothing";
   }
 }
+
+// Hears where the root of a document is.
+class RootPlace final : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const { return mark_; }
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { Hear(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { Hear(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    Hear(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Hear(mark);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    Hear(mark);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void Hear(const YAML::Mark& mark) {
+    if (mark_.is_null()) mark_ = mark;
+  }
+
+  YAML::Mark mark_ = YAML::Mark::null_mark();
+};
 
 }  // namespace
 
@@ -135,15 +170,19 @@ void ConfigReader::RequireUnique(const std::string& scope, const std::string& va
 
 std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() == 1) return documents.front();
-    if (documents.size() > 1) {
-      reader.Fault(
-          documents[1].Mark(),
-          "a second YAML document begins here; keep one of them and remove the `---` between");
-      return std::nullopt;
+    // Not LoadAll: it never ends where a document cannot begin with what comes next, as with `,`.
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    RootPlace first;
+    RootPlace second;
+    if (!parser.HandleNextDocument(first)) return YAML::Node();
+    if (!parser.HandleNextDocument(second)) return YAML::Load(std::string(text));
+    if (second.mark().pos == first.mark().pos) {
+      throw YAML::ParserException(first.mark(), "nothing can begin like this");
     }
-    return YAML::Node();
+    reader.Fault(
+        second.mark(),
+        "a second YAML document begins here; keep one of them and remove the `---` between");
   } catch (const YAML::Exception& error) {
     reader.Fault(error.mark, "this is not valid YAML (" + error.msg +
                                  "); check the indentation, the brackets and the quotes here and "

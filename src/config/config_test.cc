@@ -389,6 +389,9 @@ TEST(Config, YamlFaultsHaveALineToo) {
               ElementsAre(HasSubstr("h.yaml:2: this is not valid YAML")));
   EXPECT_THAT(FaultsOf(WithModels("---\nthreads: 1\n")),
               ElementsAre(HasSubstr("h.yaml:5: a second YAML document begins here")));
+  for (const char* text : {",", " ,x", "\n# c\n, a: b", "---\n,b", "! ,b", "&a ,b", "- a\n, b"}) {
+    EXPECT_THAT(FaultsOf(text), Not(IsEmpty())) << text;
+  }
   EXPECT_THAT(FaultsOf("models: *nowhere\n"),
               ElementsAre(HasSubstr("h.yaml:1: this is not valid YAML")));
 }

@@ -1,0 +1,54 @@
+// Fuzzes the heads of requests and responses.
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "net/head_parser.h"
+
+namespace headrace::net {
+namespace {
+
+void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+bool LiesIn(std::string_view part, std::string_view whole) {
+  const std::less_equal<const char*> before;
+  return part.empty() || (before(whole.data(), part.data()) &&
+                          before(part.data() + part.size(), whole.data() + whole.size()));
+}
+
+void Parse(std::string_view text, bool (*parse)(std::string_view, ParsedHead&)) {
+  ParsedHead head;
+  if (!parse(text, head)) return;
+  Check(LiesIn(head.method, text) && LiesIn(head.target, text));
+  for (const HeaderField& field : head.fields) {
+    Check(!field.name.empty() && LiesIn(field.name, text) && LiesIn(field.value, text));
+    Check(field.value.find_first_of("\r\n") == field.value.npos);
+  }
+  // Which one holds would be the next one's guess: that is how requests are smuggled.
+  Check(!head.chunked || !head.content_length);
+}
+
+}  // namespace
+}  // namespace headrace::net
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace headrace::net;
+  // A copy of just this size, so that reading beyond it is seen.
+  const auto copy = std::make_unique<char[]>(size);
+  std::copy_n(data, size, copy.get());
+  const std::string_view text(copy.get(), size);
+  const std::size_t end = FindHeadEnd(text, 0);
+  Check(end <= size);
+  for (const std::size_t searched : {size / 3, size / 2, size}) {
+    // Where it was searched, there was no end.
+    if (searched < end || end == 0) Check(FindHeadEnd(text, searched) == end);
+  }
+  if (end == 0) return 0;
+  Parse(text.substr(0, end), &ParseRequestHead);
+  Parse(text.substr(0, end), &ParseResponseHead);
+  return 0;
+}

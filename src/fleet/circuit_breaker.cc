@@ -49,7 +49,7 @@ void CircuitBreaker::Succeeded(Era era, Seconds now) {
   failures_ = 0;
   busy_ = 0;
   if (state_ == State::kProbing) Readmit(now);
-  if (state_ == State::kResting) Enter(State::kClosed, kNever);
+  if (state_ == State::kResting && now >= asked_until_) Enter(State::kClosed, kNever);
 }
 
 void CircuitBreaker::Failed(Era era, EngineFault fault, bool spare, bool outlier,
@@ -62,8 +62,8 @@ void CircuitBreaker::Failed(Era era, EngineFault fault, bool spare, bool outlier
   const bool failed_trial = state_ == State::kProbing || (state_ == State::kSlowStart && !busy);
   if (failed_trial || in_a_row >= options.failures || (outlier && !busy)) {
     if (spare) Eject(fault, options, now);
-  } else if (spare && state_ != State::kSlowStart) {
-    Enter(State::kResting, now + RestAfter(in_a_row));
+  } else if (spare && (state_ != State::kSlowStart || now < asked_until_)) {
+    Enter(State::kResting, std::max(now + RestAfter(in_a_row), asked_until_));
   }
 }
 
@@ -130,7 +130,7 @@ void CircuitBreaker::Eject(EngineFault fault, const EjectionOptions& options, Se
   backoff_ = fault == EngineFault::kBusy ? full * kBusyShare : full;
   recent_ = {};
   BeginEra();
-  Enter(State::kEjected, now + backoff_);
+  Enter(State::kEjected, std::max(now + backoff_, asked_until_));
 }
 
 void CircuitBreaker::Readmit(Seconds now) {

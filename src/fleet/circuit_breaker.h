@@ -1,6 +1,7 @@
 // Whether an endpoint is trusted with requests, judged by how its last ones ended.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -34,6 +35,7 @@ struct EjectionOptions {
 // back-off is over; then one request, the probe, shows how it is now. In slow start it gets more
 // and more requests at a time. An endpoint that is full or starting (EngineFault::kBusy) is not
 // broken: it is ejected for a tenth of the time, and one such answer does not end its slow start.
+// It may ask to be left alone for longer (Retry-After).
 //
 // Requests that were sent before the last change of this kind say nothing of what is now: each
 // carries the era in which it was sent. Time is an argument. Not thread-safe.
@@ -77,6 +79,8 @@ class CircuitBreaker {
   // `spare`: the pool can do without it. `outlier`: its error rate is too high.
   void Failed(Era era, EngineFault fault, bool spare, bool outlier, const EjectionOptions& options,
               Seconds now);
+  // The endpoint asked to get nothing until then; a failure follows.
+  void AskedForRest(Seconds until) { asked_until_ = std::max(asked_until_, until); }
   // The request ended without a verdict.
   void Left(Era era);
   // Its time is over.
@@ -113,6 +117,7 @@ class CircuitBreaker {
   int ejections_ = 0;    // One after the other.
   Seconds backoff_ = 0;  // Of the last one.
   Seconds readmitted_ = 0;
+  Seconds asked_until_ = 0;  // It rests until then, if it rests.
   Seconds until_ = kNever;
   std::optional<EngineFault> last_fault_;
   std::array<HalfWindow, 2> recent_{};  // The present one and the one before.

@@ -192,5 +192,26 @@ TEST(CircuitBreaker, TheErrorRateIsThatOfTheLastRequests) {
   EXPECT_EQ(h.breaker.state(), State::kEjected);
 }
 
+TEST(CircuitBreaker, RestsForAsLongAsABusyEndpointAsks) {
+  Harness h;
+  const auto running = h.breaker.Start();
+  h.breaker.AskedForRest(h.now + 20);
+  h.Fail(EngineFault::kBusy);
+  EXPECT_FALSE(h.breaker.Admits());
+  EXPECT_EQ(h.breaker.until(), h.now + 20);
+  h.breaker.Succeeded(running, h.now);
+  EXPECT_FALSE(h.breaker.Admits()) << "what it still does is no reason to send it more";
+  h.Wait();
+  EXPECT_TRUE(h.breaker.Admits());
+  // Also while it is not trusted yet, and when it is ejected for less.
+  h.FailUntilEjected();
+  EXPECT_EQ(h.Away(), h.options.backoff);
+  h.Succeed();
+  ASSERT_EQ(h.breaker.state(), State::kSlowStart);
+  h.breaker.AskedForRest(h.now + 7);
+  h.Fail(EngineFault::kBusy);
+  EXPECT_EQ(h.breaker.until(), h.now + 7);
+}
+
 }  // namespace
 }  // namespace headrace::fleet

@@ -195,7 +195,7 @@ void Fleet::End(EndpointId id, const Residence& residence, const Completion& com
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
   }
   if (judged) {
-    Judge(id, residence, completion.fault, now);
+    Judge(id, residence, completion, now);
   } else {
     endpoint.breaker.Left(residence.era);
   }

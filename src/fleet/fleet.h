@@ -231,8 +231,7 @@ class Fleet {
     BreakerChanged(id, before);
   }
   void BreakerChanged(EndpointId id, CircuitBreaker::State before);
-  void Judge(EndpointId id, const Residence& residence, std::optional<EngineFault> fault,
-             Seconds now);
+  void Judge(EndpointId id, const Residence& residence, const Completion& completion, Seconds now);
   int MostOut() const;
   bool CanSpare(EndpointId id) const;
   bool IsOutlier(EndpointId id, Seconds now) const;

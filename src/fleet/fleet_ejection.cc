@@ -39,9 +39,10 @@ bool Fleet::Advance(Seconds now) {
   return any;
 }
 
-void Fleet::Judge(EndpointId id, const Residence& residence, std::optional<EngineFault> fault,
+void Fleet::Judge(EndpointId id, const Residence& residence, const Completion& completion,
                   Seconds now) {
   Endpoint& endpoint = endpoints_[id];
+  const std::optional<EngineFault> fault = completion.fault;
   if (!fault) {
     // Nearly always: nothing changes.
     if (endpoint.breaker.state() == CircuitBreaker::State::kClosed) {
@@ -61,6 +62,9 @@ void Fleet::Judge(EndpointId id, const Residence& residence, std::optional<Engin
   const bool spare = CanSpare(id);
   const bool outlier = IsOutlier(id, now);
   ChangeBreaker(id, [&](CircuitBreaker& breaker) {
+    if (*fault == EngineFault::kBusy && completion.retry_after > 0) {
+      breaker.AskedForRest(now + std::min(completion.retry_after, ejection_.max_backoff));
+    }
     breaker.Failed(residence.era, *fault, spare, outlier, ejection_, now);
   });
 }

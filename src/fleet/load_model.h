@@ -55,6 +55,8 @@ struct Completion {
   Seconds e2e = 0;  // From its dispatch to its last token.
   // nullopt: the endpoint did well, or what went wrong is the client's own fault, or it has left.
   std::optional<EngineFault> fault = {};
+  // With EngineFault::kBusy: how long the endpoint asks to be left alone; 0: it does not say.
+  Seconds retry_after = 0;
 };
 
 // What other replicas of the router have sent to an endpoint.

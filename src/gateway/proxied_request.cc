@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gateway/responses.h"
+#include "net/retry_after.h"
 #include "system/clock.h"
 
 namespace headrace::gateway {
@@ -19,6 +20,12 @@ bool IsOwnHeader(std::string_view name) {
 // forgotten.
 constexpr std::size_t kMostBytesToKeep = std::size_t{64} << 10;
 constexpr Seconds kMostTimeToKeep = 1;
+
+// How long the endpoint asks to be left alone; 0 if it does not.
+Seconds RetryAfter(const net::HttpCall& call) {
+  const std::string_view value = call.Header("retry-after");
+  return value.empty() ? 0 : net::ParseRetryAfter(value, system::UnixNow());
+}
 
 bool IsTimeout(net::CallError error) {
   return error == net::CallError::kConnectTimeout || error == net::CallError::kHeadTimeout ||
@@ -116,7 +123,7 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
   } else if (const auto fault = serving::ServedRequest::FaultToRetry(call.status());
              fault && request_.MayRetry(*fault)) {
     co_await KeepAnswer(call);
-    request_.Retry(*fault, "status " + std::to_string(call.status()));
+    request_.Retry(*fault, "status " + std::to_string(call.status()), RetryAfter(call));
   } else {
     co_await Relay(call, first_byte);
   }
@@ -124,7 +131,7 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
 }
 
 net::Task<void> ProxiedRequest::Relay(net::HttpCall& call, Seconds first_byte) {
-  request_.ResponseHead(call.status(), call.Header("content-type"));
+  request_.ResponseHead(call.status(), call.Header("content-type"), RetryAfter(call));
   std::vector<std::string_view> forward;
   // The client gets no head before the first bytes of the body: an engine that fails between the
   // two can still be told by the status, and another one asked.

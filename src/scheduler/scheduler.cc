@@ -109,8 +109,9 @@ bool Scheduler::Cancel(RequestId id, Seconds now, Decisions& decisions) {
 }
 
 bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
-                       Decisions& decisions) {
-  Record* record = LeaveEndpoint(id, {.fault = fault}, now, fault.has_value());
+                       Decisions& decisions, Seconds retry_after) {
+  Record* record =
+      LeaveEndpoint(id, {.fault = fault, .retry_after = retry_after}, now, fault.has_value());
   if (record == nullptr) return false;
   dispatcher_.Refund(*record, now);
   record->state = Record::State::kWaiting;

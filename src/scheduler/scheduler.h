@@ -54,9 +54,9 @@ class Scheduler {
   // of an answer was used: it waits again, before those that came after it, with its first arrival
   // time. It does not go to an endpoint that failed it while another one is up for it. Nothing is
   // learned from the try, and its tenant is not charged for it. False if there is no such running
-  // request.
+  // request. `retry_after`: how long a busy endpoint asks to be left alone.
   bool Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
-              Decisions& decisions);
+              Decisions& decisions, Seconds retry_after = 0);
   void UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
                    Decisions& decisions);
   // Null takes the profile away. False if there is no such deployment.

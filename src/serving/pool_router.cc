@@ -73,10 +73,12 @@ void RoutedRequest::Arrive(const scheduler::Arrival& arrival) {
       this);
 }
 
-void RoutedRequest::Return(std::optional<fleet::EngineFault> fault) {
-  router_.Apply([&](PoolRouter::State& state,
-                    Seconds now) { state.scheduler.Return(id_, fault, now, state.decisions); },
-                this);
+void RoutedRequest::Return(std::optional<fleet::EngineFault> fault, Seconds retry_after) {
+  router_.Apply(
+      [&](PoolRouter::State& state, Seconds now) {
+        state.scheduler.Return(id_, fault, now, state.decisions, retry_after);
+      },
+      this);
 }
 
 bool RoutedRequest::HasAlternative() const {

@@ -72,8 +72,8 @@ class RoutedRequest {
 
   void Arrive(const scheduler::Arrival& arrival);
   // The endpoint did not serve it, because of `fault`, and no answer has begun: it waits again, for
-  // another one while there is one.
-  void Return(std::optional<fleet::EngineFault> fault);
+  // another one while there is one. `retry_after`: how long a busy endpoint asks to be left alone.
+  void Return(std::optional<fleet::EngineFault> fault, Seconds retry_after = 0);
   // Whether another endpoint is up for it, which has not failed it.
   bool HasAlternative() const;
   // It has ended at its endpoint.

@@ -5,19 +5,23 @@
 namespace headrace::serving {
 
 std::string PastRequest::Why() const {
-  if (request.refused) return request.refusal;
+  std::string tries;
+  for (const FailedTry& failed : request.failed_tries) {
+    tries += "Failed at " + failed.deployment + " " + failed.address + ": " + failed.why + ". ";
+  }
+  if (request.refused) return tries + request.refusal;
   if (address.empty()) {
-    return "It ended after " + FormatDuration(request.queued) +
+    return tries + "It ended after " + FormatDuration(request.queued) +
            " in the queue, before an endpoint was found for it.";
   }
-  return DescribeChoice({.policy = request.policy,
-                         .fallback = request.fallback,
-                         .endpoint = endpoint,
-                         .sent = request.arrived + request.queued,
-                         .hold = request.hold,
-                         .held_cost = request.held_cost,
-                         .queued = request.queued},
-                        request.considered);
+  return tries + DescribeChoice({.policy = request.policy,
+                                 .fallback = request.fallback,
+                                 .endpoint = endpoint,
+                                 .sent = request.arrived + request.queued,
+                                 .hold = request.hold,
+                                 .held_cost = request.held_cost,
+                                 .queued = request.queued},
+                                request.considered);
 }
 
 void RequestHistory::OnFinished(const FinishedRequest& request) {

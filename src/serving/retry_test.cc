@@ -1,6 +1,12 @@
 // Requests that an endpoint fails before its answer begins.
 #include <gmock/gmock.h>
 
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "serving/request_history.h"
 #include "serving/test_shell.h"
 
 namespace headrace::serving {
@@ -11,6 +17,7 @@ using telemetry::Outcome;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 constexpr std::string_view kChat =
     R"({"model":"llama","messages":[{"role":"user","content":"Hi"}],"max_tokens":64})";
@@ -47,6 +54,8 @@ class RetryTest : public testing::Test {
 };
 
 TEST_F(RetryTest, GoesToAnotherEndpointAndCountsOnce) {
+  RequestHistory history;
+  serving_.context.observers.push_back(&history);
   auto exchange = Send();
   const std::string first = exchange->endpoint();
   serving_.executor.Advance(3);
@@ -72,6 +81,9 @@ TEST_F(RetryTest, GoesToAnotherEndpointAndCountsOnce) {
   EXPECT_EQ(finished.failed_tries[1].address, second);
   EXPECT_EQ(finished.failed_tries[1].why, "status 503");
   EXPECT_EQ(finished.failed_tries[1].sent, 3);
+  EXPECT_THAT(history.Find("request")->Why(),
+              StartsWith("Failed at a10 " + first + ": it broke. Failed at a10 " + second +
+                         ": status 503. Chosen by least-request"));
   EXPECT_EQ(serving_.heard.arrived, 1);
   EXPECT_EQ(serving_.router().Status().learned_lengths, 1);
   EXPECT_EQ(Metric(R"(headrace_retries_total{cause="closed",model="llama"})"), 1);
@@ -199,6 +211,23 @@ TEST_F(RetryTest, IsRefusedWithTheFailureThatBroughtItBack) {
   EXPECT_TRUE(serving_.Idle());
   EXPECT_EQ(serving_.heard.finished[1].outcome, Outcome::kFailed);
   EXPECT_EQ(serving_.heard.finished[1].refused, std::nullopt);
+}
+
+TEST_F(RetryTest, ABusyEndpointGetsNothingForAsLongAsItAsks) {
+  auto exchange = Send();
+  const std::string busy = exchange->endpoint();
+  EXPECT_TRUE(exchange->Busy(503, /*retry_after=*/30));
+  exchange->RespondJson(200, kAnswer);
+  End(exchange);
+  for (int i = 0; i < 29; ++i) {
+    EXPECT_NE(Send()->endpoint(), busy) << i;
+    serving_.executor.Advance(1);
+  }
+  serving_.executor.Advance(1);
+  std::set<std::string> used;
+  std::vector<std::unique_ptr<FakeExchange>> running;
+  for (int i = 0; i < 3; ++i) used.insert(running.emplace_back(Send())->endpoint());
+  EXPECT_TRUE(used.contains(busy));
 }
 
 TEST_F(RetryTest, LeavesWhileItWaitsForAnother) {

@@ -265,7 +265,7 @@ bool ServedRequest::MayRetry(fleet::EngineFault fault) {
   return holds_retry_;
 }
 
-void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why) {
+void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why, Seconds retry_after) {
   if (ended_) return;
   const Seconds now = thread_.executor.Now();
   finished_.failed_tries.push_back({.address = endpoint_->address,
@@ -287,7 +287,7 @@ void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why) {
   event_stream_ = false;
   parser_.reset();
   progress_.reset();
-  routed_->Return(fault);
+  routed_->Return(fault, retry_after);
 }
 
 std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault,
@@ -327,9 +327,10 @@ std::vector<std::string_view> ServedRequest::BodyToSend(std::string_view body) c
   return {body.substr(0, splice.offset), splice.insert, body.substr(splice.offset + splice.erase)};
 }
 
-void ServedRequest::ResponseHead(int status, std::string_view content_type) {
+void ServedRequest::ResponseHead(int status, std::string_view content_type, Seconds retry_after) {
   using Form = openai::ResponseStreamParser::Form;
   status_ = status;
+  retry_after_ = retry_after;
   event_stream_ = content_type.starts_with("text/event-stream");
   // A response that is not a stream has no first token before its end.
   if (event_stream_ && !ended_) {
@@ -376,7 +377,7 @@ void ServedRequest::ResponseEnd(Seconds now, std::vector<std::string_view>& forw
 
 void ServedRequest::Learn(bool ok, Seconds now) {
   const slo::RequestLatency& latency = finished_.latency;
-  scheduler::Completion completion;
+  scheduler::Completion completion{.retry_after = retry_after_};
   if (status_ == 429 || status_ == 503) {
     completion.fault = fleet::EngineFault::kBusy;
   } else if (status_ >= 500) {

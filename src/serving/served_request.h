@@ -100,13 +100,14 @@ class ServedRequest {
   // passed on, another endpoint is up, and tries, retry budget and time are left. If so, Retry or
   // the end follows.
   bool MayRetry(fleet::EngineFault fault);
-  // It waits for another endpoint, because of `why` (a phrase).
-  void Retry(fleet::EngineFault fault, std::string_view why);
+  // It waits for another endpoint, because of `why` (a phrase). `retry_after`: how long a busy one
+  // asks to be left alone.
+  void Retry(fleet::EngineFault fault, std::string_view why, Seconds retry_after = 0);
   // No (whole) answer came, because of `why` (a phrase). nullopt: the request waits again, or
   // had ended. An endpoint without a connection counts as down.
   std::optional<ErrorReply> EndpointFailed(fleet::EngineFault fault, std::string_view why);
 
-  void ResponseHead(int status, std::string_view content_type);
+  void ResponseHead(int status, std::string_view content_type, Seconds retry_after = 0);
   // The fault of an endpoint that answers with this status, if another one may answer better.
   static std::optional<fleet::EngineFault> FaultToRetry(int status);
   // Of the response, after ResponseHead.
@@ -173,6 +174,7 @@ class ServedRequest {
   FinishedRequest finished_;
   // From ResponseHead on:
   int status_ = 0;
+  Seconds retry_after_ = 0;
   bool answering_ = false;  // Bytes of the response have come.
   bool event_stream_ = false;
   Seconds first_token_at_ = 0;  // 0 before.

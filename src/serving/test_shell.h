@@ -195,11 +195,11 @@ class FakeExchange {
     if (auto reply = request_.EndpointFailed(fault, "it broke")) reply_ = std::move(reply);
   }
   // It answers that it cannot serve the request. Whether the request was taken elsewhere.
-  bool Busy(int status) {
+  bool Busy(int status, Seconds retry_after = 0) {
     const auto fault = ServedRequest::FaultToRetry(status);
     if (!fault || !request_.MayRetry(*fault)) return false;
     endpoint_ = nullptr;
-    request_.Retry(*fault, "status " + std::to_string(status));
+    request_.Retry(*fault, "status " + std::to_string(status), retry_after);
     return true;
   }
   void Head(int status, std::string_view content_type) {

@@ -84,8 +84,9 @@ std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_mon
       .Member("model", past.pool)
       .Key("arrived")
       .Raw(FormatFixed(request.arrived + unix_minus_monotonic, 3))
-      .Member("outcome", ToString(request.outcome))
-      .Member("why", past.Why());
+      .Member("outcome", ToString(request.outcome));
+  if (request.fault) json.Member("fault", ToString(*request.fault));
+  json.Member("why", past.Why());
   if (!request.policy.empty()) json.Member("policy", request.policy);
   json.Key("slo").BeginObject();
   WriteSlo(request.slo, json);

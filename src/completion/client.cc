@@ -31,8 +31,8 @@ Outcome OutcomeOf(const Response& response, const openai::ResponseStreamParser& 
   if (IsTimeout(response.error)) return Outcome::kTimedOut;
   if (response.error != net::CallError::kNone) return Outcome::kBrokenOff;
   if (response.status != 200) return Outcome::kErrorStatus;
-  if (parser.error_in_stream()) return Outcome::kErrorInStream;
-  if (response.streamed && !parser.done()) return Outcome::kBrokenOff;
+  if (parser.error()) return Outcome::kErrorInStream;
+  if (response.streamed && !parser.complete()) return Outcome::kBrokenOff;
   return Outcome::kCompleted;
 }
 
@@ -52,7 +52,7 @@ std::string Describe(const Response& response) {
     case Outcome::kTimedOut:
       break;
   }
-  if (response.error == net::CallError::kNone) return "stream ended without [DONE]";
+  if (response.error == net::CallError::kNone) return "stream ended without its end";
   return std::string(net::Describe(response.error));
 }
 

@@ -148,7 +148,7 @@ TEST_F(CompletionTest, StreamsThatEndBadly) {
   EXPECT_EQ(cut.outcome, Outcome::kBrokenOff);
   EXPECT_EQ(cut.status, 200);
   EXPECT_EQ(cut.pieces, 1);
-  EXPECT_EQ(Describe(cut), "stream ended without [DONE]");
+  EXPECT_EQ(Describe(cut), "stream ended without its end");
 
   abort = true;
   const Response aborted = Complete(Ask(2));

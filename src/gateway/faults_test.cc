@@ -71,7 +71,8 @@ FaultAnswer Status(int status, const std::vector<std::string>& headers = {}) {
 
 std::vector<Fault> Faults() {
   constexpr std::size_t kInHead = 40;
-  constexpr std::size_t kInBody = 90;  // Within the first event of a stream.
+  // Within the second event of a stream: a piece of the first one would not be passed on.
+  const auto in_body = [](const FaultAnswer& good) { return good.CutTo(good.bytes.find("ep.")); };
   const Seen kBadGateway{.status = 502, .outcome = "failed"};
   const Seen kTimedOut{.status = 504, .outcome = "timed_out"};
   const Seen kBroken{.status = 200, .breaks = true, .outcome = "failed"};
@@ -107,12 +108,10 @@ std::vector<Fault> Faults() {
       {"HangsAfterTheHead", [](const auto& good) { return good.CutTo(good.body()).ThenHang(); },
        kTimedOut, "timeout"},
       // In the body.
-      {"ClosesInTheBody",
-       [](const auto& good) { return good.CutTo(good.body() + kInBody).ThenClose(); }, kBroken, ""},
-      {"ResetsInTheBody",
-       [](const auto& good) { return good.CutTo(good.body() + kInBody).ThenReset(); }, kBroken, ""},
+      {"ClosesInTheBody", [=](const auto& good) { return in_body(good).ThenClose(); }, kBroken, ""},
+      {"ResetsInTheBody", [=](const auto& good) { return in_body(good).ThenReset(); }, kBroken, ""},
       {"HangsInTheBody",
-       [](const auto& good) { return good.CutTo(good.body() + kInBody).ThenHang(); },
+       [=](const auto& good) { return in_body(good).ThenHang(); },
        {.status = 200, .breaks = true, .outcome = "timed_out"},
        ""},
       // Nothing but slow.
@@ -124,13 +123,14 @@ std::vector<Fault> Faults() {
   for (const int status : {400, 401, 404, 408, 409, 413, 422, 500, 501}) {
     faults.push_back({"Says" + std::to_string(status),
                       [=](const auto&) { return Status(status); },
-                      {.status = status, .outcome = "completed"},
+                      {.status = status,
+                       .outcome = status == 408 || status >= 500 ? "engine_error" : "client_error"},
                       ""});
   }
   for (const int status : {429, 502, 503, 504}) {
     faults.push_back({"Says" + std::to_string(status),
                       [=](const auto&) { return Status(status, {"X-Engine: 7"}); },
-                      {.status = status, .outcome = "completed"},
+                      {.status = status, .outcome = "engine_error"},
                       status == 429 || status == 503 ? "busy" : "status"});
   }
   return faults;
@@ -198,7 +198,7 @@ TEST_P(Matrix, AtTheOnlyEndpoint) {
   Start();
   const HttpResponse response = Chat();
   ExpectSeen(response);
-  if (response.status >= 400 && fault().seen.outcome == "completed") {
+  if (fault().name.starts_with("Says")) {
     EXPECT_EQ(response.body, kError) << "the engine's own";
     EXPECT_EQ(response.Header("target-pod"), engines_[0]->address());
     if (!fault().cause.empty()) {
@@ -278,11 +278,72 @@ TEST_F(Faults, WhateverTheByteAtWhichAnAnswerIsCutTheClientIsTold) {
         EXPECT_THAT(response.status, AnyOf(200, 502)) << cut;
         EXPECT_THAT(response.body, HasSubstr("\"error\"")) << cut;
       } else {
-        EXPECT_FALSE(response.complete) << cut;
+        // Nothing is passed on before it is known not to be an error.
+        EXPECT_TRUE(response.status == 502 || !response.complete) << cut;
       }
     }
   }
   EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+}
+
+TEST_F(Faults, AnAnswerThatEndsCleanlyButTooSoonHasFailed) {
+  const std::vector<std::string> events = {
+      Token("De"), Token("ep.", "\"stop\""),
+      Event(R"({"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":2}})"),
+      Event("[DONE]")};
+  std::atomic<std::size_t> count = 0;
+  FaultEngine engine([&](int, const FaultRequest& request) {
+    if (!request.streams()) return net::WholeAnswer(200, kWhole.substr(0, 40));
+    return net::StreamAnswer({events.begin(), events.begin() + static_cast<std::ptrdiff_t>(count)});
+  });
+  t_.AddEndpoint("a10", engine.address());
+  t_.Start();
+  for (count = 0; count <= events.size(); ++count) {
+    const HttpResponse response = t_.Chat(ChatBody(5, true));
+    EXPECT_TRUE(response.complete);
+    EXPECT_EQ(response.status, count == 0 ? 502 : 200);
+    // With the finish reason the answer is whole, with or without usage and the mark.
+    EXPECT_EQ(response.body.find("\"error\"") != std::string::npos, count < 2) << count;
+  }
+  EXPECT_EQ(t_.Chat(ChatBody(5, false)).status, 502);
+  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+  EXPECT_TRUE(Eventually([&] {
+    return t_.Metric("headrace_requests_total{model=\"llama2-7b\",outcome=\"failed\"") == 3;
+  }));
+  EXPECT_TRUE(Eventually([&] {
+    return t_.Metric("headrace_requests_total{model=\"llama2-7b\",outcome=\"completed\"") == 3;
+  }));
+}
+
+TEST_F(Faults, AnErrorInAnAnswerThatSaysAllIsWell) {
+  FaultEngine engine([&](int number, const FaultRequest&) {
+    if (number == 0) return net::WholeAnswer(200, kError).InPieces(3);
+    return net::StreamAnswer({Token("De"), Event(kError), Event("[DONE]")});
+  });
+  t_.AddEndpoint("a10", engine.address());
+  t_.Start();
+  const HttpResponse whole = t_.Chat(ChatBody(5, false));
+  EXPECT_EQ(whole.status, 500) << "so that clients notice";
+  EXPECT_EQ(whole.body, kError);
+  const HttpResponse streamed = t_.Chat(ChatBody(5, true));
+  EXPECT_EQ(streamed.status, 200);
+  EXPECT_EQ(streamed.body, Token("De") + Event(kError) + Event("[DONE]"));
+  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+  EXPECT_TRUE(Eventually([&] {
+    return t_.Metric("headrace_requests_total{model=\"llama2-7b\",outcome=\"engine_error\"") == 2;
+  }));
+}
+
+TEST_F(Faults, EnginesAreAskedNotToCompress) {
+  FaultEngine engine([&](int, const FaultRequest&) {
+    return net::WholeAnswer(200, "\x1f\x8b", {"Content-Encoding: gzip"});
+  });
+  t_.AddEndpoint("a10", engine.address());
+  t_.Start();
+  const HttpResponse response = t_.Chat(ChatBody(5, true), {"Accept-Encoding: gzip, br"});
+  EXPECT_EQ(response.body, "\x1f\x8b") << "one that does it all the same";
+  EXPECT_THAT(engine.requests()[0].head, HasSubstr("accept-encoding: identity\r\n"));
+  EXPECT_THAT(engine.requests()[0].head, Not(HasSubstr("gzip")));
 }
 
 TEST_F(Faults, WhateverBytesAreWrongTheRequestEnds) {

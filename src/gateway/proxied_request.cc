@@ -131,7 +131,10 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
 }
 
 net::Task<void> ProxiedRequest::Relay(net::HttpCall& call, Seconds first_byte) {
-  request_.ResponseHead(call.status(), call.Header("content-type"), RetryAfter(call));
+  request_.ResponseHead({.status = call.status(),
+                         .content_type = call.Header("content-type"),
+                         .content_encoding = call.Header("content-encoding"),
+                         .retry_after = RetryAfter(call)});
   std::vector<std::string_view> forward;
   // The client gets no head before the first bytes of the body: an engine that fails between the
   // two can still be told by the status, and another one asked.
@@ -141,24 +144,33 @@ net::Task<void> ProxiedRequest::Relay(net::HttpCall& call, Seconds first_byte) {
       co_await EndpointFailed(piece.error);
       co_return;
     }
-    StartResponse(call);
     forward.clear();
     const Seconds now = system::MonotonicNow();
     request_.ResponseBytes(piece.data, now, forward);
     // The request leaves its endpoint when the engine is done, however slowly the client reads on.
-    if (piece.last) request_.ResponseEnd(now, forward);
-    if (!forward.empty() && !co_await exchange_.Write(forward)) {
-      request_.Cancel();
-      co_return;
+    std::optional<serving::ErrorReply> failure;
+    if (piece.last) failure = request_.ResponseEnd(now, forward);
+    if (!forward.empty()) {
+      StartResponse(call);
+      if (!co_await exchange_.Write(forward)) {
+        request_.Cancel();
+        co_return;
+      }
     }
-    if (piece.last) break;
+    if (!piece.last) continue;
+    if (failure) {
+      co_await TellFailure(*failure);
+    } else if (request_.ended()) {
+      StartResponse(call);
+      co_await exchange_.Finish();
+    }
+    co_return;
   }
-  co_await exchange_.Finish();
 }
 
 // Remembers an answer that is not passed on, for when no other endpoint takes the request.
 net::Task<void> ProxiedRequest::KeepAnswer(net::HttpCall& call) {
-  KeptAnswer answer{MakeResponseHead(call), {}};
+  KeptAnswer answer{MakeResponseHead(call, call.status()), {}};
   const Seconds until = std::min(request_.deadline(), system::MonotonicNow() + kMostTimeToKeep);
   for (;;) {
     const net::HttpCall::Piece piece = co_await call.ReadSome(until);
@@ -181,13 +193,16 @@ net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
   } else {
     reply = request_.EndpointFailed(FaultOf(error, exchange_.started()), Describe(error));
   }
-  if (!reply) co_return;  // It waits for another endpoint.
+  if (reply) co_await TellFailure(*reply);  // Else it waits for another endpoint.
+}
+
+net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
   if (!exchange_.started()) {
-    co_await RespondError(exchange_, *reply, request_id_);
+    co_await RespondError(exchange_, reply, request_id_);
   } else if (request_.event_stream()) {
     // The status was sent long ago: the error goes into the stream, which then ends without its end
     // mark. A connection that broke off here would take the error from clients that read ahead.
-    const std::string event = "data: " + reply->error.ToJson() + "\n\n";
+    const std::string event = request_.ErrorEvent(reply);
     co_await exchange_.WriteLast(event);
   } else {
     exchange_.Abort();
@@ -198,7 +213,6 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
   net::RequestHead head(exchange_.method(), exchange_.target(), endpoint.address);
   const std::string_view connection = exchange_.Header("connection");
   for (const net::HeaderField& field : exchange_.headers()) {
-    // The response must be readable on its way, so no compression is asked for.
     if (net::IsHopByHop(field.name, connection) || net::SameHeaderName(field.name, "host") ||
         net::SameHeaderName(field.name, "accept-encoding") ||
         net::SameHeaderName(field.name, "x-request-id")) {
@@ -206,12 +220,14 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
     }
     head.Add(field.name, field.value);
   }
+  // The response must be readable on its way. Without the header any coding would do.
+  head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
   return head;
 }
 
-net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call) const {
-  net::ResponseHead head(call.status());
+net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call, int status) const {
+  net::ResponseHead head(status);
   const std::string_view connection = call.Header("connection");
   for (const net::HeaderField& field : call.headers()) {
     if (net::IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
@@ -226,8 +242,8 @@ net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call) co
 void ProxiedRequest::StartResponse(const net::HttpCall& call) {
   if (exchange_.started()) return;
   const std::int64_t length = call.content_length();
-  const bool known = length >= 0 && !request_.rewrites_response();
-  exchange_.Start(MakeResponseHead(call),
+  const bool known = length >= 0 && !request_.event_stream();
+  exchange_.Start(MakeResponseHead(call, request_.response_status()),
                   known ? std::optional<std::uint64_t>(length) : std::nullopt);
 }
 

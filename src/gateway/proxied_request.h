@@ -36,8 +36,9 @@ class ProxiedRequest {
   net::Task<void> Relay(net::HttpCall& call, Seconds first_byte);
   net::Task<void> KeepAnswer(net::HttpCall& call);
   net::Task<void> EndpointFailed(net::CallError error);
+  net::Task<void> TellFailure(const serving::ErrorReply& reply);
   net::RequestHead MakeRequestHead(const serving::EndpointInfo& endpoint) const;
-  net::ResponseHead MakeResponseHead(const net::HttpCall& call) const;
+  net::ResponseHead MakeResponseHead(const net::HttpCall& call, int status) const;
   void StartResponse(const net::HttpCall& call);
 
   const config::TimeoutsConfig& timeouts_;

@@ -1,3 +1,8 @@
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -8,6 +13,27 @@ namespace headrace::openai {
 namespace {
 
 bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+// As find, for a short text in quotes. Blocks in which its first and its last character have their
+// distance are rare in JSON, so sixteen characters cost a nanosecond.
+std::size_t FindQuoted(std::string_view text, std::string_view quoted, std::size_t from) {
+#ifdef __SSE2__
+  const std::size_t last = quoted.size() - 1;
+  const __m128i quote = _mm_set1_epi8('"');
+  const auto load = [&](std::size_t at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + at));
+  };
+  for (; from + last + 16 <= text.size(); from += 16) {
+    const __m128i both =
+        _mm_and_si128(_mm_cmpeq_epi8(load(from), quote), _mm_cmpeq_epi8(load(from + last), quote));
+    for (auto bits = static_cast<unsigned>(_mm_movemask_epi8(both)); bits != 0; bits &= bits - 1) {
+      const std::size_t at = from + static_cast<std::size_t>(std::countr_zero(bits));
+      if (std::memcmp(text.data() + at, quoted.data(), quoted.size()) == 0) return at;
+    }
+  }
+#endif
+  return text.find(quoted, from);
+}
 
 }  // namespace
 
@@ -94,9 +120,9 @@ bool JsonCursor::NextKey(std::string_view& key, bool first) {
 
 std::size_t FindValue(std::string_view json, std::string_view name, std::size_t from) {
   while (from < json.size()) {
-    const void* found = memmem(json.data() + from, json.size() - from, name.data(), name.size());
-    if (found == nullptr) return json.npos;
-    from = static_cast<std::size_t>(static_cast<const char*>(found) - json.data()) + name.size();
+    const std::size_t found = FindQuoted(json, name, from);
+    if (found == json.npos) return json.npos;
+    from = found + name.size();
     std::size_t at = from;
     while (at < json.size() && IsSpace(json[at])) ++at;
     if (at == json.size() || json[at] != ':') continue;

@@ -1,44 +1,59 @@
 #include "openai/response.h"
 
-#include <algorithm>
-#include <cstring>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <utility>
+
+#include "base/json_writer.h"
 #include "openai/json_text.h"
 
 namespace headrace::openai {
 namespace {
 
 constexpr std::string_view kUsageKey = "\"usage\"";
+constexpr std::string_view kFinishKey = "\"finish_reason\"";
 // A usage object is a few hundred bytes; what is longer is none.
 constexpr std::size_t kMaxUsageBytes = 4096;
 
-// The bytes up to and including the blank line that ends the event at the beginning of `text`; npos
-// when it is not there. Lines end with LF or CRLF.
-std::size_t EventEnd(std::string_view text) {
-  std::size_t at = 0;
-  for (;;) {
-    const void* found = std::memchr(text.data() + at, '\n', text.size() - at);
-    if (found == nullptr) return text.npos;
-    at = static_cast<std::size_t>(static_cast<const char*>(found) - text.data()) + 1;
-    if (at < text.size() && text[at] == '\n') return at + 1;
-    if (at + 1 < text.size() && text[at] == '\r' && text[at + 1] == '\n') return at + 2;
-    if (at == text.size()) return text.npos;
-  }
+// The first bytes of a JSON response that can tell an answer from an error, and the longest error.
+constexpr std::size_t kMostOpeningBytes = 256;
+constexpr std::size_t kMostErrorBytes = std::size_t{64} << 10;
+// Choices beyond this index are not told apart.
+constexpr std::int64_t kMostChoices = 1 << 12;
+
+constexpr std::string_view kSpace = " \t\r\n";
+
+std::string_view Trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
+  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
 }
 
-// Likewise for the event that begins with `before`, which holds no end, and goes on in `text`.
-std::size_t EventEndAfter(std::string_view before, std::string_view text) {
-  if (before.ends_with('\n')) {
-    if (text.starts_with('\n')) return 1;
-    if (text.starts_with("\r\n")) return 2;
-  } else if (before.ends_with("\n\r") && text.starts_with('\n')) {
-    return 1;
+// Where the line that goes on at `from` ends: its CR or LF; npos when that has not come.
+std::size_t LineEnd(std::string_view text, std::size_t from) {
+#ifdef __SSE2__
+  const __m128i lf = _mm_set1_epi8('\n');
+  const __m128i cr = _mm_set1_epi8('\r');
+  for (; from + 16 <= text.size(); from += 16) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from));
+    const int ends =
+        _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(part, lf), _mm_cmpeq_epi8(part, cr)));
+    if (ends != 0) {
+      return from + static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(ends)));
+    }
   }
-  return EventEnd(text);
+#endif
+  return text.find_first_of("\r\n", from);
 }
 
-std::string_view LastTwo(std::string_view text) {
-  return text.substr(text.size() - std::min<std::size_t>(text.size(), 2));
+// Behind the CR, LF or CRLF at `at`.
+std::size_t BehindLineEnd(std::string_view text, std::size_t at) {
+  const bool two = text[at] == '\r' && at + 1 < text.size() && text[at + 1] == '\n';
+  return at + (two ? 2 : 1);
 }
 
 // What follows `field:` and one optional space, when the line is of that field.
@@ -111,9 +126,89 @@ bool HasContent(JsonCursor& delta) {
   return false;
 }
 
-bool IsEmptyArray(std::string_view json) {
+// A chunk that brings usage and no choice.
+bool IsUsageChunk(std::string_view json) {
   JsonCursor cursor(json);
-  return cursor.Take('[') && cursor.Take(']');
+  if (!cursor.Take('{')) return false;
+  bool usage = false;
+  std::string_view key;
+  for (bool first = true; cursor.NextKey(key, first); first = false) {
+    if (key == "choices") {
+      if (cursor.Peek() != 'n' && cursor.Take('[') && !cursor.Take(']')) return false;
+      if (cursor.Peek() == 'n') cursor.Skip();
+    } else {
+      usage = usage || (key == "usage" && cursor.Peek() == '{');
+      cursor.Skip();
+    }
+  }
+  return usage && cursor.ok();
+}
+
+// A whole object by itself, or the end mark.
+bool IsWholeData(std::string_view data) {
+  data = Trimmed(data);
+  if (data == "[DONE]") return true;
+  if (!data.starts_with('{') || !data.ends_with('}')) return false;
+  JsonCursor cursor(data);
+  cursor.Skip();
+  return cursor.ok() && cursor.rest().empty();
+}
+
+// --- Errors
+
+// The status that belongs to OpenAI's names for kinds of errors, and to those of vLLM.
+int StatusOfName(std::string_view name) {
+  if (name.starts_with("invalid") || name == "BadRequestError" || name == "NotFoundError" ||
+      name == "context_length_exceeded" || name == "exceed_context_size_error") {
+    return 400;
+  }
+  return name.starts_with("rate_limit") ? 429 : 500;
+}
+
+// The status that an error object tells by its code or its type, with the cursor behind its brace.
+int StatusIn(JsonCursor& object) {
+  int by_name = 500;
+  std::string_view key;
+  for (bool first = true; object.NextKey(key, first); first = false) {
+    if (key != "code" && key != "type" && key != "status_code") {
+      object.Skip();
+      continue;
+    }
+    std::string_view text;
+    std::int64_t code = 0;
+    if (object.Peek() == '"') {
+      text = object.String();
+      std::from_chars(text.data(), text.data() + text.size(), code);
+    } else {
+      code = object.Count(599).value_or(0);
+    }
+    if (code >= 400 && code <= 599) return static_cast<int>(code);
+    by_name = std::min(by_name, StatusOfName(text));
+  }
+  return by_name;
+}
+
+// The error in the JSON of an event or a response, if it is one: {"error": …}, or an object that
+// calls itself one.
+std::optional<EngineError> FindError(std::string_view json) {
+  JsonCursor cursor(json);
+  if (!cursor.Take('{')) return std::nullopt;
+  bool is_error = false;
+  std::string_view key;
+  for (bool first = true; cursor.NextKey(key, first); first = false) {
+    if (key == "error" && cursor.Peek() != 'n' && cursor.Peek() != 'f') {
+      return EngineError{.status = cursor.Take('{') ? StatusIn(cursor) : 500, .understood = true};
+    }
+    if ((key == "object" || key == "type") && cursor.Peek() == '"') {
+      is_error = is_error || cursor.String() == "error";
+    } else {
+      cursor.Skip();
+    }
+  }
+  if (!is_error) return std::nullopt;
+  JsonCursor object(json);
+  object.Take('{');
+  return EngineError{.status = StatusIn(object)};
 }
 
 }  // namespace
@@ -127,27 +222,115 @@ std::optional<Usage> FindUsage(std::string_view json) {
   return last;
 }
 
-ResponseStreamParser::ResponseStreamParser(ApiKind kind, Form form, bool hide_usage)
-    : kind_(kind), form_(form), hide_usage_(hide_usage && form == Form::kEventStream) {}
+std::string ErrorEvent(ApiKind kind, const ApiError& error, std::uint64_t events) {
+  if (kind != ApiKind::kResponses) return "data: " + error.ToJson() + "\n\n";
+  JsonWriter json;
+  json.BeginObject().Member("type", "error");
+  json.Member("code", error.code).Member("message", error.message).Key("param").Null();
+  json.Member("sequence_number", events).EndObject();
+  return "event: error\ndata: " + json.Take() + "\n\n";
+}
+
+// What a JSON response that begins with `json` is, by its first key.
+ResponseStreamParser::Opening ResponseStreamParser::OpeningOf(std::string_view json) {
+  const Opening unknown = json.size() < kMostOpeningBytes ? Opening::kUnknown : Opening::kAnswer;
+  JsonCursor cursor(json);
+  if (!cursor.Take('{')) return cursor.Peek() == '\0' ? unknown : Opening::kAnswer;
+  std::string_view key;
+  if (!cursor.NextKey(key, true)) return cursor.ok() ? Opening::kAnswer : unknown;
+  const char value = cursor.Peek();
+  if (value == '\0') return unknown;
+  // "error": null is in answers too.
+  if (key == "error") return value == 'n' || value == 'f' ? Opening::kAnswer : Opening::kError;
+  if (key != "object" || value != '"') return Opening::kAnswer;
+  const std::string_view object = cursor.String();
+  if (!cursor.ok()) return unknown;
+  return object == "error" ? Opening::kError : Opening::kAnswer;
+}
+
+ResponseStreamParser::ResponseStreamParser(ApiKind kind, Form form, bool hide_usage, int choices)
+    : kind_(kind),
+      form_(form),
+      hide_usage_(hide_usage && form == Form::kEventStream),
+      choices_(choices) {}
 
 void ResponseStreamParser::Feed(std::string_view bytes, std::vector<std::string_view>& forward) {
   if (bytes.empty()) return;
-  if (!hide_usage_) forward.push_back(bytes);
   if (form_ == Form::kJson) {
-    FeedJson(bytes);
+    FeedJson(bytes, forward);
   } else {
     FeedEvents(bytes, forward);
   }
 }
 
+void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
+  if (form_ == Form::kJson) {
+    if (opening_ == Opening::kAnswer) return;
+    if (opening_ == Opening::kError) {
+      error_ = FindError(held_).value_or(EngineError{});
+    } else {
+      FindJsonUsage(held_);
+    }
+    opening_ = Opening::kAnswer;
+    released_.swap(held_);
+    if (!released_.empty()) forward.push_back(released_);
+    return;
+  }
+  if (pending_.empty()) return;
+  const bool hidden = ReadEvent(pending_);
+  released_.swap(pending_);
+  pending_.clear();
+  if (!hidden) forward.push_back(released_);
+}
+
+bool ResponseStreamParser::complete() const {
+  if (form_ == Form::kJson) return first_ == '{' ? last_ == '}' : first_ != '\0';
+  if (kind_ == ApiKind::kResponses) return finished_;
+  if (!finished_) return done_ && begun_;
+  return begun_choices_ == finished_choices_;
+}
+
 // --- A whole JSON response
 
-void ResponseStreamParser::FeedJson(std::string_view bytes) {
+void ResponseStreamParser::FeedJson(std::string_view bytes,
+                                    std::vector<std::string_view>& forward) {
   deltas_ = 1;
+  if (const std::size_t last = bytes.find_last_not_of(kSpace); last != bytes.npos) {
+    if (first_ == '\0') first_ = bytes[bytes.find_first_not_of(kSpace)];
+    last_ = bytes[last];
+  }
+  if (opening_ == Opening::kAnswer) {
+    forward.push_back(bytes);
+    FindJsonUsage(bytes);
+    return;
+  }
+  // Held back while it may be an error: then its status can still be told.
+  const bool whole = held_.empty();
+  if (!whole) held_.append(bytes);
+  if (opening_ == Opening::kUnknown) opening_ = OpeningOf(whole ? bytes : held_);
+  if (opening_ == Opening::kAnswer && whole) {
+    forward.push_back(bytes);
+    FindJsonUsage(bytes);
+    return;
+  }
+  if (whole) held_.assign(bytes);
+  if (opening_ == Opening::kUnknown) return;
+  if (opening_ == Opening::kError) {
+    if (held_.size() <= kMostErrorBytes) return;
+    error_.emplace();
+    opening_ = Opening::kAnswer;
+  }
+  FindJsonUsage(held_);
+  released_.swap(held_);
+  held_.clear();
+  forward.push_back(released_);
+}
+
+void ResponseStreamParser::FindJsonUsage(std::string_view bytes) {
   std::string_view text = bytes;
-  if (!pending_.empty()) {
-    pending_.append(bytes);
-    text = pending_;
+  if (!tail_.empty()) {
+    tail_.append(bytes);
+    text = tail_;
   }
   // Where a usage object may begin that is not whole yet.
   std::size_t keep = text.size() - std::min(text.size(), kUsageKey.size() + 1);
@@ -157,7 +340,7 @@ void ResponseStreamParser::FeedJson(std::string_view bytes) {
       // The key itself may be here without its colon.
       const std::size_t key = text.rfind(kUsageKey);
       if (key != text.npos && key >= at &&
-          text.find_first_not_of(" \t\r\n", key + kUsageKey.size()) == text.npos) {
+          text.find_first_not_of(kSpace, key + kUsageKey.size()) == text.npos) {
         keep = std::min(keep, key);
       }
       break;
@@ -172,10 +355,10 @@ void ResponseStreamParser::FeedJson(std::string_view bytes) {
     at = value;
   }
   if (text.size() - keep > kMaxUsageBytes) keep = text.size();
-  if (text.data() == pending_.data()) {
-    pending_.erase(0, keep);
+  if (text.data() == tail_.data()) {
+    tail_.erase(0, keep);
   } else {
-    pending_.assign(text.substr(keep));
+    tail_.assign(text.substr(keep));
   }
 }
 
@@ -183,80 +366,138 @@ void ResponseStreamParser::FeedJson(std::string_view bytes) {
 
 void ResponseStreamParser::FeedEvents(std::string_view bytes,
                                       std::vector<std::string_view>& forward) {
-  if (!pending_.empty()) {
-    const std::size_t end = EventEndAfter(pending_, bytes);
-    const std::string_view rest_of_event = bytes.substr(0, end);
-    if (overlong_ || pending_.size() + rest_of_event.size() > kMaxEventBytes) {
-      // Not read; passes on as it is. Two bytes are enough to see where it ends.
-      std::string last(LastTwo(pending_));
-      last.append(LastTwo(bytes));
-      if (hide_usage_) {
-        if (!overlong_) {
-          released_.swap(pending_);
-          forward.push_back(released_);
-        }
-        forward.push_back(rest_of_event);
-      }
-      pending_.assign(LastTwo(last));
-      overlong_ = end == bytes.npos;
-    } else {
-      pending_.append(rest_of_event);
-      if (end == bytes.npos) return;
-      const bool hidden = ReadEvent(pending_);
-      if (hide_usage_ && !hidden) {
-        released_.swap(pending_);
-        forward.push_back(released_);
-      }
-    }
-    if (end == bytes.npos) return;
-    pending_.clear();
-    bytes.remove_prefix(end);
+  std::size_t at = RestOfHidden(bytes);
+  std::size_t run = at;  // Whole events that go on together.
+  if (overlong_) {
+    const std::size_t end = LineEnd(bytes, at);
+    overlong_ = end == bytes.npos;
+    at = overlong_ ? bytes.size() : BehindLineEnd(bytes, end);
+  } else if (!pending_.empty()) {
+    run = at = FeedPending(bytes, forward);
+    if (!pending_.empty()) return;
   }
-  std::string_view run = bytes;  // Whole events that go on together.
-  while (!bytes.empty()) {
-    const std::size_t end = EventEnd(bytes);
+  while (at < bytes.size()) {
+    line_ = 0;
+    open_data_ = false;
+    const std::size_t end = EventEnd(bytes.substr(at), 0);
     if (end == bytes.npos) break;
-    const bool hidden = ReadEvent(bytes.substr(0, end));
-    if (hidden && hide_usage_) {
-      if (bytes.data() != run.data()) {
-        forward.push_back(run.substr(0, static_cast<std::size_t>(bytes.data() - run.data())));
-      }
-      run = bytes.substr(end);
+    const std::string_view event = bytes.substr(at, end);
+    const bool hidden = ReadEvent(event);
+    if (hidden) {
+      if (at > run) forward.push_back(bytes.substr(run, at - run));
+      run = at + end;
+      if (run == bytes.size()) NoteHidden(event);
     }
-    bytes.remove_prefix(end);
+    at += end;
   }
-  if (hide_usage_ && bytes.data() != run.data()) {
-    forward.push_back(run.substr(0, static_cast<std::size_t>(bytes.data() - run.data())));
+  if (bytes.size() - at > kMaxEventBytes) {
+    overlong_ = begun_ = true;
+    at = bytes.size();
   }
-  if (bytes.empty()) return;
-  if (bytes.size() > kMaxEventBytes) {
-    overlong_ = true;
-    if (hide_usage_) forward.push_back(bytes);
-    pending_.assign(LastTwo(bytes));
-  } else {
-    pending_.assign(bytes);
+  if (at > run) forward.push_back(bytes.substr(run, at - run));
+  pending_.assign(bytes.substr(at));
+}
+
+// Completes the event that has begun with the next lines; returns how much of `bytes` it took.
+std::size_t ResponseStreamParser::FeedPending(std::string_view bytes,
+                                              std::vector<std::string_view>& forward) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t end = LineEnd(bytes, at);
+    std::size_t next = end == bytes.npos ? bytes.size() : BehindLineEnd(bytes, end);
+    // With the blank line that is behind it.
+    if (end > at && next < bytes.size() && (bytes[next] == '\n' || bytes[next] == '\r')) {
+      next = BehindLineEnd(bytes, next);
+    }
+    const std::string_view line = bytes.substr(at, next - at);
+    at = next;
+    if (pending_.size() + line.size() > kMaxEventBytes) {
+      // Not read; passes on as it is.
+      overlong_ = end == bytes.npos;
+      begun_ = true;
+      released_.swap(pending_);
+      pending_.clear();
+      forward.push_back(released_);
+      forward.push_back(line);
+      return at;
+    }
+    const std::size_t before = pending_.size();
+    pending_.append(line);
+    if (EventEnd(pending_, before) == pending_.npos) continue;
+    released_.swap(pending_);
+    pending_.clear();
+    if (!ReadEvent(released_)) {
+      forward.push_back(released_);
+    } else {
+      NoteHidden(released_);
+      at += RestOfHidden(bytes.substr(at));
+    }
+    return at;
+  }
+  return bytes.size();
+}
+
+// The position behind the event that begins `text`; npos when its end has not come. Nothing ends
+// before `from`, where an earlier call has stopped.
+std::size_t ResponseStreamParser::EventEnd(std::string_view text, std::size_t from) {
+  ended_early_ = false;
+  for (;;) {
+    // The second half of a line end that came in two pieces.
+    if (line_ > 0 && line_ < text.size() && text[line_ - 1] == '\r' && text[line_] == '\n') ++line_;
+    const std::size_t end = LineEnd(text, std::max(from, line_));
+    if (end == text.npos) return text.npos;
+    const std::size_t next = BehindLineEnd(text, end);
+    if (end == line_) return next;
+    if (next < text.size() && (text[next] == '\n' || text[next] == '\r')) {
+      return BehindLineEnd(text, next);
+    }
+    if (EndsEvent(text.substr(line_, end - line_))) {
+      ended_early_ = true;
+      return next;
+    }
+    line_ = next;
   }
 }
 
-void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
-  if (form_ == Form::kJson || pending_.empty() || overlong_) return;
-  const bool hidden = ReadEvent(pending_);
-  released_.swap(pending_);
-  pending_.clear();
-  if (hide_usage_ && !hidden) forward.push_back(released_);
+// Whether an event with this line is whole without a blank line behind it.
+bool ResponseStreamParser::EndsEvent(std::string_view line) {
+  if (open_data_) return false;
+  std::string_view value;
+  if (TakeField(line, "data:", value)) {
+    open_data_ = !IsWholeData(value);
+    return !open_data_;
+  }
+  return !line.starts_with("event:") && !line.starts_with("id:") && !line.starts_with("retry:");
 }
 
-// True when the event is the usage chunk alone.
+// How much of `bytes` is what NoteHidden waits for.
+std::size_t ResponseStreamParser::RestOfHidden(std::string_view bytes) {
+  if (bytes.empty()) return 0;
+  std::size_t at = 0;
+  if (std::exchange(skip_lf_, false) && bytes.starts_with('\n')) at = 1;
+  if (!skip_blank_ || at == bytes.size()) return at;
+  skip_blank_ = false;
+  if (bytes[at] != '\n' && bytes[at] != '\r') return at;
+  const std::size_t behind = BehindLineEnd(bytes, at);
+  skip_lf_ = bytes[at] == '\r' && behind == bytes.size();
+  return behind;
+}
+
+// `event` is hidden, and nothing is behind it yet: what may come of its end is hidden too.
+void ResponseStreamParser::NoteHidden(std::string_view event) {
+  skip_lf_ = event.ends_with('\r');
+  skip_blank_ = ended_early_;
+}
+
+// True when the event is to be hidden.
 bool ResponseStreamParser::ReadEvent(std::string_view event) {
   std::string_view name;
   std::string_view data;
   std::string joined;  // Data in several lines, which is rare.
   int lines = 0;
   while (!event.empty()) {
-    const std::size_t end = std::min(event.find('\n'), event.size());
-    std::string_view line = event.substr(0, end);
-    event.remove_prefix(std::min(end + 1, event.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::size_t end = std::min(LineEnd(event, 0), event.size());
+    const std::string_view line = event.substr(0, end);
+    event.remove_prefix(end < event.size() ? BehindLineEnd(event, end) : end);
     std::string_view value;
     if (TakeField(line, "data:", value)) {
       if (++lines == 2) joined = data;
@@ -264,67 +505,126 @@ bool ResponseStreamParser::ReadEvent(std::string_view event) {
       data = lines >= 2 ? std::string_view(joined) : value;
     } else if (TakeField(line, "event:", value)) {
       name = value;
+    } else if (TakeField(line, "error:", value)) {
+      // An error as llama.cpp used to write it.
+      error_ = EngineError{};
     }
   }
-  if (lines == 0) return false;
-  return kind_ == ApiKind::kResponses ? ReadResponseEvent(name, data) : ReadChunk(name, data);
+  return lines > 0 && ReadData(name, data);
 }
 
-// One chunk of a chat or text completion.
-bool ResponseStreamParser::ReadChunk(std::string_view name, std::string_view data) {
+bool ResponseStreamParser::ReadData(std::string_view name, std::string_view data) {
+  ++events_;
+  data = Trimmed(data);
   if (data == "[DONE]") {
     done_ = true;
     return false;
   }
-  if (name == "error") error_in_stream_ = true;
-  if (IsDelta(data)) ++deltas_;
-  // An error comes alone: it is the first key, or "object": "error" is.
-  JsonCursor cursor(data);
-  std::string_view key;
-  if (cursor.Take('{') && cursor.NextKey(key, true)) {
-    if (key == "error" && cursor.Peek() != 'n') error_in_stream_ = true;
-    if (key == "object" && cursor.Peek() == '"' && cursor.String() == "error") {
-      error_in_stream_ = true;
-    }
-  }
-  std::size_t at = FindValue(data, kUsageKey);
-  if (at == data.npos || data[std::min(at, data.size() - 1)] != '{') return false;
-  if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;
-  at = FindValue(data, "\"choices\"");
-  return usage_.has_value() && at != data.npos && IsEmptyArray(data.substr(at));
+  if (kind_ != ApiKind::kResponses) return ReadChunk(name, data);
+  ReadResponseEvent(name, data);
+  return false;
 }
 
-bool ResponseStreamParser::IsDelta(std::string_view data) {
+// One chunk of a chat or text completion. True when it is the usage chunk alone, to be hidden.
+bool ResponseStreamParser::ReadChunk(std::string_view name, std::string_view data) {
+  const bool has_choice = ReadChoice(data);
+  if (!has_choice || name == "error") {
+    std::optional<EngineError> error = FindError(data);
+    if (!error && name == "error") error.emplace();
+    if (error) {
+      error_ = error;
+      return false;
+    }
+  }
+  const std::size_t usage_at = FindValue(data, kUsageKey);
+  if (usage_at >= data.size() || data[usage_at] != '{') return false;
+  if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;
+  return hide_usage_ && !has_choice && IsUsageChunk(data);
+}
+
+// True when a choice is in the chunk.
+bool ResponseStreamParser::ReadChoice(std::string_view data) {
   const std::string_view key = kind_ == ApiKind::kCompletions ? "\"text\"" : "\"delta\"";
-  const std::string_view hinted = data.substr(std::min(delta_hint_, data.size()));
-  const std::size_t at = FindValue(data, key, hinted.starts_with(key) ? delta_hint_ : 0);
+  const std::size_t at = FindValue(data, key);
+  if (at != data.npos && IsDelta(data, at)) ++deltas_;
+  if (choices_ > 1) {
+    ReadAllChoices(data);
+  } else {
+    ReadFinish(data);
+  }
   if (at == data.npos) return false;
-  delta_hint_ = data.rfind(key, at);
+  begun_ = true;
+  return true;
+}
+
+bool ResponseStreamParser::IsDelta(std::string_view data, std::size_t at) const {
   JsonCursor cursor(data.substr(at));
   if (kind_ == ApiKind::kCompletions) return cursor.Peek() == '"' && !cursor.String().empty();
   return cursor.Take('{') && HasContent(cursor);
 }
 
-// One event of a response: its type is the event's name, and also in its data.
-bool ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_view data) {
-  if (data == "[DONE]") {
-    done_ = true;
-    return false;
+// Of the only choice.
+void ResponseStreamParser::ReadFinish(std::string_view data) {
+  const std::size_t at = FindValue(data, kFinishKey);
+  if (at >= data.size() || data[at] != '"') return;
+  const std::string_view reason = JsonCursor(data.substr(at)).String();
+  if (reason.empty()) return;
+  begun_ = finished_ = true;
+  if (reason == "error" && !error_) error_.emplace();
+}
+
+void ResponseStreamParser::ReadAllChoices(std::string_view data) {
+  const std::size_t at = FindValue(data, "\"choices\"");
+  if (at == data.npos) return;
+  JsonCursor cursor(data.substr(at));
+  if (!cursor.Take('[')) return;
+  while (cursor.Take('{')) {
+    std::size_t index = 0;
+    bool finished = false;
+    std::string_view key;
+    for (bool first = true; cursor.NextKey(key, first); first = false) {
+      if (key == "index") {
+        index = static_cast<std::size_t>(cursor.Count(kMostChoices).value_or(0));
+      } else if (key == "finish_reason" && cursor.Peek() == '"') {
+        const std::string_view reason = cursor.String();
+        finished = !reason.empty();
+        if (reason == "error" && !error_) error_.emplace();
+      } else {
+        cursor.Skip();
+      }
+    }
+    if (!cursor.ok()) return;
+    if (index >= begun_choices_.size()) {
+      begun_choices_.resize(index + 1);
+      finished_choices_.resize(index + 1);
+    }
+    begun_choices_[index] = begun_ = true;
+    if (finished) finished_choices_[index] = finished_ = true;
+    if (!cursor.Take(',')) return;
   }
+}
+
+// One event of a response: its type is the event's name, and also in its data.
+void ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_view data) {
   if (name.empty()) {
     const std::size_t at = FindValue(data, "\"type\"");
-    if (at == data.npos) return false;
-    name = JsonCursor(data.substr(at)).String();
+    if (at != data.npos) name = JsonCursor(data.substr(at)).String();
   }
   if (name.ends_with(".delta")) {
     ++deltas_;
   } else if (name == "response.completed" || name == "response.incomplete") {
-    done_ = true;
+    finished_ = true;
     if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;
-  } else if (name == "response.failed" || name == "error") {
-    error_in_stream_ = true;
+  } else if (name == "response.failed") {
+    // The response itself has the error, in a form that clients know.
+    finished_ = true;
+    const std::size_t at = FindValue(data, "\"error\"");
+    JsonCursor cursor(at == data.npos ? std::string_view() : data.substr(at));
+    error_ = EngineError{.status = cursor.Take('{') ? StatusIn(cursor) : 500, .understood = true};
+  } else if (std::optional<EngineError> error = FindError(data); error || name == "error") {
+    error_ = error.value_or(EngineError{});
+    error_->understood = error_->understood || name == "error";
   }
-  return false;
 }
 
 }  // namespace headrace::openai

@@ -17,7 +17,7 @@ struct Seen {
   std::string forwarded;
   std::uint64_t deltas = 0;
   std::optional<Usage> usage;
-  bool done = false;
+  bool complete = false;
   bool error = false;
   bool operator==(const Seen&) const = default;
 };
@@ -38,8 +38,8 @@ Seen Meter(ApiKind kind, Form form, bool hide, const std::string& wire, const Cu
   for (const std::string_view view : forward) seen.forwarded += view;
   seen.deltas = meter.deltas();
   seen.usage = meter.usage();
-  seen.done = meter.done();
-  seen.error = meter.error_in_stream();
+  seen.complete = meter.complete();
+  seen.error = meter.error().has_value();
   return seen;
 }
 Seen Meter(ApiKind kind, Form form, bool hide, const std::string& wire,
@@ -163,21 +163,288 @@ TEST(ResponseStreamParser, ReadsResponses) {
   for (std::size_t step = 1; step <= wire.size(); ++step) {
     ASSERT_EQ(Meter(ApiKind::kResponses, Form::kEventStream, false, wire, step), expected) << step;
   }
-  EXPECT_TRUE(Meter(ApiKind::kResponses, Form::kEventStream, false,
-                    "event: response.failed\ndata: {\"type\":\"response.failed\"}\n\n")
-                  .error);
 }
 
+// --- The end of a stream
+
+std::string Chunk(int index, const std::string& delta, const std::string& finish) {
+  return R"(data: {"id":"c","choices":[{"index":)" + std::to_string(index) + R"(,"delta":)" +
+         delta + R"(,"finish_reason":)" + finish + "}]}";
+}
+const std::string kMore = R"({"content":"x"})";
+
+// The first so many events of a stream that are its end: whether it is complete after each of them.
+std::vector<bool> CompleteAfterEach(ApiKind kind, const std::vector<std::string>& events,
+                                    int choices = 1) {
+  ResponseStreamParser parser(kind, Form::kEventStream, false, choices);
+  std::vector<bool> complete;
+  std::vector<std::string_view> forward;
+  for (const std::string& event : events) {
+    parser.Feed(event + "\n\n", forward);
+    complete.push_back(parser.complete());
+  }
+  return complete;
+}
+
+TEST(ResponseStreamParser, KnowsTheEndsOfRealEngines) {
+  const ApiKind chat = ApiKind::kChatCompletions;
+  using testing::ElementsAre;
+  // vLLM, SGLang, OpenAI: the reason, then perhaps usage, then the mark.
+  EXPECT_THAT(CompleteAfterEach(chat, {kRole, kToken, kLast, kUsageChunk, kDone}),
+              ElementsAre(false, false, true, true, true));
+  // The reason comes with the last text, or with a tool call.
+  EXPECT_THAT(CompleteAfterEach(chat, {Chunk(0, kMore, "null"), Chunk(0, kMore, "\"length\"")}),
+              ElementsAre(false, true));
+  EXPECT_THAT(CompleteAfterEach(chat, {Chunk(0, R"({"tool_calls":[{"index":0,"id":"1"}]})", "null"),
+                                       Chunk(0, "{}", "\"tool_calls\""), kDone}),
+              ElementsAre(false, true, true));
+  // llama.cpp writes the reason first.
+  EXPECT_THAT(
+      CompleteAfterEach(
+          chat,
+          {R"(data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"x"}}]})",
+           R"(data: {"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"timings":{}})",
+           kDone}),
+      ElementsAre(false, true, true));
+  // No mark (ik_llama.cpp, older TGI), no reason (vllm-mlx 0.4), reasons that are empty until then.
+  EXPECT_THAT(CompleteAfterEach(chat, {kToken, kLast}), ElementsAre(false, true));
+  EXPECT_THAT(CompleteAfterEach(chat, {kToken, Chunk(0, "{}", "null"), kDone}),
+              ElementsAre(false, false, true));
+  EXPECT_THAT(CompleteAfterEach(chat, {Chunk(0, kMore, "\"\""), Chunk(0, "{}", "\"stop\"")}),
+              ElementsAre(false, true));
+  // Azure: a first chunk without a choice.
+  EXPECT_THAT(CompleteAfterEach(
+                  chat, {R"(data: {"choices":[],"prompt_filter_results":[{}]})", kToken, kLast}),
+              ElementsAre(false, false, true));
+  EXPECT_THAT(CompleteAfterEach(
+                  ApiKind::kCompletions,
+                  {R"(data: {"choices":[{"text":"a","index":0,"finish_reason":null}]})",
+                   R"(data: {"choices":[{"text":"","index":0,"finish_reason":"stop"}]})", kDone}),
+              ElementsAre(false, true, true));
+  EXPECT_THAT(CompleteAfterEach(ApiKind::kResponses,
+                                {R"(data: {"type":"response.created","response":{"error":null}})",
+                                 R"(data: {"type":"response.output_text.delta","delta":"x"})",
+                                 R"(data: {"type":"response.output_text.done","text":"x"})",
+                                 R"(data: {"type":"response.incomplete","response":{}})"}),
+              ElementsAre(false, false, false, true));
+}
+
+TEST(ResponseStreamParser, AStreamOfSeveralChoicesEndsWithTheLastOfThem) {
+  const ApiKind chat = ApiKind::kChatCompletions;
+  using testing::ElementsAre;
+  EXPECT_THAT(CompleteAfterEach(chat,
+                                {Chunk(0, kMore, "null"), Chunk(1, kMore, "null"),
+                                 Chunk(1, "{}", "\"stop\""), Chunk(0, "{}", "\"stop\""), kDone},
+                                2),
+              ElementsAre(false, false, false, true, true));
+  // One that began has no end: the mark does not help.
+  EXPECT_THAT(
+      CompleteAfterEach(
+          chat,
+          {Chunk(0, kMore, "null"), Chunk(1, kMore, "null"), Chunk(1, "{}", "\"stop\""), kDone}, 2),
+      ElementsAre(false, false, false, false));
+  // Engines that know no n give one choice.
+  EXPECT_THAT(CompleteAfterEach(chat, {kToken, kLast, kDone}, 2), ElementsAre(false, true, true));
+}
+
+TEST(ResponseStreamParser, WhatHasNoEndIsNotComplete) {
+  for (const ApiKind kind :
+       {ApiKind::kChatCompletions, ApiKind::kCompletions, ApiKind::kResponses}) {
+    for (const std::string wire : {"", ": ping\n\n", "data: [DONE]\n\n", "data: {}\n\n", "hello"}) {
+      EXPECT_FALSE(Meter(kind, Form::kEventStream, true, wire).complete) << wire;
+    }
+  }
+}
+
+// An engine that stops anywhere leaves the client at the end of an event, so that an error can
+// follow.
+TEST(ResponseStreamParser, PassesOnOnlyWholeEvents) {
+  const std::string wire = Stream({kRole, kToken, kLast});
+  for (std::size_t size = 0; size <= wire.size(); ++size) {
+    ResponseStreamParser parser(ApiKind::kChatCompletions, Form::kEventStream, false);
+    std::vector<std::string_view> forward;
+    parser.Feed(wire.substr(0, size), forward);
+    std::string got;
+    for (const std::string_view view : forward) got += view;
+    EXPECT_TRUE(got.empty() || got.ends_with("}\n") || got.ends_with("\n\n")) << size;
+  }
+}
+
+// --- Line ends
+
+TEST(ResponseStreamParser, StreamsWithAnyLineEnds) {
+  for (const std::string end : {"\n\n", "\r\n\r\n", "\r\r", "\n", "\r\n", "\r", "\n\r\n"}) {
+    const std::string wire = Stream({kRole, kToken, kToken, kLast, kUsageChunk, kDone}, end);
+    const Seen expected = {Stream({kRole, kToken, kToken, kLast, kDone}, end), 2, kUsage, true,
+                           false};
+    for (std::size_t step = 1; step <= wire.size(); ++step) {
+      ASSERT_EQ(Meter(ApiKind::kChatCompletions, Form::kEventStream, true, wire, step), expected)
+          << step << " of lines that end with " << testing::PrintToString(end);
+    }
+    // Each token is passed on when it has come.
+    ResponseStreamParser parser(ApiKind::kChatCompletions, Form::kEventStream, true);
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      std::vector<std::string_view> forward;
+      parser.Feed(kToken + end, forward);
+      EXPECT_EQ(parser.deltas(), i);
+      ASSERT_FALSE(forward.empty());
+    }
+  }
+}
+
+TEST(ResponseStreamParser, WaitsForNothingThatIsNoEvent) {
+  ResponseStreamParser parser(ApiKind::kChatCompletions, Form::kEventStream, true);
+  for (const std::string line : {": ping\n", "{\"choices\":[]}\n", "x\r"}) {
+    std::vector<std::string_view> forward;
+    parser.Feed(line, forward);
+    std::string got;
+    for (const std::string_view view : forward) got += view;
+    EXPECT_EQ(got, line);
+  }
+}
+
+// --- Errors
+
 TEST(ResponseStreamParser, NoticesErrorsInTheStream) {
-  const auto error = [](const std::string& data) {
-    return Meter(ApiKind::kChatCompletions, Form::kEventStream, false, data + "\n\n").error;
+  const auto error = [](const std::string& data, ApiKind kind = ApiKind::kChatCompletions) {
+    ResponseStreamParser parser(kind, Form::kEventStream, true);
+    std::vector<std::string_view> forward;
+    parser.Feed(data + "\n\n", forward);
+    EXPECT_FALSE(forward.empty()) << data;  // Whatever it is, the client gets it.
+    if (!parser.error()) return std::string("none");
+    return std::to_string(parser.error()->status) +
+           (parser.error()->understood ? " understood" : "");
   };
-  EXPECT_TRUE(error(R"(data: {"error": {"message": "out of memory"}})"));
-  EXPECT_TRUE(error(R"(data:{"object": "error", "message": "x"})"));
-  EXPECT_TRUE(error("event: error\ndata: {}"));
-  EXPECT_FALSE(error(R"(data: {"error": null, "choices": []})"));
-  EXPECT_FALSE(error(R"(data: {"choices":[{"delta":{"content":"{\"error\": 1}"}}]})"));
-  EXPECT_FALSE(error(kToken));
+  EXPECT_EQ(error(R"(data: {"error": {"message": "out of memory"}})"), "500 understood");
+  EXPECT_EQ(error(R"(data: {"error": "out of memory", "error_type": "x"})"), "500 understood");
+  EXPECT_EQ(error(R"(data: {"error":{"message":"m","type":"BadRequestError","code":400}})"),
+            "400 understood");
+  EXPECT_EQ(error(R"(data: {"error":{"code":503,"type":"unavailable_error"}})"), "503 understood");
+  EXPECT_EQ(error(R"(data: {"error":{"type":"invalid_request_error","code":null}})"),
+            "400 understood");
+  EXPECT_EQ(error(R"(data: {"error":{"type":"x","code":-3}})"), "500 understood");
+  EXPECT_EQ(error(R"(data: {"id":"c","error":{"code":"429"},"usage":{"prompt_tokens":1}})"),
+            "429 understood");
+  EXPECT_EQ(error(R"(data:{"object": "error", "message": "x", "code": 400})"), "400");
+  EXPECT_EQ(error("event: error\ndata: {}"), "500");
+  EXPECT_EQ(error("error: {\"code\":500}"), "500");
+  EXPECT_EQ(error(Chunk(0, "{}", "\"error\"")), "500");
+  EXPECT_EQ(error(R"(data: {"error": null, "choices": []})"), "none");
+  EXPECT_EQ(error(R"(data: {"choices":[{"delta":{"content":"{\"error\": 1}"}}]})"), "none");
+  EXPECT_EQ(error(kToken), "none");
+  EXPECT_EQ(
+      error(R"(data: {"type":"error","code":"server_error","message":"x"})", ApiKind::kResponses),
+      "500 understood");
+  EXPECT_EQ(error("event: error\ndata: {\"code\":\"invalid_prompt\"}", ApiKind::kResponses),
+            "500 understood");
+  EXPECT_EQ(
+      error(R"(data: {"type":"response.failed","response":{"error":{"code":"server_error"}}})",
+            ApiKind::kResponses),
+      "500 understood");
+  EXPECT_EQ(
+      error(R"(data: {"type":"response.failed","response":{"error":{"code":"invalid_prompt"}}})",
+            ApiKind::kResponses),
+      "400 understood");
+  EXPECT_EQ(
+      error(R"(data: {"type":"response.created","response":{"error":null}})", ApiKind::kResponses),
+      "none");
+}
+
+TEST(ErrorEvent, IsWhatClientsUnderstand) {
+  const ApiError error = MakeApiError(502, "It \"broke\".");
+  EXPECT_EQ(ErrorEvent(ApiKind::kChatCompletions, error, 7), "data: " + error.ToJson() + "\n\n");
+  EXPECT_EQ(ErrorEvent(ApiKind::kResponses, error, 7),
+            "event: error\ndata: {\"type\":\"error\",\"code\":\"bad_gateway\","
+            "\"message\":\"It \\\"broke\\\".\",\"param\":null,\"sequence_number\":7}\n\n");
+}
+
+TEST(ResponseStreamParser, HoldsBackAJsonErrorUntilItIsWhole) {
+  const std::string errors[] = {R"({"error":{"message":"no","type":"BadRequestError","code":400}})",
+                                R"( {"object":"error","message":"no","code":400})"};
+  for (const std::string& wire : errors) {
+    for (std::size_t step = 1; step <= wire.size(); ++step) {
+      ResponseStreamParser parser(ApiKind::kChatCompletions, Form::kJson, false);
+      std::vector<std::string_view> forward;
+      for (std::size_t at = 0; at < wire.size(); at += step)
+        parser.Feed(wire.substr(at, step), forward);
+      EXPECT_TRUE(forward.empty()) << step;
+      parser.Finish(forward);
+      ASSERT_EQ(forward.size(), 1u);
+      EXPECT_EQ(forward[0], wire);
+      ASSERT_TRUE(parser.error());
+      EXPECT_EQ(parser.error()->status, 400);
+    }
+  }
+  for (const std::string answer :
+       {R"({"error":null,"choices":[]})", R"({"object":"chat.completion","choices":[]})",
+        R"({"id":"r","object":"response","error":{"code":"x"}})", "{}", "[1]", "text", " "}) {
+    EXPECT_FALSE(Meter(ApiKind::kChatCompletions, Form::kJson, false, answer, 1).error) << answer;
+    EXPECT_EQ(Meter(ApiKind::kChatCompletions, Form::kJson, false, answer, 1).forwarded, answer);
+  }
+}
+
+TEST(ResponseStreamParser, AJsonResponseThatBeganAsAnObjectEndsAsOne) {
+  const auto complete = [](const std::string& body) {
+    return Meter(ApiKind::kChatCompletions, Form::kJson, false, body, 5).complete;
+  };
+  EXPECT_TRUE(complete(R"({"choices":[{}]})"));
+  EXPECT_TRUE(complete("\n {\"choices\":[{}]}\r\n"));
+  EXPECT_TRUE(complete("not JSON"));
+  EXPECT_FALSE(complete(""));
+  EXPECT_FALSE(complete("  \n"));
+  EXPECT_FALSE(complete(R"({"choices":[{"message":{"content":"De)"));
+}
+
+// --- What to hide
+
+TEST(ResponseStreamParser, HidesUsageWhateverIsInThePlaceOfChoices) {
+  for (const std::string chunk :
+       {R"({"choices":null,"usage":{"prompt_tokens":11,"completion_tokens":2}})",
+        R"({"usage":{"prompt_tokens":11,"completion_tokens":2},"object":"chat.completion.chunk"})",
+        R"({"choices": [ ],"usage":{"prompt_tokens":11,"completion_tokens":2}})"}) {
+    const Seen seen = Meter(ApiKind::kChatCompletions, Form::kEventStream, true,
+                            kToken + "\n\ndata: " + chunk + "\n\n", 9);
+    EXPECT_EQ(seen.forwarded, kToken + "\n\n") << chunk;
+    EXPECT_EQ(seen.usage, (Usage{11, 2, 0})) << chunk;
+  }
+  // Counts that are none are hidden too, and not believed.
+  const Seen absurd =
+      Meter(ApiKind::kChatCompletions, Form::kEventStream, true,
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":-1,\"completion_tokens\":2}}\n\n");
+  EXPECT_EQ(absurd.forwarded, "");
+  EXPECT_EQ(absurd.usage, std::nullopt);
+}
+
+// Whatever an engine takes for JSON: nothing is lost, and nothing crashes.
+TEST(ResponseStreamParser, OddShapesPassOn) {
+  const std::string values[] = {"null", "true", "7",  "-1", "\"x\"", "[]",      "[null]", "[[]]",
+                                "{}",   "[7]",  "[{", "{",  "\"",    "[\"x\"]", "[{}]",   ""};
+  for (const std::string& a : values) {
+    for (const std::string& b : values) {
+      for (const std::string form :
+           {R"({"choices":@,"delta":#})", R"({"choices":[{"delta":@,"finish_reason":#}]})",
+            R"({"choices":[{"index":@,"text":#}]})", R"({"error":@,"object":#})",
+            R"({"response":{"error":@,"usage":#}})",
+            R"({"choices":[{"delta":{"tool_calls":@}},#]})", "@#"}) {
+        std::string data = form;
+        data.replace(data.find('@'), 1, a);
+        data.replace(data.find('#'), 1, b);
+        for (const ApiKind kind :
+             {ApiKind::kChatCompletions, ApiKind::kCompletions, ApiKind::kResponses}) {
+          for (const int choices : {1, 2}) {
+            ResponseStreamParser parser(kind, Form::kEventStream, true, choices);
+            std::vector<std::string_view> forward;
+            const std::string wire = "data: " + data + "\n\n";
+            parser.Feed(wire, forward);
+            std::string got;
+            for (const std::string_view view : forward) got += view;
+            EXPECT_EQ(got, wire);
+          }
+          EXPECT_EQ(Meter(kind, Form::kJson, false, data, 3).forwarded, data);
+        }
+      }
+    }
+  }
 }
 
 TEST(ResponseStreamParser, HidesNothingButTheUsageChunk) {
@@ -223,7 +490,7 @@ TEST(ResponseStreamParser, OverlongEventsPassUnread) {
     const Seen seen = Meter(ApiKind::kChatCompletions, Form::kEventStream, true, wire, step);
     EXPECT_EQ(seen.forwarded, kToken + "\n\n" + huge + kDone + "\n\n") << step;
     EXPECT_EQ(seen.usage, kUsage) << step;
-    EXPECT_TRUE(seen.done) << step;
+    EXPECT_TRUE(seen.complete) << step;
   }
 }
 
@@ -251,7 +518,7 @@ TEST(ResponseStreamParser, ReadsAWholeJsonResponseWhereverItIsCut) {
       R"({"id":"c","choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":99}"}}], "usage" )"
       R"(: {"prompt_tokens":11,"completion_tokens": 2,"prompt_tokens_details":{"cached_tokens":8}},)"
       R"("system_fingerprint":null})";
-  const Seen expected = {wire, 1, kUsage, false, false};
+  const Seen expected = {wire, 1, kUsage, true, false};
   for (std::size_t step = 1; step <= wire.size(); ++step) {
     ASSERT_EQ(Meter(ApiKind::kChatCompletions, Form::kJson, false, wire, step), expected) << step;
   }

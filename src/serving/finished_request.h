@@ -40,7 +40,7 @@ struct FinishedRequest {
   std::string_view pool;
   Seconds arrived = 0;  // MonotonicNow.
   telemetry::Outcome outcome = telemetry::Outcome::kFailed;
-  bool error_status = false;  // Completed, but with an error that the engine responded with.
+  std::optional<fleet::EngineFault> fault;  // What `endpoint` did wrong.
   std::optional<scheduler::RefusalReason> refused;
   const EndpointInfo* endpoint = nullptr;  // Null if no endpoint took it.
   std::string_view policy;                 // Likewise empty.
@@ -75,13 +75,14 @@ struct FinishedRequest {
   Seconds PredictedE2e() const {
     return outlook->EndOf(std::max(1, latency.output_tokens / choices)) - arrived;
   }
-  // Every request whose client stayed counts: one that was refused or failed has missed its SLO.
+  // Every request whose client stayed and made no mistake counts: one that was refused or failed
+  // has missed its SLO.
   bool CountsForSlo() const {
-    return slo.HasLatency() && outcome != telemetry::Outcome::kCancelled;
+    return slo.HasLatency() && outcome != telemetry::Outcome::kCancelled &&
+           outcome != telemetry::Outcome::kClientError;
   }
   bool MetSlo() const {
-    return outcome == telemetry::Outcome::kCompleted && !error_status &&
-           slo::Attained(slo, latency);
+    return outcome == telemetry::Outcome::kCompleted && slo::Attained(slo, latency);
   }
 };
 

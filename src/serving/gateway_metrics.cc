@@ -56,12 +56,12 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
     (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
     // One that failed says nothing of the forecast, one that took too long does.
     if (request.outlook && request.outcome != telemetry::Outcome::kFailed &&
-        !request.error_status) {
+        request.outcome != telemetry::Outcome::kEngineError) {
       (request.MetSlo() ? served.miss_probability_attained : served.miss_probability_missed)
           .Observe(request.outlook->miss);
     }
   }
-  if (request.outcome != telemetry::Outcome::kCompleted || request.error_status) return;
+  if (request.outcome != telemetry::Outcome::kCompleted) return;
   const slo::RequestLatency& latency = request.latency;
   served.ttft.Observe(latency.ttft);
   served.e2e.Observe(latency.e2e);

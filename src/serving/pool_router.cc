@@ -172,7 +172,12 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
   for (const scheduler::Decision& decision : state.decisions) {
     auto& request = *std::bit_cast<RoutedRequest*>(decision.tag);
     Route route{.decision = decision};
-    if (!decision.refused) route.endpoint = state.infos[decision.endpoint];
+    if (!decision.refused) {
+      const fleet::Fleet& fleet = state.scheduler.fleet();
+      const Tokens own = fleet.endpoint(decision.endpoint).max_model_len;
+      route.endpoint = state.infos[decision.endpoint];
+      route.max_model_len = own > 0 ? own : fleet.deployment_of(decision.endpoint).max_model_len;
+    }
     if (decision.explanation) {
       route.considered = {decision.explanation, state.names, {}};
       // They run: their own objects are there for as long as the lock is held.

@@ -42,6 +42,7 @@ using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 struct Route {
   scheduler::Decision decision;
   std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
+  Tokens max_model_len = 0;                      // Of the endpoint; 0: not known.
   Considered considered;                         // decision.explanation, with names.
 };
 

@@ -19,6 +19,7 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
       .Member("input_length", counted ? latency.prompt_tokens : request.estimated_prompt_tokens)
       .Member("output_length", counted ? latency.output_tokens : request.expected_output_tokens)
       .Member("outcome", ToString(request.outcome));
+  if (request.fault) json.Member("fault", ToString(*request.fault));
   if (!counted) json.Member("estimated", true);
   json.Key("queued_ms").Raw(FormatFixed(request.queued * 1e3, 3));
   if (request.endpoint != nullptr) json.Member("deployment", request.endpoint->deployment);

@@ -165,7 +165,7 @@ TEST_F(RetryTest, TheBudgetIsAShareOfTheRequestsUnderWay) {
   EXPECT_EQ(retried, 20) << "a fifth of them";
   // A retry whose answer has begun is none any more.
   others[0]->Head(200, "application/json");
-  others[0]->Bytes("{");
+  others[0]->Bytes(R"({"id":"c",)");
   EXPECT_TRUE(others[50]->Busy(503));
   EXPECT_FALSE(others[51]->Busy(503));
   // Nor does a connection that could not be made need any of it: nothing is repeated.

@@ -25,6 +25,21 @@ predict::PromptSize PromptSizeOf(openai::ApiKind kind, const openai::RequestFact
           .unsized_parts = facts.unsized_parts};
 }
 
+constexpr std::string_view kEventStreamType = "text/event-stream";
+
+// ASCII, any case.
+bool SameText(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+// What an endpoint that answers with this status did wrong; nullopt: nothing, the request is.
+std::optional<fleet::EngineFault> FaultOf(int status) {
+  if (status == 429 || status == 503) return fleet::EngineFault::kBusy;
+  if (status == 408 || status >= 500) return fleet::EngineFault::kStatus;
+  return std::nullopt;
+}
+
 std::string Number(Seconds seconds) {
   char text[32];
   std::snprintf(text, sizeof text, "%g", seconds);
@@ -156,6 +171,7 @@ void ServedRequest::TakeRoute(Route route) {
   }
   dispatched_at_ = now;
   endpoint_ = std::move(route.endpoint);
+  max_model_len_ = route.max_model_len;
   finished_.endpoint = endpoint_.get();
   finished_.policy = route.decision.policy;
   finished_.fallback = route.decision.fallback;
@@ -298,6 +314,7 @@ std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault
     return std::nullopt;
   }
   if (!End(OutcomeOf(fault))) return std::nullopt;
+  finished_.fault = fault;
   routed_->Complete({.fault = fault});
   return DescribeFault(fault, why);
 }
@@ -310,8 +327,16 @@ ErrorReply ServedRequest::DescribeFault(fleet::EngineFault fault, std::string_vi
 }
 
 telemetry::Outcome ServedRequest::OutcomeOf(fleet::EngineFault fault) {
-  return fault == fleet::EngineFault::kTimeout ? telemetry::Outcome::kTimedOut
-                                               : telemetry::Outcome::kFailed;
+  switch (fault) {
+    case fleet::EngineFault::kTimeout:
+      return telemetry::Outcome::kTimedOut;
+    case fleet::EngineFault::kStatus:
+    case fleet::EngineFault::kBusy:
+    case fleet::EngineFault::kErrorInBody:
+      return telemetry::Outcome::kEngineError;
+    default:
+      return telemetry::Outcome::kFailed;
+  }
 }
 
 void ServedRequest::GiveBackRetry() {
@@ -327,26 +352,42 @@ std::vector<std::string_view> ServedRequest::BodyToSend(std::string_view body) c
   return {body.substr(0, splice.offset), splice.insert, body.substr(splice.offset + splice.erase)};
 }
 
-void ServedRequest::ResponseHead(int status, std::string_view content_type, Seconds retry_after) {
+void ServedRequest::ResponseHead(const EngineHead& head) {
   using Form = openai::ResponseStreamParser::Form;
-  status_ = status;
-  retry_after_ = retry_after;
-  event_stream_ = content_type.starts_with("text/event-stream");
+  status_ = head.status;
+  retry_after_ = head.retry_after;
+  // Errors need no reading. What is compressed can't be read: engines are asked not to.
+  const bool readable = head.status / 100 == 2 && (head.content_encoding.empty() ||
+                                                   SameText(head.content_encoding, "identity"));
+  event_stream_ =
+      readable && SameText(head.content_type.substr(0, kEventStreamType.size()), kEventStreamType);
   // A response that is not a stream has no first token before its end.
   if (event_stream_ && !ended_) {
     progress_.emplace(thread_.progress, pool_->router(), routed_->id());
   }
-  parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson, rewrites_response());
+  if (readable) {
+    parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson,
+                    facts_.ask_for_usage.has_value(), facts_.choices);
+  }
+}
+
+int ServedRequest::response_status() const {
+  const int error = event_stream_ ? 0 : ErrorStatus();
+  return error != 0 ? error : status_;
 }
 
 void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
                                   std::vector<std::string_view>& forward) {
-  if (!answering_) {
+  if (parser_) {
+    parser_->Feed(bytes, forward);
+  } else if (!bytes.empty()) {
+    forward.push_back(bytes);
+  }
+  if (!answering_ && !forward.empty()) {
     answering_ = true;
     GiveBackRetry();
   }
-  parser_->Feed(bytes, forward);
-  if (!parser_->first_token()) return;
+  if (!parser_ || !parser_->first_token()) return;
   if (first_token_at_ == 0) first_token_at_ = now;
   if (progress_) {
     const auto deltas = static_cast<Tokens>(parser_->deltas());
@@ -354,37 +395,73 @@ void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
   }
 }
 
-void ServedRequest::ResponseEnd(Seconds now, std::vector<std::string_view>& forward) {
-  parser_->Finish(forward);
-  if (!End(telemetry::Outcome::kCompleted)) return;
-  const bool ok = status_ < 400 && !parser_->error_in_stream();
-  finished_.error_status = !ok;
+std::optional<ErrorReply> ServedRequest::ResponseEnd(Seconds now,
+                                                     std::vector<std::string_view>& forward) {
+  const std::size_t whole = forward.size();
+  if (parser_) parser_->Finish(forward);
+  if (ended_) return std::nullopt;
+  const int error = ErrorStatus();
+  if (error == 0 && parser_ && !parser_->complete()) {
+    // What was held back is a piece of an event. Of anything else nothing can be added to the last
+    // bytes, so the client must not take them for the end.
+    forward.resize(event_stream_ ? whole : 0);
+    return EndpointFailed(answering_ ? fleet::EngineFault::kCut : fleet::EngineFault::kClosed,
+                          "the response ended before its end");
+  }
+  const bool in_body = status_ < 400 && error != 0;
+  finished_.fault = FaultOf(error);
+  if (in_body && finished_.fault == fleet::EngineFault::kStatus) {
+    finished_.fault = fleet::EngineFault::kErrorInBody;
+  }
+  End(error == 0        ? telemetry::Outcome::kCompleted
+      : finished_.fault ? telemetry::Outcome::kEngineError
+                        : telemetry::Outcome::kClientError);
+  NoteLatency(now);
+  Learn(now);
+  // An error in a form that clients know, or that is the whole response, has told them itself.
+  if (!in_body || !event_stream_ || parser_->error()->understood) return std::nullopt;
+  return DescribeFault(fleet::EngineFault::kErrorInBody, "it sent an error in its response");
+}
+
+std::string ServedRequest::ErrorEvent(const ErrorReply& reply) const {
+  return openai::ErrorEvent(kind_, reply.error, parser_ ? parser_->events() : 0);
+}
+
+int ServedRequest::ErrorStatus() const {
+  if (parser_ && parser_->error()) return parser_->error()->status;
+  return status_ >= 400 ? status_ : 0;
+}
+
+void ServedRequest::NoteLatency(Seconds now) {
   slo::RequestLatency& latency = finished_.latency;
   latency.e2e = now - finished_.arrived;
   // A whole JSON response comes at once: its first token is its last.
   latency.ttft =
       event_stream_ && first_token_at_ > 0 ? first_token_at_ - finished_.arrived : latency.e2e;
   latency.prompt_tokens = routed_->arrival().prompt_tokens;
-  if (const auto& usage = parser_->usage()) {
+  if (!parser_) return;
+  const auto& usage = parser_->usage();
+  if (usage && Credible(*usage)) {
     latency.prompt_tokens = usage->prompt_tokens;
     latency.output_tokens = usage->completion_tokens;
     finished_.counted = true;
   } else if (event_stream_) {
-    latency.output_tokens = static_cast<Tokens>(parser_->deltas());
+    latency.output_tokens =
+        static_cast<Tokens>(std::min<std::uint64_t>(parser_->deltas(), openai::kMostTokens));
   }
-  Learn(ok, now);
 }
 
-void ServedRequest::Learn(bool ok, Seconds now) {
+bool ServedRequest::Credible(const openai::Usage& usage) const {
+  if (max_model_len_ == 0 || kind_ == openai::ApiKind::kEmbeddings) return true;
+  const std::int64_t context = max_model_len_;
+  return usage.prompt_tokens <= context * std::max(1, facts_.prompts) &&
+         usage.completion_tokens <= context * std::max(1, facts_.choices);
+}
+
+void ServedRequest::Learn(Seconds now) {
   const slo::RequestLatency& latency = finished_.latency;
-  scheduler::Completion completion{.retry_after = retry_after_};
-  if (status_ == 429 || status_ == 503) {
-    completion.fault = fleet::EngineFault::kBusy;
-  } else if (status_ >= 500) {
-    completion.fault = fleet::EngineFault::kStatus;
-  } else if (status_ < 400 && !ok) {
-    completion.fault = fleet::EngineFault::kErrorInBody;
-  }
+  const bool ok = finished_.outcome == telemetry::Outcome::kCompleted;
+  scheduler::Completion completion{.fault = finished_.fault, .retry_after = retry_after_};
   if (ok && latency.output_tokens > 0 && kind_ != openai::ApiKind::kEmbeddings) {
     completion.prompt_tokens = latency.prompt_tokens;
     completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));

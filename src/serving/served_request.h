@@ -48,6 +48,14 @@ inline constexpr std::array<std::string_view, 6> kOwnResponseHeaders = {
     "request-id",        "x-request-id",     "target-pod",
     "target-deployment", "routing-strategy", "x-headrace-explain"};
 
+// What the head of an engine's response says.
+struct EngineHead {
+  int status = 0;
+  std::string_view content_type = {};
+  std::string_view content_encoding = {};
+  Seconds retry_after = 0;
+};
+
 // What a shell does with each request, in this order, with any transport:
 //
 //   Scan                       the body and the control headers. An error: reply with it, the end.
@@ -57,7 +65,8 @@ inline constexpr std::array<std::string_view, 6> kOwnResponseHeaders = {
 //                              the queue, `on_route` is called again.
 //   ResponseHead               the endpoint has responded.
 //   ResponseBytes …            returns what is to be passed on to the client.
-//   ResponseEnd                the response is complete.
+//   ResponseEnd                no more bytes. If the response lacks its end: back into the queue
+//                              while nothing was passed on, else the reply.
 //     EndpointFailed           instead, at any time after `on_route` has named an endpoint: back
 //                              into the queue, if it may be tried again; else the reply.
 //     TimeOut                  deadline() has passed, wherever the request is.
@@ -107,13 +116,14 @@ class ServedRequest {
   // had ended. An endpoint without a connection counts as down.
   std::optional<ErrorReply> EndpointFailed(fleet::EngineFault fault, std::string_view why);
 
-  void ResponseHead(int status, std::string_view content_type, Seconds retry_after = 0);
+  void ResponseHead(const EngineHead& head);
   // The fault of an endpoint that answers with this status, if another one may answer better.
   static std::optional<fleet::EngineFault> FaultToRetry(int status);
-  // Of the response, after ResponseHead.
+  // Of the response, after ResponseHead: events that can be read. Their bytes change on the way
+  // (usage is hidden, an error is added), so their length is not known.
   bool event_stream() const { return event_stream_; }
-  // The bytes to pass on are not those that come: the response's length is not known.
-  bool rewrites_response() const { return event_stream_ && facts_.ask_for_usage.has_value(); }
+  // The status for the client: that of the response, unless its body is an error.
+  int response_status() const;
   // The headers that tell the client who serves it: `add(name, value)`.
   template <typename Add>
   void AddResponseHeaders(Add add) const {
@@ -124,7 +134,9 @@ class ServedRequest {
   }
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
   void ResponseBytes(std::string_view bytes, Seconds now, std::vector<std::string_view>& forward);
-  void ResponseEnd(Seconds now, std::vector<std::string_view>& forward);
+  std::optional<ErrorReply> ResponseEnd(Seconds now, std::vector<std::string_view>& forward);
+  // A failure as an event, for a client that has read some.
+  std::string ErrorEvent(const ErrorReply& reply) const;
 
  private:
   // By what its prompt's tokens are taken.
@@ -143,11 +155,16 @@ class ServedRequest {
   // "ttft_ms=212.4; tpot_ms=21.3; e2e_ms=5310.0; miss=0.012; harm=0.000; …"
   std::string ExplanationHeader() const;
   ErrorReply DescribeFault(fleet::EngineFault fault, std::string_view why) const;
+  // The error that the engine responded with, as a status or inside the response; 0: none.
+  int ErrorStatus() const;
+  void NoteLatency(Seconds now);
+  // Whether the endpoint's context has room for so many tokens.
+  bool Credible(const openai::Usage& usage) const;
   static telemetry::Outcome OutcomeOf(fleet::EngineFault fault);
   void GiveBackRetry();
   // Adds the endpoint to a reply, if there is one.
   ErrorReply Reply(openai::ApiError error) const;
-  void Learn(bool ok, Seconds now);
+  void Learn(Seconds now);
   // False if it had ended before.
   bool End(telemetry::Outcome outcome);
 
@@ -165,6 +182,7 @@ class ServedRequest {
   // From Arrive on:
   std::optional<RoutedRequest> routed_;
   std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.
+  Tokens max_model_len_ = 0;                      // Of the endpoint; 0: not known.
   Seconds dispatched_at_ = 0;
   bool ended_ = false;
   bool holds_retry_ = false;  // A part of the pool's retry budget.
@@ -175,11 +193,11 @@ class ServedRequest {
   // From ResponseHead on:
   int status_ = 0;
   Seconds retry_after_ = 0;
-  bool answering_ = false;  // Bytes of the response have come.
+  bool answering_ = false;  // Bytes of the response were passed on.
   bool event_stream_ = false;
-  Seconds first_token_at_ = 0;  // 0 before.
-  std::optional<openai::ResponseStreamParser> parser_;
-  std::optional<ProgressBatch::Stream> progress_;  // Of a stream that goes on.
+  Seconds first_token_at_ = 0;                          // 0 before.
+  std::optional<openai::ResponseStreamParser> parser_;  // None for what is not read.
+  std::optional<ProgressBatch::Stream> progress_;       // Of a stream that goes on.
 };
 
 }  // namespace headrace::serving

@@ -8,6 +8,7 @@
 namespace headrace::serving {
 namespace {
 
+using fleet::EngineFault;
 using telemetry::Outcome;
 using testing::AllOf;
 using testing::ElementsAre;
@@ -163,7 +164,7 @@ TEST_F(ServedRequestTest, CompletedAsAStream) {
   exchange_->Send(Chat(true));
   EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
   exchange_->Head(200, "text/event-stream; charset=utf-8");
-  EXPECT_TRUE(exchange_->request().rewrites_response());
+  EXPECT_TRUE(exchange_->request().event_stream());
   serving_->executor.Advance(1);
   exchange_->Bytes(Token("De"));
   serving_->executor.Advance(1);
@@ -206,22 +207,177 @@ TEST_F(ServedRequestTest, NothingIsHeldAgainstAPolicyThatPredictsNothing) {
 
 TEST_F(ServedRequestTest, AnErrorOfTheEngineIsPassedOnAndTeachesNothing) {
   exchange_->Send(Chat(false));
-  exchange_->RespondJson(400, kAnswer);
+  exchange_->RespondJson(500, kAnswer);
   EXPECT_EQ(exchange_->received(), kAnswer);
-  const FinishedRequest finished = Ended(Outcome::kCompleted);
-  EXPECT_TRUE(finished.error_status);
+  const FinishedRequest finished = Ended(Outcome::kEngineError);
+  EXPECT_EQ(finished.fault, EngineFault::kStatus);
+  EXPECT_TRUE(finished.CountsForSlo());
   EXPECT_FALSE(finished.MetSlo());
   EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
+}
+
+TEST_F(ServedRequestTest, AStatusSaysWhoseFaultItIs) {
+  const std::tuple<int, Outcome, std::optional<EngineFault>> cases[] = {
+      {400, Outcome::kClientError, std::nullopt},
+      {404, Outcome::kClientError, std::nullopt},
+      {408, Outcome::kEngineError, EngineFault::kStatus},
+      {422, Outcome::kClientError, std::nullopt},
+      {429, Outcome::kEngineError, EngineFault::kBusy},
+      {500, Outcome::kEngineError, EngineFault::kStatus},
+      {503, Outcome::kEngineError, EngineFault::kBusy}};
+  for (const auto& [status, outcome, fault] : cases) {
+    Use({});
+    exchange_->Send(Chat(true));
+    exchange_->Head(status, "text/event-stream");  // Whatever it is: an error is passed on.
+    exchange_->Bytes("data: no");
+    exchange_->End();
+    EXPECT_EQ(exchange_->received(), "data: no");
+    EXPECT_EQ(exchange_->status(), 0) << "the engine's own response stands";
+    const FinishedRequest finished = Ended(outcome);
+    EXPECT_EQ(finished.fault, fault) << status;
+    EXPECT_EQ(finished.CountsForSlo(), fault.has_value())
+        << "a client's mistake says nothing of the SLO";
+  }
 }
 
 TEST_F(ServedRequestTest, AnErrorInsideAStreamIsNoSuccess) {
   exchange_->Send(Chat(true));
   exchange_->Head(200, "text/event-stream");
   exchange_->Bytes(Token("De"));
-  exchange_->Bytes("data: {\"error\":{\"message\":\"out of memory\"}}\n\n");
+  const std::string error = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n";
+  exchange_->Bytes(error + std::string(kDone));
   exchange_->End();
-  EXPECT_TRUE(Ended(Outcome::kCompleted).error_status);
+  EXPECT_EQ(exchange_->received(), Token("De") + error + std::string(kDone));
+  EXPECT_EQ(exchange_->status(), 0) << "the client has been told";
+  EXPECT_EQ(Ended(Outcome::kEngineError).fault, EngineFault::kErrorInBody);
   EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
+}
+
+TEST_F(ServedRequestTest, AnErrorThatClientsWouldNotNoticeIsToldAgain) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes(Token("De") + "error: {\"message\":\"out of memory\"}\n\n");
+  exchange_->End();
+  EXPECT_EQ(exchange_->status(), 502);
+  EXPECT_THAT(exchange_->message(), HasSubstr("it sent an error in its response"));
+  EXPECT_EQ(Ended(Outcome::kEngineError).fault, EngineFault::kErrorInBody);
+}
+
+TEST_F(ServedRequestTest, AnErrorInAStreamThatIsTheClientsOwnFault) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes("data: {\"error\":{\"type\":\"BadRequestError\",\"code\":400}}\n\n");
+  exchange_->End();
+  EXPECT_EQ(Ended(Outcome::kClientError).fault, std::nullopt);
+}
+
+TEST_F(ServedRequestTest, AnErrorInAResponseThatSaysAllIsWellGetsItsStatus) {
+  const std::tuple<std::string, int, Outcome, std::optional<EngineFault>> cases[] = {
+      {R"({"error":{"message":"CUDA","type":"InternalServerError","code":500}})", 500,
+       Outcome::kEngineError, EngineFault::kErrorInBody},
+      {R"({"error":"CUDA"})", 500, Outcome::kEngineError, EngineFault::kErrorInBody},
+      {R"({"object":"error","message":"full","code":503})", 503, Outcome::kEngineError,
+       EngineFault::kBusy},
+      {R"({"error":{"message":"too long","code":400}})", 400, Outcome::kClientError, std::nullopt}};
+  for (const auto& [body, status, outcome, fault] : cases) {
+    Use({});
+    exchange_->Send(Chat(false));
+    exchange_->Head(200, "application/json");
+    exchange_->Bytes(body.substr(0, 12));
+    EXPECT_EQ(exchange_->received(), "") << "its status may change";
+    exchange_->Bytes(body.substr(12));
+    exchange_->End();
+    EXPECT_EQ(exchange_->received(), body);
+    EXPECT_EQ(exchange_->request().response_status(), status);
+    EXPECT_EQ(exchange_->status(), 0);
+    EXPECT_EQ(Ended(outcome).fault, fault) << body;
+  }
+}
+
+TEST_F(ServedRequestTest, AStreamWithoutItsEndHasFailed) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes(Token("De") + R"(data: {"choices":[{"ind)");
+  exchange_->End();
+  EXPECT_EQ(exchange_->received(), Token("De")) << "no piece of an event before the error";
+  EXPECT_EQ(exchange_->status(), 502);
+  EXPECT_THAT(exchange_->message(), HasSubstr("the response ended before its end"));
+  EXPECT_EQ(Ended(Outcome::kFailed).fault, EngineFault::kCut);
+  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
+}
+
+TEST_F(ServedRequestTest, AResponseOfTheResponsesApiWithoutItsEndHasFailed) {
+  exchange_->Send(R"({"model":"llama","input":"x","stream":true})", {},
+                  openai::ApiKind::kResponses);
+  exchange_->Head(200, "text/event-stream");
+  exchange_->Bytes("data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n");
+  exchange_->End();
+  EXPECT_EQ(exchange_->status(), 502);
+  const ErrorReply reply = {openai::MakeApiError(502, "x")};
+  EXPECT_THAT(exchange_->request().ErrorEvent(reply),
+              AllOf(HasSubstr("event: error\n"), HasSubstr("\"sequence_number\":1")));
+  EXPECT_EQ(Ended(Outcome::kFailed).fault, EngineFault::kCut);
+}
+
+TEST_F(ServedRequestTest, AResponseWithNothingInItGoesElsewhere) {
+  for (const bool stream : {false, true}) {
+    Use({});
+    serving_->SetEndpoints({kEngine, kOther});
+    exchange_->Send(Chat(stream));
+    const std::string first = exchange_->endpoint();
+    exchange_->Head(200, stream ? "text/event-stream" : "application/json");
+    exchange_->End();
+    serving_->executor.Run();
+    EXPECT_EQ(exchange_->status(), 0);
+    EXPECT_NE(exchange_->endpoint(), first);
+    exchange_->RespondJson(200, kAnswer);
+    const FinishedRequest finished = Ended(Outcome::kCompleted);
+    ASSERT_EQ(finished.failed_tries.size(), 1u);
+    EXPECT_EQ(finished.failed_tries[0].fault, EngineFault::kClosed);
+  }
+}
+
+TEST_F(ServedRequestTest, WhatCannotBeReadPassesOn) {
+  exchange_->Send(Chat(true));
+  exchange_->request().ResponseHead(
+      {.status = 200, .content_type = "text/event-stream", .content_encoding = "gzip"});
+  EXPECT_FALSE(exchange_->request().event_stream());
+  exchange_->Bytes("\x1f\x8b...");
+  exchange_->End();
+  EXPECT_EQ(exchange_->received(), "\x1f\x8b...");
+  EXPECT_FALSE(Ended(Outcome::kCompleted).counted);
+}
+
+TEST_F(ServedRequestTest, TheTypeOfAStreamInAnyCase) {
+  exchange_->Send(Chat(true));
+  exchange_->Head(200, "Text/Event-Stream;charset=utf-8");
+  EXPECT_TRUE(exchange_->request().event_stream());
+}
+
+// --- What an engine counts
+
+TEST_F(ServedRequestTest, CountsBeyondTheContextAreNotBelieved) {
+  for (const bool known : {false, true}) {
+    Use({});
+    if (known) serving_->router().SetMaxModelLen(*serving_->router().Endpoints()[0], 4096);
+    exchange_->Send(Chat(true));
+    exchange_->Head(200, "text/event-stream");
+    exchange_->Bytes(Token("De") + Token("ep."));
+    exchange_->Bytes(
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000000,\"completion_tokens\":2}}\n\n");
+    exchange_->Bytes(kDone);
+    exchange_->End();
+    const FinishedRequest finished = Ended(Outcome::kCompleted);
+    EXPECT_EQ(finished.counted, !known);
+    EXPECT_EQ(finished.latency.output_tokens, 2) << "two events came";
+  }
+}
+
+TEST_F(ServedRequestTest, ExpectationsOfManyChoicesDoNotOverflow) {
+  exchange_->Send(R"({"model":"llama","messages":[],"n":1048576,"max_tokens":2147483647})");
+  exchange_->Leave();
+  const FinishedRequest finished = Ended(Outcome::kCancelled);
+  EXPECT_GE(finished.expected_output_tokens, 0);
 }
 
 TEST_F(ServedRequestTest, OfAnyNameOfThePoolGoesToItsOneScheduler) {
@@ -257,6 +413,7 @@ TEST_F(ServedRequestTest, TheLoadModelHearsOfTheFirstTokenAndOfProgress) {
   serving_->executor.Advance(1);
   EXPECT_EQ(heard.first_tokens, 1);
   EXPECT_THAT(heard.generated, ElementsAre(1, 3));
+  exchange_->Bytes(kDone);
   exchange_->End();
   Ended(Outcome::kCompleted);
 }

@@ -203,14 +203,18 @@ class FakeExchange {
     return true;
   }
   void Head(int status, std::string_view content_type) {
-    request_.ResponseHead(status, content_type);
+    request_.ResponseHead({.status = status, .content_type = content_type});
   }
   void Bytes(std::string_view bytes) {
     Forward(
         [&](auto& forward) { request_.ResponseBytes(bytes, serving_.executor.Now(), forward); });
   }
   void End() {
-    Forward([&](auto& forward) { request_.ResponseEnd(serving_.executor.Now(), forward); });
+    Forward([&](auto& forward) {
+      if (auto reply = request_.ResponseEnd(serving_.executor.Now(), forward)) {
+        reply_ = std::move(reply);
+      }
+    });
   }
   void RespondJson(int status, std::string_view body) {
     Head(status, "application/json");

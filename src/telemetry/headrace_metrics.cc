@@ -49,7 +49,9 @@ constexpr MetricInfo kRequests{
     "headrace_requests_total",
     kCounter,
     kRequestLabels,
-    "Requests that ended, by outcome, and by the policy that served them (`none` if none did).",
+    "Requests that ended, by outcome, and by the policy that served them (`none` if none did). "
+    "`client_error` and `engine_error`: the engine responded with an error, by whose fault it is; "
+    "`failed`: no response, or one without its end.",
     {}};
 constexpr MetricInfo kRefusedRequests{"headrace_refused_total",
                                       kCounter,
@@ -208,9 +210,9 @@ constexpr const MetricInfo* kAll[] = {
     &kEndpointUp,
 };
 
-constexpr Outcome kAllOutcomes[kOutcomes] = {Outcome::kCompleted, Outcome::kRefused,
-                                             Outcome::kCancelled, Outcome::kTimedOut,
-                                             Outcome::kFailed};
+constexpr Outcome kAllOutcomes[kOutcomes] = {
+    Outcome::kCompleted, Outcome::kClientError, Outcome::kEngineError, Outcome::kRefused,
+    Outcome::kCancelled, Outcome::kTimedOut,    Outcome::kFailed};
 
 std::string_view TypeName(MetricType type) {
   switch (type) {
@@ -236,6 +238,10 @@ std::string_view ToString(Outcome outcome) {
   switch (outcome) {
     case Outcome::kCompleted:
       return "completed";
+    case Outcome::kClientError:
+      return "client_error";
+    case Outcome::kEngineError:
+      return "engine_error";
     case Outcome::kRefused:
       return "refused";
     case Outcome::kCancelled:

@@ -14,13 +14,15 @@ namespace headrace::telemetry {
 
 // How a request ended, as the client saw it.
 enum class Outcome {
-  kCompleted,  // An engine responded in full, with any status.
-  kRefused,    // Refused by the scheduler; see headrace_refused_total for why.
-  kCancelled,  // The client went away.
-  kTimedOut,   // It ran into one of the configured timeouts.
-  kFailed,     // The engine failed, and no other could take the request.
+  kCompleted,    // An engine responded in full, and with no error.
+  kClientError,  // The engine says that the request itself is wrong: 4xx, but not 408 or 429.
+  kEngineError,  // The engine responded with another error, as a status or inside the response.
+  kRefused,      // Refused by the scheduler; see headrace_refused_total for why.
+  kCancelled,    // The client went away.
+  kTimedOut,     // It ran into one of the configured timeouts.
+  kFailed,       // No response, or one without its end, and no other engine could take the request.
 };
-inline constexpr int kOutcomes = 5;
+inline constexpr int kOutcomes = 7;
 std::string_view ToString(Outcome outcome);
 
 // Values that labels can have, known when the program starts.

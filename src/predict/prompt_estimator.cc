@@ -18,14 +18,16 @@ Tokens Whole(double tokens) {
 
 }  // namespace
 
-PromptEstimate PromptEstimator::Estimate(const PromptSize& size) const {
+Tokens PromptEstimator::Estimate(const PromptSize& size) const {
   const auto exact = static_cast<double>(size.token_ids);
-  if (size.bytes == 0 && size.unsized_parts == 0) return {Whole(exact), Whole(exact)};
-  const TokenLine& text = line(size.form);
-  const double tokens = exact + text.At(size.bytes) + tokens_per_part_ * size.unsized_parts;
-  const double least =
-      exact + (size.unsized_parts > 0 ? TokenLine::Floor(size.bytes) : text.Least(size.bytes));
-  return {Whole(tokens), Whole(std::min(least, tokens))};
+  if (size.bytes == 0 && size.unsized_parts == 0) return Whole(exact);
+  return Whole(exact + line(size.form).At(size.bytes) + tokens_per_part_ * size.unsized_parts);
+}
+
+Tokens PromptEstimator::Least(const PromptSize& size) const {
+  if (size.unsized_parts > 0) return Floor(size);
+  const auto exact = static_cast<double>(size.token_ids);
+  return std::min(Whole(exact + line(size.form).Least(size.bytes)), Estimate(size));
 }
 
 Tokens PromptEstimator::Floor(const PromptSize& size) {

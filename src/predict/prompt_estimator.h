@@ -27,18 +27,14 @@ struct PromptSize {
   int unsized_parts = 0;
 };
 
-struct PromptEstimate {
-  Tokens tokens = 1;
-  // What it comes to at least, by the evidence of prompts of about this size; where there is
-  // none, by what any text does. Nothing is refused for more than this.
-  Tokens least = 1;
-};
-
 // A line over bytes for each form, and the tokens per part that cannot be sized: the middle of the
 // last 64. Prompts with such parts teach nothing about text. One per pool. Not thread-safe.
 class PromptEstimator {
  public:
-  PromptEstimate Estimate(const PromptSize& size) const;
+  Tokens Estimate(const PromptSize& size) const;
+  // What it comes to at least, by the evidence of prompts of about this size; where there is none,
+  // by what any text does. Nothing is refused for more than this.
+  Tokens Least(const PromptSize& size) const;
   // Whatever was learned, it comes to no less.
   static Tokens Floor(const PromptSize& size);
 

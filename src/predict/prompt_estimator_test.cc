@@ -40,7 +40,7 @@ double OffBy(const PromptEstimator& estimator, const Text& text, double share, R
   std::vector<double> off;
   for (int i = 0; i < 500; ++i) {
     const std::int64_t bytes = AnySize(rng);
-    const double ratio = static_cast<double>(estimator.Estimate(Chat(bytes)).tokens) /
+    const double ratio = static_cast<double>(estimator.Estimate(Chat(bytes))) /
                          static_cast<double>(text.Count(bytes, rng));
     off.push_back(std::max(ratio, 1 / ratio));
   }
@@ -50,10 +50,10 @@ double OffBy(const PromptEstimator& estimator, const Text& text, double share, R
 
 TEST(PromptEstimator, StartsAtFourBytesAToken) {
   const PromptEstimator estimator;
-  EXPECT_EQ(estimator.Estimate(Chat(0)).tokens, 1);
-  EXPECT_EQ(estimator.Estimate(Chat(400)).tokens, 100);
-  EXPECT_EQ(estimator.Estimate({.bytes = 400, .token_ids = 30}).tokens, 130);
-  EXPECT_EQ(estimator.Estimate({.token_ids = 30}).least, 30);
+  EXPECT_EQ(estimator.Estimate(Chat(0)), 1);
+  EXPECT_EQ(estimator.Estimate(Chat(400)), 100);
+  EXPECT_EQ(estimator.Estimate({.bytes = 400, .token_ids = 30}), 130);
+  EXPECT_EQ(estimator.Least({.token_ids = 30}), 30);
 }
 
 TEST(PromptEstimator, FindsSlopeAndTemplateOverhead) {
@@ -65,7 +65,7 @@ TEST(PromptEstimator, FindsSlopeAndTemplateOverhead) {
   }
   EXPECT_NEAR(estimator.line(Form::kChat).slope(), 0.4, 0.005);
   EXPECT_NEAR(estimator.line(Form::kChat).constant(), 12, 2);
-  EXPECT_NEAR(estimator.Estimate(Chat(5000)).tokens, 2012, 20);
+  EXPECT_NEAR(estimator.Estimate(Chat(5000)), 2012, 20);
 }
 
 TEST(PromptEstimator, ShortChatsDoNotMakeLongPromptsLonger) {
@@ -73,17 +73,17 @@ TEST(PromptEstimator, ShortChatsDoNotMakeLongPromptsLonger) {
   for (const int chats : {1, 10, 1000}) {
     PromptEstimator estimator;
     for (int i = 0; i < chats; ++i) estimator.Learn(Chat(2), 24);
-    EXPECT_GE(estimator.Estimate(Chat(1000)).tokens, 200);
-    EXPECT_LE(estimator.Estimate(Chat(1000)).tokens, 300);
-    EXPECT_LE(estimator.Estimate(Chat(1000)).least, 70) << "nothing of this size was seen";
+    EXPECT_GE(estimator.Estimate(Chat(1000)), 200);
+    EXPECT_LE(estimator.Estimate(Chat(1000)), 300);
+    EXPECT_LE(estimator.Least(Chat(1000)), 70) << "nothing of this size was seen";
   }
 }
 
 TEST(PromptEstimator, LearnsALongTemplateFromShortChats) {
   PromptEstimator estimator;
   for (int i = 0; i < 20; ++i) estimator.Learn(Chat(40 + i), 3000 + i / 4);
-  EXPECT_NEAR(estimator.Estimate(Chat(50)).tokens, 3000, 150);
-  EXPECT_NEAR(estimator.Estimate(Chat(4000)).tokens, 4000, 400);
+  EXPECT_NEAR(estimator.Estimate(Chat(50)), 3000, 150);
+  EXPECT_NEAR(estimator.Estimate(Chat(4000)), 4000, 400);
 }
 
 TEST(PromptEstimator, ManyPromptsOfOneSizeDoNotPushOutTheOthers) {
@@ -94,14 +94,14 @@ TEST(PromptEstimator, ManyPromptsOfOneSizeDoNotPushOutTheOthers) {
     estimator.Learn(Chat(bytes), kBase64.Count(bytes, rng));
   }
   for (int i = 0; i < 1500; ++i) estimator.Learn(Chat(2), 27);
-  EXPECT_NEAR(estimator.Estimate(Chat(8000)).tokens, 6000, 600);
+  EXPECT_NEAR(estimator.Estimate(Chat(8000)), 6000, 600);
 }
 
 TEST(PromptEstimator, FollowsAChangeOfText) {
   PromptEstimator estimator;
   for (int i = 0; i < 2000; ++i) estimator.Learn(Chat(1000 + i % 7), 250);
   for (int i = 0; i < 100; ++i) estimator.Learn(Chat(1000 + i % 7), 500);
-  EXPECT_NEAR(estimator.Estimate(Chat(1000)).tokens, 500, 25);
+  EXPECT_NEAR(estimator.Estimate(Chat(1000)), 500, 25);
 }
 
 TEST(PromptEstimator, OneCountOfAnySizeMovesLittle) {
@@ -117,8 +117,8 @@ TEST(PromptEstimator, OneCountOfAnySizeMovesLittle) {
         const PromptEstimator without = estimator;
         estimator.Learn(Chat(bytes), wrong);
         for (const std::int64_t size : {10, 1000, 100'000}) {
-          const double then = without.Estimate(Chat(size)).tokens;
-          const double now = estimator.Estimate(Chat(size)).tokens;
+          const double then = without.Estimate(Chat(size));
+          const double now = estimator.Estimate(Chat(size));
           const double allowed = before >= 200 ? 0.1 * then + 4 : 1.5 * then + 80;
           ASSERT_NEAR(now, then, allowed) << before << " " << wrong << " " << bytes << " " << size;
         }
@@ -149,12 +149,12 @@ TEST(PromptEstimator, StaysWithinWhatTokenizersDoWhateverItIsTaught) {
                             .unsized_parts = static_cast<int>(rng.Below(3))};
       estimator.Learn(size, static_cast<Tokens>(rng.Below(most_tokens)));
       for (const std::int64_t bytes : {0, 1, 100, 10'000, 30'000'000}) {
-        const PromptEstimate text = estimator.Estimate({.form = size.form, .bytes = bytes});
-        ASSERT_GE(text.least, 1);
-        ASSERT_LE(text.least, text.tokens);
-        ASSERT_GE(text.tokens, bytes / 16);
-        ASSERT_LE(static_cast<double>(text.tokens), 32'769 + static_cast<double>(bytes));
-        ASSERT_GE(text.least, PromptEstimator::Floor({.form = size.form, .bytes = bytes}));
+        const PromptSize text{.form = size.form, .bytes = bytes};
+        const Tokens tokens = estimator.Estimate(text);
+        ASSERT_GE(tokens, bytes / 16);
+        ASSERT_LE(static_cast<double>(tokens), 32'769 + static_cast<double>(bytes));
+        ASSERT_LE(estimator.Least(text), tokens);
+        ASSERT_GE(estimator.Least(text), PromptEstimator::Floor(text));
       }
     }
   }
@@ -188,8 +188,7 @@ TEST(PromptEstimator, LiesBetweenTheKindsOfAMix) {
   }
   EXPECT_LT(OffBy(estimator, kBase64, 0.9, rng), 2.6);
   // Nothing is refused for being taken for the dense kind.
-  const PromptEstimate estimate = estimator.Estimate(Chat(10'000));
-  EXPECT_LE(estimate.least, 2'300);
+  EXPECT_LE(estimator.Least(Chat(10'000)), 2'300);
 }
 
 // --- What cannot be seen, and other forms
@@ -199,21 +198,21 @@ TEST(PromptEstimator, ImagesTeachNothingAboutText) {
   for (int i = 0; i < 200; ++i) {
     estimator.Learn({.form = Form::kChat, .bytes = 40, .unsized_parts = 1}, 1210);
   }
-  EXPECT_EQ(estimator.Estimate(Chat(400)).tokens, 100);
+  EXPECT_EQ(estimator.Estimate(Chat(400)), 100);
   const PromptSize two{.form = Form::kChat, .bytes = 40, .unsized_parts = 2};
-  EXPECT_NEAR(estimator.Estimate(two).tokens, 2410, 5);
-  EXPECT_LT(estimator.Estimate(two).least, 10) << "an image may be small";
+  EXPECT_NEAR(estimator.Estimate(two), 2410, 5);
+  EXPECT_LT(estimator.Least(two), 10) << "an image may be small";
 }
 
 TEST(PromptEstimator, OneWrongCountOfAnImageMovesLittle) {
   PromptEstimator estimator;
   const PromptSize image{.form = Form::kChat, .unsized_parts = 1};
   estimator.Learn(image, 1'000'000);
-  EXPECT_LE(estimator.Estimate(image).tokens, 600);
+  EXPECT_LE(estimator.Estimate(image), 600);
   for (int i = 0; i < 20; ++i) estimator.Learn(image, 300);
-  EXPECT_EQ(estimator.Estimate(image).tokens, 300);
+  EXPECT_EQ(estimator.Estimate(image), 300);
   estimator.Learn(image, 1'000'000);
-  EXPECT_EQ(estimator.Estimate(image).tokens, 300);
+  EXPECT_EQ(estimator.Estimate(image), 300);
 }
 
 TEST(PromptEstimator, FormsAreApartAndBeginWithTheSlopeThatIsKnown) {
@@ -224,10 +223,10 @@ TEST(PromptEstimator, FormsAreApartAndBeginWithTheSlopeThatIsKnown) {
     estimator.Learn(Chat(bytes), kChinese.Count(bytes, rng));
   }
   const PromptSize tools{.form = Form::kTools, .bytes = 1000};
-  EXPECT_NEAR(estimator.Estimate(tools).tokens, 350, 40);
+  EXPECT_NEAR(estimator.Estimate(tools), 350, 40);
   for (int i = 0; i < 50; ++i) estimator.Learn(tools, 700);
-  EXPECT_NEAR(estimator.Estimate(tools).tokens, 700, 40);
-  EXPECT_NEAR(estimator.Estimate(Chat(1000)).tokens, 375, 40);
+  EXPECT_NEAR(estimator.Estimate(tools), 700, 40);
+  EXPECT_NEAR(estimator.Estimate(Chat(1000)), 375, 40);
 }
 
 TEST(PromptEstimator, EverySixteenthOfThoseThatAreRefusedIsTried) {

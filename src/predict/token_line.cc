@@ -26,7 +26,10 @@ constexpr std::size_t kAssumed = 4;
 
 constexpr double kHalfLife = 1000;  // In samples.
 constexpr std::size_t kEnough = 8;
+// From so many samples on, a line moves little from fit to fit.
+constexpr std::int64_t kSettled = 1024;
 constexpr int kIterations = 6;
+constexpr int kIterationsSettled = 3;
 constexpr int kTryEvery = 16;  // Of those that were refused.
 
 }  // namespace
@@ -52,8 +55,8 @@ void TokenLine::Learn(std::int64_t bytes, Tokens tokens) {
     octave.samples[octave.next] = sample;
     octave.next = (octave.next + 1) % kPerOctave;
   }
-  // Few samples move the line with each, many only together.
-  if (++since_fit_ * 16 >= std::min<std::int64_t>(samples_, 256)) Fit();
+  // Few samples move the line with each, many only together: a fit takes some 20 µs.
+  if (++since_fit_ * 16 >= std::min(samples_, kSettled)) Fit();
 }
 
 double TokenLine::Least(std::int64_t bytes) const {
@@ -86,7 +89,7 @@ void TokenLine::Fit() {
     }
   }
   if (samples_ == 1) slope_ = prior_slope_;
-  for (int i = 0; i < kIterations; ++i) {
+  for (int i = 0; i < (samples_ < kSettled ? kIterations : kIterationsSettled); ++i) {
     sizes_.assign(kAssumed, 1);
     for (Point& point : points_) {
       point.residual = (point.tokens - constant_ - slope_ * point.bytes) / Spread(point.bytes);

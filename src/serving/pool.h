@@ -37,9 +37,13 @@ class Pool {
   RetryBudget& retries() { return retries_; }
   const RetryBudget& retries() const { return retries_; }
 
-  predict::PromptEstimate EstimatePrompt(const predict::PromptSize& size) const {
+  Tokens EstimatePrompt(const predict::PromptSize& size) const {
     const system::MutexLock lock(mutex_);
     return estimator_.Estimate(size);
+  }
+  Tokens LeastPrompt(const predict::PromptSize& size) const {
+    const system::MutexLock lock(mutex_);
+    return estimator_.Least(size);
   }
   void LearnPrompt(const predict::PromptSize& size, Tokens tokens) {
     const system::MutexLock lock(mutex_);

@@ -107,9 +107,8 @@ void ServedRequest::Arrive(OnRoute on_route) {
 
 scheduler::Arrival ServedRequest::MakeArrival() {
   scheduler::Arrival arrival;
-  const predict::PromptEstimate estimate = pool_->EstimatePrompt(prompt_);
-  arrival.prompt_tokens = sizing_ == Sizing::kEstimate ? estimate.tokens
-                          : sizing_ == Sizing::kLeast  ? estimate.least
+  arrival.prompt_tokens = sizing_ == Sizing::kEstimate ? pool_->EstimatePrompt(prompt_)
+                          : sizing_ == Sizing::kLeast  ? pool_->LeastPrompt(prompt_)
                                                        : predict::PromptEstimator::Floor(prompt_);
   arrival.max_tokens = facts_.max_tokens;
   arrival.reports_first_token = facts_.stream;
@@ -138,7 +137,7 @@ bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
                         (reason == RefusalReason::kNoEndpoint && pool_->router().AnyUp());
   if (!for_size || sizing_ == Sizing::kFloor) return false;
   const Tokens taken_for = routed_->arrival().prompt_tokens;
-  if (sizing_ == Sizing::kEstimate && pool_->EstimatePrompt(prompt_).least < taken_for) {
+  if (sizing_ == Sizing::kEstimate && pool_->LeastPrompt(prompt_) < taken_for) {
     sizing_ = Sizing::kLeast;
   } else if (pool_->RefusedPrompt(prompt_)) {
     sizing_ = Sizing::kFloor;

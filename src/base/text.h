@@ -1,7 +1,8 @@
-// Numbers as people read them, for sentences, tables and axes.
+// Numbers as people read them, for sentences, tables and axes; foreign text fit to be quoted.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/units.h"
 
@@ -26,5 +27,9 @@ std::string FormatDate(Seconds unix_time);
 // The shortest decimal that reads back as the same double, in JSON's syntax; `null` for a value
 // that is not finite, which JSON cannot write.
 std::string FormatJsonNumber(double value);
+
+// What came from outside, as a sentence may quote it: its first 80 bytes or so, with an ellipsis
+// for the rest, and "?" for each control character and each byte that is not valid UTF-8.
+std::string Excerpt(std::string_view text);
 
 }  // namespace headrace

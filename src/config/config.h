@@ -31,6 +31,7 @@ struct LogConfig {
 
 struct LimitsConfig {
   std::size_t body = std::size_t{32} << 20;    // Bytes of a request's body.
+  std::size_t bodies = std::size_t{1} << 30;   // Bytes of all bodies that are held.
   std::size_t header = std::size_t{64} << 10;  // Bytes of a request's or a response's head.
   int connections = 10'000;                    // Of clients, at a time.
   bool operator==(const LimitsConfig&) const = default;

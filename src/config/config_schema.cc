@@ -39,6 +39,9 @@ OptionGroup<LimitsConfig> LimitsOptions() {
   return OptionGroup<LimitsConfig>()
       .Value("body", &LimitsConfig::body, SizeForm(kKiB, 4 * kGiB),
              {.prose = "Largest body of a request; a larger one gets status 413."})
+      .Value("bodies", &LimitsConfig::bodies, SizeForm(kKiB, 1024 * kGiB),
+             {.prose = "Most bytes of all requests' bodies together: those that are still coming, "
+                       "that wait, or whose response has not begun. More get status 503."})
       .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * kMiB),
              {.prose = "Largest head (first line and headers). A request with a larger one gets "
                        "status 431; an engine's response with a larger one counts as failed."})
@@ -406,6 +409,13 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                                                   config.listen + "; give it another port");
         }
         CheckRedis(config, node, reader);
+        if (config.limits.bodies < config.limits.body) {
+          reader.Fault(MarkOf(node, "limits"),
+                       "limits.bodies (" + WriteSize(config.limits.bodies) +
+                           ") is less than limits.body (" + WriteSize(config.limits.body) +
+                           "), so a request could be too large to ever be read; raise it or lower "
+                           "limits.body");
+        }
         const YAML::Node models = std::as_const(node.yaml)["models"];
         for (std::size_t i = 0; i < config.models.size(); ++i) {
           if (config.models[i].queue.max_bytes >= config.limits.body) continue;

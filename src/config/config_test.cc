@@ -101,7 +101,7 @@ TEST(Config, ReadsEveryGroup) {
   const Result<Config> config = Load(R"(
 threads: 4
 log: { level: warning, format: json }
-limits: { body: 1MiB, header: 8KiB, connections: 7 }
+limits: { body: 1MiB, bodies: 8MiB, header: 8KiB, connections: 7 }
 timeouts: { connect: 1s, request: 2m, first_byte: 3s, whole: 7s, idle: 4s, client_idle: 5s, client_stall: 6s, drain: 0 }
 health: { path: /ping, interval: 9s, timeout: 8s, failures: 3 }
 profiles: { directory: /var/p, max_age: 30d }
@@ -115,7 +115,7 @@ models:
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->threads, 4);
   EXPECT_EQ(config->log, (LogConfig{LogConfig::Level::kWarning, LogConfig::Format::kJson}));
-  EXPECT_EQ(config->limits, (LimitsConfig{1 << 20, 8 << 10, 7}));
+  EXPECT_EQ(config->limits, (LimitsConfig{1 << 20, 8 << 20, 8 << 10, 7}));
   EXPECT_EQ(config->timeouts, (TimeoutsConfig{1, 120, 3, 7, 4, 5, 6, 0}));
   EXPECT_EQ(config->health, (HealthConfig{"/ping", 9, 8, 3}));
   EXPECT_EQ(config->profiles, (ProfilesConfig{.directory = "/var/p", .max_age = 30.0 * 86400}));
@@ -301,6 +301,8 @@ TEST(Config, OptionsHaveToAgree) {
   EXPECT_THAT(FaultsOf(WithModels("listen: a:1\nadmin: a:1\n")),
               ElementsAre(HasSubstr("h.yaml:5: admin is the same address as listen")));
   EXPECT_THAT(FaultsOf(WithModels("listen: a:0\nadmin: a:0\n")), IsEmpty());
+  EXPECT_THAT(FaultsOf(WithModels("limits: { bodies: 1MiB }\n")),
+              ElementsAre(HasSubstr("h.yaml:4: limits.bodies (1MiB) is less than limits.body")));
   EXPECT_THAT(FaultsOf(R"(models:
   - name: m
     slo: {}

@@ -123,7 +123,9 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
   options.max_connections = config.limits.connections;
   options.max_head_bytes = config.limits.header;
   options.max_body_bytes = config.limits.body;
+  options.max_held_bytes = config.limits.bodies;
   options.body_timeout = config.timeouts.client_stall;
+  options.request_timeout = config.timeouts.request;
   options.write_timeout = config.timeouts.client_stall;
   options.idle_timeout = config.timeouts.client_idle;
   options.error_body = [&observer](int status, std::string_view reason) {

@@ -1,6 +1,7 @@
 #include "gateway/health_checker.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <string>
@@ -25,7 +26,7 @@ struct HealthChecker::Shared {
   std::map<EndpointPtr, serving::Pool*> endpoints HEADRACE_GUARDED_BY(mutex);
   // By thread. The last probe of a thread may outlive the checker and keeps its client.
   std::vector<std::shared_ptr<ThreadProbes>> threads HEADRACE_GUARDED_BY(mutex);
-  std::size_t next_thread HEADRACE_GUARDED_BY(mutex) = 0;
+  std::size_t added HEADRACE_GUARDED_BY(mutex) = 0;  // Endpoints so far.
 };
 
 // The client for the probes of one thread.
@@ -36,6 +37,9 @@ struct HealthChecker::ThreadProbes {
 };
 
 namespace {
+
+// The first probes of many endpoints, which all come at once, wait this long for each other.
+constexpr Seconds kFirstProbesApart = kMillisecond;
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
@@ -89,6 +93,11 @@ Tokens MaxModelLenOf(const Response& response, const serving::Pool& pool) {
 
 }  // namespace
 
+double ProbePhase(std::size_t n) {
+  const double multiple = static_cast<double>(n + 1) * 0.6180339887498949;
+  return multiple - std::floor(multiple);
+}
+
 HealthChecker::HealthChecker(const config::HealthConfig& config, net::IoThreads& threads)
     : shared_(std::make_shared<Shared>()) {
   const system::MutexLock lock(shared_->mutex);
@@ -120,16 +129,26 @@ void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointLis
   std::erase_if(shared.endpoints, [&](const auto& probed) {
     return probed.second == &pool && !wanted.contains(probed.first);
   });
+  Seconds delay = 0;
   for (const EndpointPtr& endpoint : endpoints) {
     if (!shared.endpoints.emplace(endpoint, &pool).second) continue;
-    const auto& probes = shared.threads[shared.next_thread++ % shared.threads.size()];
-    probes->client.thread().Spawn(
-        [shared = shared_, probes, endpoint] { return Probe(shared, probes, endpoint); });
+    const auto& probes = shared.threads[shared.added % shared.threads.size()];
+    const Rhythm rhythm = {.delay = delay, .phase = ProbePhase(shared.added)};
+    ++shared.added;
+    delay += kFirstProbesApart;
+    probes->client.thread().Spawn([shared = shared_, probes, endpoint, rhythm] {
+      return Probe(shared, probes, endpoint, rhythm);
+    });
   }
 }
 
 net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
-                                     std::shared_ptr<ThreadProbes> probes, EndpointPtr endpoint) {
+                                     std::shared_ptr<ThreadProbes> probes, EndpointPtr endpoint,
+                                     Rhythm rhythm) {
+  net::IoThread& thread = probes->client.thread();
+  Seconds next = system::MonotonicNow() + rhythm.delay;
+  co_await thread.SleepUntil(next);
+  Seconds step = rhythm.phase;  // Of an interval: the second probe finds its place in it.
   int failures = 0;
   bool knows_context = false;
   bool knows_kv_room = false;
@@ -172,7 +191,9 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
       if (fault.empty()) pool.router().SetUp(*endpoint, true);
       if (failures >= config.failures) pool.router().SetUp(*endpoint, false, fault);
     }
-    co_await probes->client.thread().SleepUntil(started + config.interval);
+    next = std::max(next + step * config.interval, started);
+    step = 1;
+    co_await thread.SleepUntil(next);
   }
 }
 

@@ -211,9 +211,8 @@ net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
 
 net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& endpoint) const {
   net::RequestHead head(exchange_.method(), exchange_.target(), endpoint.address);
-  const std::string_view connection = exchange_.Header("connection");
   for (const net::HeaderField& field : exchange_.headers()) {
-    if (net::IsHopByHop(field.name, connection) || net::SameHeaderName(field.name, "host") ||
+    if (field.hop_by_hop || net::SameHeaderName(field.name, "host") ||
         net::SameHeaderName(field.name, "accept-encoding") ||
         net::SameHeaderName(field.name, "x-request-id")) {
       continue;
@@ -223,14 +222,14 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
   // The response must be readable on its way. Without the header any coding would do.
   head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
+  head.Add("via", exchange_.http_1_0() ? "1.0 headrace" : "1.1 headrace");
   return head;
 }
 
 net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call, int status) const {
   net::ResponseHead head(status);
-  const std::string_view connection = call.Header("connection");
   for (const net::HeaderField& field : call.headers()) {
-    if (net::IsHopByHop(field.name, connection) || IsOwnHeader(field.name)) continue;
+    if (field.hop_by_hop || IsOwnHeader(field.name)) continue;
     head.Add(field.name, field.value);
   }
   AddRequestId(request_id_, head);
@@ -241,6 +240,7 @@ net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call, in
 
 void ProxiedRequest::StartResponse(const net::HttpCall& call) {
   if (exchange_.started()) return;
+  exchange_.ReleaseBody();  // It is not sent again.
   const std::int64_t length = call.content_length();
   const bool known = length >= 0 && !request_.event_stream();
   exchange_.Start(MakeResponseHead(call, request_.response_status()),

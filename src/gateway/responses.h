@@ -10,7 +10,7 @@
 
 namespace headrace::gateway {
 
-// The client's request id, else a new one.
+// The client's request id if it is short and printable, else a new one.
 std::string RequestIdOf(const net::HttpExchange& exchange, serving::RequestIds& ids);
 // Under AIBrix's name and under the one that OpenAI's clients read.
 void AddRequestId(std::string_view request_id, net::ResponseHead& head);

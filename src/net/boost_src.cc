@@ -1,3 +1,2 @@
-// The one place where Boost's separately compiled parts are compiled.
+// The one place where the separately compiled part of Asio is compiled.
 #include <boost/asio/impl/src.hpp>
-#include <boost/beast/src.hpp>

@@ -48,7 +48,8 @@ class ByteStream {
 
   // One call back, never from within the call: when Read will return bytes, the end or a failure
   // (soon, if bytes already wait in the stream), or when Write will take bytes or fail. Arming
-  // again while a call is pending does nothing.
+  // again while a call is pending does nothing. Once Read has returned 0, ArmRead calls back only
+  // when the peer will not read any more either: it has answered a Write with a reset.
   virtual void ArmRead() = 0;
   virtual void ArmWrite() = 0;
 

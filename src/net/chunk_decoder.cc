@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/characters.h"
+
 namespace headrace::net {
 namespace {
 
@@ -15,8 +17,69 @@ int HexDigit(char c) {
 
 }  // namespace
 
-ChunkDecoder::State ChunkDecoder::Skip(State on) {
-  return ++overhead_ > kMaxOverhead ? State::kFailed : on;
+// What may follow a whole extension or a size.
+ChunkDecoder::State ChunkDecoder::AfterExtension(char c) const {
+  return c == ';' ? State::kExtensionStart : c == '\r' ? State::kSizeLineFeed : State::kFailed;
+}
+
+// The state after a byte of framing.
+ChunkDecoder::State ChunkDecoder::Next(char c) {
+  switch (state_) {
+    case State::kSize:
+    case State::kSizeDigits: {
+      const int digit = HexDigit(c);
+      if (digit < 0) return state_ == State::kSize ? State::kFailed : AfterExtension(c);
+      // More than 2^56 is no size that anybody sends; far below overflow.
+      if (left_ >> 52 != 0) return State::kFailed;
+      left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
+      return State::kSizeDigits;
+    }
+    case State::kExtensionStart:
+      return Is(c, Characters::kToken) ? State::kExtensionName : State::kFailed;
+    case State::kExtensionName:
+      if (Is(c, Characters::kToken)) return State::kExtensionName;
+      return c == '=' ? State::kExtensionValue : AfterExtension(c);
+    case State::kExtensionValue:
+      if (c == '"') return State::kQuoted;
+      return Is(c, Characters::kToken) ? State::kExtensionToken : State::kFailed;
+    case State::kExtensionToken:
+      return Is(c, Characters::kToken) ? State::kExtensionToken : AfterExtension(c);
+    case State::kQuoted:
+      if (c == '"') return State::kQuoteEnd;
+      if (c == '\\') return State::kQuotedPair;
+      return Is(c, Characters::kValue) ? State::kQuoted : State::kFailed;
+    case State::kQuotedPair:
+      return Is(c, Characters::kValue) ? State::kQuoted : State::kFailed;
+    case State::kQuoteEnd:
+      return AfterExtension(c);
+    case State::kSizeLineFeed:
+      overhead_ = 0;
+      if (c != '\n') return State::kFailed;
+      return left_ > 0 ? State::kData : State::kTrailerStart;
+    case State::kDataReturn:
+      overhead_ = 0;
+      return c == '\r' ? State::kDataLineFeed : State::kFailed;
+    case State::kDataLineFeed:
+      return c == '\n' ? State::kSize : State::kFailed;
+    case State::kTrailerStart:
+      if (c == '\r') return State::kLastLineFeed;
+      return Is(c, Characters::kToken) ? State::kTrailerName : State::kFailed;
+    case State::kTrailerName:
+      if (Is(c, Characters::kToken)) return State::kTrailerName;
+      return c == ':' ? State::kTrailer : State::kFailed;
+    case State::kTrailer:
+      if (c == '\r') return State::kTrailerLineFeed;
+      return Is(c, Characters::kValue) ? State::kTrailer : State::kFailed;
+    case State::kTrailerLineFeed:
+      return c == '\n' ? State::kTrailerStart : State::kFailed;
+    case State::kLastLineFeed:
+      return c == '\n' ? State::kDone : State::kFailed;
+    case State::kData:
+    case State::kDone:
+    case State::kFailed:
+      break;
+  }
+  return state_;
 }
 
 ChunkDecoder::Step ChunkDecoder::Decode(char* data, std::size_t size) {
@@ -30,59 +93,8 @@ ChunkDecoder::Step ChunkDecoder::Decode(char* data, std::size_t size) {
       at += take;
       left_ -= take;
       if (left_ == 0) state_ = State::kDataReturn;
-      continue;
-    }
-    const char c = data[at++];
-    switch (state_) {
-      case State::kSize:
-      case State::kSizeDigits: {
-        const int digit = HexDigit(c);
-        if (digit >= 0) {
-          // More than 2^56 is no size that anybody sends; far below overflow.
-          if (left_ >> 52 != 0) return state_ = State::kFailed, Step{at, produced};
-          left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
-          state_ = State::kSizeDigits;
-        } else if (state_ == State::kSize) {
-          state_ = State::kFailed;
-        } else if (c == '\r') {
-          state_ = State::kSizeLineFeed;
-        } else {
-          overhead_ = 0;
-          state_ = c == ';' || c == ' ' || c == '\t' ? State::kExtension : State::kFailed;
-        }
-        break;
-      }
-      case State::kExtension:
-        state_ = c == '\n'   ? State::kFailed
-                 : c == '\r' ? State::kSizeLineFeed
-                             : Skip(State::kExtension);
-        break;
-      case State::kSizeLineFeed:
-        overhead_ = 0;
-        state_ = c != '\n' ? State::kFailed : left_ > 0 ? State::kData : State::kTrailerStart;
-        break;
-      case State::kDataReturn:
-        state_ = c == '\r' ? State::kDataLineFeed : State::kFailed;
-        break;
-      case State::kDataLineFeed:
-        state_ = c == '\n' ? State::kSize : State::kFailed;
-        break;
-      case State::kTrailerStart:
-        state_ = c == '\r' ? State::kLastLineFeed : Skip(State::kTrailer);
-        break;
-      case State::kTrailer:
-        state_ = c == '\r' ? State::kTrailerLineFeed : Skip(State::kTrailer);
-        break;
-      case State::kTrailerLineFeed:
-        state_ = c == '\n' ? State::kTrailerStart : State::kFailed;
-        break;
-      case State::kLastLineFeed:
-        state_ = c == '\n' ? State::kDone : State::kFailed;
-        break;
-      case State::kData:
-      case State::kDone:
-      case State::kFailed:
-        break;
+    } else {
+      state_ = ++overhead_ > kMaxOverhead ? State::kFailed : Next(data[at++]);
     }
   }
   return {at, produced};

@@ -6,8 +6,9 @@
 
 namespace headrace::net {
 
-// Fed with the bytes after a head, cut anywhere. Chunk extensions and trailers are skipped; both
-// are bounded, so a sender can't keep the reader busy for nothing.
+// Fed with the bytes after a head, cut anywhere. Chunk extensions and trailers are checked and
+// skipped; both are bounded, so a sender can't keep the reader busy for nothing. Blanks in a size
+// line, which some old senders padded it with, are an error: where they end is read differently.
 class ChunkDecoder {
  public:
   struct Step {
@@ -23,24 +24,32 @@ class ChunkDecoder {
 
  private:
   enum class State : std::uint8_t {
-    kSize,          // Before the first hex digit.
-    kSizeDigits,    // After one.
-    kExtension,     // To the line's end.
+    kSize,            // Before the first hex digit.
+    kSizeDigits,      // After one.
+    kExtensionStart,  // After a semicolon: a name must come.
+    kExtensionName,
+    kExtensionValue,  // After an equals sign: a token or a quoted string must come.
+    kExtensionToken,
+    kQuoted,
+    kQuotedPair,    // After a backslash.
+    kQuoteEnd,      // After the closing quote.
     kSizeLineFeed,  // After the CR of the size line.
     kData,          //
     kDataReturn,    // At the CR after the data.
     kDataLineFeed,  //
     kTrailerStart,  // At the beginning of a trailer line, or of the empty line.
-    kTrailer,       // Inside one.
+    kTrailerName,   // Before its colon.
+    kTrailer,       // Behind it.
     kTrailerLineFeed,
     kLastLineFeed,
     kDone,
     kFailed,
   };
   static constexpr std::uint32_t kMaxOverhead =
-      16 * 1024;  // An extension's, or all trailers', bytes.
+      16 * 1024;  // A size line's, or all trailers', bytes.
 
-  State Skip(State on);
+  State Next(char c);
+  State AfterExtension(char c) const;
 
   State state_ = State::kSize;
   std::uint32_t overhead_ = 0;

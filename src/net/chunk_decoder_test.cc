@@ -36,7 +36,7 @@ Decoded Decode(std::string wire, std::size_t step) {
 
 TEST(ChunkDecoder, TakesTheFramingOffWhereverItIsCut) {
   const std::string wire =
-      "4\r\nWiki\r\n6;name=\"v\"\r\npedia \r\nE \r\nin \r\n\r\nchunks.\r\n000\r\n"
+      "4\r\nWiki\r\n6;name=\"v\"\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n000\r\n"
       "Trailer: x\r\nOther: y\r\n\r\nGET /next";
   const Decoded expected = {"Wikipedia in \r\n\r\nchunks.", "GET /next", true, false};
   for (std::size_t step = 1; step <= wire.size(); ++step) {
@@ -61,14 +61,33 @@ TEST(ChunkDecoder, IsNotDoneBeforeTheVeryEnd) {
 TEST(ChunkDecoder, RefusesWhatIsNoChunk) {
   for (const std::string wire :
        {"\r\n", "x\r\n", "-1\r\n", " 1\r\nx\r\n", "1\nx\r\n", "1\r\nxy\r\n", "1\r\nx\n", "1\rx",
-        "0\r\n\rx", "1x\r\n", "1;ext\n", "ffffffffffffffffff\r\n", "0\r\na: b\rc"}) {
+        "0\r\n\rx", "1x\r\n", "1;ext\n", "ffffffffffffffffff\r\n", "0\r\na: b\rc",
+        // Blanks, of which some readers take the end for the size's, and extensions that are none.
+        "1 \r\nx\r\n", "1\t\r\nx\r\n", "1 ;a\r\n", "1; a\r\n", "1;\r\n", "1;a;\r\n", "1;=b\r\n",
+        "1;a=\r\n", "1;a=b c\r\n", "1;a=\"b\r\n", "1;a=\"b\"c\r\n", "1;a=\"\x01\"\r\n",
+        // Trailers that are none.
+        "0\r\nno colon\r\n", "0\r\nnocolon\r\n", "0\r\n: v\r\n", "0\r\na : b\r\n", "0\r\n a: b\r\n",
+        "0\r\na: \x01\r\n", "0\r\na: b\n"}) {
     EXPECT_TRUE(Decode(wire, 1).failed) << wire;
     EXPECT_TRUE(Decode(wire, wire.size()).failed) << wire;
+  }
+  const std::string nul(1, '\0');
+  for (const std::string& wire : {"1" + nul + "\r\n", "1;" + nul + "\r\n",
+                                  "1;a=\"" + nul + "\"\r\n", "0\r\na: " + nul + "\r\n"}) {
+    EXPECT_TRUE(Decode(wire, 1).failed) << wire;
+  }
+}
+
+TEST(ChunkDecoder, SkipsEveryFormOfExtensionAndTrailer) {
+  for (const std::string line :
+       {"1", "0001", "1;a", "1;a=b", "1;a=\"b c;\\\"\"", "1;a;b=c;d=\"\""}) {
+    EXPECT_EQ(Decode(line + "\r\nx\r\n0;last\r\na:\r\nb: c d\r\n\r\n", 1).body, "x") << line;
   }
 }
 
 TEST(ChunkDecoder, BoundsWhatIsNotBody) {
   EXPECT_TRUE(Decode("1;" + std::string(100'000, 'e'), 1000).failed);
+  EXPECT_TRUE(Decode(std::string(100'000, '0'), 1000).failed);
   std::string trailers = "0\r\n";
   for (int i = 0; i < 10'000; ++i) trailers += "a: bcdefgh\r\n";
   EXPECT_TRUE(Decode(trailers, 1000).failed);

@@ -269,6 +269,11 @@ Task<HttpCall::Piece> HttpCall::Impl::ReadSome(Seconds deadline) {
       const Wake wake = co_await connection->WaitReadable(deadline);
       if (wake == Wake::kInterrupted) co_return Piece{Fail(CallError::kClosed), false, {}};
       if (wake == Wake::kTimeout) co_return Piece{Fail(CallError::kBodyTimeout), false, {}};
+    } else {
+      // The last read filled the buffer. However much an endpoint sends, other connections get
+      // their turn between two buffers.
+      co_await client.thread.Yield();
+      if (failed != CallError::kNone) co_return Piece{Fail(failed), false, {}};
     }
     const std::ptrdiff_t got = Read();
     if (got == 0 && framing == Framing::kUntilClose) {

@@ -30,6 +30,7 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
   Task<Wake> WaitReadable(Seconds deadline) { return Wait(true, false, deadline); }
   Task<Wake> WaitWritable(Seconds deadline) { return Wait(false, true, deadline); }
   Task<Wake> WaitEither(Seconds deadline) { return Wait(true, true, deadline); }
+  bool interrupted() const { return interrupted_; }
   // Closes the stream at once; the sleeper, if any, is woken through the event loop's queue.
   void Interrupt();
 

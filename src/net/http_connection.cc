@@ -4,6 +4,7 @@
 #include <charconv>
 #include <ctime>
 #include <exception>
+#include <utility>
 
 #include "net/chunk_decoder.h"
 #include "net/socket.h"
@@ -21,10 +22,14 @@ constexpr std::size_t kFirstRead = std::size_t{16} * 1024;
 constexpr std::size_t kBodyStep = std::size_t{256} * 1024;
 // Buffers that have grown beyond this are freed between requests.
 constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
+// What one connection may read before the others of its thread get their turn.
+constexpr std::size_t kTurnBytes = kBodyStep;
 // How long and how much is read from a refused client, so that it can read the refusal.
 constexpr Seconds kLingerTime = 2;
 constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
 constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 thread_local char scratch[kFirstRead];
 
@@ -126,8 +131,8 @@ Task<bool> HttpConnection::Handshake() {
 
 Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds deadline) {
   for (;;) {
+    if (gone_ || ended_) break;
     if (drained_) {
-      if (gone_) co_return 0;
       read_timed_out_ = false;
       read_deadline_.Set(deadline);
       stream_->ArmRead();
@@ -135,25 +140,29 @@ Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds
       read_deadline_.Clear();
       if (read_timed_out_ || gone_) co_return 0;
       drained_ = false;
+      turn_bytes_ = 0;
+    } else if (turn_bytes_ >= kTurnBytes) {
+      co_await thread_.Yield();
+      turn_bytes_ = 0;
+      continue;
     }
     const std::ptrdiff_t got = stream_->Read(data, size);
     if (got == ByteStream::kNotNow) {
       drained_ = true;
       continue;
     }
-    if (got <= 0) {
-      gone_ = true;
-      co_return 0;
-    }
+    if (got <= 0) break;
     drained_ = static_cast<std::size_t>(got) < size;
+    turn_bytes_ += static_cast<std::size_t>(got);
     co_return static_cast<std::size_t>(got);
   }
+  gone_ = true;
+  co_return 0;
 }
 
 Task<int> HttpConnection::ReadRequest() {
   const int head = co_await ReadHead();
   if (head != kReadWhole) co_return head;
-  body_.clear();
   int result = kReadWhole;
   if (head_.chunked) {
     result = co_await ReadChunkedBody();
@@ -166,9 +175,9 @@ Task<int> HttpConnection::ReadRequest() {
 Task<int> HttpConnection::ReadHead() {
   const HttpServerOptions& options = shared_.options;
   GiveBack(in_);
-  GiveBack(body_);
+  ReleaseBody();
   in_.swap(ahead_);
-  head_ = {};
+  head_.Clear();
   Seconds deadline = system::MonotonicNow() + options.idle_timeout;
   idle_ = true;
   std::size_t searched = 0;
@@ -186,6 +195,7 @@ Task<int> HttpConnection::ReadHead() {
       co_return 431;
     }
     if (end > 0) break;
+    if (HasBareLineFeed(in_, searched)) co_return 400;
     searched = in_.size();
     if (idle_ && shared_.draining) co_return kClosed;
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
@@ -197,40 +207,35 @@ Task<int> HttpConnection::ReadHead() {
 
 int HttpConnection::ParseHead(std::size_t size) {
   rest_ = std::string_view(in_).substr(size);
-  if (!ParseRequestHead(std::string_view(in_).substr(0, size), head_)) return 400;
-  // RFC 9112 §3.2: just one Host, and none is fine only for HTTP/1.0.
-  const auto hosts =
-      std::count_if(head_.fields.begin(), head_.fields.end(),
-                    [](const HeaderField& field) { return SameHeaderName(field.name, "host"); });
-  if (hosts > 1 || (hosts == 0 && !head_.http_1_0)) return 400;
-  path_ = head_.target;
-  if (const std::size_t scheme = path_.find("://");
-      scheme != path_.npos && !path_.starts_with('/') && scheme < path_.find('?')) {
-    path_ = path_.substr(std::min(path_.find_first_of("/?", scheme + 3), path_.size()));
+  if (const int refusal = ParseRequestHead(std::string_view(in_).substr(0, size), head_)) {
+    return refusal;
   }
-  const std::size_t question = std::min(path_.find('?'), path_.size());
-  query_ = path_.substr(std::min(question + 1, path_.size()));
-  path_ = path_.substr(0, question);
+  const std::size_t question = std::min(head_.target.find('?'), head_.target.size());
+  path_ = head_.target.substr(0, question);
+  query_ = head_.target.substr(std::min(question + 1, head_.target.size()));
   return kReadWhole;
 }
 
 Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
   const HttpServerOptions& options = shared_.options;
   if (size > options.max_body_bytes) co_return 413;
+  if (!Hold(std::min<std::uint64_t>(size, rest_.size()))) co_return 503;
   body_.reserve(size + kPadding);
   body_.assign(rest_.substr(0, size));
   ahead_.assign(rest_.substr(body_.size()));
   std::size_t filled = body_.size();
   if (filled < size && head_.expects_continue) {
-    out_.assign(1, {const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25});
+    out_.assign(1, {const_cast<char*>(kContinue.data()), kContinue.size()});
     if (!co_await SendRest(0)) co_return kClosed;
   }
   while (filled < size) {
     if (filled == body_.size()) {
-      body_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(size, filled + kBodyStep)));
+      const std::size_t next = std::min<std::uint64_t>(size, filled + kBodyStep);
+      if (!Hold(next)) co_return 503;
+      body_.resize(next);
     }
-    const std::size_t got = co_await ReadSome(body_.data() + filled, body_.size() - filled,
-                                              system::MonotonicNow() + options.body_timeout);
+    const std::size_t got =
+        co_await ReadSome(body_.data() + filled, body_.size() - filled, BodyDeadline());
     if (got == 0) co_return gone_ ? kClosed : 408;
     filled += got;
   }
@@ -240,11 +245,12 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
 Task<int> HttpConnection::ReadChunkedBody() {
   const HttpServerOptions& options = shared_.options;
   ChunkDecoder decoder;
+  if (!Hold(rest_.size())) co_return 503;
   body_.assign(rest_);
   std::size_t filled = 0;            // Body bytes, decoded.
   std::size_t fresh = body_.size();  // Bytes behind them that have just come.
   if (fresh == 0 && head_.expects_continue) {
-    out_.assign(1, {const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25});
+    out_.assign(1, {const_cast<char*>(kContinue.data()), kContinue.size()});
     if (!co_await SendRest(0)) co_return kClosed;
   }
   for (;;) {
@@ -254,9 +260,13 @@ Task<int> HttpConnection::ReadChunkedBody() {
     filled += step.produced;
     if (filled > options.max_body_bytes) co_return 413;
     if (decoder.done()) break;
-    if (body_.size() - filled < kFirstRead) body_.resize(std::max(2 * filled, 2 * kFirstRead));
-    fresh = co_await ReadSome(body_.data() + filled, body_.size() - filled,
-                              system::MonotonicNow() + options.body_timeout);
+    if (body_.size() - filled < kFirstRead) {
+      const std::size_t next = std::max(2 * filled, 2 * kFirstRead);
+      if (!Hold(next)) co_return 503;
+      body_.resize(next);
+    }
+    fresh = co_await ReadSome(body_.data() + filled, std::min(body_.size() - filled, kBodyStep),
+                              BodyDeadline());
     if (fresh == 0) co_return gone_ ? kClosed : 408;
   }
   body_.reserve(filled + kPadding);
@@ -264,12 +274,41 @@ Task<int> HttpConnection::ReadChunkedBody() {
   co_return kReadWhole;
 }
 
+// A body must keep coming, and be whole before the request's time is up.
+Seconds HttpConnection::BodyDeadline() const {
+  const HttpServerOptions& options = shared_.options;
+  return std::min(system::MonotonicNow() + options.body_timeout,
+                  arrived_ + options.request_timeout);
+}
+
+bool HttpConnection::Hold(std::size_t bytes) {
+  if (bytes <= held_) return true;
+  const std::size_t more = bytes - held_;
+  if (shared_.held_bytes.fetch_add(more) + more > shared_.options.max_held_bytes) {
+    shared_.held_bytes -= more;
+    return false;
+  }
+  held_ = bytes;
+  return true;
+}
+
+void HttpConnection::ReleaseBody() {
+  GiveBack(body_);
+  if (held_ > 0) shared_.held_bytes -= std::exchange(held_, 0);
+}
+
 void HttpConnection::ReadAhead() {
+  // Behind the end only a reset can follow.
+  if (ended_) return Gone();
   for (;;) {
     const std::ptrdiff_t got = stream_->Read(scratch, sizeof(scratch));
     if (got == ByteStream::kNotNow) break;
-    // A client that ends its half of the connection counts as gone, as elsewhere (nginx).
-    if (got <= 0) return Gone();
+    if (got == ByteStream::kFailed) return Gone();
+    if (got == 0) {
+      ended_ = true;
+      if (!ProbeClient()) return Gone();
+      break;
+    }
     ahead_.append(scratch, static_cast<std::size_t>(got));
     if (ahead_.size() > shared_.options.max_pipelined_bytes) return Gone();
     if (static_cast<std::size_t>(got) < sizeof(scratch)) break;
@@ -277,10 +316,31 @@ void HttpConnection::ReadAhead() {
   stream_->ArmRead();
 }
 
+// Whether a client that has ended its half of the connection still waits for its response, or has
+// closed the whole, TCP does not tell before something is sent: a closed socket answers that with a
+// reset. So it is sent something that means nothing.
+bool HttpConnection::ProbeClient() {
+  if (head_.http_1_0 || writing_.waiting()) return true;
+  std::string_view probe;
+  const bool nothing_sent = !started_ || !head_out_.empty();
+  if (nothing_sent) {
+    probe = kContinue;  // Any client of HTTP/1.1 takes interim responses (RFC 9110 §15.2).
+  } else if (chunked_ && !bodiless_) {
+    probe = "0";  // The next chunk's size begins with a zero.
+  } else {
+    return true;  // The rest of the response tells.
+  }
+  const iovec piece = {const_cast<char*>(probe.data()), probe.size()};
+  const std::ptrdiff_t sent = stream_->Write(std::span(&piece, 1));
+  if (sent > 0) unsent_interim_ = probe.substr(static_cast<std::size_t>(sent));
+  return sent != ByteStream::kFailed;
+}
+
 // --- Serving
 
 Task<void> HttpConnection::Serve() {
   started_ = finished_ = chunked_ = until_close_ = false;
+  unsent_interim_ = {};
   persist_ = head_.keep_alive;
   serving_ = true;
   drained_ = true;
@@ -305,8 +365,10 @@ Task<void> HttpConnection::Refuse(int status) {
   const HttpServerOptions& options = shared_.options;
   persist_ = false;
   started_ = finished_ = false;
+  ReleaseBody();
   ResponseHead head(status);
   head.Add("content-type", options.error_content_type);
+  if (status == 503) head.Add("retry-after", "1");
   const std::string body = options.error_body ? options.error_body(status, ReasonPhrase(status))
                                               : std::string(ReasonPhrase(status)) + "\n";
   StartResponse(head, body.size());
@@ -394,6 +456,7 @@ Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool 
   for (const std::string_view piece : pieces) total += piece.size();
 
   out_.clear();
+  put(std::exchange(unsent_interim_, {}));
   put(head_out_);
   if (!bodiless_) {
     if (chunked_ && total > 0) {
@@ -468,7 +531,9 @@ std::string_view HttpExchange::Header(std::string_view name) const {
   return FindHeader(connection_.head_.fields, name);
 }
 const std::vector<HeaderField>& HttpExchange::headers() const { return connection_.head_.fields; }
+bool HttpExchange::http_1_0() const { return connection_.head_.http_1_0; }
 std::string& HttpExchange::body() { return connection_.body_; }
+void HttpExchange::ReleaseBody() { connection_.ReleaseBody(); }
 Seconds HttpExchange::arrived() const { return connection_.arrived_; }
 const system::SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
 IoThread& HttpExchange::thread() const { return connection_.thread_; }

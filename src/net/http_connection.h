@@ -22,17 +22,20 @@ struct HttpServerShared {
   HttpServerOptions options;
   HttpHandler handler;
   std::atomic<bool> draining = false;
+  std::atomic<std::size_t> held_bytes = 0;  // Of the bodies of all requests.
 };
 
 // Lives on one thread. Between requests it holds no large buffer.
 //
 // At most one call back of the stream's readability is pending at any time. It goes to the
 // coroutine that waits for bytes of a request, or, while a handler runs, to ReadAhead: this is how
-// a client that leaves is noticed in every phase.
+// a client that leaves is noticed in every phase. The end of what it sends is no sign of that
+// (`shutdown`); the reset with which a closed socket answers the next bytes is (ProbeClient).
 class HttpConnection final : private ByteStreamListener {
  public:
   HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
                  const system::SocketAddress& peer);
+  ~HttpConnection() { ReleaseBody(); }
 
   // Serves requests until the connection is over.
   Task<void> Run();
@@ -60,7 +63,13 @@ class HttpConnection final : private ByteStreamListener {
   Task<int> ReadChunkedBody();
   // A read that waits when the last one emptied the socket: bytes, or 0 when none will come.
   Task<std::size_t> ReadSome(char* data, std::size_t size, Seconds deadline);
+  Seconds BodyDeadline() const;
+  // Counts this many bytes of the body; false when all bodies together would be too large.
+  bool Hold(std::size_t bytes);
+  void ReleaseBody();
   void ReadAhead();
+  // False when that failed.
+  bool ProbeClient();
   Task<void> Serve();
   Task<void> Refuse(int status);
   Task<void> Linger();
@@ -87,9 +96,11 @@ class HttpConnection final : private ByteStreamListener {
   bool serving_ = false;  // A handler runs.
   bool gone_ = false;     // Nothing more can be sent.
   bool persist_ = false;  // Another request may follow.
+  bool ended_ = false;    // The client sends nothing more.
   bool drained_ = true;   // The next read waits until the stream is readable.
   bool read_timed_out_ = false;
-  std::string ahead_;  // Bytes beyond this request.
+  std::size_t turn_bytes_ = 0;  // Read since other connections had their turn.
+  std::string ahead_;           // Bytes beyond this request.
 
   // The request.
   Seconds arrived_ = 0;
@@ -99,6 +110,7 @@ class HttpConnection final : private ByteStreamListener {
   std::string_view path_;
   std::string_view query_;
   std::string body_;
+  std::size_t held_ = 0;  // What of it is counted.
 
   // The response.
   std::function<void()> client_gone_;
@@ -108,7 +120,8 @@ class HttpConnection final : private ByteStreamListener {
   bool bodiless_ = false;   // HEAD, 204, 304: no body is written.
   std::uint64_t left_ = 0;  // Of the announced length; unused when chunked or until close.
   bool until_close_ = false;
-  std::string head_out_;  // Not yet sent.
+  std::string_view unsent_interim_;  // What the kernel did not take of an interim response.
+  std::string head_out_;             // Not yet sent.
   char chunk_head_[20];
   std::string_view one_;
   std::vector<iovec> out_;

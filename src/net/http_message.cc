@@ -1,7 +1,6 @@
 #include "net/http_message.h"
 
 #include <algorithm>
-#include <array>
 
 namespace headrace::net {
 
@@ -16,26 +15,6 @@ std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_
     if (SameHeaderName(field.name, name)) return field.value;
   }
   return {};
-}
-
-bool IsHopByHop(std::string_view name, std::string_view connection) {
-  static constexpr std::array<std::string_view, 11> kNames = {
-      "connection",         "content-length",     "expect",  "keep-alive",        "te",
-      "proxy-connection",   "proxy-authenticate", "trailer", "transfer-encoding", "upgrade",
-      "proxy-authorization"};
-  if (std::any_of(kNames.begin(), kNames.end(),
-                  [&](std::string_view other) { return SameHeaderName(name, other); })) {
-    return true;
-  }
-  while (!connection.empty()) {
-    const std::size_t comma = std::min(connection.find(','), connection.size());
-    std::string_view named = connection.substr(0, comma);
-    connection.remove_prefix(std::min(comma + 1, connection.size()));
-    named.remove_prefix(std::min(named.find_first_not_of(" \t"), named.size()));
-    named = named.substr(0, named.find_last_not_of(" \t") + 1);
-    if (SameHeaderName(name, named)) return true;
-  }
-  return false;
 }
 
 void MessageHead::Add(std::string_view name, std::string_view value) {

@@ -12,6 +12,10 @@ namespace headrace::net {
 struct HeaderField {
   std::string_view name;
   std::string_view value;
+  // Ends here (RFC 9110 §7.6.1: connection and what any `Connection` names, keep-alive, te,
+  // trailer, transfer-encoding, upgrade, proxy-…), or is written by each sender itself
+  // (content-length, expect): what a relay does not copy.
+  bool hop_by_hop = false;
 };
 
 // True when two header names are the same (ASCII, any case).
@@ -20,15 +24,9 @@ bool SameHeaderName(std::string_view a, std::string_view b);
 // The value of the first field with that name, or "" when there is none.
 std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_view name);
 
-// True for headers that end at each hop (RFC 9110 §7.6.1: connection, keep-alive, te, trailer,
-// transfer-encoding, upgrade, proxy-…) and those that the sender of a message writes itself
-// (content-length, expect), or that the message's `Connection:` header names: what a relay does not
-// copy.
-bool IsHopByHop(std::string_view name, std::string_view connection);
-
 // The head of a request or a response, kept as the text that goes out: add, then send. Whether the
 // connection stays open and how the body is framed is added by the server or the client; do not add
-// those headers (IsHopByHop) here.
+// those headers (HeaderField::hop_by_hop) here.
 class MessageHead {
  public:
   // A character that would end the line (CR, LF, NUL) cuts the value there, so that a value that

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,16 +30,20 @@ class HttpExchange {
 
   // --- The request. Views stay valid until the handler returns.
   std::string_view method() const;
-  // Path and query unchanged, and each alone ("" without a query; the query without its "?").
+  // Path and query as an origin server gets them (of an absolute target too), and each alone (""
+  // without a query; the query without its "?").
   std::string_view target() const;
   std::string_view path() const;
   std::string_view query() const;
   // The first field of that name (any case), "" when absent.
   std::string_view Header(std::string_view name) const;
   const std::vector<HeaderField>& headers() const;
+  bool http_1_0() const;
   // The whole body, chunks joined. Its capacity is at least size + 64, so that simdjson can parse
   // it in place. It may be moved away.
   std::string& body();
+  // Frees the body's memory before the request ends. Views into it end here.
+  void ReleaseBody();
   // When the first byte of the request arrived (MonotonicNow).
   Seconds arrived() const;
   const system::SocketAddress& peer() const;
@@ -47,8 +52,10 @@ class HttpExchange {
   // --- The client. From the moment the handler runs, the socket is watched.
   // `gone` is called once, on this thread, when the client closes or resets the connection, stops
   // reading for too long, or the server is stopped by force; at once when that has happened
-  // already. Never after the handler has returned. One callback: a later one replaces it; {}
-  // removes it. What it captures is destroyed with the exchange.
+  // already. A client that only ends its half (`shutdown`) still gets its response. A client of
+  // HTTP/1.0 that closes is noticed when something is sent to it. Never after the handler has
+  // returned. One callback: a later one replaces it; {} removes it. What it captures is destroyed
+  // with the exchange.
   void OnClientGone(std::function<void()> gone);
   bool client_gone() const;
 
@@ -87,13 +94,17 @@ struct HttpServerOptions {
   int max_connections = 16384;                    // More get 503 and are closed.
   std::size_t max_head_bytes = 64 * 1024;         // More: 431.
   std::size_t max_body_bytes = 64 * 1024 * 1024;  // More: 413.
+  // Of all requests' bodies together, from their first byte until the request's end (or
+  // ReleaseBody). More: 503.
+  std::size_t max_held_bytes = std::numeric_limits<std::size_t>::max();
   // Bytes that a client may send ahead (pipelining) while its request is served.
   std::size_t max_pipelined_bytes = 256 * 1024;
-  Seconds head_timeout = 10;   // From its first byte to its last: 408. A handshake: closed.
-  Seconds body_timeout = 60;   // Between two arrivals of body bytes: 408.
-  Seconds idle_timeout = 75;   // Between two requests: closed.
-  Seconds write_timeout = 60;  // A client that takes no byte for so long is gone.
-  // The body and content type of the server's own errors (400, 408, 413, 431, 500, 503).
+  Seconds head_timeout = 10;         // From its first byte to its last: 408. A handshake: closed.
+  Seconds body_timeout = 60;         // Between two arrivals of body bytes: 408.
+  Seconds request_timeout = kNever;  // From a request's first byte to its last: 408.
+  Seconds idle_timeout = 75;         // Between two requests: closed.
+  Seconds write_timeout = 60;        // A client that takes no byte for so long is gone.
+  // The body and content type of the server's own errors (400, 408, 413, 431, 500, 501, 503, 505).
   std::function<std::string(int status, std::string_view reason)> error_body;
   std::string error_content_type = "text/plain";
   // What the connections' bytes pass through; empty: plain TCP.

@@ -256,7 +256,6 @@ TEST_F(ServerTest, RefusesWhatIsNotHttp) {
   });
   for (const std::string_view request : {
            "nonsense\r\n\r\n",
-           "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
            "GET / HTTP/1.1\r\n\r\n",                           // No host.
            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",     // Two.
            "GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n",  //

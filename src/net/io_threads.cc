@@ -89,6 +89,11 @@ void IoThread::Spawn(std::function<Task<void>()> body) {
                         });
 }
 
+Task<void> IoThread::Yield() {
+  const boost::asio::use_awaitable_t<Executor> token;
+  co_await boost::asio::post(context_->get_executor(), token);
+}
+
 Task<void> IoThread::SleepUntil(Seconds deadline) {
   const std::chrono::duration<double> at(std::min(deadline, kEndOfTime));
   Timer timer(*context_, std::chrono::steady_clock::time_point(

@@ -36,6 +36,8 @@ class IoThread {
   void Run(std::function<void()> work);
   // Starts a coroutine on this thread. An exception that leaves it ends the program.
   void Spawn(std::function<Task<void>()> body);
+  // Suspends the calling coroutine until all else that is ready has had its turn.
+  Task<void> Yield();
   // Suspends the calling coroutine; exact to the timer (no rounding to the wheel's step).
   Task<void> SleepUntil(Seconds deadline);
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
+
 namespace headrace::net {
 namespace {
 
 bool PathMatches(const Route& route, std::string_view path) {
+  if (path == "*") return true;  // OPTIONS asks for what the whole server allows.
   if (!route.has_parameter) return path == route.path;
   return path.size() > route.path.size() && path.starts_with(route.path);
 }
@@ -56,10 +59,10 @@ Task<void> Router::Handle(HttpExchange& exchange) const {
   }
   ResponseHead head(methods.empty() ? 404 : 405);
   if (methods.empty()) {
-    std::string message = "There is nothing at " + std::string(path) + ".";
+    std::string message = "There is nothing at " + Excerpt(path) + ".";
     return respond_error_(exchange, std::move(head), std::move(message));
   }
-  std::string message = "Use " + Join(methods, " or ") + " for " + std::string(path) + ".";
+  std::string message = "Use " + Join(methods, " or ") + " for " + Excerpt(path) + ".";
   if (const auto get = std::ranges::find(methods, "GET"); get != methods.end()) {
     methods.insert(get + 1, "HEAD");
   }

@@ -93,6 +93,11 @@ TEST_F(RouterTest, AnUnknownPathIs404) {
   EXPECT_THAT(response, EndsWith("\r\n\r\nThere is nothing at /chat/x."));
 }
 
+TEST_F(RouterTest, DoesNotEchoALongPath) {
+  EXPECT_THAT(Ask("GET", "/" + std::string(10'000, 'x')),
+              EndsWith("There is nothing at /" + std::string(79, 'x') + "…."));
+}
+
 TEST_F(RouterTest, AnotherMethodIs405WithTheMethodsThatAreAllowed) {
   const std::string chat = Ask("GET", "/chat");
   EXPECT_THAT(chat, StartsWith("HTTP/1.1 405 "));
@@ -103,6 +108,9 @@ TEST_F(RouterTest, AnotherMethodIs405WithTheMethodsThatAreAllowed) {
   const std::string models = Ask("PUT", "/models");
   EXPECT_THAT(models, HasSubstr("\r\nallow: GET, HEAD, POST\r\n"));
   EXPECT_THAT(models, EndsWith("\r\n\r\nUse GET or POST for /models."));
+  EXPECT_THAT(Ask("DELETE", "/chat"), HasSubstr("\r\nallow: POST\r\n"));
+  EXPECT_THAT(Ask("TRACE", "/chat"), HasSubstr("\r\nallow: POST\r\n"));
+  EXPECT_THAT(Ask("OPTIONS", "*"), HasSubstr("\r\nallow: GET, HEAD, POST, DELETE\r\n"));
   // All routes that match the path count, with a parameter or without.
   EXPECT_THAT(Ask("PUT", "/models/best"), HasSubstr("\r\nallow: GET, HEAD, DELETE\r\n"));
 }

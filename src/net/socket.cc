@@ -44,6 +44,7 @@ struct Socket::State : std::enable_shared_from_this<State> {
   boost::asio::basic_stream_socket<tcp, boost::asio::io_context::executor_type> socket;
   ByteStreamListener* listener;  // Null once closed.
   Connect connect;
+  bool ended = false;  // Read has returned 0.
   bool read_armed = false;
   bool write_armed = false;
 };
@@ -74,6 +75,7 @@ std::ptrdiff_t Socket::Handshake() {
 std::ptrdiff_t Socket::Read(char* data, std::size_t size) {
   for (;;) {
     const ssize_t got = ::recv(state_->socket.native_handle(), data, size, 0);
+    if (got == 0) state_->ended = true;
     if (got >= 0) return got;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return kNotNow;
     if (errno != EINTR) return kFailed;
@@ -95,10 +97,16 @@ std::ptrdiff_t Socket::Write(std::span<const iovec> pieces) {
 void Socket::ArmRead() {
   if (state_->read_armed || !state_->socket.is_open()) return;
   state_->read_armed = true;
-  state_->socket.async_wait(tcp::socket::wait_read,
-                            [state = state_](const boost::system::error_code&) {
+  const bool for_reset = state_->ended;
+  state_->socket.async_wait(for_reset ? tcp::socket::wait_error : tcp::socket::wait_read,
+                            [this, state = state_, for_reset](const boost::system::error_code&) {
                               state->read_armed = false;
-                              if (state->listener != nullptr) state->listener->OnReadable();
+                              if (state->listener == nullptr) return;
+                              if (state->ended == for_reset) {
+                                state->listener->OnReadable();
+                              } else {
+                                ArmRead();  // The end was read while this waited for it.
+                              }
                             });
 }
 

@@ -50,6 +50,7 @@ class RawPeer {
   }
 
   bool connected() const { return connected_; }
+  int descriptor() const { return descriptor_; }
   bool open() const { return descriptor_ >= 0; }
 
   bool Send(std::string_view bytes) {
@@ -104,6 +105,7 @@ class RawPeer {
   void Close() {
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   }
+  void EndSending() { ::shutdown(descriptor_, SHUT_WR); }
   // A read or a send that waits in another thread returns.
   void Shutdown() { ::shutdown(descriptor_, SHUT_RDWR); }
   void Reset() {

@@ -55,6 +55,7 @@ class RecordStream final : public ByteStream, private ByteStreamListener {
       plain_.erase(0, count);
       return static_cast<std::ptrdiff_t>(count);
     }
+    end_told_ = !failed_ && ended_;
     return failed_ ? kFailed : ended_ ? 0 : kNotNow;
   }
 
@@ -95,10 +96,15 @@ class RecordStream final : public ByteStream, private ByteStreamListener {
   }
 
  private:
-  void OnReadable() override { Progress(); }
+  void OnReadable() override {
+    if (ended_) failed_ = true;  // Behind the end only a reset can follow.
+    Progress();
+  }
   void OnWritable() override { Progress(); }
 
-  bool Readable() const { return failed_ || (out_.empty() && (!plain_.empty() || ended_)); }
+  bool Readable() const {
+    return failed_ || (out_.empty() && (!plain_.empty() || (ended_ && !end_told_)));
+  }
   bool Writable() const { return failed_ || ended_ || (!unacknowledged_ && out_.empty()); }
 
   void Put(std::string_view record) {
@@ -179,6 +185,7 @@ class RecordStream final : public ByteStream, private ByteStreamListener {
   bool greeted_ = false;                                        // The peer's hello is here.
   bool open_ = false;
   bool ended_ = false;
+  bool end_told_ = false;  // Read has returned 0.
   bool failed_ = false;
   bool unacknowledged_ = false;
   bool wants_read_ = false;

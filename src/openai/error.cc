@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/json_writer.h"
+#include "base/text.h"
 
 namespace headrace::openai {
 namespace {
@@ -60,7 +61,7 @@ ApiError MakeApiError(int status, std::string message, std::string param) {
 
 ApiError ModelNotFound(std::string_view model) {
   ApiError error =
-      MakeApiError(404, "The model `" + std::string(model) + "` does not exist here.", "model");
+      MakeApiError(404, "The model `" + Excerpt(model) + "` does not exist here.", "model");
   error.code = "model_not_found";
   return error;
 }

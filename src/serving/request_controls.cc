@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/text.h"
 
 namespace headrace::serving {
 namespace {
@@ -42,7 +43,7 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
       }
       return tl::unexpected(
           MakeErrorReply(openai::MakeApiError(400,
-                                              "routing-strategy '" + std::string(strategy) +
+                                              "routing-strategy '" + Excerpt(strategy) +
                                                   "' is not known; use one of " + names + ".",
                                               "routing-strategy"),
                          "x-error-invalid-routing-strategy"));
@@ -52,7 +53,7 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
     if (explain != "0" && explain != "1") {
       return tl::unexpected(MakeErrorReply(
           openai::MakeApiError(400,
-                               "x-headrace-explain is '" + std::string(explain) +
+                               "x-headrace-explain is '" + Excerpt(explain) +
                                    "'; give 1 to have the choice of the endpoint explained.",
                                "x-headrace-explain"),
           "x-error-routing"));
@@ -69,7 +70,7 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
         !limits::kLatency.Contains(milliseconds * kMillisecond)) {
       return tl::unexpected(MakeErrorReply(
           openai::MakeApiError(400,
-                               std::string(slo_header.name) + " is '" + std::string(value) +
+                               std::string(slo_header.name) + " is '" + Excerpt(value) +
                                    "'; give a number of milliseconds above 0, at most 30 days.",
                                std::string(slo_header.name)),
           "x-error-routing"));

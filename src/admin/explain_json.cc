@@ -26,7 +26,7 @@ void WriteOutlook(const fleet::Outlook& outlook, Seconds arrived, JsonWriter& js
   WriteMs("tpot_ms", outlook.pace, json);
   WriteMs("e2e_ms", outlook.end - arrived, json);
   WriteProbability("miss", outlook.miss, json);
-  WriteProbability("harm", outlook.harm, json);
+  if (outlook.harm) WriteProbability("harm", *outlook.harm, json);
 }
 
 void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
@@ -37,7 +37,7 @@ void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
         .Member("deployment", considered.names->deployments[name.deployment])
         .Member("endpoint", name.address);
     if (option.endpoint == past.endpoint) json.Member("chosen", true);
-    WriteProbability("cost", option.cost, json);
+    if (option.cost != kNever) WriteProbability("cost", option.cost, json);
     WriteOutlook(option.outlook, past.request.arrived, json);
     bool any = false;
     for (std::size_t i = 0; i < considered.harmed.size(); ++i) {

@@ -9,6 +9,11 @@ namespace {
 
 // Who is named as harmed: whose P(miss) rises by at least this.
 constexpr double kLeastTold = 0.01;
+// What is less likely than this counts for nothing.
+constexpr double kNegligible = 1e-4;
+// StepForecast::Calm, from one question on: for so long, and for a pace that changes so much.
+constexpr Seconds kCalm = 0.2;
+constexpr double kCalmPace = 1.05;
 
 double MeanLength(const Demand& demand) {
   return demand.lengths ? std::min<double>(demand.lengths->mean(), demand.most_tokens)
@@ -59,6 +64,7 @@ void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
   held.first_step = step_;
   decoding_ += 1;
   held_ += held.prompt + 1;
+  Examine(slot);
 }
 
 void StepForecast::DropFromLine(std::uint32_t slot) {
@@ -223,84 +229,95 @@ bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) {
          HeldIn(LineTime(crowd.waiting, Decode())) + needs <= room;
 }
 
-Outlook StepForecast::Assess(const Demand& demand, Seconds now, std::vector<Harmed>* harmed) {
-  Advance(now);
-  const double length = MeanLength(demand);
-  const double held = demand.prompt_tokens + length / 2;
-  Crowd crowd{.waiting = line_end_ - line_done_,
-              .sequences = decoding_ + foreign_ + static_cast<double>(line_.size())};
+StepForecast::Question StepForecast::Ask(const Demand& demand) const {
+  Question question{.length = MeanLength(demand)};
+  const double held = demand.prompt_tokens + question.length / 2;
+  Crowd& crowd = question.crowd;
+  crowd.waiting = line_end_ - line_done_;
+  crowd.sequences = decoding_ + foreign_ + static_cast<double>(line_.size());
   for (const std::uint32_t slot : line_) crowd.line_held += slots_[slot].prompt;
   if (engine_->kv_tokens > 0 && held_ + crowd.line_held + held > engine_->kv_tokens) {
     crowd.to_come = OutputToCome();
   }
-  const Line before = LineOf(crowd);
-  const Line after = LineOf({.waiting = crowd.waiting + demand.prompt_tokens,
-                             .line_held = crowd.line_held + held,
-                             .sequences = crowd.sequences + 1,
-                             .to_come = crowd.to_come + length});
+  question.before = LineOf(crowd);
+  question.after = LineOf({.waiting = crowd.waiting + demand.prompt_tokens,
+                           .line_held = crowd.line_held + held,
+                           .sequences = crowd.sequences + 1,
+                           .to_come = crowd.to_come + question.length});
+  return question;
+}
 
+Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
+  Advance(now);
+  const Question question = Ask(demand);
   Outlook outlook;
   // A busy engine is in the middle of a step. And nobody can say when a prompt that should be in by
   // now will be: say, in as long as it is overdue.
-  const Seconds wait = after.time + (residents_ > 0 ? Decode() / 2 : 0) + overdue_;
+  const Seconds wait = question.after.time + (residents_ > 0 ? Decode() / 2 : 0) + overdue_;
   outlook.first_token = now + wait;
-  outlook.pace = after.pace;
-  outlook.end = outlook.first_token + after.pace * (length - 1);
-  Held newcomer{.state = State::kInLine,
-                .most = demand.most_tokens,
-                .exact = demand.lengths ? 0 : demand.output_tokens,
-                .lengths = demand.lengths,
-                .promise = PromiseOf(demand)};
-  if (!newcomer.promise.empty()) {
-    const auto misses = [&](Seconds delay) {
-      double keeps = 0;
-      for (const int off : {-1, 1}) {
-        const Seconds first = now + delay + wait * (1 + off * constants().first_token_spread);
-        keeps +=
-            Keeps(newcomer, 1, first, first, after.pace * (1 + off * constants().pace_spread)) / 2;
-      }
-      return 1 - keeps;
-    };
-    outlook.miss = misses(0);
-    outlook.miss_later = misses(constants().look_ahead);
+  outlook.pace = question.after.pace;
+  outlook.end = outlook.first_token + outlook.pace * (question.length - 1);
+  outlook.fits = Fits(demand, question.crowd);
+  const Held newcomer{.state = State::kInLine,
+                      .most = demand.most_tokens,
+                      .exact = demand.lengths ? 0 : demand.output_tokens,
+                      .promise = PromiseOf(demand),
+                      .lengths = demand.lengths};
+  if (newcomer.promise.empty()) return outlook;
+  const auto keeps = [&](Seconds delay, int off) {
+    const Seconds first = now + delay + wait * (1 + off * constants().first_token_spread);
+    return Keeps(newcomer, 1, first, first, outlook.pace * (1 + off * constants().pace_spread));
+  };
+  // The worst of the four first: mostly there is nothing to fear.
+  const double worst = keeps(constants().look_ahead, 1);
+  if (worst < 1 - kNegligible) {
+    outlook.miss = 1 - (keeps(0, -1) + keeps(0, 1)) / 2;
+    outlook.miss_later = 1 - (keeps(constants().look_ahead, -1) + worst) / 2;
   }
-  outlook.fits = Fits(demand, crowd);
-  outlook.harm = Harm(before, after, crowd.waiting, demand.standing, harmed);
   return outlook;
 }
 
-double StepForecast::Harm(const Line& before, const Line& after, double waiting, int standing,
-                          std::vector<Harmed>* harmed) const {
+double StepForecast::Harm(const Demand& demand, Seconds now, std::vector<Harmed>* harmed) {
+  Advance(now);
+  const Question question = Ask(demand);
+  const Line& before = question.before;
+  const Line& after = question.after;
+  if (now_ > calm_.until || after.stall > calm_.stall || after.pace > calm_.slowest ||
+      before.pace < calm_.fastest) {
+    BeginCalm(before, after);
+  }
   double harm = 0;
-  for (const Held& held : slots_) {
-    if (held.state == State::kFree || held.promise.empty()) continue;
+  const auto add = [&](const Held& held, double keeps, double keeps_after) {
+    if (keeps == 0) return;
     double weight = 1;
-    if (held.standing != standing) {
+    if (held.standing != demand.standing) {
       const double higher = constants().standing_weight;
-      weight = held.standing > standing ? higher : 1 / higher;
-    }
-    double keeps = 0;
-    double keeps_after = 0;
-    if (held.state == State::kDecoding) {
-      const double generated = Generated(held);
-      keeps = Keeps(held, generated, held.first_at, now_ + before.stall, before.pace);
-      if (keeps == 0) continue;
-      keeps_after = Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
-    } else {
-      // Its own prompt is before the new one. What is behind it stalls it.
-      const double ahead = std::max(1.0, held.line_end - line_done_);
-      const double part = ahead / std::max(ahead, waiting);
-      const Seconds first = now_ + before.time * part;
-      const Seconds stall_before = before.stall * (1 - part);
-      const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
-      keeps = Keeps(held, 1, first, first + stall_before, before.pace);
-      if (keeps == 0) continue;
-      keeps_after = Keeps(held, 1, first, first + stall_after, after.pace);
+      weight = held.standing > demand.standing ? higher : 1 / higher;
     }
     harm += weight * (keeps - keeps_after);
     if (harmed != nullptr && keeps - keeps_after >= kLeastTold) {
       harmed->push_back({held.tag, 1 - keeps, 1 - keeps_after});
     }
+  };
+  for (const std::uint32_t slot : exposed_) {
+    const Held& held = slots_[slot];
+    const double generated = Generated(held);
+    const double keeps = Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
+    if (keeps >= 1 - kNegligible) continue;
+    add(held, Keeps(held, generated, held.first_at, now_ + before.stall, before.pace), keeps);
+  }
+  for (const std::uint32_t slot : line_) {
+    const Held& held = slots_[slot];
+    if (held.promise.empty()) continue;
+    // Its own prompt is before the new one. What is behind it stalls it.
+    const double ahead = std::max(1.0, held.line_end - line_done_);
+    const double part = ahead / std::max(ahead, question.crowd.waiting);
+    const Seconds first = now_ + before.time * part;
+    const Seconds stall_before = before.stall * (1 - part);
+    const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
+    const double keeps = Keeps(held, 1, first, first + stall_after, after.pace);
+    if (keeps >= 1 - kNegligible) continue;
+    add(held, Keeps(held, 1, first, first + stall_before, before.pace), keeps);
   }
   return std::max(0.0, harm);
 }
@@ -308,6 +325,40 @@ double StepForecast::Harm(const Line& before, const Line& after, double waiting,
 Alone AloneOn(const StepBelief& step, double chunk, double prompt_tokens, double output_tokens) {
   return {.first_token = step.b * prompt_tokens + step.a * std::max(1.0, prompt_tokens / chunk),
           .decode = step.Decode(1, prompt_tokens + output_tokens / 2) * (output_tokens - 1)};
+}
+
+bool StepForecast::IsExposed(const Held& held) const {
+  const double generated = Generated(held);
+  const auto keeps = [&](Seconds from, Seconds pace) {
+    return Keeps(held, generated, held.first_at, from, pace);
+  };
+  return keeps(calm_.until + calm_.stall, calm_.slowest) < 1 - kNegligible &&
+         keeps(now_, calm_.fastest) > kNegligible;
+}
+
+void StepForecast::Examine(std::uint32_t slot) {
+  const auto at = std::ranges::find(exposed_, slot);
+  const bool exposed = !slots_[slot].promise.empty() && IsExposed(slots_[slot]);
+  if (at == exposed_.end()) {
+    if (exposed) exposed_.push_back(slot);
+  } else if (!exposed) {
+    *at = exposed_.back();
+    exposed_.pop_back();
+  }
+}
+
+void StepForecast::BeginCalm(const Line& best, const Line& worst) {
+  calm_ = {.until = now_ + kCalm,
+           .stall = worst.stall,
+           .slowest = worst.pace * kCalmPace,
+           .fastest = best.pace / kCalmPace};
+  exposed_.clear();
+  for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    const Held& held = slots_[slot];
+    if (held.state == State::kDecoding && !held.promise.empty() && IsExposed(held)) {
+      exposed_.push_back(slot);
+    }
+  }
 }
 
 Seconds StepForecast::LatestStart(const Demand& demand, const EngineBelief& engine) {
@@ -353,7 +404,7 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   held.lengths = demand.lengths;
   held.promise = PromiseOf(demand);
   held.standing = demand.standing;
-  held.prefill_share = PrefillShare(demand);
+  held.prefill_share = static_cast<float>(PrefillShare(demand));
   held.started = now;
   held.since = counters_;
   line_end_ += held.prompt;
@@ -377,6 +428,7 @@ void StepForecast::FirstToken(Resident resident, Seconds now) {
     held_ -= step_ - held.first_step;
     held.first_at = now;
     held.first_step = step_;
+    Examine(slot);
   }
   held.first_token_seen = true;
   held.since = counters_;
@@ -384,11 +436,13 @@ void StepForecast::FirstToken(Resident resident, Seconds now) {
 
 void StepForecast::Progress(Resident resident, Tokens generated, Seconds now) {
   Advance(now);
-  Held& held = slots_[static_cast<std::uint32_t>(resident)];
+  const auto slot = static_cast<std::uint32_t>(resident);
+  Held& held = slots_[slot];
   if (held.state != State::kDecoding) return;
   const double believed = Generated(held);
   held.first_step += believed - generated;
   held_ += generated - believed;
+  Examine(slot);
 }
 
 void StepForecast::End(Resident resident, const Completion& completion, Seconds now) {
@@ -416,6 +470,7 @@ void StepForecast::Leave(std::uint32_t slot) {
   prefill_shares_ = residents_ > 0 ? prefill_shares_ - held.prefill_share : 0;
   held.state = State::kFree;
   held.lengths.reset();
+  std::erase(exposed_, slot);
   free_.push_back(slot);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/units.h"
@@ -29,15 +30,13 @@ struct EngineBelief {
 
 // What one more request would meet at an endpoint, and what it would do to those there.
 struct Outlook {
-  Seconds first_token = 0;  // When its first token is due.
-  Seconds pace = 0;         // Seconds per token after that.
-  Seconds end = 0;          // When a response of mean length ends.
-  double miss = 0;          // P(it misses its SLO). 0 without one.
-  double miss_later = 0;    // The same if it came half a second later.
-  // Σ over the requests there of the rise of P(they miss theirs); more for those that stand higher
-  // than the newcomer (Demand::standing), less for those that stand lower.
-  double harm = 0;
-  bool fits = true;  // There is KV room for it when its turn comes, as far as known.
+  Seconds first_token = 0;     // When its first token is due.
+  Seconds pace = 0;            // Seconds per token after that.
+  Seconds end = 0;             // When a response of mean length ends.
+  double miss = 0;             // P(it misses its SLO). 0 without one.
+  double miss_later = 0;       // The same if it came half a second later.
+  std::optional<double> harm;  // StepForecast::Harm, where it was asked for.
+  bool fits = true;            // There is KV room for it when its turn comes, as far as known.
 
   // When a response of so many tokens ends.
   Seconds EndOf(Tokens output_tokens) const { return first_token + pace * (output_tokens - 1); }
@@ -60,13 +59,16 @@ struct Harmed {
 // so is every target, so the lengths in time are one interval.
 //
 // Time goes on lazily: every event and every question first brings the state to its own time. Costs
-// O(requests there) per question, O(requests in line) per event. Not thread-safe.
+// O(requests in line or exposed) per question, O(requests in line) per event. Not thread-safe.
 class StepForecast {
  public:
   explicit StepForecast(std::shared_ptr<EngineBelief> engine) : engine_(std::move(engine)) {}
 
-  // Lists in `harmed`, where asked, those there whose P(miss) would rise by 1 % or more.
-  Outlook Assess(const Demand& demand, Seconds now, std::vector<Harmed>* harmed = nullptr);
+  Outlook Assess(const Demand& demand, Seconds now);
+  // Σ over the requests there of the rise of P(they miss their SLO); more for those that stand
+  // higher than the newcomer (Demand::standing), less for those that stand lower. Lists in
+  // `harmed`, where asked, those whose P(miss) would rise by 1 % or more.
+  double Harm(const Demand& demand, Seconds now, std::vector<Harmed>* harmed = nullptr);
   // When the request must start at the latest to be in time on an idle engine, for a response of
   // its mean length; kNever if it has no SLO.
   static Seconds LatestStart(const Demand& demand, const EngineBelief& engine);
@@ -104,23 +106,32 @@ class StepForecast {
     bool empty() const { return end.empty() && tpot == 0 && first_token_by == kNever; }
   };
   enum class State : std::uint8_t { kFree, kInLine, kDecoding };
-  struct Held {
+  // Of all time, by the believed steps; see StepSample.
+  struct Counters {
+    double steps = 0;
+    double sequence_steps = 0;
+    double held_steps = 0;
+    double prefilled = 0;
+  };
+  struct alignas(64) Held {
+    // What a question about a decoding request reads, in two cache lines.
     State state = State::kFree;
     bool reports_first_token = false;
     bool first_token_seen = false;
-    std::uint64_t tag = 0;
-    Tokens prompt = 0;
+    int standing = 0;
     Tokens most = 0;   // The longest that the response may be.
     Tokens exact = 0;  // Its length where that is known; else 0.
-    int standing = 0;
-    double prefill_share = 0;
-    Seconds started = 0;
     Seconds first_at = 0;
     double first_step = 0;  // The step of its first token.
-    double line_end = 0;    // Where its prompt ends in the line.
-    std::shared_ptr<const predict::LengthDistribution> lengths;
     Promise promise;
-    StepSample since;  // The counters at its first token; until then, at its start.
+    std::shared_ptr<const predict::LengthDistribution> lengths;
+    // The rest.
+    Tokens prompt = 0;
+    float prefill_share = 0;
+    std::uint64_t tag = 0;
+    Seconds started = 0;
+    double line_end = 0;  // Where its prompt ends in the line.
+    Counters since;       // At its first token; until then, at its start.
   };
   // How the line of prompts, and what follows it, looks.
   struct Line {
@@ -141,6 +152,13 @@ class StepForecast {
     double sequences = 0;
     double to_come = 0;  // Output tokens; only needed where the KV cache is too small for all.
   };
+  // One more request, without it and with it.
+  struct Question {
+    double length = 0;  // Of its response, in the mean.
+    Crowd crowd;
+    Line before;
+    Line after;
+  };
 
   static Promise PromiseOf(const Demand& demand);
   Work WorkOf(const Demand& demand) const;
@@ -149,6 +167,7 @@ class StepForecast {
   Seconds Decode() const { return belief_.Decode(decoding_ + foreign_, held_); }
   Seconds LineTime(double tokens, Seconds decode) const;
   Line LineOf(const Crowd& crowd) const;
+  Question Ask(const Demand& demand) const;
   double OutputToCome() const;
   // P(the response is longer than `then` tokens), of one that has `generated`.
   static double Lasts(const Held& held, double generated, double then);
@@ -161,8 +180,12 @@ class StepForecast {
   // `pace` after that.
   double Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
                Seconds pace) const;
-  double Harm(const Line& before, const Line& after, double waiting, int standing,
-              std::vector<Harmed>* harmed) const;
+  // Whether one more may matter to its promise while calm_ lasts.
+  bool IsExposed(const Held& held) const;
+  // Brings exposed_ up to date with one decoding request of which something has changed.
+  void Examine(std::uint32_t slot);
+  // For questions between these, for a while.
+  void BeginCalm(const Line& best, const Line& worst);
   void Advance(Seconds now);
   void Accumulate(double steps);
   // Its prompt is prefilled, and so are those before it.
@@ -193,7 +216,19 @@ class StepForecast {
   Seconds overdue_ = 0;  // For how long the first in line should have its first token.
   std::vector<Held> slots_;
   std::vector<std::uint32_t> free_;
-  StepSample counters_;  // Of all time, by the believed steps.
+  // Most requests have so much time that one more does not matter, and some are lost anyway. So a
+  // question looks only at the exposed ones of those that decode: all but those that keep their
+  // promise even if nothing is decoded until calm_.until and then comes at the slowest pace after
+  // calm_.stall, and those that break it at the fastest.
+  struct Calm {
+    Seconds until = 0;
+    Seconds stall = 0;
+    Seconds slowest = 0;
+    Seconds fastest = 0;
+  };
+  Calm calm_;
+  std::vector<std::uint32_t> exposed_;
+  Counters counters_;
   // Since the last correction of the scale:
   Seconds window_from_ = 0;
   Seconds window_seen_ = 0;

@@ -87,7 +87,7 @@ TEST(StepForecast, AnIdleEngineServesAtTheBelievedPace) {
   EXPECT_NEAR(outlook.first_token, 10 + belief.a + 1000 * belief.b, 1e-9);
   EXPECT_NEAR(outlook.pace, belief.Decode(1, 1050), 1e-9);
   EXPECT_EQ(outlook.miss, 0);
-  EXPECT_EQ(outlook.harm, 0);
+  EXPECT_EQ(endpoint.forecast.Harm(Exact(10, 1000, 100), 10), 0);
 }
 
 TEST(StepForecast, PricesWhatALongPromptDoesToTheOthers) {
@@ -96,12 +96,12 @@ TEST(StepForecast, PricesWhatALongPromptDoesToTheOthers) {
   // A chat turn in mid-response that can keep its pace alone, but has little to spare.
   endpoint.forecast.Start(Exact(0, 100, 60, &tight), 0);
   const slo::Slo loose{.e2e = 60};
-  EXPECT_NEAR(endpoint.forecast.Assess(Exact(0.5, 50, 20, &loose), 0.5).harm, 0, 1e-9);
-  EXPECT_NEAR(endpoint.forecast.Assess(Exact(0.5, 8000, 20, &loose), 0.5).harm, 1, 1e-9);
+  EXPECT_NEAR(endpoint.forecast.Harm(Exact(0.5, 50, 20, &loose), 0.5), 0, 1e-9);
+  EXPECT_NEAR(endpoint.forecast.Harm(Exact(0.5, 8000, 20, &loose), 0.5), 1, 1e-9);
   std::vector<Harmed> harmed;
-  endpoint.forecast.Assess(Exact(0.5, 50, 20, &loose), 0.5, &harmed);
+  endpoint.forecast.Harm(Exact(0.5, 50, 20, &loose), 0.5, &harmed);
   EXPECT_TRUE(harmed.empty());
-  endpoint.forecast.Assess(Exact(0.5, 8000, 20, &loose), 0.5, &harmed);
+  endpoint.forecast.Harm(Exact(0.5, 8000, 20, &loose), 0.5, &harmed);
   ASSERT_EQ(harmed.size(), 1);
   EXPECT_NEAR(harmed[0].miss_before, 0, 1e-9);
   EXPECT_NEAR(harmed[0].miss_after, 1, 1e-9);
@@ -115,7 +115,7 @@ TEST(StepForecast, WhoHasSlackOrHasLostIsNotHarmed) {
   endpoint.forecast.Start(Exact(0, 100, 500, &loose), 0);
   endpoint.forecast.Start(Exact(0, 100, 500, &lost), 0);
   endpoint.forecast.Start(Exact(0, 100, 500), 0);
-  EXPECT_EQ(endpoint.forecast.Assess(Exact(1, 8000, 20), 1).harm, 0);
+  EXPECT_EQ(endpoint.forecast.Harm(Exact(1, 8000, 20), 1), 0);
 }
 
 TEST(StepForecast, EveryKindOfTargetIsKeptOrMissedByItsOwnRule) {
@@ -324,8 +324,9 @@ TEST(StepForecast, IsIdleAgainAfterAnyHistory) {
         const Outlook outlook = endpoint.forecast.Assess(demand, now);
         ASSERT_GE(outlook.miss, 0);
         ASSERT_LE(outlook.miss, 1);
-        ASSERT_GE(outlook.harm, 0);
-        ASSERT_LE(outlook.harm, static_cast<double>(residents.size()));
+        const double harm = endpoint.forecast.Harm(demand, now);
+        ASSERT_GE(harm, 0);
+        ASSERT_LE(harm, static_cast<double>(residents.size()));
         ASSERT_GE(outlook.first_token, now);
         ASSERT_TRUE(std::isfinite(outlook.end));
         residents[i] = endpoint.forecast.Start(demand, now);

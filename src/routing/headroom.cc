@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "base/log2_bucket.h"
@@ -11,11 +12,10 @@
 namespace headrace::routing {
 namespace {
 
-// Up to so many endpoints, all are assessed; above, for each deployment the emptiest and some at
-// random, and a few where requests of the same size went last.
+// Up to so many endpoints, all are assessed; above, for each deployment the emptiest, some of all
+// at random, and a few where requests of the same size went last.
 constexpr std::size_t kSmallFleet = 16;
-constexpr int kEmptiest = 2;
-constexpr int kAtRandom = 2;
+constexpr int kAtRandom = 6;
 constexpr std::size_t kRecent = 2;
 
 // Prices every endpoint by the promises that the request would break there: its own, and those of
@@ -31,7 +31,8 @@ class SloHeadroom final : public Policy {
     const double pressure =
         std::min(1.0, static_cast<double>(context.waiting) /
                           (constants.full_pressure * std::max(1, context.fleet.in_flight())));
-    const auto least = std::ranges::min_element(options_, {}, &Option::cost);
+    const double alike = constants.alike * pressure;
+    const Option* least = Price(context, alike);
     if (context.late) {
       const bool idle = context.waiting == 0 && least->cost <= constants.allowed_at_rest &&
                         ForecastOf(context, *least).Backlog() <= constants.idle_backlog;
@@ -51,7 +52,7 @@ class SloHeadroom final : public Policy {
       allowed += (context.now - context.request.arrived) / constants.patience;
     }
     if (least->cost > allowed) return std::nullopt;
-    const Option& best = Among(context, least->cost + constants.alike * pressure, pressure);
+    const Option& best = Among(context, least->cost + alike, pressure);
     // In an engine whose KV cache is full it would hold up others, and gain nothing.
     if (!best.outlook.fits && allowed < 1) return std::nullopt;
     const fleet::EndpointId chosen = best.endpoint;
@@ -70,7 +71,13 @@ class SloHeadroom final : public Policy {
     return *context.fleet.endpoint(option.endpoint).forecast;
   }
 
-  // Assesses all endpoints of a small fleet, and a short list of a large one.
+  // Without harm, the least that an option can cost.
+  static double LeastCost(const RoutingContext& context, const Option& option) {
+    return context.late ? 0 : option.outlook.miss;
+  }
+
+  // Assesses all endpoints of a small fleet, and a short list of a large one: what the request
+  // would meet there. The most promising first.
   void Survey(const RoutingContext& context) {
     options_.clear();
     least_miss_ = least_miss_later_ = 1;
@@ -78,24 +85,29 @@ class SloHeadroom final : public Policy {
     for (const fleet::DeploymentId deployment : context.deployments) {
       endpoints += context.fleet.Available(deployment).size();
     }
-    for (const fleet::DeploymentId deployment : context.deployments) {
-      const auto available = context.fleet.Available(deployment);
-      if (endpoints <= kSmallFleet) {
-        for (const fleet::EndpointId endpoint : available) Assess(context, endpoint);
-        continue;
+    if (endpoints <= kSmallFleet) {
+      for (const fleet::DeploymentId deployment : context.deployments) {
+        for (const auto endpoint : context.fleet.Available(deployment)) Assess(context, endpoint);
       }
-      // Those with the fewest requests; some at random, so that partitions can be found; and those
-      // where the last requests of this size went, so that partitions stay.
-      int left = kEmptiest;
-      context.fleet.ByInFlight(deployment).ForEachUp([&](const fleet::EndpointOrder::Entry& entry) {
-        Assess(context, std::get<fleet::EndpointId>(entry));
-        return --left > 0;
-      });
-      for (int i = 0; i < kAtRandom && !available.empty(); ++i) {
-        Assess(context, available[context.rng.Below(available.size())]);
+      return;
+    }
+    // Those with the fewest requests; some at random, so that partitions can be found; and those
+    // where the last requests of this size went, so that partitions stay.
+    for (const fleet::DeploymentId deployment : context.deployments) {
+      const fleet::EndpointOrder& emptiest = context.fleet.ByInFlight(deployment);
+      if (!emptiest.empty()) Assess(context, emptiest.First());
+    }
+    for (int i = 0; i < kAtRandom; ++i) {
+      std::size_t place = context.rng.Below(endpoints);
+      for (const fleet::DeploymentId deployment : context.deployments) {
+        const auto available = context.fleet.Available(deployment);
+        if (place < available.size()) {
+          Assess(context, available[place]);
+          break;
+        }
+        place -= available.size();
       }
     }
-    if (endpoints <= kSmallFleet) return;
     for (const std::optional<fleet::EndpointId>& endpoint : Recent(context)) {
       if (endpoint && context.fleet.IsAvailable(*endpoint) &&
           std::ranges::binary_search(context.deployments,
@@ -108,12 +120,31 @@ class SloHeadroom final : public Policy {
   void Assess(const RoutingContext& context, fleet::EndpointId endpoint) {
     if (std::ranges::find(options_, endpoint, &Option::endpoint) != options_.end()) return;
     fleet::StepForecast& forecast = *context.fleet.endpoint(endpoint).forecast;
-    const fleet::Outlook outlook = forecast.Assess(context.request, context.now);
+    const Option option{.endpoint = endpoint,
+                        .outlook = forecast.Assess(context.request, context.now)};
     if (context.yields && forecast.Backlog() > LongestLine(context)) return;
-    const double harm = context.fleet.constants().harm_weight * outlook.harm;
-    options_.push_back({endpoint, harm + (context.late ? 0 : outlook.miss), outlook});
-    least_miss_ = std::min(least_miss_, outlook.miss);
-    least_miss_later_ = std::min(least_miss_later_, outlook.miss_later);
+    const auto promise = [&](const Option& one) {
+      return std::tuple(LeastCost(context, one), !one.outlook.fits, one.outlook.end);
+    };
+    options_.insert(std::ranges::upper_bound(options_, promise(option), {}, promise), option);
+    least_miss_ = std::min(least_miss_, option.outlook.miss);
+    least_miss_later_ = std::min(least_miss_later_, option.outlook.miss_later);
+  }
+
+  // Works out what options cost, until no other can be among those that cost the least, or are
+  // `alike`. Returns one that costs the least. Most of the work of a decision is here, and mostly
+  // the first option harms nobody.
+  const Option* Price(const RoutingContext& context, double alike) {
+    const Option* least = &options_.front();
+    for (Option& option : options_) {
+      const double at_least = LeastCost(context, option);
+      if (at_least > least->cost + alike || (alike == 0 && at_least == least->cost)) break;
+      fleet::Outlook& outlook = option.outlook;
+      outlook.harm = ForecastOf(context, option).Harm(context.request, context.now);
+      option.cost = at_least + context.fleet.constants().harm_weight * *outlook.harm;
+      if (option.cost < least->cost) least = &option;
+    }
+    return least;
   }
 
   // A line at an endpoint cannot be overtaken: one who yields does not make it longer than others

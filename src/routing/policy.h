@@ -78,7 +78,8 @@ struct RoutingContext {
 // An endpoint that a policy priced for a request, and what it expected there.
 struct Option {
   fleet::EndpointId endpoint = 0;
-  double cost = 0;  // What the policy compares; the least is the best.
+  // What the policy compares; the least is the best. kNever: not worked out, as it could not be.
+  double cost = kNever;
   fleet::Outlook outlook;
 };
 

@@ -219,9 +219,9 @@ std::shared_ptr<const Explanation> Dispatcher::Explain(const Record& record,
   if (record.detail == Detail::kHarmed && !options.empty()) {
     const fleet::Demand demand = ForecastDemand(record);
     std::vector<fleet::Harmed> harmed;
-    for (const routing::Option& option : options) {
+    for (routing::Option& option : explanation->options) {
       harmed.clear();
-      fleet_.endpoint(option.endpoint).forecast->Assess(demand, now, &harmed);
+      option.outlook.harm = fleet_.endpoint(option.endpoint).forecast->Harm(demand, now, &harmed);
       for (const fleet::Harmed& one : harmed) explanation->harms.push_back({option.endpoint, one});
     }
   }

@@ -44,15 +44,18 @@ std::string DescribeOptions(const ChoiceFacts& facts, const Considered& consider
   const std::vector<Option>& options = considered.facts->options;
   const auto chosen = std::ranges::find(options, facts.endpoint, &Option::endpoint);
   if (chosen == options.end()) return "";
-  const Option* best = nullptr;   // Of the others: the cheapest.
+  const Option* best = nullptr;   // Of the others: the cheapest, if any could be the best.
   const Option* first = nullptr;  // Of the others that cost about the same: where it ends first.
   for (const Option& option : options) {
-    if (&option == &*chosen) continue;
+    if (&option == &*chosen || option.cost == kNever) continue;
     if (best == nullptr || option.cost < best->cost) best = &option;
     if (option.cost > chosen->cost + kAlike) continue;
     if (first == nullptr || option.outlook.end < first->outlook.end) first = &option;
   }
   const std::string here = Promises(chosen->cost) + " here";
+  if (best == nullptr && options.size() > 1) {
+    return "Nowhere fewer expected broken promises (" + here + ").";
+  }
   if (best == nullptr) {
     return "No other endpoint was considered; expected broken promises: " + here + ".";
   }

@@ -22,14 +22,16 @@ class ExplanationTest : public testing::Test {
 
   ChoiceFacts facts_{.policy = "slo-headroom"};
   std::shared_ptr<const FleetNames> names_ = std::make_shared<const FleetNames>(
-      FleetNames{{"a10", "l20"}, {{0, "h:1"}, {1, "h:2"}, {1, "h:3"}}});
+      FleetNames{{"a10", "l20"}, {{0, "h:1"}, {1, "h:2"}, {1, "h:3"}, {1, "h:4"}}});
 };
 
 TEST_F(ExplanationTest, SaysWhyThisEndpointAndNotTheNext) {
   EXPECT_EQ(Sentence({{0.01, 5}}),
             "No other endpoint was considered; expected broken promises: 0.010 here.");
-  EXPECT_EQ(Sentence({{0.01, 5}, {0.7, 1}, {0.34, 2}}),
-            "Least expected broken promises: 0.010 here, 0.340 at the next best, l20 h:3.");
+  EXPECT_EQ(Sentence({{0, 5}, {kNever, 6}}),
+            "Nowhere fewer expected broken promises (0.000 here).");
+  EXPECT_EQ(Sentence({{0.01, 5}, {kNever, 6}, {0.7, 1}, {0.34, 2}}),
+            "Least expected broken promises: 0.010 here, 0.340 at the next best, l20 h:4.");
   EXPECT_EQ(Sentence({{0, 5}, {0.7, 1}, {0, 6}}),
             "Nowhere fewer expected broken promises (0.000 here, 0.000 at the next best, l20 h:3), "
             "and of such endpoints its response ends first here.");

@@ -208,7 +208,7 @@ std::string ServedRequest::ExplanationHeader() const {
     add("tpot_ms", outlook->pace * 1e3, 2);
     add("e2e_ms", (outlook->end - finished_.arrived) * 1e3, 1);
     add("miss", outlook->miss, 3);
-    add("harm", outlook->harm, 3);
+    if (outlook->harm) add("harm", *outlook->harm, 3);
   }
   if (!finished_.failed_tries.empty()) {
     text += "; failed_tries=" + std::to_string(finished_.failed_tries.size());

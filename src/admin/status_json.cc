@@ -42,6 +42,12 @@ void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWr
   json.Member("in_flight", endpoint.in_flight)
       .Member("load", endpoint.load)
       .Member("seconds_per_token", endpoint.normalized_latency);
+  const serving::RouterStatus::EjectionStatus& ejection = endpoint.ejection;
+  json.Key("ejection").BeginObject().Member("state", ejection.state);
+  json.Member("failures_in_a_row", ejection.failures);
+  if (ejection.last_fault) json.Member("last_fault", ToString(*ejection.last_fault));
+  if (ejection.returns_in) json.Key("returns_in_s").Raw(FormatFixed(*ejection.returns_in, 1));
+  json.EndObject();
   if (endpoint.forecast) {
     json.Key("forecast")
         .BeginObject()

@@ -14,6 +14,7 @@ namespace headrace::admin {
 //     "unsized_parts": {"tokens_per_part", "samples"}},
 //   "deployments": [{"name", "profile": {…}, "engine": {"a_ms", "b_us", "c_us", "d_us", "samples"},
 //     "endpoints": [{"address", "up", "in_flight", "load",
+//       "ejection": {"state", "failures_in_a_row", "last_fault", "returns_in_s"},
 //       "forecast": {"scale", "residents", "prompts_in_line", "backlog_ms"}}]}]}]}
 // `engine`: what one step there is believed to take, a + b·prefilled + c·sequences + d·held tokens
 // (fleet::StepBelief). It and `forecast` are there once a request was routed by forecast.

@@ -90,6 +90,17 @@ struct RetriesConfig {
   bool operator==(const RetriesConfig&) const = default;
 };
 
+// When an endpoint that fails gets no requests for a while (fleet::EjectionOptions).
+struct EjectionConfig {
+  bool enabled = true;
+  int failures = 5;         // In a row.
+  double error_rate = 0.3;  // Of its last requests.
+  Seconds backoff = 10;     // The first one.
+  Seconds max_backoff = 300;
+  double max_share = 0.5;  // Of a model's endpoints.
+  bool operator==(const EjectionConfig&) const = default;
+};
+
 // What requests name in `x-gateway-inference-objective`.
 struct ObjectiveConfig {
   std::string name;
@@ -126,6 +137,7 @@ struct ModelConfig {
   QueueConfig queue;
   LengthConfig length;
   RetriesConfig retries;
+  EjectionConfig ejection;
   std::vector<ObjectiveConfig> objectives;
   std::vector<TenantConfig> tenants;
   std::vector<DeploymentConfig> deployments;

@@ -235,6 +235,40 @@ OptionGroup<RetriesConfig> RetriesOptions() {
               .live = true});
 }
 
+OptionGroup<EjectionConfig> EjectionOptions() {
+  return OptionGroup<EjectionConfig>()
+      .Value(
+          "enabled", &EjectionConfig::enabled, BooleanForm(),
+          {.prose = "`false`: endpoints get requests for as long as their health checks succeed, "
+                    "whatever they do with them.",
+           .live = true})
+      .Value("failures", &EjectionConfig::failures, IntegerForm(1, 1'000),
+             {.prose = "Failures in a row until an endpoint is ejected.", .live = true})
+      .Value("error_rate", &EjectionConfig::error_rate, ShareForm(0.01, 1),
+             {.prose = "An endpoint is also ejected if such a share of its requests failed in the "
+                       "last 30 s, of at least 20, and half of that or less at the others.",
+              .live = true})
+      .Value("backoff", &EjectionConfig::backoff, DurationForm(kMillisecond, kDay),
+             {.prose = "For how long it is ejected the first time, until one request, the probe, "
+                       "shows how it is. Doubles with each ejection that follows. After status 429 "
+                       "or 503 a tenth of it.",
+              .live = true})
+      .Value("max_backoff", &EjectionConfig::max_backoff, DurationForm(kMillisecond, kDay),
+             {.prose = "The longest that it is ejected for.", .live = true})
+      .Value("max_share", &EjectionConfig::max_share, ShareForm(0, 1),
+             {.prose = "Most of the model's endpoints that are up, of all deployments, that are "
+                       "ejected at a time: of two or more at least one, but never the last. A bad "
+                       "engine is better than none.",
+              .live = true})
+      .Rule([](const EjectionConfig& ejection, const LocatedNode& node, ConfigReader& reader) {
+        if (ejection.backoff <= ejection.max_backoff) return;
+        reader.Fault(MarkOf(node, "backoff"),
+                     reader.PathOf("backoff") + " (" + WriteDuration(ejection.backoff) +
+                         ") is longer than max_backoff (" + WriteDuration(ejection.max_backoff) +
+                         "); shorten it or lengthen max_backoff");
+      });
+}
+
 OptionGroup<ObjectiveConfig> ObjectiveOptions() {
   return OptionGroup<ObjectiveConfig>()
       .Value("name", &ObjectiveConfig::name, NameForm(),
@@ -284,6 +318,9 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
       .Group("retries", &ModelConfig::retries, RetriesOptions(),
              "Requests that go to another endpoint because one failed them before its response "
              "began (docs/operations.md).")
+      .Group("ejection", &ModelConfig::ejection, EjectionOptions(),
+             "Endpoints whose health checks succeed, but whose requests fail, get none for a while "
+             "(docs/operations.md).")
       .Groups("objectives", &ModelConfig::objectives, ObjectiveOptions(),
               {.prose = "Priorities of requests, by name; for policies that forecast "
                         "(`slo-headroom`). Others serve all requests alike.",

@@ -407,6 +407,73 @@ TEST_F(Faults, AKeptAnswerIsForWhenTheQueueGivesUp) {
   EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
 }
 
+// Health checks succeed at all four; without ejection the bad one would get most requests.
+TEST_F(Faults, AnEngineThatFailsAtOnceGetsOnlyProbes) {
+  t_.config.models[0].policy = "least-request";
+  t_.config.models[0].ejection = {.failures = 3, .backoff = 3600, .max_backoff = 3600};
+  FaultEngine bad(Status(500));
+  t_.AddEndpoint("a10", bad.address());
+  std::vector<std::unique_ptr<FaultEngine>> engines;
+  for (int i = 0; i < 3; ++i) {
+    engines.push_back(std::make_unique<FaultEngine>(Good(false)));
+    t_.AddEndpoint("a10", engines.back()->address());
+  }
+  t_.Start();
+  // In its rests it gets nothing; when they are over, it fails again.
+  const auto ejected = [&] {
+    return t_.Metric("headrace_endpoint_ejected") == 1 &&
+           t_.Metric("headrace_ejections_total") == 1;
+  };
+  ASSERT_TRUE(Eventually([&] {
+    t_.Chat(ChatBody(5, false));
+    return ejected();
+  }));
+  EXPECT_EQ(t_.Metric("headrace_ejections_total{cause=\"status\""), 1);
+  EXPECT_EQ(bad.served(), 3);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(t_.Chat(ChatBody(5, false)).status, 200);
+  EXPECT_EQ(bad.served(), 3);
+  const auto status = t_.Status().deployments[0].endpoints[0];
+  EXPECT_TRUE(status.up);
+  EXPECT_EQ(status.ejection.state, "ejected");
+  EXPECT_EQ(status.ejection.failures, 3);
+  EXPECT_EQ(status.ejection.last_fault, fleet::EngineFault::kStatus);
+  EXPECT_GT(status.ejection.returns_in.value(), 3500);
+  EXPECT_EQ(t_.LinesWith("is ejected").size(), 1);
+  EXPECT_THAT(t_.LinesWith("is ejected")[0], HasSubstr("`status`"));
+  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+}
+
+TEST_F(Faults, AnEngineThatIsWellAgainIsBackAfterOneProbe) {
+  t_.config.models[0].policy = "least-request";
+  t_.config.models[0].ejection = {.failures = 1, .backoff = 0.02, .max_backoff = 0.02};
+  std::atomic<bool> well = false;
+  FaultEngine recovers([&](int, const FaultRequest&) { return well ? Good(false) : Status(500); });
+  FaultEngine good(Good(false));
+  t_.AddEndpoint("a10", recovers.address());
+  t_.AddEndpoint("a10", good.address());
+  t_.Start();
+  ASSERT_TRUE(Eventually([&] {
+    t_.Chat(ChatBody(5, false));
+    return t_.Metric("headrace_ejections_total") >= 2;
+  }));
+  well = true;
+  ASSERT_TRUE(Eventually([&] {
+    t_.Chat(ChatBody(5, false));
+    return t_.Status().deployments[0].endpoints[0].ejection.state == "slow_start";
+  }));
+  EXPECT_EQ(t_.Metric("headrace_endpoint_ejected"), 0);
+  EXPECT_EQ(t_.Chat(ChatBody(5, false)).status, 200);
+}
+
+TEST_F(Faults, TheOnlyEngineIsNeverEjected) {
+  FaultEngine bad(Status(500));
+  t_.AddEndpoint("a10", bad.address());
+  t_.Start();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(t_.Chat(ChatBody(5, false)).status, 500);
+  EXPECT_EQ(bad.served(), 20);
+  EXPECT_EQ(t_.Metric("headrace_ejections_total"), 0);
+}
+
 TEST_F(Faults, TheTimeThatARequestMayTakeIsNotHeldAgainstItsEndpoint) {
   t_.config.timeouts.request = 0.2;
   t_.config.timeouts.first_byte = t_.config.timeouts.idle = 5;

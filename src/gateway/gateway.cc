@@ -54,6 +54,13 @@ scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model)
   options.queue_timeout = model.queue.timeout;
   options.down_timeout = model.queue.down_timeout;
   options.length = LengthOptionsOf(model.length);
+  const config::EjectionConfig& ejection = model.ejection;
+  options.ejection = {.enabled = ejection.enabled,
+                      .failures = ejection.failures,
+                      .error_rate = ejection.error_rate,
+                      .backoff = ejection.backoff,
+                      .max_backoff = ejection.max_backoff,
+                      .max_share = ejection.max_share};
   for (const config::TenantConfig& tenant : model.tenants) {
     options.tenant_weights.push_back({HashOf(tenant.name), tenant.weight});
   }

@@ -19,6 +19,9 @@ telemetry::MetricLabels Labels() {
   for (const fleet::EngineFault fault : kRetriedFaults) {
     labels.retry_causes.push_back(ToString(fault));
   }
+  for (int i = 0; i < fleet::kEngineFaults; ++i) {
+    labels.ejection_causes.push_back(ToString(static_cast<fleet::EngineFault>(i)));
+  }
   return labels;
 }
 
@@ -93,7 +96,7 @@ std::shared_ptr<telemetry::DeploymentMetrics> PoolObserver::DeploymentSeries(
   const system::MutexLock lock(mutex_);
   std::shared_ptr<telemetry::DeploymentMetrics>& series = pools_.at(pool).deployments[deployment];
   if (series == nullptr) {
-    series = std::make_shared<telemetry::DeploymentMetrics>(registry_, pool, deployment);
+    series = std::make_shared<telemetry::DeploymentMetrics>(registry_, pool, deployment, Labels());
   }
   return series;
 }
@@ -150,6 +153,7 @@ void PoolObserver::Refresh(const Pools& pools, int connections) {
         gauges->second.load.Set(endpoint.load);
         gauges->second.in_flight.Set(endpoint.in_flight);
         gauges->second.up.Set(endpoint.up ? 1 : 0);
+        gauges->second.ejected.Set(endpoint.ejection.out ? 1 : 0);
       }
     }
   }

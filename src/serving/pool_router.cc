@@ -6,7 +6,23 @@
 #include <iterator>
 #include <utility>
 
+#include "base/text.h"
+
 namespace headrace::serving {
+namespace {
+
+RouterStatus::EjectionStatus EjectionStatusOf(const fleet::CircuitBreaker& breaker, Seconds now) {
+  RouterStatus::EjectionStatus status{.state = ToString(breaker.state()),
+                                      .out = breaker.IsOut(),
+                                      .failures = breaker.failures(),
+                                      .last_fault = breaker.last_fault()};
+  if (breaker.IsOut() && breaker.until() != kNever) {
+    status.returns_in = std::max(0.0, breaker.until() - now);
+  }
+  return status;
+}
+
+}  // namespace
 
 // The part of a router that its executor may still hold when the router is gone.
 struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
@@ -38,6 +54,14 @@ struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
   PoolRouter* router HEADRACE_GUARDED_BY(mutex);  // Null once it is being destroyed.
   std::unique_ptr<Alarm> alarm;                   // Belongs to the executor's thread.
   std::atomic<Seconds> next{kNever};  // When to tick; written under the router's own lock.
+};
+
+// What a breaker did, to be told once the lock is released.
+struct PoolRouter::BreakerReport {
+  std::shared_ptr<const EndpointInfo> endpoint;
+  fleet::BreakerChange change;
+  std::optional<fleet::EngineFault> fault;  // The last one.
+  Seconds away = 0;                         // If it was ejected.
 };
 
 // A decision on its way to the thread that waits for it.
@@ -129,6 +153,7 @@ PoolRouter::~PoolRouter() {
 template <typename Event>
 void PoolRouter::Apply(Event event, RoutedRequest* own) {
   std::vector<Delivery> deliveries;
+  std::vector<BreakerReport> breakers;
   bool wake = false;
   Seconds took = 0;
   {
@@ -138,6 +163,15 @@ void PoolRouter::Apply(Event event, RoutedRequest* own) {
     event(state_, now);
     took = executor_.Now() - now;
     deliveries = Collect(state_);
+    for (const fleet::BreakerChange& change : state_.scheduler.TakeBreakerChanges()) {
+      const fleet::CircuitBreaker& breaker =
+          state_.scheduler.fleet().endpoint(change.endpoint).breaker;
+      if (state_.infos.size() <= change.endpoint || !state_.infos[change.endpoint]) continue;
+      breakers.push_back({.endpoint = state_.infos[change.endpoint],
+                          .change = change,
+                          .fault = breaker.last_fault(),
+                          .away = breaker.until() - now});
+    }
     // A tick that comes too early does nothing but set the alarm again; only an earlier one
     // matters.
     const Seconds next = state_.scheduler.NextWakeup();
@@ -147,6 +181,7 @@ void PoolRouter::Apply(Event event, RoutedRequest* own) {
   // First: a request that is delivered to may end the caller's own object.
   if (wake) wake_loop_->Wake();
   reports_.decision_seconds.Observe(took);
+  for (const BreakerReport& breaker : breakers) ReportBreaker(breaker);
   for (Delivery& delivery : deliveries) {
     if (delivery.route.decision.fallback != scheduler::FallbackCause::kNone)
       ReportFallback(delivery.route);
@@ -199,6 +234,31 @@ void PoolRouter::ReportFallback(const Route& route) const {
                         cause + ": requests are routed by " + std::string(decision.policy) +
                             "; /status shows every profile and its faults",
                         executor_.Now());
+}
+
+void PoolRouter::ReportBreaker(const BreakerReport& report) const {
+  using State = fleet::CircuitBreaker::State;
+  const EndpointInfo& endpoint = *report.endpoint;
+  const std::string name =
+      "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
+  const std::string cause = name + ": ejection";
+  const State to = report.change.to;
+  if (to == State::kEjected && report.fault) {
+    const std::string fault(ToString(*report.fault));
+    if (endpoint.metrics) endpoint.metrics->ejections[fault].Add();
+    reports_.faults.Raise(
+        telemetry::LogLevel::kWarning, cause,
+        name + " is ejected for " + FormatFixed(report.away, 1) + " s: " +
+            (report.change.from == State::kProbing ? "its probe failed" : "requests fail there") +
+            ", the last one by `" + fault + "`; then one request shows how it is",
+        executor_.Now());
+  } else if (to == State::kSlowStart) {
+    reports_.faults.Clear(cause, name + " is no longer ejected: its probe succeeded",
+                          executor_.Now());
+  } else if (to == State::kClosed) {
+    // From slow start: said before. From a rest: never said.
+    reports_.faults.Clear(cause, name + " is no longer ejected", executor_.Now());
+  }
 }
 
 // --- PoolRouter: the fleet
@@ -339,6 +399,7 @@ bool PoolRouter::AnyUp() const {
 }
 
 RouterStatus PoolRouter::Status() const {
+  const Seconds now = executor_.Now();
   const system::MutexLock lock(mutex_);
   const scheduler::Scheduler& scheduler = state_.scheduler;
   RouterStatus status;
@@ -357,7 +418,8 @@ RouterStatus PoolRouter::Status() const {
     if (endpoint.retired && endpoint.in_flight == 0) continue;
     status.deployments[endpoint.deployment].endpoints.push_back(
         {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
-         fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency});
+         fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency,
+         EjectionStatusOf(endpoint.breaker, now)});
     if (!fleet.keeps_forecasts()) continue;
     const fleet::StepForecast& forecast = *endpoint.forecast;
     status.deployments[endpoint.deployment].endpoints.back().forecast = {

@@ -180,6 +180,7 @@ class PoolRouter {
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
   };
   struct Delivery;
+  struct BreakerReport;
   struct WakeLoop;
 
   // Runs one scheduler event under the lock, `event(State&, now)`, then hands out its decisions: to
@@ -189,6 +190,8 @@ class PoolRouter {
   static std::vector<Delivery> Collect(const State& state);
   // Logs once per cause that requests are not routed by the policy that was asked for.
   void ReportFallback(const Route& route) const;
+  // Logs and counts that an endpoint was ejected, or is back.
+  void ReportBreaker(const BreakerReport& report) const;
 
   const std::string pool_;
   Executor& executor_;

@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/units.h"
+#include "fleet/engine_fault.h"
 #include "fleet/step_learner.h"
 #include "profile/gpu_profile.h"
 
@@ -27,6 +29,13 @@ struct RouterStatus {
     std::size_t prompts_in_line = 0;
     Seconds backlog = 0;  // Until they are prefilled.
   };
+  struct EjectionStatus {
+    std::string_view state;
+    bool out = false;  // It gets no requests, or only a probe.
+    int failures = 0;  // In a row.
+    std::optional<fleet::EngineFault> last_fault = {};
+    std::optional<Seconds> returns_in = {};  // If time alone brings it back, or its probe.
+  };
   struct EndpointStatus {
     std::string address;
     bool up = false;
@@ -34,6 +43,7 @@ struct RouterStatus {
     int in_flight = 0;
     double load = 0;  // 1 = full.
     double normalized_latency = 0;
+    EjectionStatus ejection = {};
     std::optional<ForecastStatus> forecast = {};  // Where forecasts are kept.
   };
   struct DeploymentStatus {

@@ -30,6 +30,7 @@ constexpr std::string_view kCauseLabels[] = {"model", "cause"};
 constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
 constexpr std::string_view kSloLabels[] = {"model", "deployment", "slo"};
 constexpr std::string_view kOriginLabels[] = {"model", "deployment", "origin"};
+constexpr std::string_view kEjectionLabels[] = {"model", "deployment", "cause"};
 constexpr std::string_view kEndpointLabels[] = {"model", "deployment", "endpoint"};
 
 using enum MetricType;
@@ -177,6 +178,22 @@ constexpr MetricInfo kEndpointInFlight{"headrace_endpoint_in_flight",
 constexpr MetricInfo kEndpointUp{
     "headrace_endpoint_up", kGauge, kEndpointLabels, "1 if the endpoint is healthy, else 0.", {}};
 
+constexpr MetricInfo kEndpointEjected{"headrace_endpoint_ejected",
+                                      kGauge,
+                                      kEndpointLabels,
+                                      "1 while the endpoint gets no requests, or only a probe, "
+                                      "because requests failed there; else 0.",
+                                      {}};
+constexpr MetricInfo kEjections{"headrace_ejections_total",
+                                kCounter,
+                                kEjectionLabels,
+                                "Times that an endpoint was ejected, failed probes included, by "
+                                "what it did last: `connect` (no "
+                                "connection), `closed` (no response), `timeout`, `status` (5xx), "
+                                "`busy` (429 or 503), `cut` (the "
+                                "response broke off), `error_in_body`, `garbled` (no HTTP).",
+                                {}};
+
 constexpr const MetricInfo* kAll[] = {
     &kInfo,
     &kConnections,
@@ -208,6 +225,8 @@ constexpr const MetricInfo* kAll[] = {
     &kEndpointLoad,
     &kEndpointInFlight,
     &kEndpointUp,
+    &kEndpointEjected,
+    &kEjections,
 };
 
 constexpr Outcome kAllOutcomes[kOutcomes] = {
@@ -285,7 +304,7 @@ void ModelMetrics::CountRequest(Outcome outcome, std::string_view policy) {
 }
 
 DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view model,
-                                     std::string_view deployment)
+                                     std::string_view deployment, const MetricLabels& labels)
     : ttft(registry.MakeHistogram(kTtft, {model, deployment})),
       tpot(registry.MakeHistogram(kTpot, {model, deployment})),
       tpat(registry.MakeHistogram(kTpat, {model, deployment})),
@@ -302,6 +321,7 @@ DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view
       profile_age_seconds(registry.MakeGauge(kProfileAge, {model, deployment})),
       profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})),
       profile_current(registry.MakeGauge(kProfileCurrent, {model, deployment})),
+      ejections(registry, kEjections, {model, deployment}, labels.ejection_causes),
       registry_(registry),
       model_(model),
       deployment_(deployment) {}
@@ -317,7 +337,8 @@ EndpointMetrics::EndpointMetrics(MetricsRegistry& registry, std::string_view mod
                                  std::string_view deployment, std::string_view endpoint)
     : load(registry.MakeGauge(kEndpointLoad, {model, deployment, endpoint})),
       in_flight(registry.MakeGauge(kEndpointInFlight, {model, deployment, endpoint})),
-      up(registry.MakeGauge(kEndpointUp, {model, deployment, endpoint})) {}
+      up(registry.MakeGauge(kEndpointUp, {model, deployment, endpoint})),
+      ejected(registry.MakeGauge(kEndpointEjected, {model, deployment, endpoint})) {}
 
 std::span<const MetricInfo* const> HeadraceMetrics() { return kAll; }
 

@@ -31,6 +31,7 @@ struct MetricLabels {
   std::vector<std::string_view> refusal_reasons;
   std::vector<std::string_view> fallback_causes;
   std::vector<std::string_view> retry_causes;
+  std::vector<std::string_view> ejection_causes;
 };
 
 // The process as a whole.
@@ -64,7 +65,8 @@ struct ModelMetrics {
 
 // One deployment of a model.
 struct DeploymentMetrics {
-  DeploymentMetrics(MetricsRegistry& registry, std::string_view model, std::string_view deployment);
+  DeploymentMetrics(MetricsRegistry& registry, std::string_view model, std::string_view deployment,
+                    const MetricLabels& labels);
 
   HistogramMetric ttft;
   HistogramMetric tpot;
@@ -81,6 +83,7 @@ struct DeploymentMetrics {
   Gauge profile_age_seconds;
   Gauge profile_faults;
   Gauge profile_current;
+  CounterSet ejections;  // By cause.
 
   // Where its profile comes from: a label of profile_info.
   void SetProfileOrigin(std::string_view origin);
@@ -101,6 +104,7 @@ struct EndpointMetrics {
   Gauge load;
   Gauge in_flight;
   Gauge up;
+  Gauge ejected;
 };
 
 // All declarations, in the order of the documentation.

@@ -145,7 +145,7 @@ TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   MetricsRegistry registry;
   GatewayMetrics gateway(registry, "1.0");
   ModelMetrics model(registry, "m", SomeLabels());
-  DeploymentMetrics deployment(registry, "m", "d");
+  DeploymentMetrics deployment(registry, "m", "d", SomeLabels());
   deployment.profile_age_seconds.Set(std::numeric_limits<double>::quiet_NaN());
   deployment.SetProfileOrigin("d.json");
   const EndpointMetrics endpoint(registry, "m", "d", "e");

@@ -284,7 +284,7 @@ void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
 }
 
 bool ResponseStreamParser::complete() const {
-  if (form_ == Form::kJson) return first_ == '{' ? last_ == '}' : first_ != '\0';
+  if (form_ == Form::kJson) return first_ == '{' ? last_ == '}' : first_.has_value();
   if (kind_ == ApiKind::kResponses) return finished_;
   if (!finished_) return done_ && begun_;
   return begun_choices_ == finished_choices_;
@@ -296,7 +296,7 @@ void ResponseStreamParser::FeedJson(std::string_view bytes,
                                     std::vector<std::string_view>& forward) {
   deltas_ = 1;
   if (const std::size_t last = bytes.find_last_not_of(kSpace); last != bytes.npos) {
-    if (first_ == '\0') first_ = bytes[bytes.find_first_not_of(kSpace)];
+    if (!first_) first_ = bytes[bytes.find_first_not_of(kSpace)];
     last_ = bytes[last];
   }
   if (opening_ == Opening::kAnswer) {

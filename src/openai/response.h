@@ -119,9 +119,9 @@ class ResponseStreamParser {
 
   // Of a JSON response:
   Opening opening_ = Opening::kUnknown;
-  std::string held_;   // Of one whose first key is not known yet, or is that of an error.
-  std::string tail_;   // Where a usage object may have begun.
-  char first_ = '\0';  // Its first and its last character that is no white space.
+  std::string held_;           // Of one whose first key is not known yet, or is that of an error.
+  std::string tail_;           // Where a usage object may have begun.
+  std::optional<char> first_;  // Its first and its last character that is no white space.
   char last_ = '\0';
 };
 

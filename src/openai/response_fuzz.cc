@@ -18,8 +18,9 @@ void Check(bool holds) {
 struct Read {
   std::string forwarded;
   std::uint64_t deltas = 0;
+  std::uint64_t events = 0;
   std::optional<Usage> usage;
-  bool done = false;
+  bool complete = false;
   bool error = false;
 
   bool operator==(const Read&) const = default;
@@ -44,8 +45,9 @@ Read Feed(std::string_view bytes, std::size_t piece, ApiKind kind, ResponseStrea
   take();
   read.deltas = parser.deltas();
   read.usage = parser.usage();
-  read.done = parser.done();
-  read.error = parser.error_in_stream();
+  read.events = parser.events();
+  read.complete = parser.complete();
+  read.error = parser.error().has_value();
   return read;
 }
 

@@ -491,6 +491,31 @@ TEST_F(Faults, TheTimeThatARequestMayTakeIsNotHeldAgainstItsEndpoint) {
   EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
 }
 
+TEST_F(Faults, ARequestMovesOnWhenAHangingEngineIsFoundDown) {
+  t_.config.health.interval = t_.config.health.timeout = 0.02;
+  t_.config.timeouts.first_byte = t_.config.timeouts.whole = 100;
+  std::atomic<int> requests = 0;
+  const auto script = [&](int, const FaultRequest& request) {
+    const FaultAnswer good = Good(request.streams());
+    return requests++ == 0 ? good.CutTo(good.body()).ThenHang() : good;
+  };
+  FaultEngine one(script);
+  FaultEngine two(script);
+  t_.AddEndpoint("a10", one.address());
+  t_.AddEndpoint("a10", two.address());
+  t_.Start();
+  net::RawPeer client(t_.address());
+  client.Send(PostText("/v1/chat/completions", ChatBody(5, true)));
+  ASSERT_TRUE(Eventually([&] { return requests == 1; }));
+  (one.served() == 1 ? one : two).SetHealth(503);
+  const HttpResponse response = ReadResponse(client);
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, GoodBody(true));
+  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+  EXPECT_TRUE(
+      Eventually([&] { return t_.Metric("headrace_retries_total{cause=\"timeout\"") == 1; }));
+}
+
 TEST_F(Faults, RequestsWaitForAnEngineThatIsStartedForThem) {
   t_.config.models[0].queue.down_timeout = 20;
   t_.config.health.interval = t_.config.health.timeout = 0.02;

@@ -76,6 +76,11 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
     route_ = std::move(route);
     decided_.Wake();
   });
+  request_.OnStranded([this] {
+    if (call_ == nullptr) return;
+    stranded_ = true;
+    call_->Close();
+  });
   exchange_.OnClientGone([this] {
     request_.Cancel();
     decided_.Wake();
@@ -112,6 +117,7 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
   net::HttpCall call(client_);
   call_ = &call;
   kept_.reset();
+  stranded_ = false;
   const net::RequestHead head = MakeRequestHead(endpoint);
   const std::vector<std::string_view> body = request_.BodyToSend(exchange_.body());
   const Seconds first_byte =
@@ -185,6 +191,10 @@ net::Task<void> ProxiedRequest::KeepAnswer(net::HttpCall& call) {
 net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
   if (exchange_.client_gone()) {
     request_.Cancel();
+    co_return;
+  }
+  if (stranded_) {
+    request_.Retry(serving::ServedRequest::kStranded, "found down before it answered");
     co_return;
   }
   std::optional<serving::ErrorReply> reply;

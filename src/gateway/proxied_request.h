@@ -49,6 +49,7 @@ class ProxiedRequest {
   net::Waker decided_;
   std::optional<serving::ServedRequest::Routed> route_;  // The decision, until it is carried out.
   net::HttpCall* call_ = nullptr;                        // The call under way.
+  bool stranded_ = false;                                // It was closed for its endpoint is down.
   std::optional<KeptAnswer> kept_;                       // Of the last endpoint.
 };
 

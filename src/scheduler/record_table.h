@@ -81,6 +81,14 @@ class RecordTable {
     return const_cast<RecordTable*>(this)->Find(id, state);
   }
 
+  // Calls `visit(record)` for each request that runs at the endpoint.
+  template <typename Visit>
+  void ForEachRunningAt(fleet::EndpointId endpoint, const Visit& visit) const {
+    for (const Record& record : records_) {
+      if (record.state == Record::State::kRunning && record.endpoint == endpoint) visit(record);
+    }
+  }
+
   Record& New() {
     if (free_.empty()) {
       free_.push_back(static_cast<Slot>(records_.size()));

@@ -193,6 +193,12 @@ void Scheduler::Progress(RequestId id, Tokens generated, Seconds now) {
   if (record != nullptr) fleet_.Progress(record->endpoint, record->resident, generated, now);
 }
 
+std::vector<std::uint64_t> Scheduler::RunningAt(fleet::EndpointId endpoint) const {
+  std::vector<std::uint64_t> tags;
+  records_.ForEachRunningAt(endpoint, [&](const Record& record) { tags.push_back(record.tag); });
+  return tags;
+}
+
 bool Scheduler::HasAlternative(RequestId id) const {
   const Record* record = records_.Find(id, Record::State::kRunning);
   return record != nullptr && dispatcher_.HasAlternative(*record, record->endpoint);

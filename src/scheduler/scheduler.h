@@ -82,6 +82,8 @@ class Scheduler {
   void FirstToken(RequestId id, Seconds now);
   void Progress(RequestId id, Tokens generated, Seconds now);
 
+  // The shell's names of the requests that run at an endpoint.
+  std::vector<std::uint64_t> RunningAt(fleet::EndpointId endpoint) const;
   // Whether a running request could go to another endpoint, which has not failed it.
   bool HasAlternative(RequestId id) const;
 

@@ -335,6 +335,14 @@ void PoolRouter::SetProfile(const std::string& deployment,
 }
 
 void PoolRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view why) {
+  ChangeUp(endpoint, up, why, /*tell=*/!up);
+}
+
+void PoolRouter::ConnectFailed(const EndpointInfo& endpoint, std::string_view why) {
+  ChangeUp(endpoint, false, why, /*tell=*/false);
+}
+
+void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_view why, bool tell) {
   bool changes = false;
   {
     const system::MutexLock lock(mutex_);
@@ -342,9 +350,25 @@ void PoolRouter::SetUp(const EndpointInfo& endpoint, bool up, std::string_view w
     changes = state_.scheduler.fleet().endpoint(endpoint.id).up != up;
   }
   if (changes) {
+    std::shared_ptr<const EndpointInfo> down;
+    std::vector<std::shared_ptr<RoutedRequest::Ticket>> running;
     Apply([&](State& state, Seconds now) {
-      if (state.Has(endpoint)) state.scheduler.SetUp(endpoint.id, up, now, state.decisions);
+      if (!state.Has(endpoint)) return;
+      if (tell) {
+        down = state.infos[endpoint.id];
+        for (const std::uint64_t tag : state.scheduler.RunningAt(endpoint.id)) {
+          running.push_back(std::bit_cast<RoutedRequest*>(tag)->ticket_);
+        }
+      }
+      state.scheduler.SetUp(endpoint.id, up, now, state.decisions);
     });
+    for (auto& ticket : running) {
+      Executor& executor = ticket->executor;
+      executor.Post([ticket = std::move(ticket), down] {
+        RoutedRequest* request = ticket->request;
+        if (request != nullptr && request->on_endpoint_down_) request->on_endpoint_down_(*down);
+      });
+    }
   }
   const std::string name =
       "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;

@@ -68,6 +68,10 @@ class RoutedRequest {
                 std::string_view request_id = {});
   // Cancels what has not ended.
   ~RoutedRequest();
+  // A probe has found that the endpoint where it runs is down. On the executor's thread.
+  void OnEndpointDown(std::function<void(const EndpointInfo&)> on_down) {
+    on_endpoint_down_ = std::move(on_down);
+  }
   RoutedRequest(const RoutedRequest&) = delete;
   RoutedRequest& operator=(const RoutedRequest&) = delete;
 
@@ -101,6 +105,7 @@ class RoutedRequest {
 
   PoolRouter& router_;
   OnRoute on_route_;
+  std::function<void(const EndpointInfo&)> on_endpoint_down_;
   const std::string_view request_id_;
   std::shared_ptr<Ticket> ticket_;
   scheduler::Arrival arrival_;
@@ -143,9 +148,12 @@ class PoolRouter {
   // it is.
   void SetProfile(const std::string& deployment,
                   std::shared_ptr<const profile::GpuProfile> profile);
-  // What a probe or a request has found at an endpoint; `why` (a phrase) when it is down. Ignored
-  // for an endpoint that has left the fleet.
+  // What probes have found at an endpoint; `why` (a phrase) when it is down: then the requests that
+  // run there are told. Ignored for an endpoint that has left the fleet.
   void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
+  // No connection to it could be made. What runs there may run on: it may just have no place for
+  // more connections.
+  void ConnectFailed(const EndpointInfo& endpoint, std::string_view why);
 
   // The context that an endpoint says it has (fleet::Fleet::SetMaxModelLen). Ignored for an
   // endpoint that has left the fleet.
@@ -188,6 +196,8 @@ class PoolRouter {
   template <typename Event>
   void Apply(Event event, RoutedRequest* own = nullptr);
   static std::vector<Delivery> Collect(const State& state);
+  // `tell`: the requests that run there.
+  void ChangeUp(const EndpointInfo& endpoint, bool up, std::string_view why, bool tell);
   // Logs once per cause that requests are not routed by the policy that was asked for.
   void ReportFallback(const Route& route) const;
   // Logs and counts that an endpoint was ejected, or is back.

@@ -230,6 +230,44 @@ TEST_F(RetryTest, ABusyEndpointGetsNothingForAsLongAsItAsks) {
   EXPECT_TRUE(used.contains(busy));
 }
 
+TEST_F(RetryTest, MovesOnWhenItsEndpointIsFoundDown) {
+  auto exchange = Send();
+  auto answering = Send();
+  exchange->MovesOn();
+  answering->MovesOn();
+  answering->Head(200, "text/event-stream");
+  answering->Bytes("data: {}\n\n");
+  const std::string first = exchange->endpoint();
+  const std::string other = answering->endpoint();
+  for (const auto& endpoint : serving_.router().Endpoints()) {
+    if (endpoint->address == first || endpoint->address == other) {
+      serving_.router().SetUp(*endpoint, false, "its health check failed");
+    }
+  }
+  serving_.executor.Run();
+  EXPECT_NE(exchange->endpoint(), first);
+  EXPECT_NE(exchange->endpoint(), "");
+  EXPECT_EQ(answering->endpoint(), other) << "it may yet come to its end";
+  exchange->RespondJson(200, kAnswer);
+  answering->End();
+  answering.reset();
+  exchange.reset();
+  EXPECT_TRUE(serving_.Idle());
+}
+
+TEST_F(RetryTest, StaysWhereAConnectionOfAnotherFailed) {
+  auto exchange = Send();
+  exchange->MovesOn();
+  const std::string endpoint = exchange->endpoint();
+  auto second = Send();
+  auto third = Send();
+  auto refused = Send();
+  ASSERT_EQ(refused->endpoint(), endpoint);
+  refused->RefuseConnection();
+  serving_.executor.Run();
+  EXPECT_EQ(exchange->endpoint(), endpoint);
+}
+
 TEST_F(RetryTest, LeavesWhileItWaitsForAnother) {
   auto exchange = Send();
   exchange->Fail(EngineFault::kClosed);

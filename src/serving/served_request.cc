@@ -102,6 +102,9 @@ void ServedRequest::Arrive(OnRoute on_route) {
   routed_.emplace(
       pool_->router(), thread_.executor, [this](Route route) { TakeRoute(std::move(route)); },
       finished_.request_id);
+  routed_->OnEndpointDown([this](const EndpointInfo& down) {
+    if (on_stranded_ && endpoint_.get() == &down && MayRetry(kStranded)) on_stranded_();
+  });
   routed_->Arrive(MakeArrival());
 }
 
@@ -149,7 +152,10 @@ bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
 }
 
 void ServedRequest::TakeRoute(Route route) {
-  if (route.decision.refused && ArriveAsLess(*route.decision.refused)) return;
+  if (route.decision.refused && finished_.failed_tries.empty() &&
+      ArriveAsLess(*route.decision.refused)) {
+    return;
+  }
   const Seconds now = thread_.executor.Now();
   finished_.queued = now - finished_.arrived;
   finished_.slo = route.decision.slo;
@@ -307,7 +313,7 @@ void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why, Second
 
 std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault,
                                                         std::string_view why) {
-  if (fault == fleet::EngineFault::kConnect) pool_->router().SetUp(*endpoint_, false, why);
+  if (fault == fleet::EngineFault::kConnect) pool_->router().ConnectFailed(*endpoint_, why);
   if (MayRetry(fault)) {
     Retry(fault, why);
     return std::nullopt;

@@ -102,6 +102,11 @@ class ServedRequest {
 
   // The body with the edit that makes the engine report its usage; views into `body`.
   std::vector<std::string_view> BodyToSend(std::string_view body) const;
+  // Called when the endpoint has been found down before its answer began, and MayRetry has said
+  // yes: Retry, with this fault, or the end follows. From the executor.
+  void OnStranded(std::function<void()> on_stranded) { on_stranded_ = std::move(on_stranded); }
+  static constexpr fleet::EngineFault kStranded = fleet::EngineFault::kTimeout;
+
   // Whether the client asked for a stream.
   bool stream() const { return facts_.stream; }
 
@@ -171,6 +176,7 @@ class ServedRequest {
   const ServingContext& context_;
   ServingThread& thread_;
   OnRoute on_route_;
+  std::function<void()> on_stranded_;
   // By Scan:
   Pool* pool_ = nullptr;
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;

@@ -194,6 +194,13 @@ class FakeExchange {
     endpoint_ = nullptr;
     if (auto reply = request_.EndpointFailed(fault, "it broke")) reply_ = std::move(reply);
   }
+  // When it is found down before it has answered, the request goes elsewhere.
+  void MovesOn() {
+    request_.OnStranded([this] {
+      endpoint_ = nullptr;
+      request_.Retry(ServedRequest::kStranded, "found down");
+    });
+  }
   // It answers that it cannot serve the request. Whether the request was taken elsewhere.
   bool Busy(int status, Seconds retry_after = 0) {
     const auto fault = ServedRequest::FaultToRetry(status);

@@ -50,7 +50,7 @@ struct Response {
   static constexpr std::size_t kMaxTextBytes = 1 << 20;
 };
 
-// Why a response is not completed, as a phrase: "status 502", "stream ended without [DONE]".
+// Why a response is not completed, as a phrase: "status 502", "stream ended without its end".
 std::string Describe(const Response& response);
 
 // Latencies count from when the request was due. Lengths are those of the usage; without one,

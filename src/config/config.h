@@ -121,9 +121,10 @@ struct DeploymentConfig {
   // The profile's name in the source of profiles, by default the deployment's; when it holds a
   // slash, a file's path, resolved against the configuration's folder.
   std::string profile;
-  int max_in_flight = 512;   // Requests at one endpoint.
-  Tokens max_model_len = 0;  // Of prompt and response together; 0 = what the engines say.
-  Tokens kv_tokens = 0;      // That one engine's KV cache holds; 0 = what the engines say.
+  int max_in_flight = 512;     // Requests at one endpoint.
+  Tokens max_model_len = 0;    // Of prompt and response together; 0 = what the engines say.
+  Tokens kv_tokens = 0;        // That one engine's KV cache holds; 0 = what the engines say.
+  bool stream_options = true;  // Streams are asked for their usage.
   std::vector<std::string> endpoints;
   bool operator==(const DeploymentConfig&) const = default;
 };

@@ -214,6 +214,13 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                        "by it when a request has to wait for room there. `0`: what the engines say "
                        "in `/metrics`, the smallest number if they differ.",
               .live = true})
+      .Value(
+          "stream_options", &DeploymentConfig::stream_options, BooleanForm(),
+          {.prose = "Whether `stream_options: { include_usage: true }` is added to a request for "
+                    "a stream, so that the engine counts its tokens. `false` is for engines that "
+                    "refuse it; without it tokens are counted by the stream's events. Engines "
+                    "that are seen to refuse it are not asked again.",
+           .live = true})
       .Values("endpoints", &DeploymentConfig::endpoints, EndpointForm(),
               {.prose = "`host:port` of each engine; the connection is plain HTTP/1.1. An engine "
                         "belongs to one deployment.",

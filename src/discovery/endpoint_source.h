@@ -23,7 +23,8 @@ struct DiscoveredDeployment {
   std::vector<DiscoveredEndpoint> endpoints = {};
   // Most tokens of prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
-  Tokens kv_tokens = 0;  // That an endpoint's KV cache holds; 0: what the endpoints say.
+  Tokens kv_tokens = 0;        // That an endpoint's KV cache holds; 0: what the endpoints say.
+  bool stream_options = true;  // Streams may be asked for their usage.
   bool operator==(const DiscoveredDeployment&) const = default;
 };
 

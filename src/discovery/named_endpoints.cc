@@ -19,7 +19,8 @@ NamedEndpoints::NamedEndpoints(const std::vector<NamedDeployment>& deployments, 
     Deployment deployment{.name = named.name,
                           .max_in_flight = named.max_in_flight,
                           .max_model_len = named.max_model_len,
-                          .kv_tokens = named.kv_tokens};
+                          .kv_tokens = named.kv_tokens,
+                          .stream_options = named.stream_options};
     for (const std::string& address : named.endpoints) {
       deployment.names.push_back({.address = address, .group = false});
     }
@@ -69,6 +70,7 @@ EndpointSnapshot NamedEndpoints::Snapshot() const {
         snapshot.emplace_back(deployment.name, deployment.max_in_flight);
     discovered.max_model_len = deployment.max_model_len;
     discovered.kv_tokens = deployment.kv_tokens;
+    discovered.stream_options = deployment.stream_options;
     for (const Name& name : deployment.names) {
       for (const DiscoveredEndpoint& endpoint : name.endpoints) {
         if (taken.insert(endpoint.address).second) discovered.endpoints.push_back(endpoint);

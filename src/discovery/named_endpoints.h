@@ -25,7 +25,8 @@ struct NamedDeployment {
   std::vector<std::string> groups = {};
   // Most tokens of prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
-  Tokens kv_tokens = 0;  // That an endpoint's KV cache holds; 0: what the endpoints say.
+  Tokens kv_tokens = 0;        // That an endpoint's KV cache holds; 0: what the endpoints say.
+  bool stream_options = true;  // Streams may be asked for their usage.
 };
 
 // Resolves the names, and looks those of groups up again every five seconds. A name that was never
@@ -51,6 +52,7 @@ class NamedEndpoints final : public EndpointSource {
     int max_in_flight = 0;
     Tokens max_model_len = 0;
     Tokens kv_tokens = 0;
+    bool stream_options = true;
     std::vector<Name> names = {};
   };
 

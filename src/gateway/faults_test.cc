@@ -334,6 +334,21 @@ TEST_F(Faults, AnErrorInAnAnswerThatSaysAllIsWell) {
   }));
 }
 
+TEST_F(Faults, AnEngineThatRefusesStreamOptionsServesAllTheSame) {
+  FaultEngine engine([](int, const FaultRequest& request) {
+    return request.body.find("stream_options") == std::string::npos
+               ? Good(true)
+               : net::WholeAnswer(400, R"({"error":{"message":"Unknown field stream_options"}})");
+  });
+  t_.AddEndpoint("a10", engine.address());
+  t_.Start();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(t_.Chat(ChatBody(5, true)).status, 200);
+  EXPECT_EQ(engine.served(), 3) << "the second one was not asked any more";
+  EXPECT_EQ(t_.LinesWith("refuses `stream_options`").size(), 1u);
+  EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
+  EXPECT_TRUE(Eventually([&] { return t_.Metric("headrace_requests_total") == 2; }));
+}
+
 TEST_F(Faults, EnginesAreAskedNotToCompress) {
   FaultEngine engine([&](int, const FaultRequest&) {
     return net::WholeAnswer(200, "\x1f\x8b", {"Content-Encoding: gzip"});

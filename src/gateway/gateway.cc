@@ -89,7 +89,8 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
                              .max_in_flight = deployment.max_in_flight,
                              .endpoints = deployment.endpoints,
                              .max_model_len = deployment.max_model_len,
-                             .kv_tokens = deployment.kv_tokens});
+                             .kv_tokens = deployment.kv_tokens,
+                             .stream_options = deployment.stream_options});
     }
     auto source = std::make_unique<discovery::NamedEndpoints>(deployments);
     source->Refresh(system::MonotonicNow());

@@ -299,6 +299,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     spec.max_in_flight = deployment.max_in_flight;
     spec.max_model_len = deployment.max_model_len;
     spec.kv_tokens = deployment.kv_tokens;
+    const auto stream_options = StreamOptionsOf(deployment);
     const auto metrics =
         reports_.deployment_metrics ? reports_.deployment_metrics(deployment.name) : nullptr;
     for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
@@ -306,7 +307,8 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       endpoints.push_back({.address = endpoint.address,
                            .socket = endpoint.resolved,
                            .deployment = deployment.name,
-                           .metrics = metrics});
+                           .metrics = metrics,
+                           .stream_options = stream_options});
     }
   }
   Apply([&](State& state, Seconds now) {
@@ -318,6 +320,29 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       state.scheduler.SetProfile(spec.name, profile->second, now, state.decisions);
     }
   });
+}
+
+std::shared_ptr<std::atomic<bool>> PoolRouter::StreamOptionsOf(
+    const discovery::DiscoveredDeployment& deployment) {
+  const system::MutexLock lock(mutex_);
+  if (!deployment.stream_options) {
+    stream_options_.erase(deployment.name);
+    return nullptr;
+  }
+  auto& asked = stream_options_[deployment.name];
+  if (asked == nullptr) asked = std::make_shared<std::atomic<bool>>(true);
+  return asked;
+}
+
+void PoolRouter::RefusesStreamOptions(const EndpointInfo& endpoint) {
+  if (endpoint.stream_options == nullptr || !endpoint.stream_options->exchange(false)) return;
+  const std::string name = pool_ + "/" + endpoint.deployment;
+  reports_.faults.Raise(
+      telemetry::LogLevel::kWarning, "stream_options of " + name,
+      name +
+          " refuses `stream_options`: the tokens of its streams are counted by their events; "
+          "set `stream_options: false` for it",
+      executor_.Now());
 }
 
 void PoolRouter::SetOptions(const scheduler::SchedulerOptions& options) {

@@ -1,6 +1,7 @@
 // One pool's scheduler, shared by all threads.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,6 +35,9 @@ struct EndpointInfo {
   system::SocketAddress socket;
   std::string deployment;
   std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
+  // Likewise: whether its engines take `stream_options`, as far as is known; null: they are not to
+  // be asked.
+  std::shared_ptr<std::atomic<bool>> stream_options;
   bool operator==(const EndpointInfo&) const = default;
 };
 using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
@@ -161,6 +165,10 @@ class PoolRouter {
   // The same of its KV cache, in tokens.
   void SetKvTokens(const EndpointInfo& endpoint, Tokens kv_tokens);
 
+  // The engines of the endpoint's deployment refuse `stream_options`: from now on requests go there
+  // without.
+  void RefusesStreamOptions(const EndpointInfo& endpoint);
+
   // All of them in one scheduler event per kMostReports.
   void Report(std::span<const Progress> progress);
 
@@ -202,12 +210,17 @@ class PoolRouter {
   void ReportFallback(const Route& route) const;
   // Logs and counts that an endpoint was ejected, or is back.
   void ReportBreaker(const BreakerReport& report) const;
+  std::shared_ptr<std::atomic<bool>> StreamOptionsOf(
+      const discovery::DiscoveredDeployment& deployment);
 
   const std::string pool_;
   Executor& executor_;
   RouterReports reports_;
   std::shared_ptr<WakeLoop> wake_loop_;
   mutable system::Mutex mutex_;
+  // By deployment, of those whose engines may be asked: whether they take `stream_options`.
+  std::map<std::string, std::shared_ptr<std::atomic<bool>>> stream_options_
+      HEADRACE_GUARDED_BY(mutex_);
   State state_ HEADRACE_GUARDED_BY(mutex_);
 };
 

@@ -25,6 +25,9 @@ predict::PromptSize PromptSizeOf(openai::ApiKind kind, const openai::RequestFact
           .unsized_parts = facts.unsized_parts};
 }
 
+// Of an error that says which field it is about.
+constexpr std::size_t kMostRefusalBytes = std::size_t{64} << 10;
+
 constexpr std::string_view kEventStreamType = "text/event-stream";
 
 // ASCII, any case.
@@ -177,6 +180,9 @@ void ServedRequest::TakeRoute(Route route) {
   dispatched_at_ = now;
   endpoint_ = std::move(route.endpoint);
   max_model_len_ = route.max_model_len;
+  asks_for_usage_ =
+      facts_.ask_for_usage && endpoint_->stream_options && endpoint_->stream_options->load();
+  refused_usage_ = false;
   finished_.endpoint = endpoint_.get();
   finished_.policy = route.decision.policy;
   finished_.fallback = route.decision.fallback;
@@ -352,7 +358,7 @@ void ServedRequest::GiveBackRetry() {
 // --- The engine's response
 
 std::vector<std::string_view> ServedRequest::BodyToSend(std::string_view body) const {
-  if (!facts_.ask_for_usage) return {body};
+  if (!asks_for_usage_) return {body};
   const openai::BodySplice& splice = *facts_.ask_for_usage;
   return {body.substr(0, splice.offset), splice.insert, body.substr(splice.offset + splice.erase)};
 }
@@ -371,9 +377,12 @@ void ServedRequest::ResponseHead(const EngineHead& head) {
     progress_.emplace(thread_.progress, pool_->router(), routed_->id());
   }
   if (readable) {
-    parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson,
-                    facts_.ask_for_usage.has_value(), facts_.choices);
+    parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson, asks_for_usage_,
+                    facts_.choices);
+    if (refused_usage_) pool_->router().RefusesStreamOptions(*endpoint_);
   }
+  may_refuse_usage_ = asks_for_usage_ && (head.status == 400 || head.status == 422);
+  held_.clear();
 }
 
 int ServedRequest::response_status() const {
@@ -385,6 +394,10 @@ void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
                                   std::vector<std::string_view>& forward) {
   if (parser_) {
     parser_->Feed(bytes, forward);
+  } else if (may_refuse_usage_) {
+    held_.append(bytes);
+    may_refuse_usage_ = held_.size() <= kMostRefusalBytes;
+    if (!may_refuse_usage_) forward.push_back(held_);
   } else if (!bytes.empty()) {
     forward.push_back(bytes);
   }
@@ -405,6 +418,13 @@ std::optional<ErrorReply> ServedRequest::ResponseEnd(Seconds now,
   const std::size_t whole = forward.size();
   if (parser_) parser_->Finish(forward);
   if (ended_) return std::nullopt;
+  if (std::exchange(may_refuse_usage_, false)) {
+    if (held_.find("stream_options") != held_.npos || held_.find("include_usage") != held_.npos) {
+      SendAgainAsItCame();
+      return std::nullopt;
+    }
+    if (!held_.empty()) forward.push_back(held_);
+  }
   const int error = ErrorStatus();
   if (error == 0 && parser_ && !parser_->complete()) {
     // What was held back is a piece of an event. Of anything else nothing can be added to the last
@@ -426,6 +446,14 @@ std::optional<ErrorReply> ServedRequest::ResponseEnd(Seconds now,
   // An error in a form that clients know, or that is the whole response, has told them itself.
   if (!in_body || !event_stream_ || parser_->error()->understood) return std::nullopt;
   return DescribeFault(fleet::EngineFault::kErrorInBody, "it sent an error in its response");
+}
+
+void ServedRequest::SendAgainAsItCame() {
+  asks_for_usage_ = false;
+  refused_usage_ = true;
+  dispatched_at_ = thread_.executor.Now();
+  status_ = 0;
+  on_route_(endpoint_);
 }
 
 std::string ServedRequest::ErrorEvent(const ErrorReply& reply) const {

@@ -66,7 +66,8 @@ struct EngineHead {
 //   ResponseHead               the endpoint has responded.
 //   ResponseBytes …            returns what is to be passed on to the client.
 //   ResponseEnd                no more bytes. If the response lacks its end: back into the queue
-//                              while nothing was passed on, else the reply.
+//                              while nothing was passed on, else the reply. If the engine refused
+//                              what the gateway adds, `on_route` is called with it once more.
 //     EndpointFailed           instead, at any time after `on_route` has named an endpoint: back
 //                              into the queue, if it may be tried again; else the reply.
 //     TimeOut                  deadline() has passed, wherever the request is.
@@ -74,8 +75,8 @@ struct EngineHead {
 //
 // The destructor tells the observers how it ended, exactly once if it arrived; what has not ended
 // by then is cancelled. All calls are made, and `on_route` is called, on the executor's thread;
-// `on_route` may be called from within Arrive, Retry and EndpointFailed, and must not destroy the
-// request.
+// `on_route` may be called from within Arrive, Retry, EndpointFailed and ResponseEnd, and must not
+// destroy the request.
 class ServedRequest {
  public:
   // The endpoint that serves it, or the reply.
@@ -100,7 +101,8 @@ class ServedRequest {
   ErrorReply TimeOut();
   void Cancel();
 
-  // The body with the edit that makes the engine report its usage; views into `body`.
+  // The body with the edit that makes the engine report its usage, if it takes that; views into
+  // `body`.
   std::vector<std::string_view> BodyToSend(std::string_view body) const;
   // Called when the endpoint has been found down before its answer began, and MayRetry has said
   // yes: Retry, with this fault, or the end follows. From the executor.
@@ -162,6 +164,8 @@ class ServedRequest {
   ErrorReply DescribeFault(fleet::EngineFault fault, std::string_view why) const;
   // The error that the engine responded with, as a status or inside the response; 0: none.
   int ErrorStatus() const;
+  // The engine has refused what was added to the request: once more, as the client sent it.
+  void SendAgainAsItCame();
   void NoteLatency(Seconds now);
   // Whether the endpoint's context has room for so many tokens.
   bool Credible(const openai::Usage& usage) const;
@@ -189,6 +193,8 @@ class ServedRequest {
   std::optional<RoutedRequest> routed_;
   std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.
   Tokens max_model_len_ = 0;                      // Of the endpoint; 0: not known.
+  bool asks_for_usage_ = false;                   // It was sent there with the edit.
+  bool refused_usage_ = false;                    // It was refused there for it.
   Seconds dispatched_at_ = 0;
   bool ended_ = false;
   bool holds_retry_ = false;  // A part of the pool's retry budget.
@@ -203,7 +209,9 @@ class ServedRequest {
   bool event_stream_ = false;
   Seconds first_token_at_ = 0;                          // 0 before.
   std::optional<openai::ResponseStreamParser> parser_;  // None for what is not read.
-  std::optional<ProgressBatch::Stream> progress_;       // Of a stream that goes on.
+  bool may_refuse_usage_ = false;                  // An error that may be due to the edit: it is
+  std::string held_;                               // held back until that is known.
+  std::optional<ProgressBatch::Stream> progress_;  // Of a stream that goes on.
 };
 
 }  // namespace headrace::serving

@@ -354,6 +354,73 @@ TEST_F(ServedRequestTest, TheTypeOfAStreamInAnyCase) {
   EXPECT_TRUE(exchange_->request().event_stream());
 }
 
+// --- What the router adds has a way out
+
+constexpr char kNoStreamOptions[] =
+    R"({"error":{"message":"stream_options: Extra inputs are not permitted","code":400}})";
+
+TEST_F(ServedRequestTest, AnEngineThatRefusesStreamOptionsIsAskedOnceMoreWithout) {
+  for (const int status : {400, 422}) {
+    Use({});
+    exchange_->Send(Chat(true));
+    EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
+    exchange_->RespondJson(status, kNoStreamOptions);
+    EXPECT_EQ(exchange_->received(), "");
+    EXPECT_EQ(exchange_->endpoint(), kEngine);
+    EXPECT_EQ(exchange_->sent(), Chat(true));
+    const std::string usage = Token("De") + std::string(kUsage) + std::string(kDone);
+    exchange_->Head(200, "text/event-stream");
+    exchange_->Bytes(usage);
+    exchange_->End();
+    EXPECT_EQ(exchange_->received(), usage) << "nothing was asked for, so nothing is hidden";
+    EXPECT_TRUE(Ended(Outcome::kCompleted).failed_tries.empty());
+    // It is remembered.
+    exchange_ = std::make_unique<FakeExchange>(*serving_);
+    exchange_->Send(Chat(true));
+    EXPECT_EQ(exchange_->sent(), Chat(true));
+  }
+}
+
+TEST_F(ServedRequestTest, ARefusalThatStandsIsTheClients) {
+  exchange_->Send(R"({"model":"llama","messages":[],"stream":true,"stream_options":{}})");
+  exchange_->RespondJson(400, kNoStreamOptions);
+  EXPECT_EQ(exchange_->received(), "");
+  exchange_->RespondJson(400, kNoStreamOptions);
+  EXPECT_EQ(exchange_->received(), kNoStreamOptions);
+  EXPECT_EQ(Ended(Outcome::kClientError).fault, std::nullopt);
+  // It was not for what was added: others are asked as before.
+  exchange_ = std::make_unique<FakeExchange>(*serving_);
+  exchange_->Send(Chat(true));
+  EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
+}
+
+TEST_F(ServedRequestTest, OtherErrorsOfAStreamPassOnAsTheyAre) {
+  for (const std::string& error : {std::string(R"({"error":{"message":"too long"}})"),
+                                   std::string(100'000, 'x') + "stream_options"}) {
+    Use({});
+    exchange_->Send(Chat(true));
+    exchange_->Head(400, "application/json");
+    for (std::size_t at = 0; at < error.size(); at += 1000) {
+      exchange_->Bytes(std::string_view(error).substr(at, 1000));
+    }
+    exchange_->End();
+    EXPECT_EQ(exchange_->received(), error);
+    Ended(Outcome::kClientError);
+  }
+}
+
+TEST_F(ServedRequestTest, EnginesThatAreNotToBeAskedAreNot) {
+  const system::SocketAddress address = *system::Resolve(*system::ParseHostPort(kEngine));
+  discovery::DiscoveredDeployment deployment{"a10", 512, {{kEngine, address}}};
+  for (const bool asked : {false, true}) {
+    deployment.stream_options = asked;
+    serving_->router().UpdateFleet({deployment});
+    exchange_ = std::make_unique<FakeExchange>(*serving_);
+    exchange_->Send(Chat(true));
+    EXPECT_EQ(exchange_->sent() != Chat(true), asked);
+  }
+}
+
 // --- What an engine counts
 
 TEST_F(ServedRequestTest, CountsBeyondTheContextAreNotBelieved) {

@@ -78,6 +78,7 @@ bench: everything
 	@ninja -C $(release)
 	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
 	@tools/bench-proxy
+	@tools/bench-streams --streams 9000
 
 # Writes the generated pages anew; `make test` fails while one is stale.
 docs: everything

@@ -150,6 +150,8 @@ void MarkNamedFields(ParsedHead& head) {
 // Takes the field lines and the blank line that ends them. False when one is none: folded, blanks
 // before its colon, a control character, a line end that is not CR LF.
 bool TakeFields(std::string_view text, Framing& framing, ParsedHead& head) {
+  constexpr std::size_t kUsualFields = 16;
+  head.fields.reserve(kUsualFields);
   const char* at = text.data();
   const char* const end = at + text.size();  // Behind the blank line.
   while (end - at > 2) {

@@ -63,8 +63,8 @@ struct HttpCall::Impl {
 
   HttpClient::Impl& client;
   std::shared_ptr<HttpClientConnection> connection;
-  std::unique_ptr<char[]> buffer;
-  std::size_t begin = 0;  // buffer[begin, end) has come and was not handed out.
+  std::unique_ptr<char[]> buffer;  // Null while nothing is in it: a slow stream holds none.
+  std::size_t begin = 0;           // buffer[begin, end) has come and was not handed out.
   std::size_t end = 0;
   bool drained = true;  // The next read waits until the stream is readable.
 
@@ -104,7 +104,6 @@ Task<CallError> HttpCall::Impl::Start(const system::SocketAddress& endpoint,
                                       const RequestHead& head,
                                       std::span<const std::string_view> body, Seconds deadline) {
   if (failed != CallError::kNone) co_return failed;
-  buffer = client.TakeBuffer();
   connection = client.TakeIdle(endpoint);
   reused = connection != nullptr;
   for (;;) {
@@ -191,6 +190,7 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
 
 // Reads behind what is there.
 std::ptrdiff_t HttpCall::Impl::Read() {
+  if (!buffer) buffer = client.TakeBuffer();
   const std::size_t space = client.options.read_buffer_bytes - end;
   const std::ptrdiff_t got = connection->stream().Read(buffer.get() + end, space);
   if (got > 0) {
@@ -221,6 +221,7 @@ Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds dea
     if (end >= client.options.max_head_bytes) co_return CallError::kInvalidResponse;
     if (peer_closed) co_return CallError::kNoResponse;
     if (drained) {
+      if (end == 0) client.ReturnBuffer(std::move(buffer));
       const Wake wake = co_await connection->WaitReadable(deadline);
       if (wake == Wake::kInterrupted) co_return CallError::kClosed;
       if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
@@ -266,6 +267,7 @@ Task<HttpCall::Piece> HttpCall::Impl::ReadSome(Seconds deadline) {
     }
     begin = end = 0;
     if (drained) {
+      client.ReturnBuffer(std::move(buffer));
       const Wake wake = co_await connection->WaitReadable(deadline);
       if (wake == Wake::kInterrupted) co_return Piece{Fail(CallError::kClosed), false, {}};
       if (wake == Wake::kTimeout) co_return Piece{Fail(CallError::kBodyTimeout), false, {}};

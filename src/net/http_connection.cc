@@ -48,6 +48,36 @@ std::string_view DateHeader() {
   return {text, size};
 }
 
+// The memory of large bodies that are over, by thread, for the next ones: its pages are there, and
+// need not be filled with zeros before a read fills them.
+constexpr std::size_t kSpareBodies = 4;
+constexpr std::size_t kMostSpareBytes = std::size_t{4} * 1024 * 1024;
+thread_local std::vector<std::string> spare_bodies;
+
+// Makes room for this many bytes. What the body holds then means nothing.
+void MakeRoom(std::string& body, std::size_t capacity) {
+  if (body.capacity() >= capacity) return;
+  if (capacity > kKeptBytes) {
+    const auto fits = [capacity](const std::string& spare) { return spare.capacity() >= capacity; };
+    const auto spare = std::ranges::find_if(spare_bodies, fits);
+    if (spare != spare_bodies.end()) {
+      body = std::move(*spare);
+      spare_bodies.erase(spare);
+      return;
+    }
+  }
+  body.reserve(capacity);
+}
+
+void GiveBackBody(std::string& body) {
+  if (body.capacity() <= kKeptBytes) return;
+  if (body.capacity() <= kMostSpareBytes) {
+    if (spare_bodies.size() == kSpareBodies) spare_bodies.erase(spare_bodies.begin());
+    spare_bodies.push_back(std::move(body));
+  }
+  std::string().swap(body);
+}
+
 void GiveBack(std::string& buffer) {
   if (buffer.capacity() > kKeptBytes) std::string().swap(buffer);
   buffer.clear();
@@ -220,25 +250,25 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
   const HttpServerOptions& options = shared_.options;
   if (size > options.max_body_bytes) co_return 413;
   if (!Hold(std::min<std::uint64_t>(size, rest_.size()))) co_return 503;
-  body_.reserve(size + kPadding);
-  body_.assign(rest_.substr(0, size));
-  ahead_.assign(rest_.substr(body_.size()));
-  std::size_t filled = body_.size();
+  const std::string_view first = rest_.substr(0, size);
+  MakeRoom(body_, size + kPadding);
+  if (body_.size() < first.size()) body_.resize(first.size());
+  std::ranges::copy(first, body_.begin());
+  ahead_.assign(rest_.substr(first.size()));
+  std::size_t filled = first.size();
   if (filled < size && head_.expects_continue) {
     out_.assign(1, {const_cast<char*>(kContinue.data()), kContinue.size()});
     if (!co_await SendRest(0)) co_return kClosed;
   }
   while (filled < size) {
-    if (filled == body_.size()) {
-      const std::size_t next = std::min<std::uint64_t>(size, filled + kBodyStep);
-      if (!Hold(next)) co_return 503;
-      body_.resize(next);
-    }
-    const std::size_t got =
-        co_await ReadSome(body_.data() + filled, body_.size() - filled, BodyDeadline());
+    const std::size_t next = std::min<std::uint64_t>(size, filled + kBodyStep);
+    if (!Hold(next)) co_return 503;
+    if (body_.size() < next) body_.resize(next);
+    const std::size_t got = co_await ReadSome(body_.data() + filled, next - filled, BodyDeadline());
     if (got == 0) co_return gone_ ? kClosed : 408;
     filled += got;
   }
+  body_.resize(size);
   co_return kReadWhole;
 }
 
@@ -293,7 +323,7 @@ bool HttpConnection::Hold(std::size_t bytes) {
 }
 
 void HttpConnection::ReleaseBody() {
-  GiveBack(body_);
+  GiveBackBody(body_);
   if (held_ > 0) shared_.held_bytes -= std::exchange(held_, 0);
 }
 

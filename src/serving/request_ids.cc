@@ -1,6 +1,5 @@
 #include "serving/request_ids.h"
 
-#include <cstdio>
 #include <memory>
 #include <random>
 
@@ -21,9 +20,11 @@ RequestIds::RequestIds(const std::function<std::uint32_t()>& entropy)
     : high_(Seed(entropy)), low_(Seed(entropy)) {}
 
 std::string RequestIds::Next() {
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(high_.Next()),
-                static_cast<unsigned long long>(low_.Next()));
+  std::string text(32, '0');
+  std::size_t at = text.size();
+  for (std::uint64_t half : {low_.Next(), high_.Next()}) {
+    for (int digit = 0; digit < 16; ++digit, half >>= 4) text[--at] = "0123456789abcdef"[half & 15];
+  }
   return text;
 }
 

@@ -259,11 +259,17 @@ class SoakClient {
     }
   }
 
+  // As clients of chats and completions know it, or those of /v1/responses.
+  static bool HasErrorEvent(std::string_view body) {
+    return body.find(R"(data: {"error":)") != body.npos ||
+           body.find(R"(data: {"type":"error")") != body.npos;
+  }
+
   static Seen Judge(const Plan& plan, const gateway::HttpResponse& answer, std::string& fault) {
     if (answer.status == 200) {
       if (!answer.complete) {
         fault = "broken off";
-      } else if (!plan.stream || answer.body.find(R"(data: {"error":)") == answer.body.npos) {
+      } else if (!plan.stream || !HasErrorEvent(answer.body)) {
         fault = plan.stream ? FaultOfStream(plan, answer.body) : FaultOfJson(plan, answer.body);
         return Seen::kWhole;
       }

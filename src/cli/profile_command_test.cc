@@ -207,8 +207,10 @@ TEST_F(ProfileCommand, MeasureTakesATimeoutWithAUnit) {
   }
   EXPECT_THAT(Run(measure + "soon").err,
               HasSubstr("--timeout: soon is not a duration; write it like 50ms, 2s or 1h30m\n"));
-  EXPECT_THAT(Run(measure + "-5").err, HasSubstr("--timeout: -5 is out of bounds; 1us to 30d is allowed\n"));
-  EXPECT_THAT(Run(measure + "0").err, HasSubstr("--timeout: 0 is out of bounds; 1us to 30d is allowed\n"));
+  EXPECT_THAT(Run(measure + "-5").err,
+              HasSubstr("--timeout: -5 is out of bounds; 1us to 30d is allowed\n"));
+  EXPECT_THAT(Run(measure + "0").err,
+              HasSubstr("--timeout: 0 is out of bounds; 1us to 30d is allowed\n"));
 }
 
 TEST_F(ProfileCommand, ChecksEveryProfileOfADirectory) {

@@ -288,10 +288,7 @@ void Busy(::benchmark::State& state) {
   state.counters["bytes_per_endpoint"] = fleet.bytes_per_endpoint();
   state.counters["bytes_per_request"] = fleet.bytes_per_request();
 }
-BENCHMARK(Busy)
-    ->Args({1'000, 50, 10'000})
-    ->Args({10'000, 50, 100'000})
-    ->Iterations(200'000);
+BENCHMARK(Busy)->Args({1'000, 50, 10'000})->Args({10'000, 50, 100'000})->Iterations(200'000);
 
 // What it costs a turn that its decision can be explained, as a share of a turn without that: each
 // turn in its turn keeps nothing, what was considered, and who would be harmed. Medians, so that

@@ -69,7 +69,8 @@ TEST(RequestHistory, NamesThoseWhomARequestWouldHaveHarmed) {
     }
     const auto past = history.Find(id);
     ASSERT_TRUE(past);
-    EXPECT_TRUE(past->Why().starts_with("Nowhere fewer expected broken promises (0.0")) << past->Why();
+    EXPECT_TRUE(past->Why().starts_with("Nowhere fewer expected broken promises (0.0"))
+        << past->Why();
     EXPECT_EQ(past->request.considered.facts->options.size(), 2);
     EXPECT_EQ(past->request.considered.harmed,
               asked ? std::vector<std::string>{"fragile"} : std::vector<std::string>{});

@@ -267,16 +267,8 @@ ErrorReply ServedRequest::Reply(openai::ApiError error) const {
 // --- The endpoint fails
 
 std::optional<fleet::EngineFault> ServedRequest::FaultToRetry(int status) {
-  switch (status) {
-    case 429:
-    case 503:
-      return fleet::EngineFault::kBusy;
-    case 502:
-    case 504:
-      return fleet::EngineFault::kStatus;
-    default:
-      return std::nullopt;
-  }
+  const bool retried = status == 429 || (status >= 502 && status <= 504);
+  return retried ? FaultOf(status) : std::nullopt;
 }
 
 bool ServedRequest::MayRetry(fleet::EngineFault fault) {

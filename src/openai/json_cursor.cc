@@ -125,7 +125,10 @@ std::size_t FindValue(std::string_view json, std::string_view name, std::size_t 
     from = found + name.size();
     std::size_t at = from;
     while (at < json.size() && IsSpace(json[at])) ++at;
-    if (at == json.size() || json[at] != ':') continue;
+    if (at == json.size() || json[at] != ':') {
+      --from;  // In broken JSON, the quote that closes one name may open the next.
+      continue;
+    }
     ++at;
     while (at < json.size() && IsSpace(json[at])) ++at;
     return at;

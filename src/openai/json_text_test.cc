@@ -124,6 +124,8 @@ TEST(FindValue, FindsKeysAndNotText) {
   ASSERT_NE(at, json.npos);
   EXPECT_TRUE(json.substr(at).starts_with(R"({"a")"));
   EXPECT_EQ(FindValue(R"(["usage"])", "\"usage\""), std::string_view::npos);
+  // Broken JSON is read alike wherever the reading begins.
+  EXPECT_EQ(FindValue(R"({"a":"usage"usage":1})", "\"usage\""), 19u);
 }
 
 }  // namespace

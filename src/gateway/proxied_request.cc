@@ -20,6 +20,8 @@ bool IsOwnHeader(std::string_view name) {
 // forgotten.
 constexpr std::size_t kMostBytesToKeep = std::size_t{64} << 10;
 constexpr Seconds kMostTimeToKeep = 1;
+// A longer body is read aside: others would wait for too long.
+constexpr std::size_t kMostBytesToScan = std::size_t{4} << 20;
 
 // How long the endpoint asks to be left alone; 0 if it does not.
 Seconds RetryAfter(const net::HttpCall& call) {
@@ -66,8 +68,17 @@ ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
       decided_(exchange.thread()) {}
 
 net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
-  const auto scanned = request_.Scan(
-      kind, exchange_.body(), [this](std::string_view name) { return exchange_.Header(name); });
+  std::string& body = exchange_.body();
+  const auto header = [this](std::string_view name) { return exchange_.Header(name); };
+  tl::expected<void, serving::ErrorReply> scanned;
+  if (body.size() <= kMostBytesToScan) {
+    scanned = request_.Scan(kind, body, header);
+  } else {
+    tl::expected<openai::RequestFacts, openai::ApiError> facts;
+    const std::function<void()> scan = [&] { facts = openai::RequestScanner().Scan(kind, body); };
+    co_await exchange_.thread().RunAside(scan);
+    scanned = request_.TakeFacts(kind, std::move(facts), body.size(), header);
+  }
   if (!scanned) {
     co_await RespondError(exchange_, scanned.error(), request_id_);
     co_return;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "gateway/test_gateway.h"
+#include "gateway/test_recording_engine.h"
 
 namespace headrace::gateway {
 namespace {
@@ -13,49 +14,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
-
-// An engine that keeps what it was sent.
-class RecordingEngine {
- public:
-  struct Request {
-    std::string method;
-    std::string target;
-    std::string fields;  // "name: value\n" …
-    std::string body;
-  };
-
-  RecordingEngine() {
-    server_ =
-        *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {},
-                                 [this](net::HttpExchange& exchange) { return Serve(exchange); });
-  }
-  std::string address() const { return server_->address().ToString(); }
-  std::vector<Request> Posts() const {
-    const system::MutexLock lock(mutex_);
-    return posts_;
-  }
-
- private:
-  net::Task<void> Serve(net::HttpExchange& exchange) {
-    if (exchange.method() == "POST") {
-      Request request{
-          std::string(exchange.method()), std::string(exchange.target()), {}, exchange.body()};
-      for (const net::HeaderField& field : exchange.headers()) {
-        request.fields.append(field.name).append(": ").append(field.value).append("\n");
-      }
-      const system::MutexLock lock(mutex_);
-      posts_.push_back(std::move(request));
-    }
-    net::ResponseHead head(200);
-    head.Add("content-type", "application/json");
-    co_await exchange.Respond(head, R"({"choices":[{"finish_reason":"stop"}]})");
-  }
-
-  mutable system::Mutex mutex_;
-  std::vector<Request> posts_ HEADRACE_GUARDED_BY(mutex_);
-  net::IoThreads threads_{1};
-  std::unique_ptr<net::HttpServer> server_;
-};
 
 class StrictHttpTest : public ::testing::Test {
  protected:

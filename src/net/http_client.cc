@@ -13,6 +13,9 @@ namespace headrace::net {
 namespace {
 
 constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
+// What one call sends before the others of its thread get their turn: so much, and the piece that
+// exceeds it, which is no longer either.
+constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
 
 using Wake = HttpClientConnection::Wake;
 
@@ -141,7 +144,11 @@ Task<CallError> HttpCall::Impl::Connect(const system::SocketAddress& endpoint, S
 Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
                                      std::span<const std::string_view> body, Seconds deadline) {
   const auto put = [this](std::string_view text) {
-    if (!text.empty()) out.push_back({const_cast<char*>(text.data()), text.size()});
+    while (!text.empty()) {
+      const std::string_view piece = text.substr(0, kTurnBytes);
+      out.push_back({const_cast<char*>(piece.data()), piece.size()});
+      text.remove_prefix(piece.size());
+    }
   };
   std::uint64_t size = 0;
   for (const std::string_view piece : body) size += piece.size();
@@ -157,8 +164,11 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
   sent_at = system::MonotonicNow();
   std::span<iovec> unsent(out);
   for (;;) {
-    const std::ptrdiff_t written =
-        connection->stream().Write(unsent.first(std::min(unsent.size(), kMaxPieces)));
+    std::size_t turn = 0;
+    for (std::size_t bytes = 0; turn < std::min(unsent.size(), kMaxPieces) && bytes < kTurnBytes;) {
+      bytes += unsent[turn++].iov_len;
+    }
+    const std::ptrdiff_t written = connection->stream().Write(unsent.first(turn));
     if (written == ByteStream::kFailed) {
       // An endpoint that refuses a request may close before it has read it; its response may be
       // here.

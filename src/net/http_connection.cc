@@ -69,11 +69,14 @@ void MakeRoom(std::string& body, std::size_t capacity) {
   body.reserve(capacity);
 }
 
-void GiveBackBody(std::string& body) {
+void GiveBackBody(std::string& body, IoThread& thread) {
   if (body.capacity() <= kKeptBytes) return;
   if (body.capacity() <= kMostSpareBytes) {
     if (spare_bodies.size() == kSpareBodies) spare_bodies.erase(spare_bodies.begin());
     spare_bodies.push_back(std::move(body));
+  } else {
+    // The kernel takes milliseconds to free so many pages.
+    thread.PostAside([freed = std::make_shared<std::string>(std::move(body))] {});
   }
   std::string().swap(body);
 }
@@ -140,6 +143,9 @@ Task<void> HttpConnection::Run() {
     }
     co_await Serve();
     open = persist_ && !gone_;
+    // The next request may be here, and be answered without a wait, as those behind it.
+    if (open && !ahead_.empty()) co_await thread_.Yield();
+    open = open && !gone_;
   }
   stream_->Close();
 }
@@ -290,13 +296,19 @@ Task<int> HttpConnection::ReadChunkedBody() {
     filled += step.produced;
     if (filled > options.max_body_bytes) co_return 413;
     if (decoder.done()) break;
-    if (body_.size() - filled < kFirstRead) {
-      const std::size_t next = std::max(2 * filled, 2 * kFirstRead);
-      if (!Hold(next)) co_return 503;
-      body_.resize(next);
+    const std::size_t next = filled + std::clamp(filled, kFirstRead, kBodyStep);
+    if (!Hold(next)) co_return 503;
+    if (body_.capacity() < next + kPadding) {
+      body_.resize(filled);  // What is copied.
+      const std::function<void()> grow = [this, next] { body_.reserve(2 * next + kPadding); };
+      if (filled <= kMostSpareBytes) {
+        grow();
+      } else {
+        co_await thread_.RunAside(grow);
+      }
     }
-    fresh = co_await ReadSome(body_.data() + filled, std::min(body_.size() - filled, kBodyStep),
-                              BodyDeadline());
+    if (body_.size() < next) body_.resize(next);
+    fresh = co_await ReadSome(body_.data() + filled, next - filled, BodyDeadline());
     if (fresh == 0) co_return gone_ ? kClosed : 408;
   }
   body_.reserve(filled + kPadding);
@@ -323,7 +335,7 @@ bool HttpConnection::Hold(std::size_t bytes) {
 }
 
 void HttpConnection::ReleaseBody() {
-  GiveBackBody(body_);
+  GiveBackBody(body_, thread_);
   if (held_ > 0) shared_.held_bytes -= std::exchange(held_, 0);
 }
 

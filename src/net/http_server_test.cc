@@ -100,6 +100,38 @@ TEST_F(ServerTest, UnderstandsAbsoluteTargets) {
   EXPECT_EQ(seen, "/a/b|c");
 }
 
+TEST_F(ServerTest, PipelinedRequestsTakeTurnsWithOtherClients) {
+  std::string served;
+  Serve([&](HttpExchange& exchange) -> Task<void> {
+    if (exchange.path() != "/-") served += exchange.path().substr(1);  // On one thread.
+    const ResponseHead head(200);
+    co_await exchange.Respond(head, "");
+  });
+  const auto get = [](const std::string& path) {
+    return "GET /" + path + " HTTP/1.1\r\nHost: h\r\n\r\n";
+  };
+  // Both on one thread: connections are dealt out in turn.
+  RawPeer greedy = Connect();
+  RawPeer elsewhere = Connect();
+  RawPeer modest = Connect();
+  for (RawPeer* peer : {&greedy, &elsewhere, &modest}) {
+    peer->Send(get("-"));
+    peer->ReadUntil("\r\n\r\n");
+  }
+  std::string many;
+  for (int i = 0; i < 200; ++i) many += get("g");
+  threads_[0].Run([&] {  // All of it is there when the thread looks.
+    greedy.Send(many);
+    modest.Send(get("m"));
+  });
+  modest.ReadUntil("\r\n\r\n");
+  for (int i = 0; i < 200; ++i) greedy.ReadUntil("\r\n\r\n");
+  threads_[0].Run([&] {
+    EXPECT_LT(served.find('m'), 5U);
+    EXPECT_EQ(served.size(), 201U);
+  });
+}
+
 TEST_F(ServerTest, KeepsTheConnectionAndServesPipelinedRequestsInOrder) {
   Serve(Echo);
   RawPeer client = Connect();

@@ -94,6 +94,20 @@ Task<void> IoThread::Yield() {
   co_await boost::asio::post(context_->get_executor(), token);
 }
 
+Task<void> IoThread::RunAside(const std::function<void()>& work) {
+  using Token = boost::asio::use_awaitable_t<Executor>;
+  auto initiate = [this, &work](auto handler) {
+    boost::asio::post(aside_->context(), [this, &work, handler = std::move(handler)]() mutable {
+      work();
+      boost::asio::post(*context_, std::move(handler));
+    });
+  };
+  const Token token;
+  co_await boost::asio::async_initiate<const Token, void()>(initiate, token);
+}
+
+void IoThread::PostAside(std::function<void()> work) { aside_->Post(std::move(work)); }
+
 Task<void> IoThread::SleepUntil(Seconds deadline) {
   const std::chrono::duration<double> at(std::min(deadline, kEndOfTime));
   Timer timer(*context_, std::chrono::steady_clock::time_point(
@@ -114,11 +128,14 @@ struct IoThreads::Runner {
 
 IoThreads::IoThreads(int count) {
   for (int i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(i));
+  for (auto& thread : threads_) thread->aside_ = &aside_;
   for (auto& thread : threads_) runners_.push_back(std::make_unique<Runner>(*thread));
+  runners_.push_back(std::make_unique<Runner>(aside_));
 }
 
 IoThreads::~IoThreads() {
   for (auto& thread : threads_) thread->context().stop();
+  aside_.context().stop();
   for (auto& runner : runners_) runner->thread.join();
   runners_.clear();
 }

@@ -38,6 +38,11 @@ class IoThread {
   void Spawn(std::function<Task<void>()> body);
   // Suspends the calling coroutine until all else that is ready has had its turn.
   Task<void> Yield();
+  // Runs work that takes milliseconds on a thread that serves no connection, and suspends the
+  // calling coroutine meanwhile. It must not throw, and must stay until it has run.
+  Task<void> RunAside(const std::function<void()>& work);
+  // The same, not waited for.
+  void PostAside(std::function<void()> work);
   // Suspends the calling coroutine; exact to the timer (no rounding to the wheel's step).
   Task<void> SleepUntil(Seconds deadline);
 
@@ -47,15 +52,18 @@ class IoThread {
 
  private:
   friend class Suspension;
+  friend class IoThreads;
 
   int index_;
   std::unique_ptr<boost::asio::io_context> context_;
   std::unique_ptr<TimingWheel> deadlines_;
+  IoThread* aside_ = nullptr;       // Of all threads, where work runs aside.
   Suspension* sleepers_ = nullptr;  // Coroutines that sleep on this thread.
 };
 
-// A fixed number of event loops, each on its own thread. Servers and clients are made for them and
-// must be stopped and gone before they are.
+// A fixed number of event loops, each on its own thread, and one more thread for what would keep a
+// loop from its connections. Servers and clients are made for them and must be stopped and gone
+// before they are.
 class IoThreads {
  public:
   // Starts `count` (≥ 1) threads.
@@ -69,6 +77,7 @@ class IoThreads {
  private:
   struct Runner;
   std::vector<std::unique_ptr<IoThread>> threads_;
+  IoThread aside_{-1};  // Destroyed first: coroutines of the others may be in its queue.
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 

@@ -28,6 +28,52 @@ TEST(IoThreads, WorkRunsInOrderOnItsThread) {
   EXPECT_EQ(threads[1].index(), 1);
 }
 
+TEST(IoThreads, WorkAsideKeepsNoThreadFromItsLoop) {
+  IoThreads threads(1);
+  std::promise<void> loop_ran;
+  std::thread::id aside;
+  std::thread::id after;
+  const std::function<void()> work = [&] {
+    aside = std::this_thread::get_id();
+    loop_ran.get_future().wait();  // For ever, if this were the loop's thread.
+  };
+  const bool ended = RunTask<bool>(threads[0], [&]() -> Task<bool> {
+    threads[0].Post([&] { loop_ran.set_value(); });
+    co_await threads[0].RunAside(work);
+    after = std::this_thread::get_id();
+    co_return true;
+  });
+  EXPECT_TRUE(ended);
+  EXPECT_NE(aside, after);
+  threads[0].Run([&] { EXPECT_EQ(after, std::this_thread::get_id()); });
+}
+
+TEST(IoThreads, WhatWaitsAsideIsDestroyedWithTheThreads) {
+  struct Witness {
+    explicit Witness(bool& the_gone) : gone(the_gone) {}
+    ~Witness() { gone = true; }
+    bool& gone;
+  };
+  bool gone = false;
+  bool ran = false;
+  std::promise<void> ends;
+  const std::function<void()> work = [&] { ran = true; };
+  {
+    IoThreads threads(1);
+    std::promise<void> waits;
+    threads[0].PostAside([&] { ends.get_future().wait(); });
+    threads[0].Spawn([&]() -> Task<void> {
+      const Witness witness(gone);
+      threads[0].Post([&] { waits.set_value(); });
+      co_await threads[0].RunAside(work);
+    });
+    waits.get_future().wait();
+    threads[0].Run([&] { threads[0].PostAside([] {}); });
+    ends.set_value();
+  }
+  EXPECT_TRUE(gone);
+}
+
 TEST(IoThreads, SleepersAreDestroyedWithTheirThread) {
   struct Witness {
     explicit Witness(std::atomic<int>& the_gone) : gone(the_gone) {}

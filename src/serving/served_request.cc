@@ -73,11 +73,16 @@ ServedRequest::~ServedRequest() {
 
 tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::string& body,
                                                    const HeaderLookup& header) {
+  return TakeFacts(kind, thread_.scanner.Scan(kind, body), body.size(), header);
+}
+
+tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
+    openai::ApiKind kind, tl::expected<openai::RequestFacts, openai::ApiError> facts,
+    std::size_t body_bytes, const HeaderLookup& header) {
   const auto invalid = [this](ErrorReply reply) {
     for (RequestObserver* observer : context_.observers) observer->OnInvalid(reply.error.status);
     return tl::unexpected(std::move(reply));
   };
-  auto facts = thread_.scanner.Scan(kind, body);
   if (!facts) {
     const std::string_view kind_of_error = facts.error().param == "model"
                                                ? "x-error-no-model-in-request"
@@ -91,7 +96,7 @@ tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::st
   kind_ = kind;
   facts_ = *std::move(facts);
   controls_ = *controls;
-  body_bytes_ = body.size();
+  body_bytes_ = body_bytes;
   prompt_ = PromptSizeOf(kind_, facts_);
   return {};
 }

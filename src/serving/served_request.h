@@ -93,6 +93,10 @@ class ServedRequest {
   // `body` may get more capacity (openai::RequestScanner). The error is counted as invalid.
   tl::expected<void, ErrorReply> Scan(openai::ApiKind kind, std::string& body,
                                       const HeaderLookup& header);
+  // The same of a body that a scanner of another thread has read.
+  tl::expected<void, ErrorReply> TakeFacts(
+      openai::ApiKind kind, tl::expected<openai::RequestFacts, openai::ApiError> facts,
+      std::size_t body_bytes, const HeaderLookup& header);
   void Arrive(OnRoute on_route);
   Seconds deadline() const { return finished_.arrived + context_.request_timeout; }
   // It has come to its end; no call changes that any more.

@@ -17,7 +17,6 @@ HttpClientConnection::HttpClientConnection(HttpClient::Impl& client,
                                            const system::SocketAddress& endpoint, int descriptor)
     : client_(client),
       endpoint_(endpoint),
-      sleep_(client.thread),
       deadline_(client.thread.deadlines(), [this] { OnDeadline(); }),
       stream_(MakeStream(client.options.stream_factory, client.thread,
                          {descriptor, endpoint.family(), /*connecting=*/true}, *this)) {}
@@ -39,7 +38,12 @@ Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool writ
 
 void HttpClientConnection::OnReadable() {
   if (pooled_) {
-    LeavePool();
+    char byte = 0;
+    if (stream_->Read(&byte, 1) == ByteStream::kNotNow) {
+      stream_->ArmRead();
+    } else {
+      LeavePool();
+    }
   } else if (wants_read_) {
     sleep_.Resume();
   }

@@ -184,6 +184,32 @@ TEST_F(ClientTest, BytesBeyondTheResponseEndTheConnection) {
   EXPECT_EQ(IdleConnections(), 0u);
 }
 
+// The last read could not know that it took all there was.
+TEST_F(ClientTest, AResponseAsLongAsTheReadBufferLeavesTheConnectionForTheNextCall) {
+  HttpClientOptions options;
+  options.max_head_bytes = options.read_buffer_bytes = 1024;
+  MakeClient(options);
+  std::string response = "HTTP/1.1 200 OK\r\ncontent-length: 900\r\nx-test: ";
+  response += std::string(1024 - 900 - 4 - response.size(), 'p') + "\r\n\r\n";
+  response += std::string(900, 'b');
+  ASSERT_EQ(response.size(), 1024u);
+  RawListener listener;
+  std::optional<RawPeer> peer;
+  for (int i = 0; i < 3; ++i) {
+    auto outcome = CallAside(listener.address());
+    if (!peer) peer.emplace(listener.Accept());
+    ReadRequest(*peer);
+    ASSERT_TRUE(peer->Send(response));
+    const Outcome got = outcome.get();
+    EXPECT_EQ(got.error, CallError::kNone);
+    EXPECT_EQ(got.body.size(), 900u);
+    EXPECT_EQ(got.reused, i > 0);
+    EXPECT_FALSE(got.retried);
+    for (int turn = 0; turn < 5; ++turn) threads_[0].Run([] {});
+    AwaitIdleConnections(1);
+  }
+}
+
 TEST_F(ClientTest, ConnectionThatTheEndpointClosesLeavesThePool) {
   RawListener listener;
   auto outcome = CallAside(listener.address(), "x");

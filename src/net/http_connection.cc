@@ -93,8 +93,6 @@ HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, TcpCo
     : shared_(shared),
       thread_(thread),
       peer_(peer),
-      reading_(thread),
-      writing_(thread),
       read_deadline_(thread.deadlines(),
                      [this] {
                        read_timed_out_ = true;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <unordered_set>
 
@@ -18,8 +17,6 @@
 namespace headrace::net {
 namespace {
 
-using boost::asio::ip::tcp;
-
 // After handlers were told that their clients are gone.
 constexpr Seconds kForcedStopTime = 10;
 // When the process has no descriptor left for a new connection.
@@ -27,7 +24,7 @@ constexpr Seconds kAcceptPause = 100 * kMillisecond;
 
 }  // namespace
 
-struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State> {
+struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_from_this<State> {
   // One thread's share.
   struct Share {
     std::atomic<int> count = 0;  // Counted when assigned, before they arrive here.
@@ -51,37 +48,37 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
     std::size_t index;
   };
 
-  State(IoThreads& the_threads, int listener)
+  State(IoThreads& the_threads, int the_listener)
       : threads(the_threads),
         shares(static_cast<std::size_t>(the_threads.size())),
-        acceptor(the_threads[0].context()),
-        pause(std::in_place, the_threads[0].deadlines(), [this] { Await(); }) {
-    acceptor.assign(tcp::v4(), listener);
-  }
+        listener(the_listener),
+        pause(std::in_place, the_threads[0].deadlines(), [this] { OnTurn(); }) {}
 
-  void Await() {
-    if (!acceptor.is_open()) return;
-    acceptor.async_wait(tcp::acceptor::wait_read,
-                        [self = shared_from_this()](const boost::system::error_code& error) {
-                          if (!error) self->Accept();
-                        });
-  }
+  void OnEvents(std::uint32_t /*events*/) override { OnTurn(); }
 
-  void Accept() {
+  // Accepts.
+  void OnTurn() override {
     // Bounded, so that many new connections don't starve the connections of this thread.
     for (int i = 0; i < 64; ++i) {
       system::SocketAddress peer;
-      const int descriptor = AcceptFrom(acceptor.native_handle(), peer);
+      const int descriptor = AcceptFrom(listener, peer);
       if (descriptor >= 0) {
         Assign(descriptor, peer);
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        break;
+        return;
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        if (pause) pause->Set(system::MonotonicNow() + kAcceptPause);
+        pause->Set(system::MonotonicNow() + kAcceptPause);
         return;
       }
     }
-    Await();
+    threads[0].loop().CallSoon(*this);
+  }
+
+  void StopAccepting() {
+    if (listener < 0) return;
+    threads[0].loop().Forget(*this);
+    ::close(std::exchange(listener, -1));
+    pause.reset();
   }
 
   void Assign(int descriptor, const system::SocketAddress& peer) {
@@ -159,7 +156,7 @@ struct HttpServer::State : HttpServerShared, std::enable_shared_from_this<State>
   IoThreads& threads;
   system::SocketAddress address;
   std::vector<Share> shares;
-  boost::asio::basic_socket_acceptor<tcp, boost::asio::io_context::executor_type> acceptor;
+  int listener;                   // −1 once closed.
   std::optional<Deadline> pause;  // Until descriptors may be free again.
   system::Mutex mutex;
   system::ConditionVariable none_left;
@@ -176,7 +173,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
   state->address = bound;
   state->options = std::move(options);
   state->handler = std::move(handler);
-  threads[0].Post([state] { state->Await(); });
+  if (!threads[0].loop().Watch(listener, *state)) {
+    ::close(listener);
+    return Fail("can't listen on " + bound.ToString() +
+                ": the kernel watches no more descriptors; raise fs.epoll.max_user_watches");
+  }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
 
@@ -194,11 +195,7 @@ int HttpServer::connections() const {
 bool HttpServer::Stop(Seconds drain) {
   State& state = *state_;
   state.draining = true;
-  state.threads[0].Run([&state] {
-    boost::system::error_code ignored;
-    ignored = state.acceptor.close(ignored);
-    state.pause.reset();
-  });
+  state.threads[0].Run([&state] { state.StopAccepting(); });
   state.ForAll(&HttpConnection::CloseIfIdle);
   if (state.AwaitNone(drain)) return true;
   state.ForAll(&HttpConnection::Break);

@@ -1,77 +1,56 @@
 #include "net/io_threads.h"
 
-#include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <chrono>
-#include <exception>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include "net/suspension.h"
 #include "net/timing_wheel.h"
 
 namespace headrace::net {
-namespace {
 
-using Executor = boost::asio::io_context::executor_type;
-using Timer = boost::asio::basic_waitable_timer<
-    std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
+// The outermost coroutine: nobody waits for it, and it destroys itself at its end.
+struct IoThread::Spawned {
+  using promise_type = SpawnedPromise;
+};
 
-// kNever, as far as the clock's 64 bits of nanoseconds go.
-constexpr Seconds kEndOfTime = 9e9;
+struct IoThread::SpawnedPromise {
+  SpawnedPromise(IoThread& on, const std::function<Task<void>()>& /*body*/) : thread(on) {
+    next = thread.spawned_;
+    if (next != nullptr) next->previous = this;
+    thread.spawned_ = this;
+  }
+  ~SpawnedPromise() {
+    if (next != nullptr) next->previous = previous;
+    (previous != nullptr ? previous->next : thread.spawned_) = next;
+  }
+  SpawnedPromise(const SpawnedPromise&) = delete;
+  SpawnedPromise& operator=(const SpawnedPromise&) = delete;
 
-}  // namespace
+  Spawned get_return_object() noexcept { return {}; }
+  std::suspend_never initial_suspend() noexcept { return {}; }
+  std::suspend_never final_suspend() noexcept { return {}; }
+  void return_void() noexcept {}
+  void unhandled_exception() noexcept { std::terminate(); }
 
-// --- Suspension
-
-Suspension::~Suspension() {
-  if (handler_) Take();
-}
-
-std::optional<Suspension::Handler> Suspension::Take() {
-  if (next_ != nullptr) next_->previous_ = previous_;
-  (previous_ != nullptr ? previous_->next_ : thread_.sleepers_) = next_;
-  next_ = previous_ = nullptr;
-  std::optional<Handler> handler = std::move(handler_);
-  handler_.reset();
-  return handler;
-}
-
-Task<void> Suspension::Wait() {
-  auto initiate = [this](Handler handler) {
-    handler_.emplace(std::move(handler));
-    next_ = thread_.sleepers_;
-    if (next_ != nullptr) next_->previous_ = this;
-    thread_.sleepers_ = this;
-  };
-  const Token token;
-  return boost::asio::async_initiate<const Token, void()>(initiate, token);
-}
-
-void Suspension::Resume() {
-  if (!handler_) return;
-  if (std::optional<Handler> handler = Take()) (*std::move(handler))();
-}
+  IoThread& thread;
+  SpawnedPromise* next = nullptr;  // The thread's others.
+  SpawnedPromise* previous = nullptr;
+};
 
 // --- IoThread
 
-IoThread::IoThread(int index)
-    : index_(index),
-      context_(std::make_unique<boost::asio::io_context>(1)),
-      deadlines_(std::make_unique<TimingWheel>(*context_)) {}
+IoThread::IoThread(int index) : index_(index), deadlines_(std::make_unique<TimingWheel>(loop_)) {}
 
 IoThread::~IoThread() {
-  // What sleeps is destroyed first: it may use all the rest. A sleeper can own the object that
-  // keeps it asleep, so each is taken out before it is destroyed.
-  while (sleepers_ != nullptr) sleepers_->Take();
-  deadlines_->Detach();
-  context_.reset();
+  // Coroutines first: they may use all the rest.
+  while (spawned_ != nullptr) {
+    std::coroutine_handle<SpawnedPromise>::from_promise(*spawned_).destroy();
+  }
+  loop_.Discard();
 }
 
-void IoThread::Post(std::function<void()> work) { boost::asio::post(*context_, std::move(work)); }
+void IoThread::Post(std::function<void()> work) { loop_.Post(std::move(work)); }
 
 void IoThread::Run(std::function<void()> work) {
   std::promise<void> done;
@@ -82,47 +61,42 @@ void IoThread::Run(std::function<void()> work) {
   done.get_future().wait();
 }
 
+IoThread::Spawned IoThread::RunSpawned(IoThread& /*thread*/, std::function<Task<void>()> body) {
+  co_await body();
+}
+
 void IoThread::Spawn(std::function<Task<void>()> body) {
-  boost::asio::co_spawn(context_->get_executor(), std::move(body),
-                        [](const std::exception_ptr& error) {
-                          if (error) std::rethrow_exception(error);
-                        });
+  Post([this, body = std::move(body)]() mutable { RunSpawned(*this, std::move(body)); });
 }
 
 Task<void> IoThread::Yield() {
-  const boost::asio::use_awaitable_t<Executor> token;
-  co_await boost::asio::post(context_->get_executor(), token);
+  Suspension turn;
+  Post([&turn] { turn.Resume(); });
+  co_await turn.Wait();
 }
 
 Task<void> IoThread::RunAside(const std::function<void()>& work) {
-  using Token = boost::asio::use_awaitable_t<Executor>;
-  auto initiate = [this, &work](auto handler) {
-    boost::asio::post(aside_->context(), [this, &work, handler = std::move(handler)]() mutable {
-      work();
-      boost::asio::post(*context_, std::move(handler));
-    });
-  };
-  const Token token;
-  co_await boost::asio::async_initiate<const Token, void()>(initiate, token);
+  Suspension done;
+  PostAside([this, &work, &done] {
+    work();
+    Post([&done] { done.Resume(); });
+  });
+  co_await done.Wait();
 }
 
 void IoThread::PostAside(std::function<void()> work) { aside_->Post(std::move(work)); }
 
 Task<void> IoThread::SleepUntil(Seconds deadline) {
-  const std::chrono::duration<double> at(std::min(deadline, kEndOfTime));
-  Timer timer(*context_, std::chrono::steady_clock::time_point(
-                             std::chrono::ceil<std::chrono::steady_clock::duration>(at)));
-  const boost::asio::use_awaitable_t<Executor> token;
-  co_await timer.async_wait(token);
+  Suspension sleep;
+  loop_.At(deadline, [&sleep] { sleep.Resume(); });
+  co_await sleep.Wait();
 }
 
 // --- IoThreads
 
 struct IoThreads::Runner {
-  explicit Runner(IoThread& io)
-      : work(io.context().get_executor()), thread([&io] { io.context().run(); }) {}
+  explicit Runner(IoThread& io) : thread([&io] { io.loop().Run(); }) {}
 
-  boost::asio::executor_work_guard<Executor> work;
   std::thread thread;
 };
 
@@ -134,8 +108,8 @@ IoThreads::IoThreads(int count) {
 }
 
 IoThreads::~IoThreads() {
-  for (auto& thread : threads_) thread->context().stop();
-  aside_.context().stop();
+  for (auto& thread : threads_) thread->loop().Stop();
+  aside_.loop().Stop();
   for (auto& runner : runners_) runner->thread.join();
   runners_.clear();
 }

@@ -1,23 +1,17 @@
 // The threads that connections live on.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "base/units.h"
+#include "net/event_loop.h"
+#include "net/task.h"
 
 namespace headrace::net {
 
-// What a coroutine of this program returns. It runs on the thread that it was spawned on, from
-// start to end, so that what it shares with its connection needs no lock.
-template <typename T>
-using Task = boost::asio::awaitable<T, boost::asio::io_context::executor_type>;
-
 class TimingWheel;
-class Suspension;
 
 // One thread with its own event loop. Post and Spawn may be called from any thread, everything else
 // from this one.
@@ -34,7 +28,8 @@ class IoThread {
   void Post(std::function<void()> work);
   // The same, and waits for it; not from an I/O thread. This is how per-thread objects are ended.
   void Run(std::function<void()> work);
-  // Starts a coroutine on this thread. An exception that leaves it ends the program.
+  // Starts a coroutine on this thread, soon. An exception that leaves it ends the program. One that
+  // still sleeps when the thread ends is destroyed.
   void Spawn(std::function<Task<void>()> body);
   // Suspends the calling coroutine until all else that is ready has had its turn.
   Task<void> Yield();
@@ -46,19 +41,22 @@ class IoThread {
   // Suspends the calling coroutine; exact to the timer (no rounding to the wheel's step).
   Task<void> SleepUntil(Seconds deadline);
 
-  boost::asio::io_context& context() { return *context_; }
+  EventLoop& loop() { return loop_; }
   // Cheap deadlines for timeouts that are almost never reached (net/timing_wheel.h).
   TimingWheel& deadlines() { return *deadlines_; }
 
  private:
-  friend class Suspension;
   friend class IoThreads;
+  struct Spawned;  // The type of the outermost coroutines.
+  struct SpawnedPromise;
+
+  static Spawned RunSpawned(IoThread& thread, std::function<Task<void>()> body);
 
   int index_;
-  std::unique_ptr<boost::asio::io_context> context_;
+  EventLoop loop_;
   std::unique_ptr<TimingWheel> deadlines_;
-  IoThread* aside_ = nullptr;       // Of all threads, where work runs aside.
-  Suspension* sleepers_ = nullptr;  // Coroutines that sleep on this thread.
+  IoThread* aside_ = nullptr;          // Of all threads, where work runs aside.
+  SpawnedPromise* spawned_ = nullptr;  // The coroutines of this thread, while they run or sleep.
 };
 
 // A fixed number of event loops, each on its own thread, and one more thread for what would keep a
@@ -77,7 +75,7 @@ class IoThreads {
  private:
   struct Runner;
   std::vector<std::unique_ptr<IoThread>> threads_;
-  IoThread aside_{-1};  // Destroyed first: coroutines of the others may be in its queue.
+  IoThread aside_{-1};
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 

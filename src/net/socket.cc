@@ -4,14 +4,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace headrace::net {
 namespace {
-
-using boost::asio::ip::tcp;
 
 // Without it a streamed response stalls for 40 ms per chunk.
 void SetNoDelay(int descriptor) {
@@ -32,52 +30,40 @@ system::SocketAddress FromKernel(const sockaddr_storage& storage) {
 
 }  // namespace
 
-// Outlives the Socket while the event loop still owes a call.
-struct Socket::State : std::enable_shared_from_this<State> {
-  enum class Connect { kPending, kEnded, kDone };
-
-  State(IoThread& io, ByteStreamListener& the_listener, bool connecting)
-      : socket(io.context()),
-        listener(&the_listener),
-        connect(connecting ? Connect::kPending : Connect::kDone) {}
-
-  boost::asio::basic_stream_socket<tcp, boost::asio::io_context::executor_type> socket;
-  ByteStreamListener* listener;  // Null once closed.
-  Connect connect;
-  bool ended = false;  // Read has returned 0.
-  bool read_armed = false;
-  bool write_armed = false;
-};
-
 Socket::Socket(IoThread& thread, TcpConnection connection, ByteStreamListener& listener)
-    : state_(std::make_shared<State>(thread, listener, connection.connecting)) {
-  const tcp protocol = connection.family == AF_INET6 ? tcp::v6() : tcp::v4();
-  boost::system::error_code error;
-  error = state_->socket.assign(protocol, connection.descriptor, error);
-  if (error) ::close(connection.descriptor);  // No room in epoll: the socket counts as closed.
+    : loop_(thread.loop()),
+      descriptor_(connection.descriptor),
+      listener_(listener),
+      connecting_(connection.connecting),
+      writable_(!connection.connecting) {
+  if (!loop_.Watch(descriptor_, *this)) Close();
 }
 
 Socket::~Socket() { Close(); }
 
 std::ptrdiff_t Socket::Handshake() {
-  State& state = *state_;
-  if (!state.socket.is_open()) return kFailed;
-  if (state.connect == State::Connect::kDone) return 0;
-  if (state.connect == State::Connect::kPending) return kNotNow;
+  if (descriptor_ < 0) return kFailed;
+  if (!connecting_) return 0;
+  if (!writable_) return kNotNow;
   int error = 0;
   socklen_t size = sizeof(error);
-  getsockopt(state.socket.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size);
+  getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error != 0) return kFailed;
-  state.connect = State::Connect::kDone;
+  connecting_ = false;
   return 0;
 }
 
 std::ptrdiff_t Socket::Read(char* data, std::size_t size) {
   for (;;) {
-    const ssize_t got = ::recv(state_->socket.native_handle(), data, size, 0);
-    if (got == 0) state_->ended = true;
+    const ssize_t got = ::recv(descriptor_, data, size, 0);
+    if (got == 0) ended_ = true;
+    // Less than asked for was all there was. Only behind it may be the end, which has been told.
+    if (got >= 0 && static_cast<std::size_t>(got) < size) readable_ = end_told_;
     if (got >= 0) return got;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return kNotNow;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      readable_ = false;
+      return kNotNow;
+    }
     if (errno != EINTR) return kFailed;
   }
 }
@@ -86,59 +72,70 @@ std::ptrdiff_t Socket::Write(std::span<const iovec> pieces) {
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = pieces.size();
+  std::size_t size = 0;
+  for (const iovec& piece : pieces) size += piece.iov_len;
   for (;;) {
-    const ssize_t sent = ::sendmsg(state_->socket.native_handle(), &message, MSG_NOSIGNAL);
+    const ssize_t sent = ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
+    // The kernel tells when there is room again, also if it took some.
+    if (sent >= 0 && static_cast<std::size_t>(sent) < size) writable_ = false;
     if (sent >= 0) return sent;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return kNotNow;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      writable_ = false;
+      return kNotNow;
+    }
     if (errno != EINTR) return kFailed;
   }
 }
 
 void Socket::ArmRead() {
-  if (state_->read_armed || !state_->socket.is_open()) return;
-  state_->read_armed = true;
-  const bool for_reset = state_->ended;
-  state_->socket.async_wait(for_reset ? tcp::socket::wait_error : tcp::socket::wait_read,
-                            [this, state = state_, for_reset](const boost::system::error_code&) {
-                              state->read_armed = false;
-                              if (state->listener == nullptr) return;
-                              if (state->ended == for_reset) {
-                                state->listener->OnReadable();
-                              } else {
-                                ArmRead();  // The end was read while this waited for it.
-                              }
-                            });
+  if (descriptor_ < 0) return;
+  read_armed_ = true;
+  if (ReadDue()) loop_.CallSoon(*this);
 }
 
 void Socket::ArmWrite() {
-  if (state_->write_armed || !state_->socket.is_open()) return;
-  state_->write_armed = true;
-  state_->socket.async_wait(tcp::socket::wait_write,
-                            [state = state_](const boost::system::error_code&) {
-                              state->write_armed = false;
-                              if (state->connect == State::Connect::kPending) {
-                                state->connect = State::Connect::kEnded;
-                              }
-                              if (state->listener != nullptr) state->listener->OnWritable();
-                            });
+  if (descriptor_ < 0) return;
+  write_armed_ = true;
+  if (writable_) loop_.CallSoon(*this);
 }
 
-void Socket::ShutdownWrite() {
-  boost::system::error_code ignored;
-  ignored = state_->socket.shutdown(tcp::socket::shutdown_send, ignored);
+void Socket::OnEvents(std::uint32_t events) {
+  const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  broken_ = broken_ || broken;
+  end_told_ = end_told_ || broken || (events & EPOLLRDHUP) != 0;
+  readable_ = readable_ || end_told_ || (events & EPOLLIN) != 0;
+  writable_ = writable_ || broken || (events & EPOLLOUT) != 0;
+  OnTurn();
 }
+
+bool Socket::ReadDue() const { return ended_ ? broken_ : readable_; }
+
+void Socket::OnTurn() {
+  const bool write = write_armed_ && writable_;
+  const bool read = read_armed_ && ReadDue();
+  // Each may end this object: the other one gets a turn of its own.
+  if (write && read) loop_.CallSoon(*this);
+  if (write) {
+    write_armed_ = false;
+    listener_.OnWritable();
+  } else if (read) {
+    read_armed_ = false;
+    listener_.OnReadable();
+  }
+}
+
+void Socket::ShutdownWrite() { ::shutdown(descriptor_, SHUT_WR); }
 
 void Socket::Close() {
-  state_->listener = nullptr;
-  boost::system::error_code ignored;
-  ignored = state_->socket.close(ignored);
+  if (descriptor_ < 0) return;
+  loop_.Forget(*this);
+  ::close(std::exchange(descriptor_, -1));
+  read_armed_ = write_armed_ = false;
 }
 
 void Socket::Reset() {
-  if (state_->socket.is_open()) {
-    boost::system::error_code ignored;
-    ignored = state_->socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
-  }
+  const linger now = {.l_onoff = 1, .l_linger = 0};
+  if (descriptor_ >= 0) setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
   Close();
 }
 

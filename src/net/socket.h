@@ -11,10 +11,10 @@
 
 namespace headrace::net {
 
-// The bytes of the TCP connection, unchanged. Reads and writes go straight to the kernel; only when
-// there is nothing to do, the event loop is asked to call back. That way the common case, a write
-// that fits into the socket's buffer, costs one system call and no detour.
-class Socket final : public ByteStream {
+// The bytes of the TCP connection, unchanged. Reads and writes go straight to the kernel. The
+// socket is registered with the event loop once, and remembers what that told: waiting costs no
+// system call.
+class Socket final : public ByteStream, private Watcher {
  public:
   Socket(IoThread& thread, TcpConnection connection, ByteStreamListener& listener);
   // Closes.
@@ -32,8 +32,22 @@ class Socket final : public ByteStream {
   void Reset() override;
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  void OnEvents(std::uint32_t events) override;
+  void OnTurn() override;
+  bool ReadDue() const;
+
+  EventLoop& loop_;
+  int descriptor_;  // −1 once closed.
+  ByteStreamListener& listener_;
+  bool connecting_;
+  bool read_armed_ = false;
+  bool write_armed_ = false;
+  // What is known: a read (write) will find that it is not so, at worst.
+  bool readable_ = false;
+  bool writable_;
+  bool end_told_ = false;  // The peer sends no more bytes; some may be unread.
+  bool ended_ = false;     // Read has returned 0.
+  bool broken_ = false;    // The peer reads no more either.
 };
 
 // A stream made by `factory`, or a plain socket when that is empty.

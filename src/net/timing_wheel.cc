@@ -1,7 +1,6 @@
 #include "net/timing_wheel.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "system/clock.h"
 
@@ -30,10 +29,6 @@ void Deadline::Set(Seconds at) {
   wheel_.Link(*this, step);
 }
 
-TimingWheel::TimingWheel(boost::asio::io_context& context) : timer_(std::in_place, context) {}
-
-TimingWheel::~TimingWheel() = default;
-
 void TimingWheel::Link(Deadline& deadline, std::uint64_t step) {
   if (linked_ == 0) done_ = std::max(done_, StepAfter(system::MonotonicNow()) - 1);
   step = std::clamp(step, done_ + 1, done_ + kSlots - 1);
@@ -60,13 +55,10 @@ void TimingWheel::Unlink(Deadline& deadline) {
 }
 
 void TimingWheel::Arm(std::uint64_t step) {
-  if (step >= armed_ || !timer_) return;
+  if (step >= armed_) return;
   armed_ = step;
-  const std::chrono::duration<double> at(static_cast<double>(step) * kStep);
-  timer_->expires_at(std::chrono::steady_clock::time_point(
-      std::chrono::ceil<std::chrono::steady_clock::duration>(at)));
-  timer_->async_wait([this](const boost::system::error_code& error) {
-    if (!error) Advance();
+  loop_.At(static_cast<double>(step) * kStep, [this, step] {
+    if (step == armed_) Advance();  // Else an earlier one has.
   });
 }
 

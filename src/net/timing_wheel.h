@@ -1,15 +1,13 @@
 // A hashed timing wheel (Varghese & Lauck, 1987): deadlines that are cheap to move, for timeouts
-// that are almost never reached. Own code, because moving one of Asio's timers cancels and queues
-// an operation on every read, and moving a deadline here is one store (docs/decisions/0006).
+// that are almost never reached: moving one later is one store (docs/decisions/0006).
 #pragma once
 
 #include <array>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 #include "base/units.h"
+#include "net/event_loop.h"
 
 namespace headrace::net {
 
@@ -49,11 +47,9 @@ class TimingWheel {
  public:
   static constexpr Seconds kStep = 10 * kMillisecond;
 
-  explicit TimingWheel(boost::asio::io_context& context);
-  ~TimingWheel();
-
-  // Releases the event loop, which may then be destroyed before the wheel.
-  void Detach() { timer_.reset(); }
+  explicit TimingWheel(EventLoop& loop) : loop_(loop) {}
+  TimingWheel(const TimingWheel&) = delete;
+  TimingWheel& operator=(const TimingWheel&) = delete;
 
  private:
   friend class Deadline;
@@ -65,16 +61,11 @@ class TimingWheel {
   void Arm(std::uint64_t step);
   void Advance();
 
-  using Timer =
-      boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                        boost::asio::wait_traits<std::chrono::steady_clock>,
-                                        boost::asio::io_context::executor_type>;
-
-  std::optional<Timer> timer_;
+  EventLoop& loop_;
   std::array<Deadline*, kSlots> slots_ = {};
   std::size_t linked_ = 0;
   std::uint64_t done_ = 0;         // All steps up to this one have been checked.
-  std::uint64_t armed_ = kNoStep;  // The step that the timer wakes at.
+  std::uint64_t armed_ = kNoStep;  // The step at which Advance is called.
 };
 
 }  // namespace headrace::net

@@ -1,6 +1,5 @@
 #include "net/waker.h"
 
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "net/suspension.h"
@@ -10,7 +9,7 @@ namespace headrace::net {
 
 struct Waker::State : std::enable_shared_from_this<State> {
   explicit State(IoThread& io)
-      : thread(io), suspension(io), deadline(io.deadlines(), [this] {
+      : thread(io), deadline(io.deadlines(), [this] {
           timed_out = true;
           suspension.Resume();
         }) {}
@@ -31,7 +30,7 @@ void Waker::Wake() {
   state.woken = true;
   if (!state.suspension.waiting()) return;
   // Through the queue: the caller must not find itself inside what it woke.
-  boost::asio::post(state.thread.context(), [weak = state.weak_from_this()] {
+  state.thread.Post([weak = state.weak_from_this()] {
     if (const auto alive = weak.lock()) alive->suspension.Resume();
   });
 }

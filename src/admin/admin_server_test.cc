@@ -143,7 +143,7 @@ TEST_F(AdminServerTest, PagesAreReadOnly) {
   peer.Send("POST /status HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
   const std::string response = peer.ReadAll();
   EXPECT_THAT(response, HasSubstr("HTTP/1.1 405 "));
-  EXPECT_THAT(response, HasSubstr("allow: GET, HEAD\r\n"));
+  EXPECT_THAT(response, HasSubstr("allow: GET, HEAD, OPTIONS\r\n"));
   EXPECT_THAT(response, HasSubstr(R"({"error":"Use GET for /status.")"));
 }
 

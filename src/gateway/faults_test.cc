@@ -124,7 +124,7 @@ std::vector<Fault> Faults() {
     faults.push_back({"Says" + std::to_string(status),
                       [=](const auto&) { return Status(status); },
                       {.status = status,
-                       .outcome = status == 408 || status >= 500 ? "engine_error" : "client_error"},
+                       .outcome = status == 408 || status == 500 ? "engine_error" : "client_error"},
                       ""});
   }
   for (const int status : {429, 502, 503, 504}) {

@@ -11,6 +11,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
@@ -59,10 +60,59 @@ TEST_F(StrictHttpTest, WhatIsNotOneRequestIsRefusedAndTheConnectionClosed) {
   const auto host = [](const std::string& value) {
     return "GET /healthz HTTP/1.1\r\nHost: " + value + "\r\n\r\n";
   };
+  const auto line = [](const std::string& request_line) {
+    return request_line + "\r\nHost: h\r\n\r\n";
+  };
+  const auto length = [](const std::string& value) {
+    return Chat("Content-Length: " + value + "\r\n", "hello");
+  };
+  const auto chunks = [](const std::string& text) {
+    return Chat("Transfer-Encoding: chunked\r\n", text);
+  };
+  const auto field = [](const std::string& text) {
+    return "GET /healthz HTTP/1.1\r\nHost: h\r\n" + text + "\r\n\r\n";
+  };
   const std::string nul(1, '\0');
   const std::vector<Case> cases = {
       // Framing.
       {coded("gzip"), 400},
+      {coded("identity"), 400},
+      {coded(""), 400},
+      {coded(", chunked"), 400},
+      {coded("chunked,"), 400},
+      {coded("chunked, chunked"), 400},
+      {coded("chunked, gzip"), 400},
+      {coded("chunked;a=b"), 400},
+      {coded("\vchunked"), 400},
+      {coded("\fchunked"), 400},
+      {coded("chunked" + nul), 400},
+      {coded("\r\n chunked"), 400},
+      {coded("chunked\r\nTransfer-Encoding: identity"), 400},
+      {Chat("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400},
+      {Chat("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+      {Chat("Content-Length: 30\r\nTRANSFER-ENCODING: Chunked \r\n", "0\r\n\r\n"), 400},
+      {"POST /v1/chat/completions HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+       "Content-Length: 5\r\n\r\nhello",
+       400},
+      {"OPTIONS /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n"
+       "Content-Length: 5\r\n\r\nhello",
+       400},
+      {length(""), 400},
+      {length("abc"), 400},
+      {length("5x"), 400},
+      {length("-1"), 400},
+      {length("-0"), 400},
+      {length("-123456789123456789123456789"), 400},
+      {length("99999999999999999999"), 400},
+      {length("0x5"), 400},
+      {length("0o5"), 400},
+      {length("1_0"), 400},
+      {length("1 0"), 400},
+      {length("5, 5"), 400},
+      {length("5, 10"), 400},
+      {length("5\r\nContent-Length: 10"), 400},
+      {length("5\r\nContent-Length : 5"), 400},
+      {length("999999999"), 413},
       {coded("xchunked"), 400},
       {coded("chunked, identity"), 400},
       {coded("\"chunked\""), 400},
@@ -78,7 +128,42 @@ TEST_F(StrictHttpTest, WhatIsNotOneRequestIsRefusedAndTheConnectionClosed) {
       {chunk(";a= b"), 400},
       {chunk("", "0\r\nno colon\r\n\r\n"), 400},
       {chunk("", "0\r\na : b\r\n\r\n"), 400},
+      {chunks("+5\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("-1\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("0x5\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("1_0\r\nhello world!!!!!\r\n0\r\n\r\n"), 400},
+      {chunks(" 5\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("FFFFFFFFFFFFFFFF0\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5\rhello\r\n0\r\n\r\n"), 400},
+      {chunks("5;\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5;a\rb\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5;bad[=x\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5;" + nul + "\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5;a=" + std::string(65'536, 'x') + "\r\nhello\r\n0\r\n\r\n"), 400},
+      {chunks("5\r\nhello!!\r\n0\r\n\r\n"), 400},
+      {chunks("5\r\nhello0\r\n\r\n"), 400},
+      {chunks("5\r\nhello\n0\r\n\r\n"), 400},
+      {chunks("5\r\nhello\r\n0\r\n\n"), 400},
+      {chunks("+0\r\n\r\n"), 400},
       // Fields.
+      {field(": value"), 400},
+      {field("a[b: c"), 400},
+      {field("a\tb: c"), 400},
+      {field("X-T\xc3\xab: c"), 400},
+      {field("a: b\rc"), 400},
+      {field("a: b\ac"), 400},
+      {field("a: b\nc: d"), 400},
+      {line("GET /healthz HTTP/1.1\r\n "), 400},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\n\rA: b\r\n\r\n", 400},
+      {field(std::string(100'000, 'x') + ": v"), 431},
+      {field("a: " + std::string(100'000, 'x')), 431},
+      {field([] {
+         std::string many;
+         for (int i = 0; i < 1000; ++i) many += "a: b\r\n";
+         return many + "a: b";
+       }()),
+       431},
       {with("a : b"), 400},
       {with("a: b\r\n c"), 400},
       {with("a: " + nul), 400},
@@ -92,6 +177,8 @@ TEST_F(StrictHttpTest, WhatIsNotOneRequestIsRefusedAndTheConnectionClosed) {
       {host("a b"), 400},
       {host("h:port"), 400},
       {host("h:99999"), 400},
+      {host("h\r\nHost: h"), 400},
+      {host("h\r\nHost: other"), 400},
       {"GET /healthz HTTP/1.1\r\n\r\n", 400},
       // Targets.
       {get("*"), 400},
@@ -99,10 +186,31 @@ TEST_F(StrictHttpTest, WhatIsNotOneRequestIsRefusedAndTheConnectionClosed) {
       {get("/healthz\x80"), 400},
       {get("/healthz\\"), 400},
       {get("healthz"), 400},
+      {get("/healthz#part"), 400},
+      {get("/heal thz"), 400},
+      {get("/healthz" + nul), 400},
+      {get("/healthz\xc0\xaf"), 400},
+      {get("/" + std::string(100'000, 'x')), 431},
       // Methods and versions.
       {get("/healthz", "BREW"), 501},
       {get("/healthz", "get"), 501},
-      {"GET /healthz HTTP/2.0\r\nHost: h\r\n\r\n", 505},
+      {get("/healthz", "Extra lineGET"), 400},
+      {get("/healthz", std::string(100'000, 'x')), 431},
+      {line("GET  /healthz HTTP/1.1"), 400},
+      {line("GET\t/healthz HTTP/1.1"), 400},
+      {line("GET HTTP/1.1"), 400},
+      {line("GET /healthz "), 400},
+      {line("GET /healthz"), 400},
+      {line("GET /healthz http/1.1"), 400},
+      {line("GET /healthz HTTP/1"), 400},
+      {line("GET /healthz HTTP/01.01"), 400},
+      {line("GET /healthz HTTP/ 1.1"), 400},
+      {line("GET /healthz HTTP/1.1\rA: b"), 400},
+      {line("GET /healthz HTTP/9.9"), 505},
+      {line("GET /healthz HTTP/2.0"), 505},
+      {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+      {std::string(" \r\n\r\n"), 400},
+      {"\x16\x03\x01\x02\xff\xfe\r\n\r\n", 400},
   };
   for (const Case& tried : cases) {
     net::RawPeer client(gateway_.address());
@@ -120,20 +228,136 @@ TEST_F(StrictHttpTest, WhatIsRefusedForItsMeaningKeepsTheConnection) {
   const std::vector<Case> cases = {
       {"TRACE /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", 405},
       {"DELETE /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", 405},
-      {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 405},
+      {"TRACE /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", 405},
+      {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 204},
+      {"OPTIONS /v1/models HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", 204},
       {"PUT /healthz HTTP/1.1\r\nHost: h\r\n\r\n", 405},
       {"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n", 404},
       {"GET /healthz HTTP/1.2\r\nHost: h\r\n\r\n", 200},
       {"GET http://any:80/healthz HTTP/1.1\r\nHost: other\r\n\r\n", 200},
+      {"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", 200},
+      {"GET /healthz HTTP/1.1\r\nhoSt:\th\r\nempty:\r\nblank: \r\n\r\n", 200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", 200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nExpect: nothing\r\n\r\n", 200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+       200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nUpgrade: some/1.0\r\n\r\n", 200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nRange: bytes=abc-xyz\r\n\r\n", 200},
+      {"GET /healthz HTTP/1.1\r\nHost: h\r\nAccept: application/x-nonsense\r\n\r\n", 200},
+      {"GET /" + std::string(8000, 'x') + " HTTP/1.1\r\nHost: h\r\n\r\n", 404},
+      {"GET /%00%0d%0aa:%20b HTTP/1.1\r\nHost: h\r\n\r\n", 404},
+      {"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+      {"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 400},
+      {"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+       "0\r\n\r\n",
+       400},
   };
   for (const Case& tried : cases) {
     net::RawPeer client(gateway_.address());
     client.Send(tried.request);
     const HttpResponse response = ReadResponse(client);
     EXPECT_EQ(response.status, tried.status) << tried.request;
-    EXPECT_EQ(response.Header("allow").empty(), tried.status != 405) << tried.request;
+    EXPECT_EQ(response.Header("allow").empty(), tried.status != 405 && tried.status != 204)
+        << tried.request;
+    EXPECT_THAT(response.Header("date"), MatchesRegex("[A-Z][a-z]+, .* GMT")) << tried.request;
     client.Send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(ReadResponse(client).status, 200) << tried.request;
+  }
+}
+
+// Each way to write a body is the same body to the engine.
+TEST_F(StrictHttpTest, TheEngineGetsTheBodyHoweverItIsFramed) {
+  Start();
+  const std::string body = ChatBody(1, false);
+  const std::string size = std::to_string(body.size());
+  const auto hex = [](std::size_t number, const char* form) {
+    char digits[16];
+    std::snprintf(digits, sizeof digits, form, number);
+    return std::string(digits);
+  };
+  const auto chunked = [](const std::string& text, const std::string& fields = "") {
+    return Chat(fields + "Transfer-Encoding: chunked\r\n", text);
+  };
+  const std::string whole = hex(body.size(), "%zx");
+  const std::string end = "0\r\n\r\n";
+  std::string bytes;
+  for (const char c : body) bytes += "1\r\n" + std::string(1, c) + "\r\n";
+  const std::vector<std::string> requests = {
+      Chat("Content-Length:" + size + "\r\n", body),
+      Chat("Content-Length:\t" + size + "\r\n", body),
+      Chat("Content-Length:  " + size + " \r\n", body),
+      Chat("content-lengtH: 00" + size + "\r\n", body),
+      Chat("Content_Length: 5\r\nContent-Length: " + size + "\r\n", body),
+      Chat("Transfer_Encoding: chunked\r\nContent-Length: " + size + "\r\n", body),
+      Chat("Expect: 100-continue\r\nContent-Length: " + size + "\r\n", body),
+      Chat("Range: bytes=0-10\r\nContent-Length: " + size + "\r\n", body),
+      Chat("Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: " + size + "\r\n", body),
+      "POST /v1/chat/completions HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: " + size +
+          "\r\n\r\n" + body,
+      chunked(whole + "\r\n" + body + "\r\n" + end),
+      chunked(hex(body.size(), "%zX") + "\r\n" + body + "\r\n" + end),
+      chunked(hex(body.size(), "%012zx") + "\r\n" + body + "\r\n" + end),
+      chunked(whole + ";a;b=c;d=\"e\\\"f\"\r\n" + body + "\r\n" + end),
+      chunked(bytes + end),
+      chunked(whole + "\r\n" + body + "\r\n0\r\nX-Checksum: abc\r\n\r\n"),
+      // What a trailer says never counts.
+      chunked(whole + "\r\n" + body +
+              "\r\n0\r\nContent-Length: 50\r\nTransfer-Encoding: chunked\r\nHost: evil\r\n"
+              "Authorization: evil\r\nContent-Type: evil/evil\r\n\r\n"),
+      Chat("Transfer-Encoding:\tChunked\r\n", whole + "\r\n" + body + "\r\n" + end),
+  };
+  for (const std::string& request : requests) {
+    const std::size_t before = engine_.Posts().size();
+    net::RawPeer client(gateway_.address());
+    client.Send(request);
+    EXPECT_EQ(ReadResponse(client).status, 200) << request;
+    const auto posts = engine_.Posts();
+    ASSERT_THAT(posts, SizeIs(before + 1)) << request;
+    EXPECT_EQ(posts.back().body, body) << request;
+    EXPECT_THAT(posts.back().fields, Not(HasSubstr("evil"))) << request;
+  }
+}
+
+TEST_F(StrictHttpTest, ARequestMayBeCutAnywhere) {
+  Start();
+  const std::string request = PostText("/v1/chat/completions", ChatBody(1, false));
+  for (std::size_t cut = 1; cut < request.size(); ++cut) {
+    net::RawPeer client(gateway_.address());
+    client.Send(request.substr(0, cut));
+    // An answer to the start would be seen instead of the one to the whole.
+    pollfd ready = {client.descriptor(), POLLIN, 0};
+    EXPECT_EQ(::poll(&ready, 1, 1), 0) << request.substr(0, cut);
+    client.Send(request.substr(cut));
+    EXPECT_EQ(ReadResponse(client).status, 200) << cut;
+  }
+  EXPECT_THAT(engine_.Posts(), SizeIs(request.size() - 1));
+}
+
+TEST_F(StrictHttpTest, ConnectionsPersistAsTheClientSays) {
+  Start();
+  const auto get = [](const std::string& version, const std::string& fields) {
+    return "GET /healthz HTTP/" + version + "\r\nHost: h\r\n" + fields + "\r\n";
+  };
+  const std::vector<std::pair<std::string, bool>> cases = {
+      {get("1.1", ""), true},
+      {get("1.1", "Connection: close\r\n"), false},
+      {get("1.1", "Connection: x, CLOSE\r\n"), false},
+      {get("1.0", ""), false},
+      {get("1.0", "Connection: keep-alive\r\n"), true},
+      {"GET /healthz HTTP/1.0\r\n\r\n", false},
+      {"HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", false},
+  };
+  for (const auto& [request, persists] : cases) {
+    net::RawPeer client(gateway_.address());
+    client.Send(request);
+    if (!persists) client.Send(get("1.1", ""));  // Not to be served.
+    if (persists) client.EndSending();
+    const std::string answers = client.ReadAll();
+    EXPECT_THAT(answers, StartsWith("HTTP/1.1 200 ")) << request;
+    EXPECT_EQ(answers.find("HTTP/1.1", 1), answers.npos) << request;
+    EXPECT_EQ(answers.find("connection: close") == answers.npos, persists) << request;
+    EXPECT_EQ(answers.ends_with("\r\n\r\n"), request.starts_with("HEAD")) << request;
   }
 }
 

@@ -27,6 +27,11 @@ std::string Join(const std::vector<std::string_view>& items, std::string_view se
   return text;
 }
 
+// RFC 9110 §9.3.7.
+Task<void> RespondAllowed(HttpExchange& exchange, const ResponseHead head) {
+  co_await exchange.Respond(head, "");
+}
+
 }  // namespace
 
 Route::Route(std::string the_method, std::string the_path, HttpHandler the_handler)
@@ -57,16 +62,19 @@ Task<void> Router::Handle(HttpExchange& exchange) const {
     }
     if (std::ranges::find(methods, route.method) == methods.end()) methods.push_back(route.method);
   }
-  ResponseHead head(methods.empty() ? 404 : 405);
   if (methods.empty()) {
     std::string message = "There is nothing at " + Excerpt(path) + ".";
-    return respond_error_(exchange, std::move(head), std::move(message));
+    return respond_error_(exchange, ResponseHead(404), std::move(message));
   }
+  const bool asks = exchange.method() == "OPTIONS";
+  ResponseHead head(asks ? 204 : 405);
   std::string message = "Use " + Join(methods, " or ") + " for " + Excerpt(path) + ".";
   if (const auto get = std::ranges::find(methods, "GET"); get != methods.end()) {
     methods.insert(get + 1, "HEAD");
   }
+  methods.push_back("OPTIONS");
   head.Add("allow", Join(methods, ", "));
+  if (asks) return RespondAllowed(exchange, std::move(head));
   return respond_error_(exchange, std::move(head), std::move(message));
 }
 

@@ -101,18 +101,28 @@ TEST_F(RouterTest, DoesNotEchoALongPath) {
 TEST_F(RouterTest, AnotherMethodIs405WithTheMethodsThatAreAllowed) {
   const std::string chat = Ask("GET", "/chat");
   EXPECT_THAT(chat, StartsWith("HTTP/1.1 405 "));
-  EXPECT_THAT(chat, HasSubstr("\r\nallow: POST\r\n"));
+  EXPECT_THAT(chat, HasSubstr("\r\nallow: POST, OPTIONS\r\n"));
   EXPECT_THAT(chat, EndsWith("\r\n\r\nUse POST for /chat."));
   EXPECT_THAT(Ask("HEAD", "/chat"), StartsWith("HTTP/1.1 405 "));
 
   const std::string models = Ask("PUT", "/models");
-  EXPECT_THAT(models, HasSubstr("\r\nallow: GET, HEAD, POST\r\n"));
+  EXPECT_THAT(models, HasSubstr("\r\nallow: GET, HEAD, POST, OPTIONS\r\n"));
   EXPECT_THAT(models, EndsWith("\r\n\r\nUse GET or POST for /models."));
-  EXPECT_THAT(Ask("DELETE", "/chat"), HasSubstr("\r\nallow: POST\r\n"));
-  EXPECT_THAT(Ask("TRACE", "/chat"), HasSubstr("\r\nallow: POST\r\n"));
-  EXPECT_THAT(Ask("OPTIONS", "*"), HasSubstr("\r\nallow: GET, HEAD, POST, DELETE\r\n"));
+  EXPECT_THAT(Ask("DELETE", "/chat"), HasSubstr("\r\nallow: POST, OPTIONS\r\n"));
+  EXPECT_THAT(Ask("TRACE", "/chat"), HasSubstr("\r\nallow: POST, OPTIONS\r\n"));
   // All routes that match the path count, with a parameter or without.
-  EXPECT_THAT(Ask("PUT", "/models/best"), HasSubstr("\r\nallow: GET, HEAD, DELETE\r\n"));
+  EXPECT_THAT(Ask("PUT", "/models/best"), HasSubstr("\r\nallow: GET, HEAD, DELETE, OPTIONS\r\n"));
+}
+
+TEST_F(RouterTest, OptionsTellsWhatIsAllowed) {
+  const std::string chat = Ask("OPTIONS", "/chat");
+  EXPECT_THAT(chat, StartsWith("HTTP/1.1 204 "));
+  EXPECT_THAT(chat, HasSubstr("\r\nallow: POST, OPTIONS\r\n"));
+  EXPECT_THAT(chat, Not(HasSubstr("content-length")));
+  EXPECT_THAT(chat, EndsWith("\r\n\r\n"));
+  // Of the whole server.
+  EXPECT_THAT(Ask("OPTIONS", "*"), HasSubstr("\r\nallow: GET, HEAD, POST, DELETE, OPTIONS\r\n"));
+  EXPECT_THAT(Ask("OPTIONS", "/nothing"), StartsWith("HTTP/1.1 404 "));
 }
 
 }  // namespace

@@ -36,10 +36,11 @@ bool SameText(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// What an endpoint that answers with this status did wrong; nullopt: nothing, the request is.
+// What an endpoint that answers with this status did wrong; nullopt: nothing, the request is. 501
+// says that this engine has no such thing (embeddings, of a chat model).
 std::optional<fleet::EngineFault> FaultOf(int status) {
   if (status == 429 || status == 503) return fleet::EngineFault::kBusy;
-  if (status == 408 || status >= 500) return fleet::EngineFault::kStatus;
+  if (status == 408 || (status >= 500 && status != 501)) return fleet::EngineFault::kStatus;
   return std::nullopt;
 }
 

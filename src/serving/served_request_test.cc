@@ -224,6 +224,7 @@ TEST_F(ServedRequestTest, AStatusSaysWhoseFaultItIs) {
       {422, Outcome::kClientError, std::nullopt},
       {429, Outcome::kEngineError, EngineFault::kBusy},
       {500, Outcome::kEngineError, EngineFault::kStatus},
+      {501, Outcome::kClientError, std::nullopt},
       {503, Outcome::kEngineError, EngineFault::kBusy}};
   for (const auto& [status, outcome, fault] : cases) {
     Use({});

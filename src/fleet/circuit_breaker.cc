@@ -19,7 +19,7 @@ constexpr int kFirstLimit = 2;
 constexpr int kLastLimit = 256;
 constexpr Seconds kLimitStep = CircuitBreaker::kSlowStart / 8;  // 2, 4, …, 256.
 
-constexpr Seconds kHalfWindow = CircuitBreaker::kWindow / 2;
+constexpr Seconds kHalfWindow = RecentEnds::kWindow / 2;
 
 Seconds RestAfter(int failures) {
   return std::min(kLongestRest, kFirstRest * std::pow(kRestGrowth, std::min(failures - 1, 10)));
@@ -29,12 +29,44 @@ std::int64_t HalfAt(Seconds now) { return static_cast<std::int64_t>(now / kHalfW
 
 }  // namespace
 
-CircuitBreaker::Ends CircuitBreaker::Recent(Seconds now) const {
-  Ends sum;
-  for (const HalfWindow& half : recent_) {
+void RecentEnds::Add(bool failed, Seconds now) {
+  Add({.number = HalfAt(now), .count = {.all = 1, .failed = failed ? 1 : 0}});
+}
+
+void RecentEnds::Add(const RecentEnds& other) {
+  Add(other.halves_[1]);
+  Add(other.halves_[0]);
+}
+
+void RecentEnds::Add(const Half& half) {
+  if (half.number > halves_[0].number) {
+    halves_[1] = halves_[0];
+    halves_[0] = half;
+    return;
+  }
+  for (Half& own : halves_) {
+    if (own.number != half.number) continue;
+    own.count.all += half.count.all;
+    own.count.failed += half.count.failed;
+  }
+}
+
+void RecentEnds::Remove(const RecentEnds& other) {
+  for (Half& half : halves_) {
+    for (const Half& removed : other.halves_) {
+      if (half.number != removed.number) continue;
+      half.count.all -= removed.count.all;
+      half.count.failed -= removed.count.failed;
+    }
+  }
+}
+
+RecentEnds::Count RecentEnds::At(Seconds now) const {
+  Count sum;
+  for (const Half& half : halves_) {
     if (half.number < HalfAt(now) - 1) continue;
-    sum.all += half.ends.all;
-    sum.failed += half.ends.failed;
+    sum.all += half.count.all;
+    sum.failed += half.count.failed;
   }
   return sum;
 }
@@ -43,13 +75,14 @@ void CircuitBreaker::FirstToken(Era era, Seconds now) {
   if (era == era_ && state_ == State::kProbing) Readmit(now);
 }
 
-void CircuitBreaker::Succeeded(Era era, Seconds now) {
-  if (!End(era)) return;
-  Count(false, now);
+bool CircuitBreaker::Succeeded(Era era, Seconds now) {
+  if (!End(era)) return false;
+  recent_.Add(false, now);
   failures_ = 0;
   busy_ = 0;
   if (state_ == State::kProbing) Readmit(now);
-  if (state_ == State::kResting && now >= asked_until_) Enter(State::kClosed, kNever);
+  if (state_ == State::kResting && now >= asked_until_) EndRest(now);
+  return true;
 }
 
 void CircuitBreaker::Failed(Era era, EngineFault fault, bool spare, bool outlier,
@@ -57,12 +90,14 @@ void CircuitBreaker::Failed(Era era, EngineFault fault, bool spare, bool outlier
   if (!End(era)) return;
   const bool busy = fault == EngineFault::kBusy;
   last_fault_ = fault;
-  if (!busy) Count(true, now);
+  if (!busy) recent_.Add(true, now);
   const int in_a_row = busy ? ++busy_ : ++failures_;
-  const bool failed_trial = state_ == State::kProbing || (state_ == State::kSlowStart && !busy);
+  const bool slow_start = state_ == State::kSlowStart || slow_start_waits_;
+  const bool failed_trial = state_ == State::kProbing || (slow_start && !busy);
   if (failed_trial || in_a_row >= options.failures || (outlier && !busy)) {
     if (spare) Eject(fault, options, now);
   } else if (spare && (state_ != State::kSlowStart || now < asked_until_)) {
+    slow_start_waits_ = slow_start;
     Enter(State::kResting, std::max(now + RestAfter(in_a_row), asked_until_));
   }
 }
@@ -73,7 +108,7 @@ void CircuitBreaker::Advance(Seconds now) {
   if (now < until_) return;
   switch (state_) {
     case State::kResting:
-      Enter(State::kClosed, kNever);
+      EndRest(now);
       break;
     case State::kEjected:
       BeginEra();
@@ -118,12 +153,14 @@ void CircuitBreaker::Enter(State state, Seconds until) {
 void CircuitBreaker::BeginEra() {
   ++era_;
   running_ = 0;
+  slow_start_waits_ = false;
 }
 
 void CircuitBreaker::Eject(EngineFault fault, const EjectionOptions& options, Seconds now) {
   // Once it has served for as long as it was away, all is forgotten.
-  const bool again = ejections_ > 0 && (state_ == State::kProbing || state_ == State::kSlowStart ||
-                                        now - readmitted_ < backoff_);
+  const bool on_trial =
+      state_ == State::kProbing || state_ == State::kSlowStart || slow_start_waits_;
+  const bool again = ejections_ > 0 && (on_trial || now - readmitted_ < backoff_);
   ejections_ = again ? ejections_ + 1 : 1;
   const Seconds full =
       std::min(options.max_backoff, options.backoff * std::pow(2, std::min(ejections_ - 1, 30)));
@@ -137,18 +174,21 @@ void CircuitBreaker::Readmit(Seconds now) {
   readmitted_ = now;
   failures_ = 0;
   busy_ = 0;
+  BeginSlowStart(now);
+}
+
+void CircuitBreaker::BeginSlowStart(Seconds now) {
+  slow_start_waits_ = false;
   limit_ = kFirstLimit;
   Enter(State::kSlowStart, now + kLimitStep);
 }
 
-void CircuitBreaker::Count(bool failed, Seconds now) {
-  const std::int64_t number = HalfAt(now);
-  if (recent_[0].number != number) {
-    recent_[1] = recent_[0];
-    recent_[0] = {.number = number};
+void CircuitBreaker::EndRest(Seconds now) {
+  if (slow_start_waits_) {
+    BeginSlowStart(now);
+  } else {
+    Enter(State::kClosed, kNever);
   }
-  recent_[0].ends.all += 1;
-  recent_[0].ends.failed += failed ? 1 : 0;
 }
 
 std::string_view ToString(CircuitBreaker::State state) {

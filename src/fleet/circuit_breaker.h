@@ -22,6 +22,35 @@ struct EjectionOptions {
   double max_share = 0.5;     // Of a pool's endpoints that are up, that may be out at once.
 };
 
+// Requests that ended of late, one endpoint's or those of several. Time does not run backwards.
+class RecentEnds {
+ public:
+  struct Count {
+    int all = 0;
+    int failed = 0;
+    bool operator==(const Count&) const = default;
+  };
+
+  // Half of it to all of it is counted.
+  static constexpr Seconds kWindow = 30;
+
+  void Add(bool failed, Seconds now);
+  // The other's are among these, or no longer.
+  void Add(const RecentEnds& other);
+  void Remove(const RecentEnds& other);
+  Count At(Seconds now) const;
+
+ private:
+  struct Half {
+    std::int64_t number = 0;  // Counted from time 0.
+    Count count;
+  };
+  void Add(const Half& half);
+
+  // The last one with an end, and the one with an end before.
+  std::array<Half, 2> halves_{{{.number = -1, .count = {}}, {.number = -2, .count = {}}}};
+};
+
 // One endpoint's. It is closed while all is well, as an electric circuit is.
 //
 //            failures                over            succeeds
@@ -35,7 +64,7 @@ struct EjectionOptions {
 // back-off is over; then one request, the probe, shows how it is now. In slow start it gets more
 // and more requests at a time. An endpoint that is full or starting (EngineFault::kBusy) is not
 // broken: it is ejected for a tenth of the time, and one such answer does not end its slow start.
-// It may ask to be left alone for longer (Retry-After).
+// It may ask to be left alone for longer (Retry-After); its slow start then begins anew.
 //
 // Requests that were sent before the last change of this kind say nothing of what is now: each
 // carries the era in which it was sent. Time is an argument. Not thread-safe.
@@ -43,15 +72,8 @@ class CircuitBreaker {
  public:
   enum class State : std::uint8_t { kClosed, kResting, kEjected, kProbing, kSlowStart };
   using Era = std::uint32_t;
-  // Requests that ended.
-  struct Ends {
-    int all = 0;
-    int failed = 0;
-  };
 
-  // Requests that ended in the last half to whole window count for the error rate, …
-  static constexpr Seconds kWindow = 30;
-  // … if there were so many.
+  // Of the window of RecentEnds; fewer have no error rate.
   static constexpr int kLeastRequests = 20;
   static constexpr Seconds kSlowStart = 10;
 
@@ -66,8 +88,8 @@ class CircuitBreaker {
   // Failures in a row, and what the last one was.
   int failures() const { return failures_ + busy_; }
   std::optional<EngineFault> last_fault() const { return last_fault_; }
-  // Of the window; those that only said that it is full are left out.
-  Ends Recent(Seconds now) const;
+  // Those that only said that it is full are left out, and all before its last ejection.
+  const RecentEnds& recent() const { return recent_; }
 
   Era Start() {
     ++running_;
@@ -75,7 +97,8 @@ class CircuitBreaker {
   }
   // The first token of a response has come: enough for a probe.
   void FirstToken(Era era, Seconds now);
-  void Succeeded(Era era, Seconds now);
+  // Returns whether it counts.
+  bool Succeeded(Era era, Seconds now);
   // `spare`: the pool can do without it. `outlier`: its error rate is too high.
   void Failed(Era era, EngineFault fault, bool spare, bool outlier, const EjectionOptions& options,
               Seconds now);
@@ -101,26 +124,25 @@ class CircuitBreaker {
   void BeginEra();
   void Eject(EngineFault fault, const EjectionOptions& options, Seconds now);
   void Readmit(Seconds now);
-  void Count(bool failed, Seconds now);
+  void BeginSlowStart(Seconds now);
+  void EndRest(Seconds now);
 
-  struct HalfWindow {
-    std::int64_t number = 0;  // Counted from time 0.
-    Ends ends;
-  };
-
+  // First what each request changes.
   State state_ = State::kClosed;
   Era era_ = 0;
-  int running_ = 0;      // Requests of this era.
-  int limit_ = 0;        // Of them, in slow start.
-  int failures_ = 0;     // In a row, …
-  int busy_ = 0;         // … and those that only said that it is full.
+  int running_ = 0;   // Requests of this era.
+  int failures_ = 0;  // In a row, …
+  int busy_ = 0;      // … and those that only said that it is full.
+  RecentEnds recent_;
+
+  int limit_ = 0;        // Of requests of this era, in slow start.
   int ejections_ = 0;    // One after the other.
   Seconds backoff_ = 0;  // Of the last one.
   Seconds readmitted_ = 0;
   Seconds asked_until_ = 0;  // It rests until then, if it rests.
   Seconds until_ = kNever;
+  bool slow_start_waits_ = false;  // It rests, and was in slow start.
   std::optional<EngineFault> last_fault_;
-  std::array<HalfWindow, 2> recent_{};  // The present one and the one before.
 };
 
 std::string_view ToString(CircuitBreaker::State state);

@@ -182,12 +182,12 @@ TEST(CircuitBreaker, TheErrorRateIsThatOfTheLastRequests) {
   for (int i = 0; i < 19; ++i) h.Succeed();
   h.Fail();
   h.Fail(EngineFault::kBusy);
-  EXPECT_EQ(h.breaker.Recent(h.now).all, 20);
-  EXPECT_EQ(h.breaker.Recent(h.now).failed, 1);
-  h.now += CircuitBreaker::kWindow / 2;
-  EXPECT_EQ(h.breaker.Recent(h.now).all, 20);
-  h.now += CircuitBreaker::kWindow / 2;
-  EXPECT_EQ(h.breaker.Recent(h.now).all, 0);
+  EXPECT_EQ(h.breaker.recent().At(h.now).all, 20);
+  EXPECT_EQ(h.breaker.recent().At(h.now).failed, 1);
+  h.now += RecentEnds::kWindow / 2;
+  EXPECT_EQ(h.breaker.recent().At(h.now).all, 20);
+  h.now += RecentEnds::kWindow / 2;
+  EXPECT_EQ(h.breaker.recent().At(h.now).all, 0);
   h.Fail(EngineFault::kStatus, true, true);  // An outlier by its rate, not by failures in a row.
   EXPECT_EQ(h.breaker.state(), State::kEjected);
 }
@@ -211,6 +211,65 @@ TEST(CircuitBreaker, RestsForAsLongAsABusyEndpointAsks) {
   h.breaker.AskedForRest(h.now + 7);
   h.Fail(EngineFault::kBusy);
   EXPECT_EQ(h.breaker.until(), h.now + 7);
+}
+
+TEST(CircuitBreaker, ARestInSlowStartDoesNotEndIt) {
+  for (const bool served_meanwhile : {false, true}) {
+    Harness h;
+    h.FailUntilEjected();
+    h.Away();
+    h.Succeed();
+    h.Wait();
+    h.Wait();  // Eight at a time.
+    const auto running = h.breaker.Start();
+    h.breaker.AskedForRest(h.now + 7);
+    h.Fail(EngineFault::kBusy);
+    EXPECT_EQ(h.breaker.state(), State::kResting);
+    if (served_meanwhile) h.breaker.Succeeded(running, h.now);
+    h.Wait();
+    ASSERT_EQ(h.breaker.state(), State::kSlowStart);
+    const Seconds from = h.now;
+    int more = 0;
+    for (CircuitBreaker copy = h.breaker; copy.Admits(); ++more) copy.Start();
+    EXPECT_EQ(more, served_meanwhile ? 2 : 1) << "it begins anew, with what runs there";
+    while (h.breaker.state() == State::kSlowStart) h.Wait();
+    EXPECT_EQ(h.breaker.state(), State::kClosed);
+    EXPECT_DOUBLE_EQ(h.now - from, CircuitBreaker::kSlowStart);
+  }
+}
+
+TEST(CircuitBreaker, AFailureWhileItsSlowStartRestsEjectsAgain) {
+  Harness h;
+  h.FailUntilEjected();
+  h.Away();
+  h.Succeed();
+  const auto running = h.breaker.Start();
+  h.breaker.AskedForRest(h.now + 3);
+  h.Fail(EngineFault::kBusy);
+  h.breaker.Failed(running, EngineFault::kClosed, true, false, h.options, h.now);
+  EXPECT_DOUBLE_EQ(h.Away(), 20);
+}
+
+TEST(RecentEnds, WhatIsAddedCanBeRemoved) {
+  RecentEnds pool;
+  RecentEnds one;
+  RecentEnds other;
+  const auto end = [&](RecentEnds& of, bool failed, Seconds now) {
+    of.Add(failed, now);
+    pool.Add(failed, now);
+  };
+  end(one, true, 1);
+  end(other, false, 2);
+  end(other, true, 20);
+  EXPECT_EQ(pool.At(20), (RecentEnds::Count{3, 2}));
+  pool.Remove(one);
+  EXPECT_EQ(pool.At(20), other.At(20));
+  pool.Add(one);
+  EXPECT_EQ(pool.At(20), (RecentEnds::Count{3, 2}));
+  EXPECT_EQ(pool.At(31), (RecentEnds::Count{1, 1}));
+  end(other, false, 50);
+  pool.Remove(one);  // None of its are counted any more.
+  EXPECT_EQ(pool.At(50), other.At(50));
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& addres
     available_at_.push_back(kNotAvailable);
   }
   Endpoint& endpoint = endpoints_[id];
+  recent_.Remove(endpoint.breaker.recent());
   endpoint = {.address = address, .deployment = deployment};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);
   endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);

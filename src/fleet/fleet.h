@@ -157,6 +157,8 @@ class Fleet {
   Seconds NextReturn() const { return returns_.empty() ? kNever : returns_.top_key(); }
   // Endpoints that are up and out.
   int out() const { return out_; }
+  // Of all endpoints.
+  const RecentEnds& recent() const { return recent_; }
   // What breakers did since this was last called.
   std::vector<BreakerChange> TakeBreakerChanges() { return std::exchange(breaker_changes_, {}); }
 
@@ -255,6 +257,7 @@ class Fleet {
   int in_flight_ = 0;
   EjectionOptions ejection_;
   int out_ = 0;
+  RecentEnds recent_;
   IndexedHeap<Seconds> returns_;  // By endpoint: when its breaker has something to do.
   std::vector<BreakerChange> breaker_changes_;
 };

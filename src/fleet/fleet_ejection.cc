@@ -44,12 +44,10 @@ void Fleet::Judge(EndpointId id, const Residence& residence, const Completion& c
   Endpoint& endpoint = endpoints_[id];
   const std::optional<EngineFault> fault = completion.fault;
   if (!fault) {
-    // Nearly always: nothing changes.
-    if (endpoint.breaker.state() == CircuitBreaker::State::kClosed) {
-      endpoint.breaker.Succeeded(residence.era, now);
-    } else {
-      ChangeBreaker(id, [&](CircuitBreaker& breaker) { breaker.Succeeded(residence.era, now); });
-    }
+    const CircuitBreaker::State before = endpoint.breaker.state();
+    if (endpoint.breaker.Succeeded(residence.era, now)) recent_.Add(false, now);
+    // Nearly always: nothing else changes.
+    if (before != CircuitBreaker::State::kClosed) BreakerChanged(id, before);
     return;
   }
   // What dies with an endpoint that is down says nothing of the one that will come back. That a
@@ -61,12 +59,14 @@ void Fleet::Judge(EndpointId id, const Residence& residence, const Completion& c
   }
   const bool spare = CanSpare(id);
   const bool outlier = IsOutlier(id, now);
+  recent_.Remove(endpoint.breaker.recent());
   ChangeBreaker(id, [&](CircuitBreaker& breaker) {
     if (*fault == EngineFault::kBusy && completion.retry_after > 0) {
       breaker.AskedForRest(now + std::min(completion.retry_after, ejection_.max_backoff));
     }
     breaker.Failed(residence.era, *fault, spare, outlier, ejection_, now);
   });
+  recent_.Add(endpoint.breaker.recent());
 }
 
 int Fleet::MostOut() const {
@@ -77,27 +77,25 @@ int Fleet::MostOut() const {
 bool Fleet::CanSpare(EndpointId id) const {
   const Endpoint& endpoint = endpoints_[id];
   if (out_ + (endpoint.out ? 0 : 1) > MostOut()) return false;
-  const auto context = [this](const Endpoint& of) {
-    const Tokens known = deployments_[of.deployment].max_model_len;
-    return known == 0 ? kNoLimit : known;
+  const auto context = [](const Deployment& of) {
+    return of.max_model_len == 0 ? kNoLimit : of.max_model_len;
   };
-  return std::ranges::any_of(endpoints_, [&](const Endpoint& other) {
-    return &other != &endpoint && other.up && !other.out && context(other) >= context(endpoint);
-  });
+  const Tokens own = context(deployments_[endpoint.deployment]);
+  int in_its_place = endpoint.up && !endpoint.out ? -1 : 0;
+  for (const Deployment& deployment : deployments_) {
+    if (context(deployment) >= own) in_its_place += deployment.up - deployment.out;
+  }
+  return in_its_place > 0;
 }
 
 bool Fleet::IsOutlier(EndpointId id, Seconds now) const {
-  const CircuitBreaker::Ends own = endpoints_[id].breaker.Recent(now);
+  const RecentEnds::Count own = endpoints_[id].breaker.recent().At(now);
   if (own.all < CircuitBreaker::kLeastRequests || own.failed < ejection_.error_rate * own.all) {
     return false;
   }
-  CircuitBreaker::Ends others;
-  for (const Endpoint& endpoint : endpoints_) {
-    if (&endpoint == &endpoints_[id]) continue;
-    const CircuitBreaker::Ends ends = endpoint.breaker.Recent(now);
-    others.all += ends.all;
-    others.failed += ends.failed;
-  }
+  RecentEnds::Count others = recent_.At(now);
+  others.all -= own.all;
+  others.failed -= own.failed;
   // own / all ≥ kWorse · others / all, also where the others did nothing wrong.
   return others.all >= CircuitBreaker::kLeastRequests &&
          static_cast<double>(own.failed) * others.all >=

@@ -284,5 +284,69 @@ TEST(Fleet, TheSmallestContextOfItsEndpointsIsThatOfADeploymentWhichDeclaresNone
   EXPECT_TRUE(fleet.deployments()[1].Fits(1'000'000));
 }
 
+// What the fleet keeps of all endpoints together is what they come to one by one.
+TEST(Ejection, CountsAreThoseOfARecount) {
+  Rng rng(20261128);
+  Fleet fleet(std::make_unique<LittlesLaw>());
+  const auto specs = [&] {
+    std::vector<DeploymentSpec> all;
+    for (const char* name : {"a10", "l20", "l4"}) {
+      DeploymentSpec& spec = all.emplace_back(Spec(name, {}));
+      spec.max_model_len = static_cast<Tokens>(4096 * rng.Below(3));
+      for (int i = 0; i < 4; ++i) {
+        if (rng.Below(4) > 0) spec.endpoints.push_back(name + std::to_string(i) + ":80");
+      }
+    }
+    return all;
+  };
+  fleet.Update(specs());
+  std::vector<std::pair<EndpointId, Residence>> running;
+  Seconds now = 0;
+  int ejected = 0;
+  for (int step = 0; step < 50'000; ++step) {
+    now += rng.Exponential(0.1);
+    fleet.Advance(now);
+    const auto id = static_cast<EndpointId>(rng.Below(fleet.endpoints().size()));
+    const std::uint64_t what = rng.Below(1000);
+    if (what == 0) {
+      fleet.Update(specs());
+    } else if (what < 10) {
+      fleet.SetUp(id, rng.Below(3) > 0);
+    } else if (what < 500 && fleet.IsAvailable(id)) {
+      running.emplace_back(id, fleet.Start(id, Share(1), now));
+    } else if (!running.empty()) {
+      std::swap(running[rng.Below(running.size())], running.back());
+      const auto [at, residence] = running.back();
+      running.pop_back();
+      Completion completion;
+      // Some are bad for a while.
+      const bool bad = (at + static_cast<EndpointId>(now / 300)) % 3 == 0;
+      if (rng.Below(10) < (bad ? 5 : 1)) completion.fault = EngineFault(rng.Below(kEngineFaults));
+      fleet.End(at, residence, completion, now);
+    }
+    for (const BreakerChange& change : fleet.TakeBreakerChanges()) {
+      ejected += change.to == CircuitBreaker::State::kEjected ? 1 : 0;
+    }
+
+    RecentEnds::Count ends;
+    std::vector<int> up(fleet.deployments().size());
+    std::vector<int> out(fleet.deployments().size());
+    for (const Endpoint& endpoint : fleet.endpoints()) {
+      const RecentEnds::Count own = endpoint.breaker.recent().At(now);
+      ends.all += own.all;
+      ends.failed += own.failed;
+      if (!endpoint.up) continue;
+      ++up[endpoint.deployment];
+      if (endpoint.breaker.IsOut()) ++out[endpoint.deployment];
+    }
+    ASSERT_EQ(fleet.recent().At(now), ends) << step;
+    for (DeploymentId d = 0; d < up.size(); ++d) {
+      ASSERT_EQ(fleet.deployments()[d].up, up[d]) << step;
+      ASSERT_EQ(fleet.deployments()[d].out, out[d]) << step;
+    }
+  }
+  EXPECT_GT(ejected, 20);
+}
+
 }  // namespace
 }  // namespace headrace::fleet

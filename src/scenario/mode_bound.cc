@@ -165,6 +165,7 @@ void Requests::AddEngines(std::size_t d) {
     for (const sim::EndpointFault& fault : faults) {
       if (fault.kind == sim::EndpointFault::Kind::kSpeed) speed = 1 / fault.factor;
       if (fault.kind == sim::EndpointFault::Kind::kLost) up = false;
+      if (fault.kind == sim::EndpointFault::Kind::kFailing) up = false;
       if (fault.kind == sim::EndpointFault::Kind::kReturn) up = true;
       speeds.emplace_back(fault.at - scenario_.warm_up, up ? speed : 0);
     }

@@ -228,11 +228,14 @@ config::OptionGroup<EndpointFaultText> EndpointFaultOptions() {
               .required = true})
       .Value(
           "kind", &EndpointFaultText::kind,
-          config::ChoiceForm<Kind>(
-              {{"slow", Kind::kSpeed}, {"lost", Kind::kLost}, {"returned", Kind::kReturn}}),
+          config::ChoiceForm<Kind>({{"slow", Kind::kSpeed},
+                                    {"lost", Kind::kLost},
+                                    {"failing", Kind::kFailing},
+                                    {"returned", Kind::kReturn}}),
           {.prose =
                "`slow`: its steps take `factor` times as long. `lost`: it fails with all that it "
-               "runs. `returned`: it is back."})
+               "runs. `failing`: it responds to every request with an error at once, and to "
+               "health checks as if all were well. `returned`: it is back."})
       .Value("deployment", &EndpointFaultText::deployment, config::NameForm(),
              {.prose = "The deployment of the endpoint.", .example = "l20", .required = true})
       .Value("endpoint", &EndpointFaultText::endpoint, config::IntegerForm(0, 99'999),

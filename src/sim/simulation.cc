@@ -68,6 +68,7 @@ class Simulator {
     int index = 0;
     int in_engine = 0;
     bool up = true;
+    bool failing = false;
   };
   // A first token, or an end.
   struct News {
@@ -284,7 +285,8 @@ bool Simulator::SendByClairvoyant(std::uint32_t slot, std::optional<fleet::Endpo
   for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
     const bool fits =
         requests_[slot].context() <= spec_.fleet[endpoints_[id].deployment].engine.max_model_len;
-    const bool asked = endpoints_[id].up && fits && only.value_or(id) == id;
+    const bool serves = endpoints_[id].up && !endpoints_[id].failing;
+    const bool asked = serves && fits && only.value_or(id) == id;
     engines_[id] = asked ? &endpoints_[id].engine : nullptr;
     if (!asked) continue;
     Deliver(id, endpoints_[id].engine.Advance(now));
@@ -393,8 +395,12 @@ void Simulator::Apply(const EndpointFault& fault, Seconds now) {
     case EndpointFault::Kind::kLost:
       LoseEndpoint(id, now);
       break;
+    case EndpointFault::Kind::kFailing:
+      endpoints_[id].failing = true;
+      break;
     case EndpointFault::Kind::kReturn:
       endpoints_[id].up = true;
+      endpoints_[id].failing = false;
       scheduler_.SetUp(id, true, now, decisions_);
       if (clairvoyant_) ServeHeld(id, now);
       break;
@@ -472,6 +478,12 @@ void Simulator::Send(std::uint32_t slot, fleet::EndpointId id, Seconds now) {
   request.endpoint = id;
   Endpoint& endpoint = endpoints_[id];
   if (record_.Counts(request.arrived)) record_.Sent(endpoint.deployment, request.class_index);
+  if (endpoint.failing) {
+    news_.push_back({now + spec_.state_lag, request.id,
+                     scheduler::Completion{.fault = fleet::EngineFault::kStatus}});
+    End(slot, RequestRecord::End::kFailed, 0);
+    return;
+  }
   Deliver(id, endpoint.engine.Advance(now));
   if (endpoint.in_engine++ == 0) record_.EngineWorks(endpoint.deployment, now);
   request.handle = endpoint.engine.Add(

@@ -32,9 +32,10 @@ struct SimDeployment {
 // What happens to one endpoint (`endpoint` counts from 0 within its deployment).
 struct EndpointFault {
   enum class Kind {
-    kSpeed,   // From now on its steps take `factor` times as long as the engine model says.
-    kLost,    // Its requests are lost: retried if they had no token yet, otherwise failed.
-    kReturn,  // It is back and idle.
+    kSpeed,    // From now on its steps take `factor` times as long as the engine model says.
+    kLost,     // Its requests are lost: retried if they had no token yet, otherwise failed.
+    kFailing,  // What is sent there fails at once, though it looks healthy.
+    kReturn,   // All is well again. If it was lost, it is idle.
   };
   Seconds at = 0;
   Kind kind = Kind::kSpeed;

@@ -323,6 +323,38 @@ TEST(Simulation, LostEndpointTakesNothingUntilItReturns) {
   }
 }
 
+TEST(Simulation, AnEndpointThatFailsAtOnceGetsAHandfulUnderEveryPolicy) {
+  for (const routing::PolicyInfo& policy : routing::Policies()) {
+    SimulationSpec spec = Spec(policy.name);
+    spec.rate_scale = 0.5;
+    spec.faults = {
+        {.at = 100, .kind = EndpointFault::Kind::kFailing, .deployment = 1, .endpoint = 2},
+        {.at = 200, .kind = EndpointFault::Kind::kReturn, .deployment = 1, .endpoint = 2}};
+    struct : SimulationObserver {
+      void OnEnd(const RequestRecord& record) override {
+        if (!record.deployment || *record.deployment != 1 || record.endpoint != 2) return;
+        const Seconds sent = record.arrived + record.queued;
+        failed += record.end == RequestRecord::End::kFailed ? 1 : 0;
+        ran += sent < 100 && record.arrived + record.e2e > 100 ? 1 : 0;
+        after += sent >= 200 ? 1 : 0;
+      }
+      int failed = 0;
+      int ran = 0;  // When it began to fail. These succeed, so failures are not in a row.
+      int after = 0;
+    } observer;
+    const SimulationResult result = Simulate(spec, &observer);
+    ExpectEveryRequestAccountedFor(result);
+    EXPECT_EQ(result.statistics.Total().failed, static_cast<std::uint64_t>(observer.failed));
+    // Five to be ejected, then probes after 10, 20, 40 and 80 seconds.
+    EXPECT_GE(observer.failed, 5) << policy.name;
+    EXPECT_LE(observer.failed, 9 + observer.ran) << policy.name;
+    EXPECT_GT(observer.after, 0) << policy.name;
+    spec.scheduler.ejection.enabled = false;
+    EXPECT_GT(Simulate(spec).statistics.Total().failed, 3 * result.statistics.Total().failed)
+        << policy.name;
+  }
+}
+
 TEST(Simulation, LosingTheWholeFleetRefusesInsteadOfHanging) {
   SimulationSpec spec = Spec("slo");
   for (const auto& [deployment, count] : {std::pair{0, 1}, std::pair{1, 4}}) {

@@ -6,6 +6,7 @@
 
 #include "discovery/redis_profiles.h"
 #include "gateway/test_gateway.h"
+#include "net/test_fault_engine.h"
 #include "store/test_redis.h"
 
 namespace headrace::admin {
@@ -69,8 +70,22 @@ TEST_F(AdminServerTest, StatusShowsEveryProfileWithItsOrigin) {
   })) << "as the engine says";
   EXPECT_EQ(profile["origin"], (t_.folder.path() / "a10.json").string());
   EXPECT_THAT(profile["faults"][0].get<std::string>(), HasSubstr("days old; measure it again"));
+  EXPECT_EQ(status["models"][0]["deployments"][0]["stream_options"], "asked");
   EXPECT_EQ(Page("/healthz").status, 200);
   EXPECT_THAT(Page("/nothing").body, HasSubstr("/debug/record"));
+}
+
+TEST_F(AdminServerTest, StatusShowsThatEnginesRefuseStreamOptions) {
+  const net::FaultEngine engine([](int, const net::FaultRequest& request) {
+    return request.body.find("stream_options") == std::string::npos
+               ? net::StreamAnswer({"data: {\"choices\":[]}\n\n", "data: [DONE]\n\n"})
+               : net::WholeAnswer(400, R"({"error":{"message":"Unknown field stream_options"}})");
+  });
+  t_.AddEndpoint("a10", engine.address());
+  StartServers();
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, true)).status, 200);
+  const Json status = Json::parse(Page("/status").body)["models"][0]["deployments"][0];
+  EXPECT_EQ(status["stream_options"], "refused");
 }
 
 TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "admin/slo_json.h"
@@ -34,6 +35,18 @@ void WriteProfile(const serving::ProfileStatus& status, Seconds unix_now, JsonWr
   for (const std::string& fault : status.faults) json.Value(fault);
   for (const profile::ProfileFault& fault : reading.faults) json.Value(fault.message);
   json.EndArray().EndObject();
+}
+
+std::string_view StreamOptionsText(serving::RouterStatus::StreamOptions options) {
+  switch (options) {
+    case serving::RouterStatus::StreamOptions::kAsked:
+      return "asked";
+    case serving::RouterStatus::StreamOptions::kOff:
+      return "off";
+    case serving::RouterStatus::StreamOptions::kRefused:
+      return "refused";
+  }
+  return "?";
 }
 
 void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWriter& json) {
@@ -138,6 +151,7 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
     json.BeginObject().Member("name", deployment.name);
     if (deployment.max_model_len > 0) json.Member("max_model_len", deployment.max_model_len);
     if (deployment.kv_tokens > 0) json.Member("kv_tokens", deployment.kv_tokens);
+    json.Member("stream_options", StreamOptionsText(deployment.stream_options));
     for (const serving::ProfileStatus& profile : profiles) {
       if (profile.pool != config.name || profile.deployment != deployment.name) continue;
       json.Key("profile");

@@ -7,6 +7,7 @@
 #include "config/difference.h"
 #include "gateway/test_gateway.h"
 #include "net/http_server.h"
+#include "net/test_fault_engine.h"
 #include "net/test_one_shot.h"
 
 namespace headrace::gateway {
@@ -268,6 +269,35 @@ TEST(ConfigChanges, WhatIsLiveIsAppliedAndTheRestNeedsARestart) {
     EXPECT_FALSE(change.live) << change.path;
   }
   EXPECT_THAT(*t.gateway->Apply(*in_force), IsEmpty());
+}
+
+TEST(ConfigChanges, RetriesGoOnAndOffForEachModel) {
+  // Each model has an engine that is lost behind its proxy, and one that is well.
+  const net::FaultEngine bad(net::WholeAnswer(502, R"({"error":{"message":"lost"}})"));
+  TestGateway t;
+  t.config.models[0].policy = "round-robin";
+  t.config.models[0].ejection.enabled = false;
+  t.AddEngine("a10");
+  t.AddEndpoint("a10", bad.address());
+  t.config.models.push_back(t.config.models[0]);
+  t.config.models[1].name = "other";
+  t.Start();
+  const auto failed = [&](std::string_view model) {
+    int count = 0;
+    for (int i = 0; i < 4; ++i) {
+      std::string body = ChatBody(5, false);
+      body.replace(body.find("llama2-7b"), 9, model);
+      count += t.Chat(body).status == 502 ? 1 : 0;
+    }
+    return count;
+  };
+  config::Config changed = t.config;
+  for (const int most : {2, 0, 2}) {
+    changed.models[0].retries.most = most;
+    ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+    EXPECT_EQ(failed("llama2-7b"), most == 0 ? 2 : 0);
+    EXPECT_EQ(failed("other"), 0) << "it has its own";
+  }
 }
 
 TEST(ConfigChanges, DeploymentsAndEndpointsComeWithTheirProfilesAndSeries) {

@@ -459,6 +459,11 @@ RouterStatus PoolRouter::Status() const {
                                   .max_model_len = deployment.max_model_len,
                                   .kv_tokens = static_cast<Tokens>(deployment.engine->kv_tokens),
                                   .profile = deployment.profile});
+    using StreamOptions = RouterStatus::StreamOptions;
+    const auto asked = stream_options_.find(deployment.name);
+    status.deployments.back().stream_options = asked == stream_options_.end() ? StreamOptions::kOff
+                                               : *asked->second ? StreamOptions::kAsked
+                                                                : StreamOptions::kRefused;
     if (!fleet.keeps_forecasts()) continue;
     status.deployments.back().engine = {deployment.engine->steps.belief(),
                                         deployment.engine->steps.samples()};

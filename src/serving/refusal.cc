@@ -63,8 +63,11 @@ bool IsUpButTooShort(const RefusalFacts::DeploymentFacts& deployment) {
 }  // namespace
 
 std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) {
-  const std::string size = "a request of about " + std::to_string(facts.prompt_tokens) +
-                           " prompt and " + std::to_string(facts.output_tokens) + " output tokens";
+  const std::string request =
+      std::string("a request of ") + (facts.at_least ? "at least " : "about ");
+  const std::string size = request + std::to_string(facts.prompt_tokens) + " prompt and " +
+                           (facts.at_least ? "about " : "") + std::to_string(facts.output_tokens) +
+                           " output tokens";
   std::string reasons;
   for (const RefusalFacts::DeploymentFacts& deployment : facts.deployments) {
     reasons += (reasons.empty() ? "" : ", ") + deployment.name + ": " + Describe(deployment);
@@ -73,7 +76,7 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
   switch (facts.reason) {
     case RefusalReason::kNoEndpoint:
       if (std::ranges::any_of(facts.deployments, IsUpButTooShort)) {
-        return "No endpoint of model '" + pool + "' is up whose context holds a request of about " +
+        return "No endpoint of model '" + pool + "' is up whose context holds " + request +
                std::to_string(facts.context) + " tokens (" + reasons + ").";
       }
       return "No endpoint of model '" + pool + "' is up" +

@@ -20,6 +20,7 @@ struct RefusalFacts {
   };
   scheduler::RefusalReason reason = scheduler::RefusalReason::kNoEndpoint;
   Tokens prompt_tokens = 0;
+  bool at_least = false;     // It has at least so many; else about so many.
   Tokens output_tokens = 0;  // Expected.
   Tokens context = 0;        // What it needs of an engine's context; 0: not known.
   Seconds queued = 0;

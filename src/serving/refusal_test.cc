@@ -78,6 +78,16 @@ TEST(Refusal, SaysWhereTheContextIsTooShort) {
   EXPECT_EQ(DescribeRefusal("llama", facts),
             "No endpoint of model 'llama' is up whose context holds a request of about 5020 tokens "
             "(a10: its context of 4096 tokens is too short, l20: down).");
+  facts.at_least = true;
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "No endpoint of model 'llama' is up whose context holds a request of at least 5020 "
+            "tokens (a10: its context of 4096 tokens is too short, l20: down).");
+  facts.reason = RefusalReason::kQueueTimeout;
+  facts.queue_timeout = 60;
+  EXPECT_EQ(DescribeRefusal("llama", facts),
+            "No endpoint became free for a request of at least 5000 prompt and about 20 output "
+            "tokens within 60 s.");
+  facts.reason = RefusalReason::kNoEndpoint;
   facts.deployments[0].up = false;
   EXPECT_EQ(DescribeRefusal("llama", facts), "No endpoint of model 'llama' is up.");
 }

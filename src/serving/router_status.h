@@ -46,11 +46,13 @@ struct RouterStatus {
     EjectionStatus ejection = {};
     std::optional<ForecastStatus> forecast = {};  // Where forecasts are kept.
   };
+  enum class StreamOptions { kAsked, kOff, kRefused };  // Of requests, by configuration, learned.
   struct DeploymentStatus {
     std::string name;
     bool retired = false;      // Shown until its last request has ended.
     Tokens max_model_len = 0;  // 0: not known.
     Tokens kv_tokens = 0;      // The same.
+    StreamOptions stream_options = StreamOptions::kAsked;
     std::shared_ptr<const profile::GpuProfile> profile;
     std::optional<EngineStatus> engine = {};  // Where forecasts are kept.
     std::vector<EndpointStatus> endpoints = {};

@@ -200,9 +200,10 @@ void ServedRequest::TakeRoute(Route route) {
 ErrorReply ServedRequest::Refuse(const scheduler::Decision& decision) const {
   const scheduler::RefusalReason reason = *decision.refused;
   const bool no_endpoint = reason == scheduler::RefusalReason::kNoEndpoint;
-  openai::ApiError error = openai::MakeApiError(
-      no_endpoint ? 503 : 429,
-      DescribeRefusal(pool_->name(), pool_->router().WhyRefused(decision, routed_->arrival())));
+  RefusalFacts facts = pool_->router().WhyRefused(decision, routed_->arrival());
+  facts.at_least = sizing_ != Sizing::kEstimate;
+  openai::ApiError error =
+      openai::MakeApiError(no_endpoint ? 503 : 429, DescribeRefusal(pool_->name(), facts));
   error.code = ToString(reason);
   ErrorReply reply = MakeErrorReply(std::move(error),
                                     no_endpoint ? "x-error-no-model-backends" : "x-error-routing",

@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "serving/test_shell.h"
+#include "serving/test_served_request.h"
 
 namespace headrace::serving {
 namespace {
@@ -14,24 +14,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr char kEngine[] = "127.0.0.1:9001";
-constexpr char kOther[] = "127.0.0.1:9002";
-
-std::string Chat(bool stream, std::string_view model = "llama") {
-  return R"({"model":")" + std::string(model) +
-         R"(","messages":[{"role":"user","content":"How deep is the lake?"}],"max_tokens":64)" +
-         (stream ? R"(,"stream":true})" : "}");
-}
-constexpr std::string_view kAnswer =
-    R"({"choices":[{"message":{"content":"Deep."}}],)"
-    R"("usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}})";
-std::string Token(std::string_view text) {
-  return R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(text) + "\"}}]}\n\n";
-}
-constexpr std::string_view kUsage =
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":2}}\n\n";
-constexpr std::string_view kDone = "data: [DONE]\n\n";
 
 // Little's law that writes down what it hears of tokens.
 class ListeningLoad final : public fleet::LoadModel {
@@ -84,57 +66,6 @@ class ListeningLoad final : public fleet::LoadModel {
 
   fleet::LittlesLaw law_;
   Heard& heard_;
-};
-
-class ServedRequestTest : public testing::Test {
- protected:
-  // One endpoint that takes one request at a time.
-  ServedRequestTest() { Use({}); }
-  void Use(const scheduler::SchedulerOptions& options) {
-    exchange_.reset();  // Before what it is served with.
-    serving_ = std::make_unique<FakeServing>(options);
-    serving_->SetEndpoints({kEngine});
-    serving_->SetProfile(1);
-    exchange_ = std::make_unique<FakeExchange>(*serving_);
-  }
-  // Takes the endpoint's only place.
-  void Occupy() {
-    running_ = std::make_unique<FakeExchange>(*serving_);
-    running_->Send(Chat(false));
-    ASSERT_EQ(running_->endpoint(), kEngine);
-  }
-  // Ends the exchange. Every request has then arrived once and ended once, and left nothing behind.
-  FinishedRequest Ended(Outcome outcome) {
-    const std::size_t before = serving_->heard.finished.size();
-    exchange_.reset();
-    running_.reset();
-    serving_->executor.Run();
-    const HeardEnds& heard = serving_->heard;
-    EXPECT_EQ(heard.arrived, static_cast<int>(heard.finished.size()));
-    EXPECT_THAT(heard.invalid, IsEmpty());
-    EXPECT_TRUE(serving_->Idle());
-    if (heard.finished.size() == before) {
-      ADD_FAILURE() << "it did not end";
-      return {};
-    }
-    EXPECT_EQ(ToString(heard.finished[before].outcome), ToString(outcome));
-    ended_at_ = heard.endpoints[before];
-    return heard.finished[before];
-  }
-
-  // The value of a series of the deployment that has this label.
-  double Metric(const std::string& name, const std::string& label = "") {
-    const std::string text = serving_->registry.Text();
-    std::size_t at = text.find(name + "{deployment=\"a10\",model=\"llama\"" +
-                               (label.empty() ? "}" : "," + label));
-    if (at == std::string::npos) return -1;
-    return std::stod(text.substr(text.find(' ', at)));
-  }
-
-  std::unique_ptr<FakeServing> serving_;
-  std::unique_ptr<FakeExchange> exchange_;
-  std::unique_ptr<FakeExchange> running_;
-  std::string ended_at_;  // The endpoint of the request that Ended was called for.
 };
 
 // --- Served
@@ -203,242 +134,6 @@ TEST_F(ServedRequestTest, NothingIsHeldAgainstAPolicyThatPredictsNothing) {
   exchange_->RespondJson(200, kAnswer);
   EXPECT_FALSE(Ended(Outcome::kCompleted).outlook);
   EXPECT_EQ(Metric("headrace_e2e_ratio_count"), 0);
-}
-
-TEST_F(ServedRequestTest, AnErrorOfTheEngineIsPassedOnAndTeachesNothing) {
-  exchange_->Send(Chat(false));
-  exchange_->RespondJson(500, kAnswer);
-  EXPECT_EQ(exchange_->received(), kAnswer);
-  const FinishedRequest finished = Ended(Outcome::kEngineError);
-  EXPECT_EQ(finished.fault, EngineFault::kStatus);
-  EXPECT_TRUE(finished.CountsForSlo());
-  EXPECT_FALSE(finished.MetSlo());
-  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
-}
-
-TEST_F(ServedRequestTest, AStatusSaysWhoseFaultItIs) {
-  const std::tuple<int, Outcome, std::optional<EngineFault>> cases[] = {
-      {400, Outcome::kClientError, std::nullopt},
-      {404, Outcome::kClientError, std::nullopt},
-      {408, Outcome::kEngineError, EngineFault::kStatus},
-      {422, Outcome::kClientError, std::nullopt},
-      {429, Outcome::kEngineError, EngineFault::kBusy},
-      {500, Outcome::kEngineError, EngineFault::kStatus},
-      {501, Outcome::kClientError, std::nullopt},
-      {503, Outcome::kEngineError, EngineFault::kBusy}};
-  for (const auto& [status, outcome, fault] : cases) {
-    Use({});
-    exchange_->Send(Chat(true));
-    exchange_->Head(status, "text/event-stream");  // Whatever it is: an error is passed on.
-    exchange_->Bytes("data: no");
-    exchange_->End();
-    EXPECT_EQ(exchange_->received(), "data: no");
-    EXPECT_EQ(exchange_->status(), 0) << "the engine's own response stands";
-    const FinishedRequest finished = Ended(outcome);
-    EXPECT_EQ(finished.fault, fault) << status;
-    EXPECT_EQ(finished.CountsForSlo(), fault.has_value())
-        << "a client's mistake says nothing of the SLO";
-  }
-}
-
-TEST_F(ServedRequestTest, AnErrorInsideAStreamIsNoSuccess) {
-  exchange_->Send(Chat(true));
-  exchange_->Head(200, "text/event-stream");
-  exchange_->Bytes(Token("De"));
-  const std::string error = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n";
-  exchange_->Bytes(error + std::string(kDone));
-  exchange_->End();
-  EXPECT_EQ(exchange_->received(), Token("De") + error + std::string(kDone));
-  EXPECT_EQ(exchange_->status(), 0) << "the client has been told";
-  EXPECT_EQ(Ended(Outcome::kEngineError).fault, EngineFault::kErrorInBody);
-  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
-}
-
-TEST_F(ServedRequestTest, AnErrorThatClientsWouldNotNoticeIsToldAgain) {
-  exchange_->Send(Chat(true));
-  exchange_->Head(200, "text/event-stream");
-  exchange_->Bytes(Token("De") + "error: {\"message\":\"out of memory\"}\n\n");
-  exchange_->End();
-  EXPECT_EQ(exchange_->status(), 502);
-  EXPECT_THAT(exchange_->message(), HasSubstr("it sent an error in its response"));
-  EXPECT_EQ(Ended(Outcome::kEngineError).fault, EngineFault::kErrorInBody);
-}
-
-TEST_F(ServedRequestTest, AnErrorInAStreamThatIsTheClientsOwnFault) {
-  exchange_->Send(Chat(true));
-  exchange_->Head(200, "text/event-stream");
-  exchange_->Bytes("data: {\"error\":{\"type\":\"BadRequestError\",\"code\":400}}\n\n");
-  exchange_->End();
-  EXPECT_EQ(Ended(Outcome::kClientError).fault, std::nullopt);
-}
-
-TEST_F(ServedRequestTest, AnErrorInAResponseThatSaysAllIsWellGetsItsStatus) {
-  const std::tuple<std::string, int, Outcome, std::optional<EngineFault>> cases[] = {
-      {R"({"error":{"message":"CUDA","type":"InternalServerError","code":500}})", 500,
-       Outcome::kEngineError, EngineFault::kErrorInBody},
-      {R"({"error":"CUDA"})", 500, Outcome::kEngineError, EngineFault::kErrorInBody},
-      {R"({"object":"error","message":"full","code":503})", 503, Outcome::kEngineError,
-       EngineFault::kBusy},
-      {R"({"error":{"message":"too long","code":400}})", 400, Outcome::kClientError, std::nullopt}};
-  for (const auto& [body, status, outcome, fault] : cases) {
-    Use({});
-    exchange_->Send(Chat(false));
-    exchange_->Head(200, "application/json");
-    exchange_->Bytes(body.substr(0, 12));
-    EXPECT_EQ(exchange_->received(), "") << "its status may change";
-    exchange_->Bytes(body.substr(12));
-    exchange_->End();
-    EXPECT_EQ(exchange_->received(), body);
-    EXPECT_EQ(exchange_->request().response_status(), status);
-    EXPECT_EQ(exchange_->status(), 0);
-    EXPECT_EQ(Ended(outcome).fault, fault) << body;
-  }
-}
-
-TEST_F(ServedRequestTest, AStreamWithoutItsEndHasFailed) {
-  exchange_->Send(Chat(true));
-  exchange_->Head(200, "text/event-stream");
-  exchange_->Bytes(Token("De") + R"(data: {"choices":[{"ind)");
-  exchange_->End();
-  EXPECT_EQ(exchange_->received(), Token("De")) << "no piece of an event before the error";
-  EXPECT_EQ(exchange_->status(), 502);
-  EXPECT_THAT(exchange_->message(), HasSubstr("the response ended before its end"));
-  EXPECT_EQ(Ended(Outcome::kFailed).fault, EngineFault::kCut);
-  EXPECT_EQ(serving_->router().Status().learned_lengths, 0);
-}
-
-TEST_F(ServedRequestTest, AResponseOfTheResponsesApiWithoutItsEndHasFailed) {
-  exchange_->Send(R"({"model":"llama","input":"x","stream":true})", {},
-                  openai::ApiKind::kResponses);
-  exchange_->Head(200, "text/event-stream");
-  exchange_->Bytes("data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n");
-  exchange_->End();
-  EXPECT_EQ(exchange_->status(), 502);
-  const ErrorReply reply = {openai::MakeApiError(502, "x")};
-  EXPECT_THAT(exchange_->request().ErrorEvent(reply),
-              AllOf(HasSubstr("event: error\n"), HasSubstr("\"sequence_number\":1")));
-  EXPECT_EQ(Ended(Outcome::kFailed).fault, EngineFault::kCut);
-}
-
-TEST_F(ServedRequestTest, AResponseWithNothingInItGoesElsewhere) {
-  for (const bool stream : {false, true}) {
-    Use({});
-    serving_->SetEndpoints({kEngine, kOther});
-    exchange_->Send(Chat(stream));
-    const std::string first = exchange_->endpoint();
-    exchange_->Head(200, stream ? "text/event-stream" : "application/json");
-    exchange_->End();
-    serving_->executor.Run();
-    EXPECT_EQ(exchange_->status(), 0);
-    EXPECT_NE(exchange_->endpoint(), first);
-    exchange_->RespondJson(200, kAnswer);
-    const FinishedRequest finished = Ended(Outcome::kCompleted);
-    ASSERT_EQ(finished.failed_tries.size(), 1u);
-    EXPECT_EQ(finished.failed_tries[0].fault, EngineFault::kClosed);
-  }
-}
-
-TEST_F(ServedRequestTest, WhatCannotBeReadPassesOn) {
-  exchange_->Send(Chat(true));
-  exchange_->request().ResponseHead(
-      {.status = 200, .content_type = "text/event-stream", .content_encoding = "gzip"});
-  EXPECT_FALSE(exchange_->request().event_stream());
-  exchange_->Bytes("\x1f\x8b...");
-  exchange_->End();
-  EXPECT_EQ(exchange_->received(), "\x1f\x8b...");
-  EXPECT_FALSE(Ended(Outcome::kCompleted).counted);
-}
-
-TEST_F(ServedRequestTest, TheTypeOfAStreamInAnyCase) {
-  exchange_->Send(Chat(true));
-  exchange_->Head(200, "Text/Event-Stream;charset=utf-8");
-  EXPECT_TRUE(exchange_->request().event_stream());
-}
-
-// --- What the router adds has a way out
-
-constexpr char kNoStreamOptions[] =
-    R"({"error":{"message":"stream_options: Extra inputs are not permitted","code":400}})";
-
-TEST_F(ServedRequestTest, AnEngineThatRefusesStreamOptionsIsAskedOnceMoreWithout) {
-  for (const int status : {400, 422}) {
-    Use({});
-    exchange_->Send(Chat(true));
-    EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
-    exchange_->RespondJson(status, kNoStreamOptions);
-    EXPECT_EQ(exchange_->received(), "");
-    EXPECT_EQ(exchange_->endpoint(), kEngine);
-    EXPECT_EQ(exchange_->sent(), Chat(true));
-    const std::string usage = Token("De") + std::string(kUsage) + std::string(kDone);
-    exchange_->Head(200, "text/event-stream");
-    exchange_->Bytes(usage);
-    exchange_->End();
-    EXPECT_EQ(exchange_->received(), usage) << "nothing was asked for, so nothing is hidden";
-    EXPECT_TRUE(Ended(Outcome::kCompleted).failed_tries.empty());
-    // It is remembered.
-    exchange_ = std::make_unique<FakeExchange>(*serving_);
-    exchange_->Send(Chat(true));
-    EXPECT_EQ(exchange_->sent(), Chat(true));
-  }
-}
-
-TEST_F(ServedRequestTest, ARefusalThatStandsIsTheClients) {
-  exchange_->Send(R"({"model":"llama","messages":[],"stream":true,"stream_options":{}})");
-  exchange_->RespondJson(400, kNoStreamOptions);
-  EXPECT_EQ(exchange_->received(), "");
-  exchange_->RespondJson(400, kNoStreamOptions);
-  EXPECT_EQ(exchange_->received(), kNoStreamOptions);
-  EXPECT_EQ(Ended(Outcome::kClientError).fault, std::nullopt);
-  // It was not for what was added: others are asked as before.
-  exchange_ = std::make_unique<FakeExchange>(*serving_);
-  exchange_->Send(Chat(true));
-  EXPECT_THAT(exchange_->sent(), HasSubstr("include_usage"));
-}
-
-TEST_F(ServedRequestTest, OtherErrorsOfAStreamPassOnAsTheyAre) {
-  for (const std::string& error : {std::string(R"({"error":{"message":"too long"}})"),
-                                   std::string(100'000, 'x') + "stream_options"}) {
-    Use({});
-    exchange_->Send(Chat(true));
-    exchange_->Head(400, "application/json");
-    for (std::size_t at = 0; at < error.size(); at += 1000) {
-      exchange_->Bytes(std::string_view(error).substr(at, 1000));
-    }
-    exchange_->End();
-    EXPECT_EQ(exchange_->received(), error);
-    Ended(Outcome::kClientError);
-  }
-}
-
-TEST_F(ServedRequestTest, EnginesThatAreNotToBeAskedAreNot) {
-  const system::SocketAddress address = *system::Resolve(*system::ParseHostPort(kEngine));
-  discovery::DiscoveredDeployment deployment{"a10", 512, {{kEngine, address}}};
-  for (const bool asked : {false, true}) {
-    deployment.stream_options = asked;
-    serving_->router().UpdateFleet({deployment});
-    exchange_ = std::make_unique<FakeExchange>(*serving_);
-    exchange_->Send(Chat(true));
-    EXPECT_EQ(exchange_->sent() != Chat(true), asked);
-  }
-}
-
-// --- What an engine counts
-
-TEST_F(ServedRequestTest, CountsBeyondTheContextAreNotBelieved) {
-  for (const bool known : {false, true}) {
-    Use({});
-    if (known) serving_->router().SetMaxModelLen(*serving_->router().Endpoints()[0], 4096);
-    exchange_->Send(Chat(true));
-    exchange_->Head(200, "text/event-stream");
-    exchange_->Bytes(Token("De") + Token("ep."));
-    exchange_->Bytes(
-        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000000,\"completion_tokens\":2}}\n\n");
-    exchange_->Bytes(kDone);
-    exchange_->End();
-    const FinishedRequest finished = Ended(Outcome::kCompleted);
-    EXPECT_EQ(finished.counted, !known);
-    EXPECT_EQ(finished.latency.output_tokens, 2) << "two events came";
-  }
 }
 
 TEST_F(ServedRequestTest, ExpectationsOfManyChoicesDoNotOverflow) {
@@ -598,7 +293,8 @@ TEST_F(ServedRequestTest, RefusedBecauseNoGpuTypeCanMeetItsSlo) {
   EXPECT_EQ(exchange_->Header("x-error-routing"), "slo_unattainable");
   EXPECT_EQ(exchange_->Header("x-should-retry"), "false");
   EXPECT_THAT(exchange_->message(),
-              AllOf(HasSubstr("a10: expects "), HasSubstr(" ms of 1 ms allowed")));
+              AllOf(HasSubstr("a request of at least "), HasSubstr("a10: expects "),
+                    HasSubstr(" ms of 1 ms allowed")));
   const FinishedRequest finished = Ended(Outcome::kRefused);
   EXPECT_EQ(finished.refused, scheduler::RefusalReason::kSloUnattainable);
   EXPECT_TRUE(finished.CountsForSlo());

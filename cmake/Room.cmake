@@ -2,7 +2,8 @@
 #
 # One folder of src/ = one library `headrace_NAME` of its *.cc, one test program `NAME_test` of its
 # *_test.cc, one benchmark program `NAME_bench` of its *_bench.cc, and one libFuzzer target of each
-# X_fuzz.cc, `X_fuzz`. A main.cc belongs to none of them: tests share all code but that.
+# X_fuzz.cc, `X_fuzz`; where tests are built these are compiled. A main.cc belongs to none of them:
+# tests share all code but that.
 #
 # A room sees only its own headers and those of the rooms it names: every room has an include root
 # of its own that holds a single link to its folder, so an include of any other room's header does
@@ -47,6 +48,10 @@ function(headrace_room NAME)
   if(HEADRACE_BENCHMARKS AND benches)
     add_executable(${NAME}_bench ${benches})
     target_link_libraries(${NAME}_bench ${library} ${ARG_TEST_ROOMS} benchmark::benchmark_main)
+  endif()
+  if(HEADRACE_TESTS AND fuzzers)
+    add_library(${NAME}_fuzz_targets OBJECT ${fuzzers})
+    target_link_libraries(${NAME}_fuzz_targets ${library})
   endif()
   if(HEADRACE_FUZZ)
     foreach(fuzzer ${fuzzers})

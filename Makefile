@@ -5,6 +5,7 @@
 #   make test                                                 every test
 #   make evaluate                                             docs/evaluation*.md, every figure anew
 #   make check-engines                                        a real vLLM beside the emulated engine
+#   make soak [ARGS="--duration 10m"]                         half an hour of load and failures
 #   make fuzz [ARGS="60 http_head"]                           every parser of foreign bytes
 #   make lint | sanitize | bench | docs
 
@@ -16,7 +17,7 @@ configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test evaluate check-engines lint sanitize fuzz bench docs
+.PHONY: build run test soak evaluate check-engines lint sanitize fuzz bench docs
 .DEFAULT_GOAL := build
 
 build:
@@ -51,6 +52,12 @@ everything:
 test: everything
 	@ninja -C $(release)
 	@ctest --test-dir $(release) --parallel 2 --output-on-failure
+
+# On a machine that does nothing else; `make test` has two minutes of it, without its thresholds of
+# time.
+soak: everything
+	@ninja -C $(release) headrace soak
+	@HEADRACE=$(release)/headrace $(release)/soak $(ARGS)
 
 lint: everything
 	@tools/install-deps lint

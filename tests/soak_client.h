@@ -1,18 +1,25 @@
-// The clients of the soak test: what each request asks for, when its client leaves, and what is
-// wrong with the answer.
+// The clients of the soak tests: what each request asks for, when its client leaves, what is wrong
+// with the answer, and whether the gateway's metrics say the same.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/random.h"
 #include "gateway/test_gateway.h"
 #include "openai/request.h"
+#include "system/clock.h"
+#include "system/mutex.h"
 
 namespace headrace {
 
@@ -24,12 +31,13 @@ enum class Seen {
   kWhole,         // 200, complete and what was asked for.
   kEngineError,   // The engine's own 400, passed on.
   kRefused,       // By the gateway, with 429 or 503.
-  kFailed,        // 502, or a stream that ends with an error and no end mark.
+  kFailed,        // By an engine: 5xx, or a stream that ends with an error and no end mark.
   kUnknownModel,  // 404.
   kLeft,          // The client left once its request was sent.
   kLeftEarly,     // The client left before its request was whole.
+  kNotAccepted,   // The gateway was stopping.
 };
-inline constexpr int kSeenKinds = 7;
+inline constexpr int kSeenKinds = 8;
 
 // One request, all of it drawn from a seed.
 struct Plan {
@@ -84,6 +92,26 @@ inline std::string BodyOf(const Plan& plan, const std::string& prompt, int max_t
   if (plan.stream) body["stream"] = true;
   if (plan.asks_for_usage) body["stream_options"] = {{"include_usage", true}};
   return body.dump();
+}
+
+// What engines that fail answer with, so that it can be told from what the gateway says.
+inline constexpr std::string_view kFaultMark = "this engine is broken";
+
+// A stream of text, for the model's SLO, whose client stays.
+inline Plan MakePlainPlan(std::uint64_t seed) {
+  Rng rng(seed);
+  Plan plan;
+  plan.kind = openai::ApiKind::kCompletions;
+  plan.stream = true;
+  plan.tokens = 1 + static_cast<int>(rng.Exponential(20));
+  std::string prompt;
+  const std::size_t words = 1 + static_cast<std::size_t>(rng.Exponential(200)) % 2000;
+  for (std::size_t i = 0; i < words; ++i) prompt += "lake ";
+  const std::string body = BodyOf(plan, prompt, 1000);
+  plan.body_size = body.size();
+  plan.text = gateway::PostText(PathOf(plan.kind), body,
+                                {"x-headrace-output-tokens: " + std::to_string(plan.tokens)});
+  return plan;
 }
 
 inline Plan MakePlan(std::uint64_t seed) {
@@ -196,46 +224,76 @@ inline std::string FaultOfError(const gateway::HttpResponse& answer) {
 
 // --- A client
 
+// What it saw of one request.
+struct Sight {
+  Seen seen = Seen::kLeft;
+  std::string fault;   // What should not be.
+  std::string reason;  // Of a refusal.
+  Seconds e2e = 0;     // From sending to the last byte.
+  Seconds ttft = 0;    // To the first byte of the body.
+};
+
 // Sends requests one after the other over one connection, for as long as it lasts.
 class SoakClient {
  public:
-  explicit SoakClient(const system::SocketAddress& gateway) : gateway_(gateway) {}
+  // `engines_fail`: some answer with errors of their own, and some hang.
+  explicit SoakClient(const system::SocketAddress& gateway, bool engines_fail = false)
+      : gateway_(gateway), engines_fail_(engines_fail) {}
 
-  // What became of it; `fault` says what should not be.
-  Seen Perform(const Plan& plan, std::string& fault) {
+  // `stopping`: the gateway may have been told to.
+  Sight Perform(const Plan& plan, const std::function<bool()>& stopping = [] { return false; }) {
+    Sight sight;
+    const Seconds sent = system::MonotonicNow();
+    if (peer_ && sent - used_ > kIdle) peer_.reset();
     if (!peer_) peer_.emplace(gateway_);
     const std::string_view text = plan.text;
     if (plan.leaves == Leaves::kInItsBody) {
       peer_->Send(text.substr(0, text.size() - 1 - plan.body_size / 2));
       Leave(plan);
-      return Seen::kLeftEarly;
+      sight.seen = Seen::kLeftEarly;
+      return sight;
     }
-    if (!peer_->Send(text)) fault = "the connection was closed between two requests";
+    if (!peer_->Send(text) && !stopping()) {
+      sight.fault = "the connection was closed between two requests";
+    }
     if (plan.leaves == Leaves::kUnanswered) {
       std::this_thread::sleep_for(plan.patience);
       // A reset may overtake what was sent; then nobody could say whether the request arrived.
       peer_.reset();
-      return Seen::kLeft;
+      return sight;
     }
     gateway::HttpResponse answer;
-    const bool left = !Read(plan, answer);
-    if (left) {
+    Seconds first = 0;
+    if (!Read(plan, answer, first)) {
       Leave(plan);
-      return Seen::kLeft;
+      return sight;
     }
+    used_ = system::MonotonicNow();
     if (!answer.complete || answer.Header("connection") == "close") peer_.reset();
-    return Judge(plan, answer, fault);
+    if (answer.status == 0 && stopping()) {
+      sight.seen = Seen::kNotAccepted;
+      return sight;
+    }
+    sight.e2e = used_ - sent;
+    sight.ttft = first - sent;
+    if (sight.fault.empty()) sight.seen = Judge(plan, answer, sight.fault);
+    if (sight.seen == Seen::kRefused) sight.reason = answer.Header("x-error-routing");
+    return sight;
   }
 
  private:
+  // Below the gateway's own time-out of idle connections.
+  static constexpr Seconds kIdle = 20;
+
   void Leave(const Plan& plan) {
     if (plan.resets) peer_->Reset();
     peer_.reset();
   }
 
   // False when it is time to leave.
-  bool Read(const Plan& plan, gateway::HttpResponse& answer) {
+  bool Read(const Plan& plan, gateway::HttpResponse& answer, Seconds& first) {
     answer.head = peer_->ReadUntil("\r\n\r\n");
+    first = system::MonotonicNow();
     answer.complete = answer.head.size() >= 12;
     if (!answer.complete) return true;
     answer.status = std::stoi(answer.head.substr(9, 3));
@@ -265,26 +323,117 @@ class SoakClient {
            body.find(R"(data: {"type":"error")") != body.npos;
   }
 
-  static Seen Judge(const Plan& plan, const gateway::HttpResponse& answer, std::string& fault) {
+  Seen Judge(const Plan& plan, const gateway::HttpResponse& answer, std::string& fault) const {
+    if (answer.status == 0) {
+      fault = "no answer";
+      return Seen::kFailed;
+    }
     if (answer.status == 200) {
       if (!answer.complete) {
-        fault = "broken off";
+        // A client knows by that alone that a body with a length has failed.
+        if (!engines_fail_ || plan.stream) fault = "broken off";
       } else if (!plan.stream || !HasErrorEvent(answer.body)) {
         fault = plan.stream ? FaultOfStream(plan, answer.body) : FaultOfJson(plan, answer.body);
         return Seen::kWhole;
       }
       return Seen::kFailed;
     }
+    if (engines_fail_ && answer.body.find(kFaultMark) != answer.body.npos) return Seen::kFailed;
     fault = FaultOfError(answer);
     if (answer.status == 404 && !plan.known_model) return Seen::kUnknownModel;
     if (answer.status == 400 && !plan.fits_context) return Seen::kEngineError;
     if (answer.status == 429 || answer.status == 503) return Seen::kRefused;
-    if (answer.status != 502) fault = "status " + std::to_string(answer.status);
+    if (answer.status != 502 && !(engines_fail_ && answer.status == 504)) {
+      fault = "status " + std::to_string(answer.status) + ": " + answer.body;
+    }
     return Seen::kFailed;
   }
 
   system::SocketAddress gateway_;
+  bool engines_fail_;
   std::optional<net::RawPeer> peer_;
+  Seconds used_ = 0;
+};
+
+// --- The ledger
+
+// What all clients saw. Thread-safe.
+class SoakLedger {
+ public:
+  void Add(int number, const Sight& sight) {
+    ++seen_[static_cast<std::size_t>(sight.seen)];
+    if (sight.fault.empty()) return;
+    const system::MutexLock lock(mutex_);
+    if (faults_.size() < kMostFaults) {
+      faults_.push_back("request " + std::to_string(number) + ": " + sight.fault);
+    }
+  }
+
+  int seen(Seen kind) const { return seen_[static_cast<std::size_t>(kind)]; }
+  int all() const {
+    int sum = 0;
+    for (const std::atomic<int>& count : seen_) sum += count;
+    return sum;
+  }
+  // The first of them.
+  std::vector<std::string> faults() const {
+    const system::MutexLock lock(mutex_);
+    return faults_;
+  }
+
+  // Every request that reached the scheduler has ended once, as its client saw it end: what is not
+  // so by the gateway's metrics (by the beginning of their names), or "". A client that has left
+  // may not know how its request ended.
+  std::string Difference(const std::function<double(const std::string&)>& metric) const {
+    const auto ended = [&](const std::string& outcome) {
+      return metric(R"(headrace_requests_total{model="llama2-7b",outcome=")" + outcome + '"');
+    };
+    const int left = seen(Seen::kLeft);
+    double of_left = ended("cancelled");
+    std::string difference;
+    const auto compare = [&](const std::string& what, double in_gateway, int in_full) {
+      of_left += in_gateway - in_full;
+      if (in_gateway >= in_full && in_gateway <= in_full + left) return;
+      difference += what + ": " + Count(in_gateway) + " for the gateway, " + Count(in_full) +
+                    " for clients that stayed, " + Count(left) + " left; ";
+    };
+    compare("completed", ended("completed"), seen(Seen::kWhole));
+    compare("client_error", ended("client_error"), seen(Seen::kEngineError));
+    compare("refused", ended("refused"), seen(Seen::kRefused));
+    compare("failed by an engine", ended("failed") + ended("timed_out") + ended("engine_error"),
+            seen(Seen::kFailed));
+    if (of_left != left) {
+      difference +=
+          "left: " + Count(of_left) + " for the gateway, " + Count(left) + " for the clients; ";
+    }
+    const double unknown = metric("headrace_invalid_requests_total{status=\"404\"");
+    if (unknown != seen(Seen::kUnknownModel)) {
+      difference += "unknown model: " + Count(unknown) + " for the gateway, " +
+                    Count(seen(Seen::kUnknownModel)) + " for clients; ";
+    }
+    if (metric("headrace_refused_total") != ended("refused")) {
+      difference += "refused: " + Count(metric("headrace_refused_total")) + " by reason, " +
+                    Count(ended("refused")) + " by outcome; ";
+    }
+    return difference;
+  }
+
+  std::string Summary() const {
+    return "whole " + Count(seen(Seen::kWhole)) + ", engine's 400 " +
+           Count(seen(Seen::kEngineError)) + ", refused " + Count(seen(Seen::kRefused)) +
+           ", failed " + Count(seen(Seen::kFailed)) + ", unknown model " +
+           Count(seen(Seen::kUnknownModel)) + ", left " + Count(seen(Seen::kLeft)) +
+           ", left early " + Count(seen(Seen::kLeftEarly)) + ", not accepted " +
+           Count(seen(Seen::kNotAccepted));
+  }
+
+ private:
+  static constexpr std::size_t kMostFaults = 20;
+  static std::string Count(double count) { return std::to_string(std::llround(count)); }
+
+  std::array<std::atomic<int>, kSeenKinds> seen_ = {};
+  mutable system::Mutex mutex_;
+  std::vector<std::string> faults_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 }  // namespace headrace

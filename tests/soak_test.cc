@@ -3,14 +3,12 @@
 // behind.
 #include <gmock/gmock.h>
 
-#include <array>
 #include <atomic>
-#include <numeric>
 #include <thread>
 
 #include "admin/admin_server.h"
 #include "soak_client.h"
-#include "system/mutex.h"
+#include "soak_fleet.h"
 
 namespace headrace {
 namespace {
@@ -21,17 +19,6 @@ constexpr int kRequests = 10'000;
 constexpr double kSpeed = 15;
 constexpr int kConnections = 96;
 constexpr std::uint64_t kSeed = 20261123;
-
-// What an endpoint takes at a time, in requests of the middle cell.
-std::string ProfileText(const std::string& deployment, int created, double fits) {
-  const std::string f = std::to_string(fits);
-  return R"({"gpu": ")" + deployment + R"(", "cost": 1, "created": )" + std::to_string(created) +
-         R"(, "indexes": [[8, 64], [16, 256, 1024]],)"
-         R"( "tputs": [[)" +
-         f + ", " + f + ", " + f + "], [" + f + ", " + f + ", " + f + "]]," +
-         R"( "e2e": [[0.4, 0.5, 0.6], [0.5, 0.6, 0.8]],)"
-         R"( "ttft": [[0.05, 0.06, 0.1], [0.05, 0.06, 0.1]], "slos": {"e2e": 60}})";
-}
 
 class Soak : public testing::Test {
  protected:
@@ -76,12 +63,7 @@ class Soak : public testing::Test {
     for (int number; (number = begun_++) < kRequests;) {
       Happen(number);
       const Plan plan = MakePlan(kSeed + static_cast<std::uint64_t>(number));
-      std::string fault;
-      const Seen seen = client.Perform(plan, fault);
-      ++seen_[static_cast<std::size_t>(seen)];
-      if (fault.empty()) continue;
-      const system::MutexLock lock(faults_mutex_);
-      faults_.push_back(std::to_string(number) + ": " + fault);
+      ledger_.Add(number, client.Perform(plan));
     }
   }
 
@@ -95,19 +77,12 @@ class Soak : public testing::Test {
     }
   }
 
-  int seen(Seen kind) const { return seen_[static_cast<std::size_t>(kind)]; }
-  double Ended(const std::string& outcome) const {
-    return t_.Metric(R"(headrace_requests_total{model="llama2-7b",outcome=")" + outcome);
-  }
-
   gateway::TestGateway t_;
   std::unique_ptr<admin::AdminServer> admin_;
   std::atomic<int> begun_ = 0;
   std::atomic<bool> over_ = false;
-  std::array<std::atomic<int>, kSeenKinds> seen_ = {};
+  SoakLedger ledger_;
   int most_waiting_ = 0;
-  system::Mutex faults_mutex_;
-  std::vector<std::string> faults_;  // Read without the mutex once the clients have ended.
 };
 
 TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
@@ -118,8 +93,8 @@ TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
   over_ = true;
   watcher.join();
 
-  EXPECT_THAT(faults_, IsEmpty());
-  EXPECT_EQ(std::accumulate(seen_.begin(), seen_.end(), 0), kRequests);
+  EXPECT_THAT(ledger_.faults(), IsEmpty());
+  EXPECT_EQ(ledger_.all(), kRequests);
 
   // Nothing stays: not in the queue, not on an endpoint, not in an engine.
   EXPECT_TRUE(gateway::Eventually([&] { return t_.Idle(); }));
@@ -128,38 +103,18 @@ TEST_F(Soak, EveryRequestIsAnsweredOrCancelledAndNothingStays) {
     EXPECT_TRUE(gateway::Eventually([&] { return gateway::RunningAt(*t_.engines[i]) == 0; })) << i;
   }
 
-  // Every request that reached the scheduler has ended once, as its client saw it end.
-  const int answered =
-      seen(Seen::kWhole) + seen(Seen::kEngineError) + seen(Seen::kRefused) + seen(Seen::kFailed);
-  const int left = seen(Seen::kLeft);
-  EXPECT_TRUE(gateway::Eventually([&] {
-    return t_.Metric("headrace_requests_total") == answered + left;
-  })) << t_.Metric("headrace_requests_total")
-      << " instead of " << answered + left;
-  const auto leavers = [&](const std::string& outcome, int in_full) {
-    const double more = Ended(outcome) - in_full;
-    EXPECT_GE(more, 0) << outcome;
-    EXPECT_LE(more, left) << outcome;
-    return more;
-  };
-  EXPECT_EQ(leavers("completed", seen(Seen::kWhole)) +
-                leavers("client_error", seen(Seen::kEngineError)) +
-                leavers("refused", seen(Seen::kRefused)) + leavers("failed", seen(Seen::kFailed)) +
-                leavers("cancelled", 0),
-            left);
-  EXPECT_EQ(t_.Metric("headrace_refused_total"), Ended("refused"));
+  const auto metric = [&](const std::string& name) { return t_.Metric(name); };
+  EXPECT_TRUE(gateway::Eventually([&] { return ledger_.Difference(metric).empty(); }))
+      << ledger_.Difference(metric);
 
   // It was the mixture that it is meant to be.
-  EXPECT_GT(seen(Seen::kWhole), kRequests / 4);
-  EXPECT_GT(seen(Seen::kRefused), 0);
-  EXPECT_LE(seen(Seen::kFailed), kConnections);
-  EXPECT_GT(Ended("cancelled"), kRequests / 20);
+  EXPECT_GT(ledger_.seen(Seen::kWhole), kRequests / 4);
+  EXPECT_GT(ledger_.seen(Seen::kRefused), 0);
+  EXPECT_LE(ledger_.seen(Seen::kFailed), kConnections);
+  EXPECT_GT(t_.Metric(R"(headrace_requests_total{model="llama2-7b",outcome="cancelled")"),
+            kRequests / 20);
   EXPECT_GT(most_waiting_, 10);
-  std::printf(
-      "whole %d, engine's errors %d, refused %d, failed %d, unknown model %d, left %d, "
-      "left early %d; most waiting %d\n",
-      seen(Seen::kWhole), seen(Seen::kEngineError), seen(Seen::kRefused), seen(Seen::kFailed),
-      seen(Seen::kUnknownModel), left, seen(Seen::kLeftEarly), most_waiting_);
+  std::printf("%s; most waiting %d\n", ledger_.Summary().c_str(), most_waiting_);
 }
 
 }  // namespace

@@ -127,6 +127,17 @@ inline HttpResponse Get(const system::SocketAddress& address, std::string_view p
   return ReadResponse(peer);
 }
 
+// The sum of the series in a page of metrics that begin with `name`.
+inline double SumOf(std::string_view page, std::string_view name) {
+  const std::string text = "\n" + std::string(page);
+  double sum = 0;
+  const std::string start = "\n" + std::string(name);
+  for (std::size_t at = 0; (at = text.find(start, at)) != std::string::npos; ++at) {
+    sum += std::stod(text.substr(text.rfind(' ', text.find('\n', at + 1))));
+  }
+  return sum;
+}
+
 // Requests that run in an engine, by its own account.
 inline double RunningAt(const emulator::EmulatedEngine& engine) {
   const std::string text = Get(engine.address(), "/metrics").body;
@@ -228,13 +239,7 @@ class TestGateway {
   // The sum of the registry's series that begin with `name`.
   double Metric(std::string_view name) const {
     gateway->RefreshMetrics();
-    const std::string text = "\n" + registry.Text();
-    double sum = 0;
-    const std::string start = "\n" + std::string(name);
-    for (std::size_t at = 0; (at = text.find(start, at)) != std::string::npos; ++at) {
-      sum += std::stod(text.substr(text.rfind(' ', text.find('\n', at + 1))));
-    }
-    return sum;
+    return SumOf(registry.Text(), name);
   }
 
   // The lines of the log that hold the text.

@@ -25,12 +25,12 @@ Seconds RestAfter(int failures) {
   return std::min(kLongestRest, kFirstRest * std::pow(kRestGrowth, std::min(failures - 1, 10)));
 }
 
-std::int64_t HalfAt(Seconds now) { return static_cast<std::int64_t>(now / kHalfWindow); }
-
 }  // namespace
 
-void RecentEnds::Add(bool failed, Seconds now) {
-  Add({.number = HalfAt(now), .count = {.all = 1, .failed = failed ? 1 : 0}});
+std::int64_t RecentEnds::HalfAt(Seconds now) {
+  const auto number = static_cast<std::int64_t>(now / kHalfWindow);
+  // The quotient may have been rounded up.
+  return static_cast<double>(number) * kHalfWindow > now ? number - 1 : number;
 }
 
 void RecentEnds::Add(const RecentEnds& other) {
@@ -42,6 +42,7 @@ void RecentEnds::Add(const Half& half) {
   if (half.number > halves_[0].number) {
     halves_[1] = halves_[0];
     halves_[0] = half;
+    until_ = static_cast<double>(half.number + 1) * kHalfWindow;
     return;
   }
   for (Half& own : halves_) {

@@ -34,7 +34,11 @@ class RecentEnds {
   // Half of it to all of it is counted.
   static constexpr Seconds kWindow = 30;
 
-  void Add(bool failed, Seconds now);
+  void Add(bool failed, Seconds now) {
+    if (now >= until_) Add({.number = HalfAt(now), .count = {}});
+    halves_[0].count.all += 1;
+    halves_[0].count.failed += failed ? 1 : 0;
+  }
   // The other's are among these, or no longer.
   void Add(const RecentEnds& other);
   void Remove(const RecentEnds& other);
@@ -45,10 +49,12 @@ class RecentEnds {
     std::int64_t number = 0;  // Counted from time 0.
     Count count;
   };
+  static std::int64_t HalfAt(Seconds now);
   void Add(const Half& half);
 
   // The last one with an end, and the one with an end before.
   std::array<Half, 2> halves_{{{.number = -1, .count = {}}, {.number = -2, .count = {}}}};
+  Seconds until_ = 0;  // The end of the last one: nothing else is to be known of most requests.
 };
 
 // One endpoint's. It is closed while all is well, as an electric circuit is.

@@ -6,11 +6,8 @@
 // Processes of their own: the gateway, its engines, Redis. In this one: the clients and the watch.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdarg>
-#include <deque>
 #include <map>
-#include <set>
 
 #include "base/duration.h"
 #include "base/histogram.h"
@@ -50,7 +47,7 @@ constexpr double kLeastAttained = 0.95;  // Of the requests that were accepted u
 constexpr double kSpeed = 2;  // Of the engines: requests are some 0.3 s long.
 constexpr int kMaxInFlight = 8;
 constexpr int kMaxQueue = 75;
-const slo::Slo kSlo{.ttft = 1, .tpot = 0.05};
+constexpr slo::Slo kSlo{.ttft = 1, .tpot = 0.05};
 constexpr int kClients = 256;
 constexpr double kUsualLoad = 0.7;
 constexpr double kOverload = 10;
@@ -62,8 +59,8 @@ struct Options {
 };
 
 void Say(const char* format, ...) __attribute__((format(printf, 1, 2)));
-const Seconds begin = system::MonotonicNow();
 void Say(const char* format, ...) {
+  static const Seconds begin = system::MonotonicNow();
   std::printf("%7.1f s  ", system::MonotonicNow() - begin);
   va_list arguments;
   va_start(arguments, format);
@@ -306,6 +303,7 @@ class Soak {
 
   // What went wrong, a sentence each.
   std::vector<std::string> Run() {
+    Say("seed %llu", static_cast<unsigned long long>(options_.seed));
     std::vector<discovery::NamedDeployment> deployments;
     const config::Config config = Configure(deployments);
     GatewayProcess gateway(folder_.path(), config, deployments);

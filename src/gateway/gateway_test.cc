@@ -181,6 +181,11 @@ TEST(Gateway, PolicyOfTheRequestServesItAndFallbacksAreNamed) {
   EXPECT_TRUE(
       Eventually([&] { return t.Metric("headrace_fallback_total{cause=\"no_profile\"") == 1; }));
   EXPECT_TRUE(t.Said("fallback no_profile: requests are routed by least-request"));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(t.Chat(ChatBody(5, false), {"routing-strategy: least-load"}).status, 200);
+    EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 200);
+  }
+  EXPECT_EQ(t.LinesWith("fallback no_profile").size(), 2U) << "each way is told once";
 }
 
 TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {

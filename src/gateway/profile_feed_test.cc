@@ -11,7 +11,7 @@
 namespace headrace::gateway {
 namespace {
 
-using testing::ElementsAre;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::SizeIs;
 
@@ -86,7 +86,7 @@ TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
   };
   for (const auto& [name, sentence] : said) {
     const std::string file = "/" + name + ".json: ";
-    EXPECT_THAT(t.LinesWith(file), ElementsAre(HasSubstr(sentence)));
+    EXPECT_THAT(t.LinesWith(file), Contains(HasSubstr(sentence)).Times(1));
     const serving::ProfileStatus status = StatusOf(t, name);
     std::string all = status.reading.error;
     for (const std::string& fault : status.faults) all += "\n" + fault;

@@ -261,7 +261,7 @@ class TestGateway {
   telemetry::Log log{telemetry::LogLevel::kInfo, telemetry::LogFormat::kText,
                      [this](std::string_view line) {
                        const system::MutexLock lock(said_mutex);
-                       said += line;
+                       said.append(line) += '\n';
                      }};
   telemetry::MetricsRegistry registry;
   std::vector<std::unique_ptr<emulator::EmulatedEngine>> engines;

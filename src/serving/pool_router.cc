@@ -228,12 +228,12 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
 
 void PoolRouter::ReportFallback(const Route& route) const {
   const scheduler::Decision& decision = route.decision;
-  const std::string cause =
-      "model " + pool_ + ": fallback " + std::string(ToString(decision.fallback));
+  // Requests may name policies that fall back on different ones: each is a cause of its own.
+  const std::string cause = "model " + pool_ + ": fallback " +
+                            std::string(ToString(decision.fallback)) + ": requests are routed by " +
+                            std::string(decision.policy);
   reports_.faults.Raise(telemetry::LogLevel::kWarning, cause,
-                        cause + ": requests are routed by " + std::string(decision.policy) +
-                            "; /status shows every profile and its faults",
-                        executor_.Now());
+                        cause + "; /status shows every profile and its faults", executor_.Now());
 }
 
 void PoolRouter::ReportBreaker(const BreakerReport& report) const {

@@ -33,7 +33,8 @@ evaluate: build
 	@ninja -C $(release) headrace-evaluate
 	@$(release)/headrace-evaluate
 
-# A real engine, vLLM on one core, beside the emulated one: an hour on an idle machine.
+# Real engines, vLLM and llama.cpp on one core each: behind the gateway, and beside the emulated one.
+# An hour on an idle machine.
 check-engines: build
 	@tools/install-deps clients
 	@tools/check-engines $(ARGS)

@@ -1,4 +1,5 @@
-"""A vLLM on loopback that serves one of the models that setup makes, on one core."""
+"""Engines on loopback, each on one core: a vLLM that serves one of the models that setup makes, and
+a llama.cpp."""
 import contextlib
 import os
 import pathlib
@@ -16,6 +17,8 @@ KV_GIB = 2
 # What the emulated engine has, too: see docs/emulated-engine.md.
 LIMITS = ["--max-model-len", str(CONTEXT), "--max-num-seqs", "256",
           "--max-num-batched-tokens", "2048", "--no-enable-prefix-caching"]
+# So that a request for a tool is understood.
+TOOLS = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 START_SECONDS = 180
 
 
@@ -91,13 +94,31 @@ def engine(layers, core, server_core):
         process = subprocess.Popen(
             [BUILD / "venv/bin/python", "-m", "vllm.entrypoints.openai.api_server", "--model",
              BUILD / f"models/layers-{layers}", "--served-model-name", MODEL, "--enforce-eager",
-             *LIMITS, "--host", "127.0.0.1", "--port", str(port)],
+             *LIMITS, *TOOLS, "--host", "127.0.0.1", "--port", str(port)],
             env=environment, preexec_fn=lambda: compute_on(core), stdout=log,
             stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process, START_SECONDS)
         for thread in os.listdir(f"/proc/{process.pid}/task"):
             wake_up_on(server_core, int(thread))
+        yield f"127.0.0.1:{port}"
+    except RuntimeError as error:
+        sys.exit(f"{error}; see {log.name}")
+    finally:
+        stop(process)
+
+
+@contextlib.contextmanager
+def llama(core):
+    """Yields host:port."""
+    port = free_port()
+    with open(BUILD / "llama.log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [BUILD / "venv/bin/python", pathlib.Path(__file__).with_name("llama_server.py"),
+             BUILD / "gguf", str(port)],
+            preexec_fn=lambda: compute_on(core), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process, START_SECONDS)
         yield f"127.0.0.1:{port}"
     except RuntimeError as error:
         sys.exit(f"{error}; see {log.name}")

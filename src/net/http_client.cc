@@ -165,7 +165,8 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
   std::span<iovec> unsent(out);
   for (;;) {
     std::size_t turn = 0;
-    for (std::size_t bytes = 0; turn < std::min(unsent.size(), kMaxPieces) && bytes < kTurnBytes;) {
+    std::size_t bytes = 0;
+    while (turn < std::min(unsent.size(), kMaxPieces) && bytes < kTurnBytes) {
       bytes += unsent[turn++].iov_len;
     }
     const std::ptrdiff_t written = connection->stream().Write(unsent.first(turn));
@@ -184,9 +185,15 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
     unsent.front().iov_base = static_cast<char*>(unsent.front().iov_base) + sent;
     unsent.front().iov_len -= sent;
 
+    if (written == static_cast<std::ptrdiff_t>(bytes)) {
+      co_await client.thread.Yield();
+      if (connection->interrupted()) co_return CallError::kClosed;
+      continue;
+    }
     const Wake wake = co_await connection->WaitEither(deadline);
     if (wake == Wake::kInterrupted) co_return CallError::kClosed;
     if (wake == Wake::kTimeout) co_return CallError::kHeadTimeout;
+    if (wake == Wake::kWritable) continue;
     const std::ptrdiff_t got = Read();
     if (got == ByteStream::kNotNow) continue;
     // A response before the end of the request: the rest of the request is not wanted.

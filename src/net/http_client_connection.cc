@@ -24,7 +24,6 @@ HttpClientConnection::HttpClientConnection(HttpClient::Impl& client,
 Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool write,
                                                             Seconds deadline) {
   if (interrupted_) co_return Wake::kInterrupted;
-  timed_out_ = false;
   wants_read_ = read;
   wants_write_ = write;
   if (read) stream_->ArmRead();
@@ -33,7 +32,7 @@ Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool writ
   co_await sleep_.Wait();
   deadline_.Clear();
   wants_read_ = wants_write_ = false;
-  co_return interrupted_ ? Wake::kInterrupted : timed_out_ ? Wake::kTimeout : Wake::kReady;
+  co_return interrupted_ ? Wake::kInterrupted : woken_by_;
 }
 
 void HttpClientConnection::OnReadable() {
@@ -45,19 +44,22 @@ void HttpClientConnection::OnReadable() {
       LeavePool();
     }
   } else if (wants_read_) {
+    woken_by_ = Wake::kReadable;
     sleep_.Resume();
   }
 }
 
 void HttpClientConnection::OnWritable() {
-  if (wants_write_) sleep_.Resume();
+  if (!wants_write_) return;
+  woken_by_ = Wake::kWritable;
+  sleep_.Resume();
 }
 
 void HttpClientConnection::OnDeadline() {
   if (pooled_) {
     LeavePool();
   } else {
-    timed_out_ = true;
+    woken_by_ = Wake::kTimeout;
     sleep_.Resume();
   }
 }

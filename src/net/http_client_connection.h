@@ -18,7 +18,7 @@ namespace headrace::net {
 class HttpClientConnection final : public std::enable_shared_from_this<HttpClientConnection>,
                                    private ByteStreamListener {
  public:
-  enum class Wake { kReady, kTimeout, kInterrupted };
+  enum class Wake { kReadable, kWritable, kTimeout, kInterrupted };
 
   HttpClientConnection(HttpClient::Impl& client, const system::SocketAddress& endpoint,
                        int descriptor);
@@ -51,8 +51,8 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
   bool pooled_ = false;
   bool wants_read_ = false;
   bool wants_write_ = false;
-  bool timed_out_ = false;
   bool interrupted_ = false;
+  Wake woken_by_ = Wake::kInterrupted;
 };
 
 struct HttpClient::Impl {

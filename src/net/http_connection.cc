@@ -23,7 +23,7 @@ constexpr std::size_t kBodyStep = std::size_t{256} * 1024;
 // Buffers that have grown beyond this are freed between requests.
 constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
 // What one connection may read before the others of its thread get their turn.
-constexpr std::size_t kTurnBytes = kBodyStep;
+constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
 // How long and how much is read from a refused client, so that it can read the refusal.
 constexpr Seconds kLingerTime = 2;
 constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
@@ -50,19 +50,22 @@ std::string_view DateHeader() {
 
 // The memory of large bodies that are over, by thread, for the next ones: its pages are there, and
 // need not be filled with zeros before a read fills them.
-constexpr std::size_t kSpareBodies = 4;
-constexpr std::size_t kMostSpareBytes = std::size_t{4} * 1024 * 1024;
+constexpr std::size_t kLargestSpare = std::size_t{4} * 1024 * 1024;
+constexpr std::size_t kMostSpareBytes = 4 * kLargestSpare;  // All of a thread's.
 thread_local std::vector<std::string> spare_bodies;
+thread_local std::size_t spare_bytes = 0;
 
 // Makes room for this many bytes. What the body holds then means nothing.
 void MakeRoom(std::string& body, std::size_t capacity) {
   if (body.capacity() >= capacity) return;
   if (capacity > kKeptBytes) {
     const auto fits = [capacity](const std::string& spare) { return spare.capacity() >= capacity; };
-    const auto spare = std::ranges::find_if(spare_bodies, fits);
-    if (spare != spare_bodies.end()) {
+    // The last one that was given back is likely to be in the processor's cache.
+    const auto spare = std::find_if(spare_bodies.rbegin(), spare_bodies.rend(), fits);
+    if (spare != spare_bodies.rend()) {
       body = std::move(*spare);
-      spare_bodies.erase(spare);
+      spare_bytes -= body.capacity();
+      spare_bodies.erase(std::next(spare).base());
       return;
     }
   }
@@ -71,9 +74,13 @@ void MakeRoom(std::string& body, std::size_t capacity) {
 
 void GiveBackBody(std::string& body, IoThread& thread) {
   if (body.capacity() <= kKeptBytes) return;
-  if (body.capacity() <= kMostSpareBytes) {
-    if (spare_bodies.size() == kSpareBodies) spare_bodies.erase(spare_bodies.begin());
+  if (body.capacity() <= kLargestSpare) {
+    spare_bytes += body.capacity();
     spare_bodies.push_back(std::move(body));
+    while (spare_bytes > kMostSpareBytes) {
+      spare_bytes -= spare_bodies.front().capacity();
+      spare_bodies.erase(spare_bodies.begin());
+    }
   } else {
     // The kernel takes milliseconds to free so many pages.
     thread.PostAside([freed = std::make_shared<std::string>(std::move(body))] {});
@@ -267,11 +274,15 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
   while (filled < size) {
     const std::size_t next = std::min<std::uint64_t>(size, filled + kBodyStep);
     if (!Hold(next)) co_return 503;
-    if (body_.size() < next) body_.resize(next);
-    const std::size_t got = co_await ReadSome(body_.data() + filled, next - filled, BodyDeadline());
+    // One byte more than is missing: a read that gives less than it could has taken all there was,
+    // and the next one waits to be told of more.
+    if (body_.size() < next + 1) body_.resize(next + 1);
+    const std::size_t got =
+        co_await ReadSome(body_.data() + filled, next + 1 - filled, BodyDeadline());
     if (got == 0) co_return gone_ ? kClosed : 408;
     filled += got;
   }
+  if (filled > size) ahead_.assign(1, body_[size]);
   body_.resize(size);
   co_return kReadWhole;
 }
@@ -299,7 +310,7 @@ Task<int> HttpConnection::ReadChunkedBody() {
     if (body_.capacity() < next + kPadding) {
       body_.resize(filled);  // What is copied.
       const std::function<void()> grow = [this, next] { body_.reserve(2 * next + kPadding); };
-      if (filled <= kMostSpareBytes) {
+      if (filled <= kLargestSpare) {
         grow();
       } else {
         co_await thread_.RunAside(grow);

@@ -156,6 +156,22 @@ TEST_F(ServerTest, KeepsTheConnectionAndServesPipelinedRequestsInOrder) {
   EXPECT_NE(c, std::string::npos);
 }
 
+// A body that is read straight into its place takes nothing of what follows.
+TEST_F(ServerTest, ServesARequestRightBehindABigBody) {
+  Serve(Echo);
+  for (const std::size_t size : {20'000, 256 * 1024, 600'000}) {
+    RawPeer client = Connect();
+    const std::string body(size, 'b');
+    std::string all = "POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) +
+                      "\r\n\r\n" + body;
+    all += "POST /second HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    auto sent = std::async(std::launch::async, [&] { client.Send(all); });
+    EXPECT_THAT(client.ReadUntil(body), HasSubstr("/first"));
+    const std::string second = client.ReadUntil("abc");
+    EXPECT_THAT(second, HasSubstr("/second"));
+  }
+}
+
 TEST_F(ServerTest, ServesHttp10) {
   Serve([](HttpExchange& exchange) -> Task<void> {
     const ResponseHead head(200);

@@ -115,12 +115,12 @@ void Socket::OnTurn() {
   const bool read = read_armed_ && ReadDue();
   // Each may end this object: the other one gets a turn of its own.
   if (write && read) loop_.CallSoon(*this);
-  if (write) {
-    write_armed_ = false;
-    listener_.OnWritable();
-  } else if (read) {
+  if (read) {
     read_armed_ = false;
     listener_.OnReadable();
+  } else if (write) {
+    write_armed_ = false;
+    listener_.OnWritable();
   }
 }
 

@@ -1,4 +1,5 @@
-// Every constant of slo-headroom and of the forecasts that it decides by, in one place.
+// Every constant of slo-headroom and of the forecasts that it decides by, in one place. (How much of
+// a large fleet it looks at is in routing/headroom.cc.)
 #pragma once
 
 #include "base/units.h"
@@ -59,6 +60,11 @@ struct HeadroomConstants {
   double kv_growth = 0.25;
   // For so long the sum of it over the requests at an endpoint is not taken again.
   Seconds to_come_lasts = 0.2;
+  // What is less likely than this counts for nothing, and is not worked out.
+  double negligible = 1e-4;
+  // Who may be harmed is looked up once for so long, and for a pace that changes by such a share.
+  Seconds calm_lasts = 0.2;
+  double calm_pace = 0.05;
   // Sequences that share a step, for the share of prefill in a request's time.
   double usual_batch = 32;
 

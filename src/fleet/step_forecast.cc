@@ -9,11 +9,6 @@ namespace {
 
 // Who is named as harmed: whose P(miss) rises by at least this.
 constexpr double kLeastTold = 0.01;
-// What is less likely than this counts for nothing.
-constexpr double kNegligible = 1e-4;
-// StepForecast::Calm, from one question on: for so long, and for a pace that changes so much.
-constexpr Seconds kCalm = 0.2;
-constexpr double kCalmPace = 1.05;
 
 double MeanLength(const Demand& demand) {
   return demand.lengths ? std::min<double>(demand.lengths->mean(), demand.most_tokens)
@@ -270,7 +265,7 @@ Outlook StepForecast::Assess(const Demand& demand, Seconds now) {
   };
   // The worst of the four first: mostly there is nothing to fear.
   const double worst = keeps(constants().look_ahead, 1);
-  if (worst < 1 - kNegligible) {
+  if (worst < 1 - constants().negligible) {
     outlook.miss = 1 - (keeps(0, -1) + keeps(0, 1)) / 2;
     outlook.miss_later = 1 - (keeps(constants().look_ahead, -1) + worst) / 2;
   }
@@ -283,18 +278,16 @@ double StepForecast::Harm(const Demand& demand, Seconds now, std::vector<Harmed>
   const Line& before = question.before;
   const Line& after = question.after;
   if (now_ > calm_.until || after.stall > calm_.stall || after.pace > calm_.slowest ||
-      before.pace < calm_.fastest) {
-    BeginCalm(before, after);
+      before.pace < calm_.fastest || demand.standing < calm_.standing) {
+    BeginCalm(before, after, demand.standing);
   }
   double harm = 0;
+  const auto is_safe = [&](const Held& held, double keeps_after) {
+    return (1 - keeps_after) * WeightOf(held, demand.standing) <= constants().negligible;
+  };
   const auto add = [&](const Held& held, double keeps, double keeps_after) {
     if (keeps == 0) return;
-    double weight = 1;
-    if (held.standing != demand.standing) {
-      const double higher = constants().standing_weight;
-      weight = held.standing > demand.standing ? higher : 1 / higher;
-    }
-    harm += weight * (keeps - keeps_after);
+    harm += WeightOf(held, demand.standing) * (keeps - keeps_after);
     if (harmed != nullptr && keeps - keeps_after >= kLeastTold) {
       harmed->push_back({held.tag, 1 - keeps, 1 - keeps_after});
     }
@@ -303,7 +296,7 @@ double StepForecast::Harm(const Demand& demand, Seconds now, std::vector<Harmed>
     const Held& held = slots_[slot];
     const double generated = Generated(held);
     const double keeps = Keeps(held, generated, held.first_at, now_ + after.stall, after.pace);
-    if (keeps >= 1 - kNegligible) continue;
+    if (is_safe(held, keeps)) continue;
     add(held, Keeps(held, generated, held.first_at, now_ + before.stall, before.pace), keeps);
   }
   for (const std::uint32_t slot : line_) {
@@ -316,7 +309,7 @@ double StepForecast::Harm(const Demand& demand, Seconds now, std::vector<Harmed>
     const Seconds stall_before = before.stall * (1 - part);
     const Seconds stall_after = std::max(stall_before, after.stall - before.stall * part);
     const double keeps = Keeps(held, 1, first, first + stall_after, after.pace);
-    if (keeps >= 1 - kNegligible) continue;
+    if (is_safe(held, keeps)) continue;
     add(held, Keeps(held, 1, first, first + stall_before, before.pace), keeps);
   }
   return std::max(0.0, harm);
@@ -327,13 +320,19 @@ Alone AloneOn(const StepBelief& step, double chunk, double prompt_tokens, double
           .decode = step.Decode(1, prompt_tokens + output_tokens / 2) * (output_tokens - 1)};
 }
 
+double StepForecast::WeightOf(const Held& held, int standing) const {
+  if (held.standing == standing) return 1;
+  return held.standing > standing ? constants().standing_weight : 1 / constants().standing_weight;
+}
+
 bool StepForecast::IsExposed(const Held& held) const {
   const double generated = Generated(held);
   const auto keeps = [&](Seconds from, Seconds pace) {
     return Keeps(held, generated, held.first_at, from, pace);
   };
-  return keeps(calm_.until + calm_.stall, calm_.slowest) < 1 - kNegligible &&
-         keeps(now_, calm_.fastest) > kNegligible;
+  const double negligible = constants().negligible / WeightOf(held, calm_.standing);
+  return keeps(calm_.until + calm_.stall, calm_.slowest) < 1 - negligible &&
+         keeps(now_, calm_.fastest) > negligible;
 }
 
 void StepForecast::Examine(std::uint32_t slot) {
@@ -347,11 +346,12 @@ void StepForecast::Examine(std::uint32_t slot) {
   }
 }
 
-void StepForecast::BeginCalm(const Line& best, const Line& worst) {
-  calm_ = {.until = now_ + kCalm,
+void StepForecast::BeginCalm(const Line& best, const Line& worst, int standing) {
+  calm_ = {.until = now_ + constants().calm_lasts,
            .stall = worst.stall,
-           .slowest = worst.pace * kCalmPace,
-           .fastest = best.pace / kCalmPace};
+           .slowest = worst.pace * (1 + constants().calm_pace),
+           .fastest = best.pace / (1 + constants().calm_pace),
+           .standing = standing};
   exposed_.clear();
   for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
     const Held& held = slots_[slot];

@@ -180,12 +180,14 @@ class StepForecast {
   // `pace` after that.
   double Keeps(const Held& held, double generated, Seconds first_at, Seconds from,
                Seconds pace) const;
+  // What its promise counts for a newcomer of this standing.
+  double WeightOf(const Held& held, int standing) const;
   // Whether one more may matter to its promise while calm_ lasts.
   bool IsExposed(const Held& held) const;
   // Brings exposed_ up to date with one decoding request of which something has changed.
   void Examine(std::uint32_t slot);
   // For questions between these, for a while.
-  void BeginCalm(const Line& best, const Line& worst);
+  void BeginCalm(const Line& best, const Line& worst, int standing);
   void Advance(Seconds now);
   void Accumulate(double steps);
   // Its prompt is prefilled, and so are those before it.
@@ -225,6 +227,7 @@ class StepForecast {
     Seconds stall = 0;
     Seconds slowest = 0;
     Seconds fastest = 0;
+    int standing = 0;  // The lowest of a newcomer.
   };
   Calm calm_;
   std::vector<std::uint32_t> exposed_;

@@ -144,7 +144,7 @@ class FaultEngine {
       request.head = peer.ReadUntil("\r\n\r\n");
       if (!request.head.ends_with("\r\n\r\n")) break;
       request.body = peer.ReadCount(LengthOf(request.head));
-      const FaultAnswer answer = AnswerTo(std::move(request));
+      const FaultAnswer answer = AnswerTo(request);
       then = Send(peer, answer) ? answer.then : FaultAnswer::Then::kClose;
     }
     if (then == FaultAnswer::Then::kHang) peer.ReadAll();
@@ -153,7 +153,7 @@ class FaultEngine {
     peer.Close();
   }
 
-  FaultAnswer AnswerTo(FaultRequest request) {
+  FaultAnswer AnswerTo(const FaultRequest& request) {
     Script script;
     int number = 0;
     {

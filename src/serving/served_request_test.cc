@@ -8,7 +8,6 @@
 namespace headrace::serving {
 namespace {
 
-using fleet::EngineFault;
 using telemetry::Outcome;
 using testing::AllOf;
 using testing::ElementsAre;

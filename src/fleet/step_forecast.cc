@@ -142,10 +142,12 @@ double StepForecast::Keeps(const Held& held, double generated, Seconds first_at,
   if (next >= held.most) {
     return held.most >= least && held.most <= most ? keeps : 0;
   }
+  // Mostly there is no need to ask how likely the lengths are: all are in time, or none.
+  if (least <= next && most >= held.most) return keeps;
+  if (most < next || least > held.most) return 0;
   const double alive = held.lengths->AtLeast(next);
-  if (!(alive > 1e-6)) return next >= least && next <= most ? keeps : 0;
+  if (!(alive > 1e-6)) return least <= next ? keeps : 0;
   double in_time = least <= next ? alive : held.lengths->AtLeast(least);
-  if (least > held.most) in_time = 0;
   if (most < held.most) in_time -= held.lengths->AtLeast(std::floor(most) + 1);
   return keeps * std::clamp(in_time / alive, 0.0, 1.0);
 }
@@ -390,6 +392,8 @@ Resident StepForecast::Start(const Demand& demand, Seconds now) {
   Advance(now);
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    // By an eighth, instead of to twice the size: there are many endpoints.
+    if (slots_.size() == slots_.capacity()) slots_.reserve(slots_.size() + slots_.size() / 8 + 4);
     slots_.emplace_back();
   }
   const std::uint32_t slot = free_.back();

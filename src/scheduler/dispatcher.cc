@@ -95,15 +95,16 @@ bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
 
 bool Dispatcher::HasAlternative(const Record& record,
                                 std::optional<fleet::EndpointId> besides) const {
+  const auto deployments = fleet_.deployments();
+  const Tokens context = std::min(record.context, fleet_.LongestContext());
   const auto counts = [&](fleet::EndpointId id) {
     const fleet::Endpoint& endpoint = fleet_.endpoint(id);
     return endpoint.up && !endpoint.out && !endpoint.retired &&
-           std::ranges::find(record.assessment.deployments, endpoint.deployment) !=
-               record.assessment.deployments.end();
+           deployments[endpoint.deployment].Fits(context);
   };
   std::ptrdiff_t up = 0;
-  for (const fleet::DeploymentId deployment : record.assessment.deployments) {
-    up += fleet_.deployments()[deployment].up - fleet_.deployments()[deployment].out;
+  for (const fleet::Deployment& deployment : deployments) {
+    if (deployment.Fits(context)) up += deployment.up - deployment.out;
   }
   up -= std::ranges::count_if(record.failed_at, counts);
   if (besides && std::ranges::find(record.failed_at, *besides) == record.failed_at.end()) {
@@ -188,6 +189,7 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   if (candidate != nullptr && candidate->latest_start != kNever) {
     decision.rank = now - candidate->latest_start;
   }
+  records_.ReleaseAssessment(record);
 }
 
 void Dispatcher::Refuse(Record& record, RefusalReason reason, std::size_t waiting, Seconds now,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
@@ -92,16 +93,31 @@ class RecordTable {
   Record& New() {
     if (free_.empty()) {
       free_.push_back(static_cast<Slot>(records_.size()));
+      // Records are large: by an eighth, instead of to twice the size.
+      if (records_.size() == records_.capacity()) {
+        records_.reserve(records_.size() + records_.size() / 8 + 16);
+      }
       records_.emplace_back();
       records_.back().id = free_.back();
     }
     Record& record = records_[free_.back()];
     free_.pop_back();
+    if (!spare_.empty()) {
+      record.assessment = std::move(spare_.back());
+      spare_.pop_back();
+    }
     record.id += RequestId{1} << 32;  // The upper half counts the slot's requests.
     return record;
   }
 
+  // A request that runs needs no assessment: the next one to wait gets its memory.
+  void ReleaseAssessment(Record& record) {
+    if (record.assessment.epoch == 0) return;
+    spare_.push_back(std::exchange(record.assessment, {}));
+  }
+
   void Free(Record& record) {
+    ReleaseAssessment(record);
     record.state = Record::State::kFree;
     record.lengths.reset();
     record.failed_at.clear();
@@ -111,6 +127,7 @@ class RecordTable {
  private:
   std::vector<Record> records_;
   std::vector<Slot> free_;
+  std::vector<Assessment> spare_;
 };
 
 }  // namespace headrace::scheduler

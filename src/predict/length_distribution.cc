@@ -18,32 +18,34 @@ double LengthDistribution::BeginOf(int bucket) {
 LengthDistribution::LengthDistribution(const Counts& counts) {
   double total = 0;
   for (const float count : counts) total += count;
+  const double share = 1 / total;
   double above = 0;
   double area = 0;
   for (int i = kBuckets - 1; i >= 0; --i) {
     const double before = above;
-    above += counts[i] / total;
-    area += (before + above) / 2 * (BeginOf(i + 1) - BeginOf(i));
+    above += counts[i] * share;
+    area += (before + above) / 2 * WidthOf(i / kPerOctave);
     at_least_[i] = static_cast<float>(above);
     tail_mean_[i] = static_cast<float>(area);
   }
   mean_ = 1 + area;
 }
 
+LengthDistribution::Tail LengthDistribution::TailFrom(double length) const {
+  if (length >= kMost) return {};
+  const Place place = PlaceOf(length);
+  const double next = at_least_[place.bucket + 1];
+  const double alive = at_least_[place.bucket] + place.share * (next - at_least_[place.bucket]);
+  const double rest = (1 - place.share) * WidthOf(place.bucket / kPerOctave);
+  return {.alive = alive, .area = tail_mean_[place.bucket + 1] + (alive + next) / 2 * rest};
+}
+
 double LengthDistribution::MeanBeyond(double generated, double most) const {
   generated = std::max(generated, 1.0);
-  const double alive = AtLeast(generated);
-  if (!(alive > 1e-6) || most <= generated + 1) return generated + 1;
-  // ∫ P(L ≥ l) dl from a length on, with the part of its bucket that is left.
-  const auto area_from = [this](double length) {
-    if (length >= kMost) return 0.0;
-    const Place place = PlaceOf(length);
-    const double end = BeginOf(place.bucket + 1);
-    return tail_mean_[place.bucket + 1] +
-           (AtLeast(length) + at_least_[place.bucket + 1]) / 2 * (end - length);
-  };
-  const double area = area_from(generated) - (most < kMost ? area_from(most) : 0.0);
-  return std::clamp(generated + area / alive, generated + 1, most);
+  const Tail tail = TailFrom(generated);
+  if (!(tail.alive > 1e-6) || most <= generated + 1) return generated + 1;
+  const double area = tail.area - TailFrom(most).area;
+  return std::clamp(generated + area / tail.alive, generated + 1, most);
 }
 
 double LengthDistribution::Quantile(double quantile) const {

@@ -60,6 +60,18 @@ class LengthDistribution {
     return {octave * kPerOctave + bucket, scaled - bucket};
   }
 
+  // Of every bucket of an octave.
+  static double WidthOf(int octave) {
+    return static_cast<double>(std::uint64_t{1} << octave) / kPerOctave;
+  }
+
+  // P(L ≥ length), and ∫ P(L ≥ l) dl from there on.
+  struct Tail {
+    double alive = 0;
+    double area = 0;
+  };
+  Tail TailFrom(double length) const;
+
   std::array<float, kBuckets + 1> at_least_{};   // At the beginning of each bucket.
   std::array<float, kBuckets + 1> tail_mean_{};  // ∫ from the beginning of the bucket P(L ≥ l) dl.
   double mean_ = 1;

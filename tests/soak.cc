@@ -324,6 +324,7 @@ class Soak {
     Quiet();
     Drain(gateway);
     for (const std::string& fault : load.ledger().faults()) Expect(false, fault);
+    Expect(gateway.Log().find("Sanitizer") == std::string::npos, "a sanitizer reports a fault");
     if (!faults_.empty()) std::fputs(gateway.Log().c_str(), stderr);
     return faults_;
   }

@@ -1,5 +1,5 @@
-// Every constant of slo-headroom and of the forecasts that it decides by, in one place. (How much of
-// a large fleet it looks at is in routing/headroom.cc.)
+// Every constant of slo-headroom and of the forecasts that it decides by, in one place. (How much
+// of a large fleet it looks at is in routing/headroom.cc.)
 #pragma once
 
 #include "base/units.h"
@@ -30,9 +30,10 @@ struct HeadroomConstants {
   double least_chance = 0.7;
   // Waiting costs something if it makes a miss more likely by this.
   double rise = 0.02;
-  // Under pressure, endpoints whose cost is this close to the least are alike, and a decode-bound
-  // request goes to where most of its kind are. So partitions (long prompts here, chat there)
-  // appear and move by themselves, and long prompts keep endpoints that they harm nobody on.
+  // Under pressure, endpoints whose cost is this close to the least are alike, and a request goes
+  // to where most of its kind are: prefill-bound or decode-bound. So partitions (long prompts here,
+  // chat there) appear and move by themselves, and long prompts do not spread to more endpoints
+  // than they need.
   double alike = 0.05;
   double pack_from = 0.05;
   // A request that is late anyway goes where no more than this is in line.

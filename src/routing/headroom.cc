@@ -160,18 +160,20 @@ class SloHeadroom final : public Policy {
     return recent_[static_cast<std::size_t>(Log2Bucket(context.request.prompt_tokens))];
   }
 
-  // Of the options that cost at most this, those with KV room first: where most of its kind are, or
-  // where it ends first.
+  // Of the options that cost at most this, those with KV room first: under pressure where most of
+  // its kind are (prefill-bound or decode-bound), else where it ends first.
   const Option& Among(const RoutingContext& context, double cost, double pressure) const {
-    const bool pack = pressure > context.fleet.constants().pack_from &&
-                      ForecastOf(context, options_.front()).PrefillShare(context.request) < 0.5;
+    const bool pack = pressure > context.fleet.constants().pack_from;
+    const bool prefill_bound =
+        ForecastOf(context, options_.front()).PrefillShare(context.request) >= 0.5;
     const Option* best = nullptr;
     double best_score = 0;
     for (const Option& option : options_) {
       if (option.cost > cost) continue;
       const fleet::StepForecast& forecast = ForecastOf(context, option);
-      const double score =
-          pack ? -forecast.residents() * (1 - forecast.prefill_share()) : option.outlook.end;
+      const double share = forecast.prefill_share();
+      const double kin = forecast.residents() * (prefill_bound ? share : 1 - share);
+      const double score = pack ? -kin : option.outlook.end;
       if (best != nullptr &&
           std::pair(!option.outlook.fits, score) >= std::pair(!best->outlook.fits, best_score)) {
         continue;

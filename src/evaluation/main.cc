@@ -24,6 +24,11 @@ int Fault(const std::string& sentence) {
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
+  if (argc % 2 == 0) {
+    std::fprintf(stderr,
+                 "usage: headrace-evaluate [TEMPLATE PAGE]…   (default: the pages of docs/)\n");
+    return 2;
+  }
   // Pages of one evaluation: a scenario runs once for all of them.
   std::vector<std::pair<std::string, std::string>> pages;
   for (int i = 1; i + 1 < argc; i += 2) pages.emplace_back(argv[i], argv[i + 1]);

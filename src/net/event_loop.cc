@@ -48,7 +48,6 @@ void EventLoop::Run() {
     RunPosted();
     RunTurns();
     if (stopped_) break;
-    events_left_ = 0;
     const int count = epoll_wait(poll_, events_.data(), kMostEvents, asleep_ ? -1 : 0);
     asleep_ = false;
     for (events_left_ = 0, events_end_ = std::max(count, 0); events_left_ < events_end_;) {
@@ -109,7 +108,7 @@ void EventLoop::Discard() {
 // --- Time
 
 void EventLoop::At(Seconds time, std::function<void()> work) {
-  timers_.emplace(std::min(time, kEndOfTime), std::move(work));
+  timers_.emplace(std::clamp(time, 0.0, kEndOfTime), std::move(work));
   SetTimer();
 }
 

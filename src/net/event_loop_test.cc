@@ -122,6 +122,12 @@ TEST_F(EventLoopTest, TimersRunInTheirOrderAndNeverEarly) {
   EXPECT_FALSE(early);
 }
 
+TEST_F(EventLoopTest, ATimeBeforeTheClocksBeginningHasCome) {
+  std::promise<void> ran;
+  threads_[0].Run([&] { loop_.At(-1, [&] { ran.set_value(); }); });
+  ran.get_future().wait();
+}
+
 TEST_F(EventLoopTest, WorkThatNeverRanIsDestroyedWithIt) {
   auto held = std::make_shared<int>();
   {

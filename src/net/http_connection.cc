@@ -59,7 +59,10 @@ thread_local std::size_t spare_bytes = 0;
 void MakeRoom(std::string& body, std::size_t capacity) {
   if (body.capacity() >= capacity) return;
   if (capacity > kKeptBytes) {
-    const auto fits = [capacity](const std::string& spare) { return spare.capacity() >= capacity; };
+    // Not one that is much larger: limits.bodies counts what is in a body, not its memory.
+    const auto fits = [capacity](const std::string& spare) {
+      return spare.capacity() >= capacity && spare.capacity() / 2 <= capacity;
+    };
     // The last one that was given back is likely to be in the processor's cache.
     const auto spare = std::find_if(spare_bodies.rbegin(), spare_bodies.rend(), fits);
     if (spare != spare_bodies.rend()) {

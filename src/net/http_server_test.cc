@@ -296,6 +296,24 @@ TEST_F(ServerTest, TakesAndGivesBigBodies) {
   EXPECT_GE(capacity, body.size() + 64);
 }
 
+// What limits.bodies counts is what the bodies take.
+TEST_F(ServerTest, ASmallBodyDoesNotTakeTheMemoryOfABigOneBeforeIt) {
+  std::atomic<std::size_t> capacity = 0;
+  Serve([&](HttpExchange& exchange) -> Task<void> {
+    capacity = exchange.body().capacity();
+    const ResponseHead head(200);
+    co_await exchange.Respond(head, "");
+  });
+  RawPeer client = Connect();
+  for (const std::size_t size : {std::size_t{3'000'000}, std::size_t{20'000}}) {
+    client.Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) +
+                "\r\n\r\n" + std::string(size, 'x'));
+    client.ReadUntil("\r\n\r\n");
+    EXPECT_GE(capacity, size);
+    EXPECT_LE(capacity, 3 * size);
+  }
+}
+
 TEST_F(ServerTest, RefusesWhatIsNotHttp) {
   std::atomic<int> served = 0;
   Serve([&](HttpExchange& exchange) -> Task<void> {

@@ -74,8 +74,8 @@ class IoThreads {
 
  private:
   struct Runner;
+  IoThread aside_{-1};  // Outlives the others: what ends with them may have work for it.
   std::vector<std::unique_ptr<IoThread>> threads_;
-  IoThread aside_{-1};
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 

@@ -74,6 +74,28 @@ TEST(IoThreads, WhatWaitsAsideIsDestroyedWithTheThreads) {
   EXPECT_TRUE(gone);
 }
 
+TEST(IoThreads, WhatASleeperSendsAsideAtItsEndIsDestroyedToo) {
+  struct SendsAside {
+    ~SendsAside() {
+      thread.PostAside([kept = held] {});
+    }
+    IoThread& thread;
+    std::shared_ptr<int> held;
+  };
+  const auto held = std::make_shared<int>();
+  {
+    IoThreads threads(1);
+    std::promise<void> asleep;
+    threads[0].Spawn([&]() -> Task<void> {
+      const SendsAside at_the_end{threads[0], held};
+      asleep.set_value();
+      co_await threads[0].SleepUntil(kNever);
+    });
+    asleep.get_future().wait();
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
 TEST(IoThreads, SleepersAreDestroyedWithTheirThread) {
   struct Witness {
     explicit Witness(std::atomic<int>& the_gone) : gone(the_gone) {}

@@ -4,7 +4,7 @@
 #   make build                                                build/release/headrace
 #   make test                                                 every test
 #   make evaluate                                             docs/evaluation*.md, every figure anew
-#   make check-engines                                        a real vLLM beside the emulated engine
+#   make check-engines                                        real engines behind the gateway, and measured
 #   make soak [ARGS="--duration 10m"]                         half an hour of load and failures
 #   make fuzz [ARGS="60 http_head"]                           every parser of foreign bytes
 #   make lint | sanitize | bench | docs

@@ -39,8 +39,8 @@ class RecentEnds {
     halves_[0].count.all += 1;
     halves_[0].count.failed += failed ? 1 : 0;
   }
-  // The other's are among these, or no longer.
   void Add(const RecentEnds& other);
+  // What was added.
   void Remove(const RecentEnds& other);
   Count At(Seconds now) const;
 

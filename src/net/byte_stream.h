@@ -32,6 +32,11 @@ class ByteStream {
   // The result of a step, if it is not a count of bytes.
   static constexpr std::ptrdiff_t kNotNow = -1;
   static constexpr std::ptrdiff_t kFailed = -2;
+  // Of one Write; the kernel takes 1024.
+  static constexpr std::size_t kMostPieces = 512;
+  // After so many bytes, read or written, the other streams of the thread get their turn. A call
+  // may exceed it by less than as much.
+  static constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
 
   virtual ~ByteStream() = default;
 

@@ -12,11 +12,6 @@
 namespace headrace::net {
 namespace {
 
-constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
-// What one call sends before the others of its thread get their turn: so much, and the piece that
-// exceeds it, which is no longer either.
-constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
-
 using Wake = HttpClientConnection::Wake;
 
 }  // namespace
@@ -145,7 +140,7 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
                                      std::span<const std::string_view> body, Seconds deadline) {
   const auto put = [this](std::string_view text) {
     while (!text.empty()) {
-      const std::string_view piece = text.substr(0, kTurnBytes);
+      const std::string_view piece = text.substr(0, ByteStream::kTurnBytes);
       out.push_back({const_cast<char*>(piece.data()), piece.size()});
       text.remove_prefix(piece.size());
     }
@@ -166,7 +161,8 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
   for (;;) {
     std::size_t turn = 0;
     std::size_t bytes = 0;
-    while (turn < std::min(unsent.size(), kMaxPieces) && bytes < kTurnBytes) {
+    while (turn < std::min(unsent.size(), ByteStream::kMostPieces) &&
+           bytes < ByteStream::kTurnBytes) {
       bytes += unsent[turn++].iov_len;
     }
     const std::ptrdiff_t written = connection->stream().Write(unsent.first(turn));

@@ -22,12 +22,9 @@ constexpr std::size_t kFirstRead = std::size_t{16} * 1024;
 constexpr std::size_t kBodyStep = std::size_t{256} * 1024;
 // Buffers that have grown beyond this are freed between requests.
 constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
-// What one connection may read before the others of its thread get their turn.
-constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
 // How long and how much is read from a refused client, so that it can read the refusal.
 constexpr Seconds kLingerTime = 2;
 constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
-constexpr std::size_t kMaxPieces = 512;  // Per system call; the kernel takes 1024.
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -185,7 +182,7 @@ Task<std::size_t> HttpConnection::ReadSome(char* data, std::size_t size, Seconds
       if (read_timed_out_ || gone_) co_return 0;
       drained_ = false;
       turn_bytes_ = 0;
-    } else if (turn_bytes_ >= kTurnBytes) {
+    } else if (turn_bytes_ >= ByteStream::kTurnBytes) {
       co_await thread_.Yield();
       turn_bytes_ = 0;
       continue;
@@ -537,7 +534,7 @@ Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool 
   std::size_t bytes = 0;
   for (const iovec& piece : out_) bytes += piece.iov_len;
   const std::ptrdiff_t sent =
-      stream_->Write(std::span(out_.data(), std::min(out_.size(), kMaxPieces)));
+      stream_->Write(std::span(out_.data(), std::min(out_.size(), ByteStream::kMostPieces)));
   if (sent != static_cast<std::ptrdiff_t>(bytes) &&
       !co_await SendRest(static_cast<std::size_t>(std::max<std::ptrdiff_t>(sent, 0)))) {
     co_return false;
@@ -565,7 +562,8 @@ Task<bool> HttpConnection::SendRest(std::size_t sent) {
       write_deadline_.Clear();
       if (gone_) co_return false;
     }
-    const std::ptrdiff_t now = stream_->Write(left.first(std::min(left.size(), kMaxPieces)));
+    const std::ptrdiff_t now =
+        stream_->Write(left.first(std::min(left.size(), ByteStream::kMostPieces)));
     if (now == ByteStream::kFailed) {
       Gone();
       co_return false;

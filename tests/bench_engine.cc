@@ -1,6 +1,6 @@
 // An engine that costs next to nothing, for tools/bench-proxy: it drops what it is sent and answers
-// at once: whole, or as a stream of as many events as the request's `x-events` says, each written
-// on its own, in turn with those of other streams. One thread; prints its port.
+// at once: whole, or, as `bench_engine EVENTS`, each POST with a stream of as many events, each
+// written on its own, in turn with those of other streams. One thread; prints its port.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -57,7 +57,8 @@ void Send(int descriptor, std::string_view text) {
 
 class Engine {
  public:
-  Engine() : listener_(socket(AF_INET, SOCK_STREAM, 0)), poll_(epoll_create1(0)) {
+  explicit Engine(long events)
+      : events_(events), listener_(socket(AF_INET, SOCK_STREAM, 0)), poll_(epoll_create1(0)) {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -133,19 +134,17 @@ class Engine {
   }
 
   // False while the head is not whole.
-  static bool TakeHead(Connection& connection, std::string_view bytes) {
+  bool TakeHead(Connection& connection, std::string_view bytes) const {
     connection.head.append(bytes);
     const std::size_t end = connection.head.find("\r\n\r\n");
     if (end == std::string::npos) return false;
     std::string lower = connection.head.substr(0, end);
     for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    const auto number = [&lower](const std::string& name) {
-      const std::size_t at = lower.find("\r\n" + name + ": ");
-      return at == std::string::npos ? 0 : std::atol(&lower[at + name.size() + 4]);
-    };
-    connection.events = number("x-events");
-    connection.body_left =
-        number("content-length") - static_cast<long>(connection.head.size() - end - 4);
+    connection.events = lower.starts_with("post ") ? events_ : 0;
+    const std::string_view name = "\r\ncontent-length: ";
+    const std::size_t at = lower.find(name);
+    const long length = at == std::string::npos ? 0 : std::atol(&lower[at + name.size()]);
+    connection.body_left = length - static_cast<long>(connection.head.size() - end - 4);
     return true;
   }
 
@@ -162,6 +161,7 @@ class Engine {
     }
   }
 
+  const long events_;
   int listener_;
   int poll_;
   std::unordered_map<int, Connection> connections_;
@@ -170,4 +170,4 @@ class Engine {
 
 }  // namespace
 
-int main() { Engine().Run(); }
+int main(int count, char** arguments) { Engine(count > 1 ? std::atol(arguments[1]) : 0).Run(); }

@@ -57,7 +57,7 @@ class LinePlot {
   explicit LinePlot(const LineChart& chart) : chart_(chart) {}
 
   std::string Render() {
-    svg_ = Open(kWidth, kHeight, chart_.title);
+    svg_ = Open(Width(), kHeight, chart_.title);
     svg_ += "<clipPath id=\"c\"><rect x=\"" + Fixed(kLeft) + "\" y=\"" + Fixed(kTop) +
             "\" width=\"" + Fixed(kRight - kLeft) + "\" height=\"" + Fixed(kBottom - kTop) +
             "\"/></clipPath>\n";
@@ -71,13 +71,20 @@ class LinePlot {
   }
 
  private:
-  static constexpr double kWidth = 760;
+  static constexpr double kLeastWidth = 760;
   static constexpr double kHeight = 400;
   static constexpr double kLeft = 60;
   static constexpr double kRight = 580;
   static constexpr double kTop = 40;
   static constexpr double kBottom = 350;
+  static constexpr double kLegend = kRight + 46;  // Where its names begin.
 
+  // With room for the longest name: a letter is at most about 7 wide.
+  double Width() const {
+    std::size_t longest = 0;
+    for (const Series& series : chart_.series) longest = std::max(longest, series.name.size());
+    return std::max(kLeastWidth, kLegend + 7 * static_cast<double>(longest) + 8);
+  }
   double X(double x) const {
     return kLeft + (x - chart_.x_min) / (chart_.x_max - chart_.x_min) * (kRight - kLeft);
   }
@@ -139,7 +146,7 @@ class LinePlot {
               Fixed(kRight + 40) + "\" y2=\"" + Fixed(y) + "\" stroke=\"" +
               std::string(ColourOf(series.colour)) + "\" stroke-width=\"2.5\"" +
               (series.dashed ? " stroke-dasharray=\"6 4\"" : "") + "/>\n";
-      svg_ += Text(kRight + 46, y + 4, "start", series.name);
+      svg_ += Text(kLegend, y + 4, "start", series.name);
       y += 20;
     }
   }

@@ -82,7 +82,7 @@ std::string Refusal(const NumberOption& option, std::string_view value) {
   } catch (const CLI::ArgumentMismatch& error) {
     return error.what();
   } catch (const CLI::Error&) {
-    // It lacks something else.
+    return "";  // It lacks something else.
   }
   return "";
 }

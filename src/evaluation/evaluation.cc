@@ -331,7 +331,7 @@ Result<std::string> Evaluation::Bars(std::istringstream& words) {
   for (std::string word; words >> word;) {
     const CaseText text = ParseCase(word);
     Bar bar{.least = text.least};
-    for (auto [at, spec] :
+    for (const auto& [at, spec] :
          {std::pair{&bar.then, Changed(text.spec, changes)}, std::pair{&bar.now, text.spec}}) {
       HEADRACE_ASSIGN(const Entry* entry, Run(spec));
       HEADRACE_ASSIGN(const std::size_t rate, PlaceOf(entry->scenario, text.spec, text.rate));

@@ -22,9 +22,7 @@ using net::FaultAnswer;
 using net::FaultEngine;
 using net::FaultRequest;
 using testing::AnyOf;
-using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 
 constexpr std::string_view kWhole =

@@ -51,9 +51,8 @@ TEST(HeadParser, OnlyExactlyChunkedIsChunked) {
   for (const std::string_view value :
        {"", ",", "xchunked", "chunkedx", "chunked;q=1", "\"chunked\"", "chunked, gzip", "gzip",
         "identity", "chunked,", ",chunked", "chunked, chunked", "chun ked",
-        "chunked\n"
-        "Transfer-Encoding: gzip",
-        "chunked\nTransfer-Encoding: chunked", "chunked\nTransfer-Encoding:"}) {
+        "chunked\nTransfer-Encoding: gzip", "chunked\nTransfer-Encoding: chunked",
+        "chunked\nTransfer-Encoding:"}) {
     EXPECT_EQ(Refusal(Request("Transfer-Encoding: " + std::string(value) + "\n")), 400) << value;
   }
   for (const std::string_view value : {"gzip, chunked", "identity, chunked",

@@ -165,10 +165,11 @@ TEST_F(ServerTest, ServesARequestRightBehindABigBody) {
     std::string all = "POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) +
                       "\r\n\r\n" + body;
     all += "POST /second HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
-    auto sent = std::async(std::launch::async, [&] { client.Send(all); });
+    const auto sent = std::async(std::launch::async, [&] { client.Send(all); });
     EXPECT_THAT(client.ReadUntil(body), HasSubstr("/first"));
     const std::string second = client.ReadUntil("abc");
     EXPECT_THAT(second, HasSubstr("/second"));
+    sent.wait();
   }
 }
 

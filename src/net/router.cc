@@ -28,7 +28,9 @@ std::string Join(const std::vector<std::string_view>& items, std::string_view se
 }
 
 // RFC 9110 §9.3.7.
-Task<void> RespondAllowed(HttpExchange& exchange, const ResponseHead head) {
+Task<void> RespondAllowed(HttpExchange& exchange, std::string methods) {
+  ResponseHead head(204);
+  head.Add("allow", std::move(methods));
   co_await exchange.Respond(head, "");
 }
 
@@ -67,14 +69,15 @@ Task<void> Router::Handle(HttpExchange& exchange) const {
     return respond_error_(exchange, ResponseHead(404), std::move(message));
   }
   const bool asks = exchange.method() == "OPTIONS";
-  ResponseHead head(asks ? 204 : 405);
   std::string message = "Use " + Join(methods, " or ") + " for " + Excerpt(path) + ".";
   if (const auto get = std::ranges::find(methods, "GET"); get != methods.end()) {
     methods.insert(get + 1, "HEAD");
   }
   methods.push_back("OPTIONS");
-  head.Add("allow", Join(methods, ", "));
-  if (asks) return RespondAllowed(exchange, std::move(head));
+  std::string allowed = Join(methods, ", ");
+  if (asks) return RespondAllowed(exchange, std::move(allowed));
+  ResponseHead head(405);
+  head.Add("allow", std::move(allowed));
   return respond_error_(exchange, std::move(head), std::move(message));
 }
 

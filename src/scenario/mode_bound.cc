@@ -307,9 +307,9 @@ std::vector<Cohort> Requests::KnownCohorts() const {
     for (const Job* job : jobs) {
       cohort.least_prompt = std::min(cohort.least_prompt, job->takes[kPrefilled]);
     }
+    const auto begin = [&](std::size_t kind) { return kind * jobs.size() / kinds; };
     for (std::size_t k = 0; k < kinds; ++k) {
-      cohort.kinds[k].count =
-          static_cast<double>((k + 1) * jobs.size() / kinds - k * jobs.size() / kinds);
+      cohort.kinds[k].count = static_cast<double>(begin(k + 1) - begin(k));
     }
     for (std::size_t q = 0; q < kQuantities; ++q) {
       const auto means = segments([q](const Job& job) { return job.takes[q]; }, false);

@@ -38,7 +38,7 @@ Engine FailsAtOnce(EngineFault fault) {
 class Pool {
  public:
   Pool(std::string_view policy, std::vector<Engine> engines, bool profiled = false,
-       SchedulerOptions options = {})
+       const SchedulerOptions& options = {})
       : h_(policy, options), engines_(std::move(engines)), sent_(engines_.size()) {
     fleet::DeploymentSpec spec{"a10", 512, {}};
     for (std::size_t i = 0; i < engines_.size(); ++i) spec.endpoints.push_back(std::to_string(i));

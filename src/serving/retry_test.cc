@@ -14,7 +14,6 @@ namespace {
 
 using fleet::EngineFault;
 using telemetry::Outcome;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;

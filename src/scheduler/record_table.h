@@ -42,9 +42,9 @@ struct Record {
   std::size_t bytes = 0;
   const routing::PolicyInfo* policy = nullptr;
   TenantId tenant = kNoTenant;
-  bool yields = false;   // Its priority is below 0, or its tenant above its share.
-  WaitQueue::Lane lane;  // Its sub-queue, for as long as it lives: inside one, order is kept.
-  Assessment assessment;
+  bool yields = false;    // Its priority is below 0, or its tenant above its share.
+  WaitQueue::Lane lane;   // Its sub-queue, for as long as it lives: inside one, order is kept.
+  Assessment assessment;  // While it waits.
   std::vector<fleet::EndpointId> failed_at;  // Endpoints that it came back from.
   // While it runs:
   fleet::EndpointId endpoint = 0;

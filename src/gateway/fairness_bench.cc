@@ -178,14 +178,17 @@ void Register(const char* name, Worst worst) {
 }
 
 [[maybe_unused]] const bool registered = [] {
-  using std::placeholders::_1;
-  using std::placeholders::_2;
+  const auto uploads = [](std::string prompt) -> Worst {
+    return [prompt = std::move(prompt)](const auto& gateway, const auto& stop) {
+      Uploads(prompt, gateway, stop);
+    };
+  };
   Register("quiet", {});
   Register("a stream that floods", ReadsAFlood);
-  Register("uploads of 31 MiB", std::bind(Uploads, std::string(kUpload, 'x'), _1, _2));
+  Register("uploads of 31 MiB", uploads(std::string(kUpload, 'x')));
   std::string escapes;
   while (escapes.size() < kUpload) escapes += "\\u00e9";
-  Register("uploads of 31 MiB of escapes", std::bind(Uploads, escapes, _1, _2));
+  Register("uploads of 31 MiB of escapes", uploads(escapes));
   Register("uploads of 31 MiB in chunks", UploadsChunks);
   Register("pipelined requests", Pipelines);
   Register("30 uploads that drip", Drips);

@@ -9,34 +9,29 @@
 #include <cstdio>
 
 namespace headrace {
-namespace {
 
-// The length of the well-formed UTF-8 character at the beginning of `text` (RFC 3629), 0 if none.
-std::size_t CharacterLength(std::string_view text) {
+std::size_t Utf8Length(std::string_view text) {
   const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  const std::size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
   if (first < 0xC2 || first > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
+  // Neither longer than needed, nor a surrogate, nor above U+10FFFF.
+  const unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t i = 2; i < length; ++i) {
+    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
   }
-  // Longer than needed, a surrogate, beyond the last character.
-  if (first == 0xE0 && byte(1) < 0xA0) return 0;
-  if (first == 0xED && byte(1) > 0x9F) return 0;
-  if (first == 0xF0 && byte(1) < 0x90) return 0;
-  if (first == 0xF4 && byte(1) > 0x8F) return 0;
   return length;
 }
-
-}  // namespace
 
 std::string Excerpt(std::string_view text) {
   constexpr std::size_t kMostBytes = 80;
   std::string excerpt;
   while (!text.empty()) {
     if (excerpt.size() >= kMostBytes) return excerpt + "…";
-    const std::size_t length = CharacterLength(text);
+    const std::size_t length = Utf8Length(text);
     const bool control = length == 1 && (text[0] < 0x20 || text[0] == 0x7F);
     if (length == 0 || control) {
       excerpt += '?';

@@ -1,6 +1,7 @@
 // Numbers as people read them, for sentences, tables and axes; foreign text fit to be quoted.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -31,5 +32,9 @@ std::string FormatJsonNumber(double value);
 // What came from outside, as a sentence may quote it: its first 80 bytes or so, with an ellipsis
 // for the rest, and "?" for each control character and each byte that is not valid UTF-8.
 std::string Excerpt(std::string_view text);
+
+// How many bytes at the beginning of `text`, which is not empty, are one character of UTF-8
+// (RFC 3629); 0 if they are none.
+std::size_t Utf8Length(std::string_view text);
 
 }  // namespace headrace

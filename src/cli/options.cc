@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "cli/console.h"
+#include "config/yaml.h"
 #include "discovery/stored_profiles.h"
 #include "profile/check.h"
 #include "routing/policy.h"
@@ -12,10 +13,10 @@
 namespace headrace::cli {
 
 Result<config::Config> LoadConfigFile(const std::string& path) {
-  HEADRACE_ASSIGN(const std::string text, system::ReadFile(path));
+  HEADRACE_ASSIGN(const std::string text, system::ReadSmallFile(path, config::YamlBounds::kBytes));
   std::vector<std::string_view> policies;
   for (const routing::PolicyInfo& policy : routing::Policies()) policies.push_back(policy.name);
-  return config::LoadConfig(text, path, policies);
+  return config::LoadConfig(text, path, policies, config::ProcessEnvironment);
 }
 
 CLI::Option* AddGpusOption(CLI::App& command, std::string& file) {

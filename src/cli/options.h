@@ -14,7 +14,8 @@
 
 namespace headrace::cli {
 
-// Reads a configuration file; the policies that it may name are those of routing/registry.cc.
+// Reads a configuration file, with this process's environment; the policies that it may name are
+// those of routing/registry.cc.
 Result<config::Config> LoadConfigFile(const std::string& path);
 
 // --gpus: GPU types and models to emulate.

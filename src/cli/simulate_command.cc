@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "config/yaml.h"
 #include "profile/gpu_profile.h"
 #include "render/table.h"
 #include "scenario/goodput.h"
@@ -85,7 +86,8 @@ scenario::Scenario Load(const Arguments& arguments) {
   StatusLine status;
   status.Show("Reading the scenario and measuring its profiles …");
   scenario::Scenario scenario = OrStop(scenario::LoadScenario(
-      OrStop(system::ReadFile(arguments.scenario)), arguments.scenario, system::ReadFile));
+      OrStop(system::ReadSmallFile(arguments.scenario, config::YamlBounds::kBytes)),
+      arguments.scenario, system::ReadFile));
   status.Show("");
   if (!arguments.policies.empty()) {
     std::vector<scenario::Policy> chosen;

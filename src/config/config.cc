@@ -17,12 +17,11 @@ std::string ResolvePath(const std::string& path, const std::string& file_name) {
 }  // namespace
 
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
-                          std::span<const std::string_view> policies) {
-  ConfigReader reader(file_name);
+                          std::span<const std::string_view> policies,
+                          const Environment& environment) {
+  ConfigReader reader(file_name, "the configuration", environment);
   Config config;
-  if (const auto root = ParseYaml(text, reader)) {
-    ConfigSchema(policies).Read(config, {*root, root->Mark()}, reader);
-  }
+  if (const YamlRef root = reader.Parse(text)) ConfigSchema(policies).Read(config, *root, reader);
   if (reader.faults() > 0) return Fail(reader.FaultText());
 
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "config/environment.h"
 #include "profile/check.h"
 #include "slo/slo.h"
 #include "store/redis_url.h"
@@ -162,10 +163,11 @@ struct Config {
 
 // Reads a configuration (YAML). `file_name` begins every sentence, and its folder is what relative
 // paths are resolved against; the file itself is not read. `policies` are the names that a model's
-// policy may have. The error holds every fault of the text, one per line, in the order of the
-// lines: `file:line: what is wrong; the fix`.
+// policy may have; `environment` is what `${NAME}` in a value stands for. The error holds every
+// fault of the text, one per line, in the order of the lines: `file:line: what is wrong; the fix`.
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
-                          std::span<const std::string_view> policies);
+                          std::span<const std::string_view> policies,
+                          const Environment& environment = nullptr);
 
 // docs/configuration.md: every option, and an example that sets them all.
 std::string ConfigReferenceMarkdown();

@@ -1,80 +1,57 @@
 #include "config/config_reader.h"
 
-#include <yaml-cpp/eventhandler.h>
-
 #include <algorithm>
 #include <cctype>
-#include <exception>
-#include <sstream>
 #include <utility>
 
+#include "config/environment.h"
 #include "config/option_form.h"
 
 namespace headrace::config {
 namespace {
 
-// yaml-cpp counts from 0 and marks an empty text with −1.
-int LineOf(const YAML::Mark& mark) { return std::max(mark.line, 0) + 1; }
+constexpr std::size_t kMostFaults = 100;  // That are shown.
 
-std::string_view KindOf(const YAML::Node& node) {
-  switch (node.Type()) {
-    case YAML::NodeType::Scalar:
+std::string_view KindOf(const YamlNode& node) {
+  switch (node.kind) {
+    case YamlNode::Kind::kValue:
       return "a single value";
-    case YAML::NodeType::Sequence:
+    case YamlNode::Kind::kList:
       return "a list";
-    case YAML::NodeType::Map:
+    case YamlNode::Kind::kMap:
       return "a group of options";
-    default:
-      return "nothing";
+    case YamlNode::Kind::kNothing:
+      break;
   }
+  return "nothing";
 }
-
-// Hears where the root of a document is.
-class RootPlace final : public YAML::EventHandler {
- public:
-  const YAML::Mark& mark() const { return mark_; }
-
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { Hear(mark); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { Hear(mark); }
-  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
-                const std::string&) override {
-    Hear(mark);
-  }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {
-    Hear(mark);
-  }
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {
-    Hear(mark);
-  }
-  void OnMapEnd() override {}
-
- private:
-  void Hear(const YAML::Mark& mark) {
-    if (mark_.is_null()) mark_ = mark;
-  }
-
-  YAML::Mark mark_ = YAML::Mark::null_mark();
-};
 
 }  // namespace
 
-void ConfigReader::Fault(const YAML::Mark& mark, std::string sentence) {
-  faults_.emplace(LineOf(mark), std::move(sentence));
+YamlRef ConfigReader::Parse(std::string_view text) {
+  auto root = ParseYaml(text);
+  if (root) return *std::move(root);
+  Fault(root.error().line, std::move(root).error().sentence);
+  return nullptr;
 }
 
-void ConfigReader::Warn(const YAML::Mark& mark, std::string sentence) {
-  warnings_.emplace(LineOf(mark), std::move(sentence));
+void ConfigReader::Fault(int line, std::string sentence) {
+  faults_.emplace(line, std::move(sentence));
+}
+
+void ConfigReader::Warn(int line, std::string sentence) {
+  warnings_.emplace(line, std::move(sentence));
 }
 
 std::string ConfigReader::FaultText() const {
   std::string text;
+  std::size_t shown = 0;
   for (const auto& [line, sentence] : faults_) {
     if (!text.empty()) text += '\n';
+    if (shown++ == kMostFaults) {
+      return text + file_name_ + ": " + std::to_string(faults_.size() - kMostFaults) +
+             " more faults follow; mend these first";
+    }
     text += file_name_ + ":" + std::to_string(line) + ": " + sentence;
   }
   return text;
@@ -94,112 +71,86 @@ std::string ConfigReader::PathOf(std::string_view name) const {
 }
 
 std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
-    const LocatedNode& node, std::span<const std::string_view> names,
+    const YamlNode& node, std::span<const std::string_view> names,
     std::span<const FormerName> former) {
   std::vector<Child> children;
-  if (node.yaml.IsNull()) return children;
-  if (!node.yaml.IsMap()) {
-    Fault(node.mark, group() + " has to be a group of options and is " +
-                         std::string(KindOf(node.yaml)) + "; write options like `" +
-                         std::string(names.front()) + ": …` in it");
+  if (node.kind == YamlNode::Kind::kNothing) return children;
+  if (node.kind != YamlNode::Kind::kMap) {
+    Fault(node.line, group() + " has to be a group of options and is " + std::string(KindOf(node)) +
+                         "; write options like `" + std::string(names.front()) + ": …` in it");
     return std::nullopt;
   }
   std::map<std::size_t, int> first_line;  // By option.
-  for (const auto& item : node.yaml) {
-    const YAML::Node& key = item.first;
-    const std::string name = key.IsScalar() ? key.Scalar() : "";
+  for (const YamlEntry& entry : node.entries) {
+    const YamlNode& key = *entry.key;
+    const std::string& name = key.text;
     auto option = static_cast<std::size_t>(std::ranges::find(names, name) - names.begin());
     if (option == names.size()) {
       const auto found = std::ranges::find(former, name, &FormerName::name);
       if (found == former.end()) {
-        Fault(key.Mark(), "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
+        Fault(key.line, "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
         continue;
       }
       if (!found->option) {
-        Fault(key.Mark(), PathOf(name) + " " + found->why);
+        Fault(key.line, PathOf(name) + " " + found->why);
         continue;
       }
       option = *found->option;
     }
-    const auto [seen, fresh] = first_line.emplace(option, LineOf(key.Mark()));
+    const auto [seen, fresh] = first_line.emplace(option, key.line);
     if (!fresh) {
-      Fault(key.Mark(), PathOf(name) + " is given twice, first on line " +
-                            std::to_string(seen->second) + "; remove one of the two");
+      Fault(key.line, PathOf(name) + " is given twice, first on line " +
+                          std::to_string(seen->second) + "; remove one of the two");
       continue;
     }
-    const YAML::Node& value = item.second;
-    children.push_back({option, {value, value.IsNull() ? key.Mark() : value.Mark()}});
+    children.push_back({option, entry.value.get()});
   }
   return children;
 }
 
-std::optional<std::vector<LocatedNode>> ConfigReader::Items(const LocatedNode& node,
-                                                            std::string_view name,
-                                                            std::string_view example) {
+std::optional<std::vector<YamlRef>> ConfigReader::Items(const YamlNode& node, std::string_view name,
+                                                        std::string_view example) {
   const std::string fix = "; write at least one item, like `" + std::string(example) + "`";
-  if (!node.yaml.IsSequence() && !node.yaml.IsNull()) {
-    Fault(node.mark,
-          PathOf(name) + " has to be a list and is " + std::string(KindOf(node.yaml)) + fix);
+  if (node.kind != YamlNode::Kind::kList && node.kind != YamlNode::Kind::kNothing) {
+    Fault(node.line, PathOf(name) + " has to be a list and is " + std::string(KindOf(node)) + fix);
     return std::nullopt;
   }
-  if (node.yaml.size() == 0) {
-    Fault(node.mark, PathOf(name) + " is empty" + fix);
+  if (node.items.empty()) {
+    Fault(node.line, PathOf(name) + " is empty" + fix);
     return std::nullopt;
   }
-  std::vector<LocatedNode> items;
-  for (const YAML::Node& item : node.yaml) items.push_back({item, item.Mark()});
-  return items;
+  return node.items;
 }
 
-std::optional<std::string> ConfigReader::Scalar(const LocatedNode& node, std::string_view name,
-                                                std::string_view example) {
-  if (node.yaml.IsScalar()) return node.yaml.Scalar();
-  Fault(node.mark, PathOf(name) + " has to be a single value and is " +
-                       std::string(KindOf(node.yaml)) + "; write one like `" +
-                       std::string(example) + "`");
-  return std::nullopt;
+std::optional<ConfigReader::Scalar> ConfigReader::ReadScalar(const YamlNode& node,
+                                                             std::string_view name,
+                                                             std::string_view example) {
+  if (node.kind != YamlNode::Kind::kValue) {
+    Fault(node.line, PathOf(name) + " has to be a single value and is " +
+                         std::string(KindOf(node)) + "; write one like `" + std::string(example) +
+                         "`");
+    return std::nullopt;
+  }
+  if (!environment_) return Scalar{node.text, Quote(node.text)};
+  auto expanded = Expand(node.text, environment_);
+  if (!expanded) {
+    Fault(node.line, PathOf(name) + " " + expanded.error().message);
+    return std::nullopt;
+  }
+  return Scalar{*std::move(expanded), Quote(node.text)};
 }
 
 void ConfigReader::RequireUnique(const std::string& scope, const std::string& value,
-                                 const YAML::Mark& mark, std::string_view name) {
-  const auto [seen, fresh] = lines_of_values_.emplace(std::pair(scope, value), LineOf(mark));
+                                 const std::string& shown, int line, std::string_view name) {
+  const auto [seen, fresh] = lines_of_values_.emplace(std::pair(scope, value), line);
   if (fresh) return;
-  Fault(mark, PathOf(name) + " " + Quote(value) + " is already used on line " +
+  Fault(line, PathOf(name) + " " + shown + " is already used on line " +
                   std::to_string(seen->second) + "; remove one of them or write another");
 }
 
-std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader) {
-  try {
-    // Not LoadAll: it never ends where a document cannot begin with what comes next, as with `,`.
-    std::istringstream stream{std::string(text)};
-    YAML::Parser parser(stream);
-    RootPlace first;
-    RootPlace second;
-    if (!parser.HandleNextDocument(first)) return YAML::Node();
-    if (!parser.HandleNextDocument(second)) return YAML::Load(std::string(text));
-    if (second.mark().pos == first.mark().pos) {
-      throw YAML::ParserException(first.mark(), "nothing can begin like this");
-    }
-    reader.Fault(
-        second.mark(),
-        "a second YAML document begins here; keep one of them and remove the `---` between");
-  } catch (const YAML::Exception& error) {
-    reader.Fault(error.mark, "this is not valid YAML (" + error.msg +
-                                 "); check the indentation, the brackets and the quotes here and "
-                                 "on the line before");
-  } catch (const std::exception& error) {
-    reader.Fault(YAML::Mark::null_mark(), "this is not valid YAML (" + std::string(error.what()) +
-                                              "); write it as in docs/configuration.md");
-  }
-  return std::nullopt;
-}
-
-YAML::Mark MarkOf(const LocatedNode& group, const std::string& option) {
-  if (group.yaml.IsMap()) {
-    const YAML::Node& yaml = group.yaml;  // Const, or yaml-cpp would add what it does not find.
-    if (const YAML::Node child = yaml[option]) return child.Mark();
-  }
-  return group.mark;
+int LineOf(const YamlNode& group, std::string_view option) {
+  const YamlNode* const node = group.Find(option);
+  return node == nullptr ? group.line : node->line;
 }
 
 std::string Quote(std::string_view text) {

@@ -1,8 +1,6 @@
 // Walks the YAML text and collects every fault with its line.
 #pragma once
 
-#include <yaml-cpp/yaml.h>
-
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -11,14 +9,10 @@
 #include <string_view>
 #include <vector>
 
-namespace headrace::config {
+#include "config/environment.h"
+#include "config/yaml.h"
 
-// A piece of the text and its place. yaml-cpp marks an empty value where the next one begins, so an
-// empty one gets the place of its option's name.
-struct LocatedNode {
-  YAML::Node yaml;
-  YAML::Mark mark;
-};
+namespace headrace::config {
 
 // A name that an option had once, or the name of an option that is gone.
 struct FormerName {
@@ -31,16 +25,24 @@ struct FormerName {
 // place in the tree of options, so that a sentence can name the option in full.
 class ConfigReader {
  public:
-  // `whole` is what sentences call the text itself.
-  explicit ConfigReader(std::string file_name, std::string whole = "the configuration")
-      : file_name_(std::move(file_name)), whole_(std::move(whole)) {}
+  // `whole` is what sentences call the text itself. Without an environment, `${NAME}` is a text
+  // like any other.
+  explicit ConfigReader(std::string file_name, std::string whole = "the configuration",
+                        Environment environment = nullptr)
+      : file_name_(std::move(file_name)),
+        whole_(std::move(whole)),
+        environment_(std::move(environment)) {}
+
+  // The text's only document. Null, with a fault, if it cannot be read as YAML: then nothing in it
+  // has a meaning.
+  YamlRef Parse(std::string_view text);
 
   // `sentence` ends with the fix and has no full stop.
-  void Fault(const YAML::Mark& mark, std::string sentence);
+  void Fault(int line, std::string sentence);
   // What is odd, but no fault.
-  void Warn(const YAML::Mark& mark, std::string sentence);
+  void Warn(int line, std::string sentence);
   std::size_t faults() const { return faults_.size(); }
-  // `file:line: sentence`, one per line, in the order of the lines.
+  // `file:line: sentence`, one per line, in the order of the lines; of very many, the first.
   std::string FaultText() const;
   // The same of what was warned of.
   std::vector<std::string> Warnings() const;
@@ -67,39 +69,41 @@ class ConfigReader {
 
   struct Child {
     std::size_t option;  // Its place in `names`.
-    LocatedNode node;
+    const YamlNode* node;
   };
   // The options of a group that the text gives, without unknown and repeated ones (one fault each).
   // Nullopt, with a fault, if the node is not a group. An empty group is the same as none.
-  std::optional<std::vector<Child>> Children(const LocatedNode& node,
+  std::optional<std::vector<Child>> Children(const YamlNode& node,
                                              std::span<const std::string_view> names,
                                              std::span<const FormerName> former);
   // Nullopt, with a fault, if the node is not a list or has no items. `example` is what to write.
-  std::optional<std::vector<LocatedNode>> Items(const LocatedNode& node, std::string_view name,
-                                                std::string_view example);
-  // Nullopt, with a fault, if the node is not a single value.
-  std::optional<std::string> Scalar(const LocatedNode& node, std::string_view name,
-                                    std::string_view example);
+  std::optional<std::vector<YamlRef>> Items(const YamlNode& node, std::string_view name,
+                                            std::string_view example);
+  struct Scalar {
+    std::string text;  // With the values of the environment variables that it names.
+    // As a sentence may show it: what comes from the environment may be a secret.
+    std::string shown;
+  };
+  // Nullopt, with a fault, if the node is not a single value or names a variable that is not set.
+  std::optional<Scalar> ReadScalar(const YamlNode& node, std::string_view name,
+                                   std::string_view example);
 
   // A fault if the same value was given before under the same `scope`.
-  void RequireUnique(const std::string& scope, const std::string& value, const YAML::Mark& mark,
-                     std::string_view name);
+  void RequireUnique(const std::string& scope, const std::string& value, const std::string& shown,
+                     int line, std::string_view name);
 
  private:
   std::string file_name_;
   std::string whole_;
+  Environment environment_;
   std::string path_;
   std::multimap<int, std::string> faults_;  // By line; equal lines in the order found.
   std::multimap<int, std::string> warnings_;
   std::map<std::pair<std::string, std::string>, int> lines_of_values_;
 };
 
-// The text's only document. An error of YAML itself ends the reading (nullopt, with a fault): what
-// follows it has no meaning.
-std::optional<YAML::Node> ParseYaml(std::string_view text, ConfigReader& reader);
-
-// The place of a group's option, or of the group if the text does not give the option.
-YAML::Mark MarkOf(const LocatedNode& group, const std::string& option);
+// The line of a group's option, or of the group if the text does not give the option.
+int LineOf(const YamlNode& group, std::string_view option);
 
 // A text from the file within a sentence: quoted, on one line and not too long.
 std::string Quote(std::string_view text);

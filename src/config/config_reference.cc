@@ -36,6 +36,14 @@ How values are written:
 | address | `127.0.0.1:8080`, `engine-3:8000`, `"[::1]:8080"` | host and port; `":8080"` to listen on all addresses |
 | path | `profiles` | relative to the configuration file's folder |
 
+A value may hold `${NAME}`, the environment variable of that name, or `${NAME:-default}` for one that
+may be missing; `$${` is the text `${`. What a variable holds is text, never YAML, and no message
+repeats it. Inside `[]` and `{}` YAML needs quotes around it: `endpoints: ["${HOST}:8000"]`.
+
+What several items have in common can be written once: `- &a10 { … }`, then `- { <<: *a10, name: b }`
+takes what it does not say itself from the first. A file has at most 4 MiB, 250 000 values and 32
+levels, with what such aliases repeat. It is UTF-8. JSON is YAML, too.
+
 ## Smallest example
 
 ```yaml

@@ -95,9 +95,9 @@ OptionGroup<HealthConfig> HealthOptions() {
              {.prose = "Failures in a row until the endpoint counts as down. One success brings it "
                        "back.",
               .live = true})
-      .Rule([](const HealthConfig& health, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const HealthConfig& health, const YamlNode& node, ConfigReader& reader) {
         if (health.timeout <= health.interval) return;
-        reader.Fault(MarkOf(node, "timeout"),
+        reader.Fault(LineOf(node, "timeout"),
                      reader.PathOf("timeout") + " (" + WriteDuration(health.timeout) +
                          ") is longer than interval (" + WriteDuration(health.interval) +
                          "); shorten it or lengthen the interval");
@@ -131,11 +131,11 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
       .Value("max_age", &ProfilesConfig::max_age, DurationForm(0, 3650 * kDay),
              {.prose = "A profile created longer ago than this stays in use and is reported as "
                        "too old in the log, on `/status` and by a metric. `0`: never."})
-      .Rule([](const ProfilesConfig& profiles, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const ProfilesConfig& profiles, const YamlNode& node, ConfigReader& reader) {
         if (profiles.source != Source::kRedis) return;
-        if (!std::as_const(node.yaml)["directory"].IsDefined()) return;
+        if (node.Find("directory") == nullptr) return;
         reader.Fault(
-            MarkOf(node, "directory"),
+            LineOf(node, "directory"),
             reader.PathOf("directory") + " is not used with source: redis; remove one of the two");
       });
 }
@@ -267,9 +267,9 @@ OptionGroup<EjectionConfig> EjectionOptions() {
                        "ejected at a time: of two or more at least one, but never the last. A bad "
                        "engine is better than none.",
               .live = true})
-      .Rule([](const EjectionConfig& ejection, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const EjectionConfig& ejection, const YamlNode& node, ConfigReader& reader) {
         if (ejection.backoff <= ejection.max_backoff) return;
-        reader.Fault(MarkOf(node, "backoff"),
+        reader.Fault(LineOf(node, "backoff"),
                      reader.PathOf("backoff") + " (" + WriteDuration(ejection.backoff) +
                          ") is longer than max_backoff (" + WriteDuration(ejection.max_backoff) +
                          "); shorten it or lengthen max_backoff");
@@ -347,10 +347,10 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
 }
 
 // Redis is given if it is used, and used if it is given.
-void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& reader) {
+void CheckRedis(const Config& config, const YamlNode& node, ConfigReader& reader) {
   const bool profiles = config.profiles.source == ProfilesConfig::Source::kRedis;
   if (config.redis && !profiles && !config.request_trace) {
-    reader.Fault(MarkOf(node, "redis"),
+    reader.Fault(LineOf(node, "redis"),
                  "redis is given but not used; set `profiles: { source: redis }` or "
                  "`request_trace: true`, or remove it");
   }
@@ -359,7 +359,7 @@ void CheckRedis(const Config& config, const LocatedNode& node, ConfigReader& rea
        {std::tuple{profiles, "profiles", "profiles.source"},
         {config.request_trace, "request_trace", "request_trace"}}) {
     if (!used) continue;
-    reader.Fault(MarkOf(node, option), std::string(text) +
+    reader.Fault(LineOf(node, option), std::string(text) +
                                            " needs Redis; add `redis: redis://redis-1:6379/0` "
                                            "beside it");
   }
@@ -389,9 +389,9 @@ OptionGroup<slo::Slo> SloOptions() {
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
               .example = "30s",
               .live = true})
-      .Rule([](const slo::Slo& slo, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const slo::Slo& slo, const YamlNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
-        reader.Fault(node.mark, reader.path() +
+        reader.Fault(node.line, reader.path() +
                                     " has no target; set at least one of ttft, tpot, tpat, "
                                     "ntpot and e2e, or remove it");
       });
@@ -446,24 +446,24 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                .example = "{ name: llama2-7b, deployments: [{ name: a10, endpoints: "
                           "[127.0.0.1:9001] }] }",
                .required = true})
-      .Rule([](const Config& config, const LocatedNode& node, ConfigReader& reader) {
+      .Rule([](const Config& config, const YamlNode& node, ConfigReader& reader) {
         const bool picks_free_port = config.listen.ends_with(":0");
         if (config.listen == config.admin && !picks_free_port) {
-          reader.Fault(MarkOf(node, "admin"), "admin is the same address as listen, " +
+          reader.Fault(LineOf(node, "admin"), "admin is the same address as listen, " +
                                                   config.listen + "; give it another port");
         }
         CheckRedis(config, node, reader);
         if (config.limits.bodies < config.limits.body) {
-          reader.Fault(MarkOf(node, "limits"),
+          reader.Fault(LineOf(node, "limits"),
                        "limits.bodies (" + WriteSize(config.limits.bodies) +
                            ") is less than limits.body (" + WriteSize(config.limits.body) +
                            "), so a request could be too large to ever be read; raise it or lower "
                            "limits.body");
         }
-        const YAML::Node models = std::as_const(node.yaml)["models"];
+        const YamlNode& models = *node.Find("models");
         for (std::size_t i = 0; i < config.models.size(); ++i) {
           if (config.models[i].queue.max_bytes >= config.limits.body) continue;
-          reader.Fault(MarkOf({models[i], models[i].Mark()}, "queue"),
+          reader.Fault(LineOf(*models.items[i], "queue"),
                        "models[" + std::to_string(i) + "].queue.max_bytes (" +
                            WriteSize(config.models[i].queue.max_bytes) +
                            ") is less than limits.body (" + WriteSize(config.limits.body) +

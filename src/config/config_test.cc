@@ -18,6 +18,7 @@
 namespace headrace::config {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -390,12 +391,46 @@ TEST(Config, YamlFaultsHaveALineToo) {
   EXPECT_THAT(FaultsOf("listen: a:1\n\tthreads: 3\n"),
               ElementsAre(HasSubstr("h.yaml:2: this is not valid YAML")));
   EXPECT_THAT(FaultsOf(WithModels("---\nthreads: 1\n")),
-              ElementsAre(HasSubstr("h.yaml:5: a second YAML document begins here")));
+              ElementsAre(HasSubstr("h.yaml:4: a second YAML document begins here")));
   for (const char* text : {",", " ,x", "\n# c\n, a: b", "---\n,b", "! ,b", "&a ,b", "- a\n, b"}) {
     EXPECT_THAT(FaultsOf(text), Not(IsEmpty())) << text;
   }
   EXPECT_THAT(FaultsOf("models: *nowhere\n"),
-              ElementsAre(HasSubstr("h.yaml:1: this is not valid YAML")));
+              ElementsAre(HasSubstr("h.yaml:1: nothing before this is called `&nowhere`")));
+}
+
+TEST(Config, ValuesMayComeFromTheEnvironment) {
+  const auto environment = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "PORT") return "8081";
+    if (name == "BODY") return "top-secret";
+    if (name == "LIST") return "[a:1, b:2]";
+    return std::nullopt;
+  };
+  const auto config = LoadConfig(WithModels("listen: 0.0.0.0:${PORT}\nthreads: ${THREADS:-3}\n"),
+                                 "h.yaml", kPolicies, environment);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen, "0.0.0.0:8081");
+  EXPECT_EQ(config->threads, 3);
+  const auto fault = LoadConfig(
+      "limits: { body: \"${BODY}\" }\nlisten: ${HOST}:1\n${PORT}: 1\nmodels:\n"
+      "  - { name: m, deployments: [{ name: d, endpoints: \"${LIST}\" }] }\n",
+      "h.yaml", kPolicies, environment);
+  ASSERT_FALSE(fault);
+  EXPECT_THAT(fault.error().message,
+              AllOf(HasSubstr("h.yaml:1: limits.body is \"${BODY}\", which is not a size"),
+                    HasSubstr("h.yaml:2: listen names the environment variable HOST, which is not "
+                              "set; set it, or write `${HOST:-default}`"),
+                    HasSubstr("h.yaml:3: the option \"${PORT}\" is not known"),
+                    HasSubstr("h.yaml:5: models[0].deployments[0].endpoints has to be a list"),
+                    Not(HasSubstr("top-secret"))));
+}
+
+TEST(Config, OfVeryManyFaultsTheFirstAreShown) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "x" + std::to_string(i) + ": 1\n";
+  const auto faults = FaultsOf(text);
+  ASSERT_EQ(faults.size(), 101U);
+  EXPECT_EQ(faults.back(), "h.yaml: 901 more faults follow; mend these first");
 }
 
 TEST(Config, AnyTextIsReadOrRefusedWithLines) {

@@ -83,20 +83,20 @@ std::vector<std::string> ExpectedChanges(const OptionPlace& place, const std::st
 TEST(Difference, AChangeOfAnyOneOptionIsThatOption) {
   const std::vector<OptionDoc> docs = ConfigSchema(kPolicies).Docs();
   // Two examples, because profiles have either a directory or a Redis.
-  const std::array examples = {ExampleOf(docs), ExampleOf(docs)};
-  YAML::Node profiles = examples[1]["profiles"];
-  profiles["source"] = "redis";
-  profiles.remove("directory");
+  std::array examples = {ExampleOf(docs), ExampleOf(docs)};
+  TestText& profiles = examples[1]["profiles"];
+  profiles["source"].value = "redis";
+  profiles.Remove("directory");
   for (const OptionPlace& place : PlacesOf(docs)) {
     if (!place.doc.children.empty()) continue;
     bool covered = false;
-    for (const YAML::Node& example : examples) {
-      const auto before = Load(YAML::Dump(example));
+    for (const TestText& example : examples) {
+      const auto before = Load(example.Write());
       ASSERT_TRUE(before) << before.error().message;
       for (const std::string& value : ValuesOf(place.doc)) {
-        const YAML::Node changed = YAML::Clone(example);
-        GroupOf(place, changed)[place.doc.name] = YAML::Load(value);
-        const auto after = Load(YAML::Dump(changed));
+        TestText changed = example;
+        GroupOf(place, changed)[place.doc.name].value = value;
+        const auto after = Load(changed.Write());
         if (covered || !after || *after == *before) continue;
         covered = true;
         EXPECT_EQ(Changes(*before, *after), ExpectedChanges(place, value));

@@ -37,6 +37,8 @@ std::string_view NearestName(std::string_view text, std::span<const std::string_
   std::size_t best = std::max<std::size_t>(1, text.size() / 3) + 1;
   std::string_view nearest;
   for (const std::string_view name : names) {
+    // Their lengths alone tell: a text may be very long.
+    if (std::max(text.size(), name.size()) - std::min(text.size(), name.size()) >= best) continue;
     const std::size_t distance = Distance(text, name);
     if (distance < best) {
       best = distance;

@@ -66,8 +66,7 @@ class OptionGroup {
     }
     if (doc.example.empty()) doc.example = doc.fallback;
     Entry entry;
-    entry.read = [member, form, note, doc](T& value, const LocatedNode& node,
-                                           ConfigReader& reader) {
+    entry.read = [member, form, note, doc](T& value, const YamlNode& node, ConfigReader& reader) {
       auto read = ReadScalar(form, note, doc, node, reader);
       if (!read) return;
       if constexpr (std::is_same_v<Member, V>) {
@@ -92,12 +91,11 @@ class OptionGroup {
     doc.type = "list: " + form.type;
     doc.bounds = form.bounds;
     Entry entry;
-    entry.read = [member, form, note, doc](T& value, const LocatedNode& node,
-                                           ConfigReader& reader) {
+    entry.read = [member, form, note, doc](T& value, const YamlNode& node, ConfigReader& reader) {
       const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
       if (!items) return;
-      for (const LocatedNode& item : *items) {
-        if (auto read = ReadScalar(form, note, doc, item, reader)) {
+      for (const YamlRef& item : *items) {
+        if (auto read = ReadScalar(form, note, doc, *item, reader)) {
           (value.*member).push_back(*std::move(read));
         }
       }
@@ -114,11 +112,11 @@ class OptionGroup {
     OptionDoc doc = DocOf(OptionDoc::Kind::kGroup, name, {.prose = std::move(prose)});
     doc.children = group.Docs();
     Entry entry;
-    entry.read = [member, group, name](T& value, const LocatedNode& node, ConfigReader& reader) {
+    entry.read = [member, group, name](T& value, const YamlNode& node, ConfigReader& reader) {
       const ConfigReader::Inside inside(reader, name);
       if constexpr (std::is_same_v<Member, G>) {
         group.Read(value.*member, node, reader);
-      } else if (!node.yaml.IsNull()) {
+      } else if (node.kind != YamlNode::Kind::kNothing) {
         group.Read((value.*member).emplace(), node, reader);
       }
     };
@@ -142,13 +140,13 @@ class OptionGroup {
     OptionDoc doc = DocOf(OptionDoc::Kind::kGroups, name, note);
     doc.children = group.Docs();
     Entry entry;
-    entry.read = [member, group, doc](T& value, const LocatedNode& node, ConfigReader& reader) {
+    entry.read = [member, group, doc](T& value, const YamlNode& node, ConfigReader& reader) {
       const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
       if (!items) return;
-      for (const LocatedNode& item : *items) {
+      for (const YamlRef& item : *items) {
         const ConfigReader::Inside inside(
             reader, doc.name + "[" + std::to_string((value.*member).size()) + "]");
-        group.Read((value.*member).emplace_back(), item, reader);
+        group.Read((value.*member).emplace_back(), *item, reader);
       }
     };
     entry.compare = [member, group, doc](const T& before, const T& after, const std::string& path,
@@ -166,12 +164,12 @@ class OptionGroup {
   }
 
   // What several options have to agree on; checked only when each of them is valid by itself.
-  OptionGroup&& Rule(std::function<void(const T&, const LocatedNode&, ConfigReader&)> rule) && {
+  OptionGroup&& Rule(std::function<void(const T&, const YamlNode&, ConfigReader&)> rule) && {
     rules_.push_back(std::move(rule));
     return std::move(*this);
   }
 
-  void Read(T& value, const LocatedNode& node, ConfigReader& reader) const {
+  void Read(T& value, const YamlNode& node, ConfigReader& reader) const {
     const std::size_t faults_before = reader.faults();
     std::vector<std::string_view> names;
     for (const OptionDoc& doc : docs_) names.push_back(doc.name);
@@ -180,11 +178,11 @@ class OptionGroup {
     std::vector<bool> given(docs_.size(), false);
     for (const ConfigReader::Child& child : *children) {
       given[child.option] = true;
-      entries_[child.option].read(value, child.node, reader);
+      entries_[child.option].read(value, *child.node, reader);
     }
     for (std::size_t i = 0; i < docs_.size(); ++i) {
       if (!docs_[i].required || given[i]) continue;
-      reader.Fault(node.mark, reader.group() + " has no \"" + docs_[i].name + "\"; add it, like `" +
+      reader.Fault(node.line, reader.group() + " has no \"" + docs_[i].name + "\"; add it, like `" +
                                   SuggestionOf(docs_[i]) + "`");
     }
     if (reader.faults() != faults_before) return;
@@ -227,7 +225,7 @@ class OptionGroup {
 
  private:
   struct Entry {
-    std::function<void(T&, const LocatedNode&, ConfigReader&)> read;
+    std::function<void(T&, const YamlNode&, ConfigReader&)> read;
     std::function<void(const T&, const T&, const std::string&, std::vector<OptionChange>&)> compare;
   };
 
@@ -267,14 +265,14 @@ class OptionGroup {
 
   template <typename V>
   static std::optional<V> ReadScalar(const OptionForm<V>& form, const OptionNote& note,
-                                     const OptionDoc& doc, const LocatedNode& node,
+                                     const OptionDoc& doc, const YamlNode& node,
                                      ConfigReader& reader) {
-    const auto text = reader.Scalar(node, doc.name, SuggestionOf(doc));
-    if (!text) return std::nullopt;
-    Result<V> value = form.parse(*text);
+    const auto scalar = reader.ReadScalar(node, doc.name, SuggestionOf(doc));
+    if (!scalar) return std::nullopt;
+    Result<V> value = form.parse(scalar->text);
     if (!value) {
-      reader.Fault(node.mark, reader.PathOf(doc.name) +
-                                  (note.secret ? " " : " is " + Quote(*text) + ", which ") +
+      reader.Fault(node.line, reader.PathOf(doc.name) +
+                                  (note.secret ? " " : " is " + scalar->shown + ", which ") +
                                   std::move(value).error().message);
       return std::nullopt;
     }
@@ -284,7 +282,7 @@ class OptionGroup {
       const std::string& path = reader.path();
       const std::string& option = note.unique_with.empty() ? doc.name : note.unique_with;
       reader.RequireUnique((in_file ? "" : path.substr(0, path.rfind('['))) + "." + option,
-                           form.print(*value), node.mark, doc.name);
+                           form.print(*value), scalar->shown, node.line, doc.name);
     }
     return *std::move(value);
   }
@@ -299,7 +297,7 @@ class OptionGroup {
   std::vector<Entry> entries_;  // By place in docs_.
   std::vector<FormerName> former_;
   std::function<std::string(const T&)> key_;  // Empty when no option is the key.
-  std::vector<std::function<void(const T&, const LocatedNode&, ConfigReader&)>> rules_;
+  std::vector<std::function<void(const T&, const YamlNode&, ConfigReader&)>> rules_;
 };
 
 }  // namespace headrace::config

@@ -3,33 +3,65 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/json_writer.h"
 #include "base/test_numbers.h"
 #include "config/option_group.h"
 
 namespace headrace::config {
 
+// A text that can be changed before it is written.
+struct TestText {
+  std::string value;               // As in the file, after `name: `.
+  std::vector<std::string> names;  // Or a group of options
+  std::vector<TestText> options;   // with these,
+  bool list = false;               // or a list with this one group.
+
+  TestText& operator[](const std::string& name) {
+    const auto found = std::ranges::find(names, name);
+    if (found != names.end()) return options[static_cast<std::size_t>(found - names.begin())];
+    names.push_back(name);
+    return options.emplace_back();
+  }
+  void Remove(const std::string& name) {
+    const auto found = std::ranges::find(names, name);
+    if (found == names.end()) return;
+    options.erase(options.begin() + (found - names.begin()));
+    names.erase(found);
+  }
+  std::string Write(const std::string& indent = "") const {
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      text += indent + names[i] + ":";
+      if (options[i].names.empty()) {
+        text += " " + options[i].value + "\n";
+      } else if (options[i].list) {
+        text += "\n" + indent + "  -\n" + options[i].Write(indent + "    ");
+      } else {
+        text += "\n" + options[i].Write(indent + "  ");
+      }
+    }
+    return text;
+  }
+};
+
 // A text that sets every option to its example.
-inline YAML::Node ExampleOf(const std::vector<OptionDoc>& docs) {
-  YAML::Node node;
+inline TestText ExampleOf(const std::vector<OptionDoc>& docs) {
+  TestText text;
   for (const OptionDoc& doc : docs) {
-    switch (doc.kind) {
-      case OptionDoc::Kind::kValue:
-      case OptionDoc::Kind::kValues:
-        node[doc.name] = YAML::Load(doc.example);
-        break;
-      case OptionDoc::Kind::kGroup:
-        node[doc.name] = ExampleOf(doc.children);
-        break;
-      case OptionDoc::Kind::kGroups:
-        node[doc.name].push_back(ExampleOf(doc.children));
-        break;
+    TestText& option = text[doc.name];
+    if (doc.children.empty()) {
+      option.value = doc.example;
+    } else {
+      option = ExampleOf(doc.children);
+      option.list = doc.kind == OptionDoc::Kind::kGroups;
     }
   }
-  return node;
+  return text;
 }
 
 // An option and the groups that it is in, from the outermost.
@@ -57,48 +89,45 @@ inline std::vector<OptionPlace> PlacesOf(const std::vector<OptionDoc>& docs) {
 }
 
 // The group that an option is in, in a text made by ExampleOf.
-inline YAML::Node GroupOf(const OptionPlace& place, const YAML::Node& root) {
-  YAML::Node node = root;
-  for (const OptionDoc& group : place.groups) {
-    node.reset(node[group.name]);
-    if (group.kind == OptionDoc::Kind::kGroups) node.reset(node[0]);
-  }
-  return node;
+inline TestText& GroupOf(const OptionPlace& place, TestText& root) {
+  TestText* text = &root;
+  for (const OptionDoc& group : place.groups) text = &(*text)[group.name];
+  return *text;
 }
 
 template <typename T>
 std::string FaultsIn(const OptionGroup<T>& schema, const std::string& text) {
   ConfigReader reader("h.yaml");
   T value;
-  if (const auto root = ParseYaml(text, reader)) schema.Read(value, {*root, root->Mark()}, reader);
+  if (const YamlRef root = reader.Parse(text)) schema.Read(value, *root, reader);
   return reader.FaultText();
 }
 
 // Where an option is missing or empty, the error suggests a text: written there, it is accepted.
 template <typename T>
 void ExpectSuggestionsCanBePasted(const OptionGroup<T>& schema) {
-  const std::string_view mark = "PASTE: here";
+  const std::string mark = "PASTE: here";
   for (const OptionPlace& place : PlacesOf(schema.Docs())) {
     const OptionDoc& doc = place.doc;
     if (doc.kind == OptionDoc::Kind::kGroup) continue;
     for (const bool missing : {true, false}) {
       if (missing && !doc.required) continue;
-      YAML::Node root = ExampleOf(schema.Docs());
-      YAML::Node group = GroupOf(place, root);
+      TestText root = ExampleOf(schema.Docs());
+      TestText& group = GroupOf(place, root);
       if (missing) {
-        group.remove(doc.name);
+        group.Remove(doc.name);
       } else {
-        group[doc.name] = YAML::Node();
+        group[doc.name] = TestText();
       }
-      const std::string fault = FaultsIn(schema, YAML::Dump(root));
+      const std::string fault = FaultsIn(schema, root.Write());
       EXPECT_THAT(fault, ::testing::HasSubstr(doc.name));
       const std::size_t begin = fault.find('`') + 1;
       const std::size_t end = fault.rfind('`');
       ASSERT_LT(begin, end) << fault;
 
-      group.remove(doc.name);
-      group["PASTE"] = "here";
-      std::string text = YAML::Dump(root);
+      group.Remove(doc.name);
+      group["PASTE"].value = "here";
+      std::string text = root.Write();
       text.replace(text.find(mark), mark.size(), fault.substr(begin, end - begin));
       EXPECT_EQ(FaultsIn(schema, text), "") << fault << "\n" << text;
     }
@@ -109,16 +138,12 @@ void ExpectSuggestionsCanBePasted(const OptionGroup<T>& schema) {
 template <typename T>
 std::string FaultOfValue(const OptionGroup<T>& schema, const OptionPlace& place,
                          std::string_view value) {
-  YAML::Node root = ExampleOf(schema.Docs());
-  YAML::Node group = GroupOf(place, root);
-  const std::string text(value);
-  if (place.doc.kind == OptionDoc::Kind::kValues) {
-    group[place.doc.name] = YAML::Node();
-    group[place.doc.name].push_back(text);
-  } else {
-    group[place.doc.name] = text;
-  }
-  return FaultsIn(schema, YAML::Dump(root));
+  TestText root = ExampleOf(schema.Docs());
+  std::string text;
+  AppendJsonString(value, text);
+  if (place.doc.kind == OptionDoc::Kind::kValues) text = "[" + text + "]";
+  GroupOf(place, root)[place.doc.name].value = text;
+  return FaultsIn(schema, root.Write());
 }
 
 // Every number has a range, and what nobody means is refused in one sentence.

@@ -46,7 +46,7 @@ void Apply(const auto& text, engine::EngineConfig& engine) {
 // Looks up what a scenario names. Faults go to the reader, at the line of the option.
 class Resolver {
  public:
-  Resolver(const ScenarioText& text, const YAML::Node& root, const std::string& file_name,
+  Resolver(const ScenarioText& text, const config::YamlNode& root, const std::string& file_name,
            const FileReader& read_file, config::ConfigReader& reader)
       : text_(text),
         root_(root),
@@ -80,15 +80,14 @@ class Resolver {
   }
 
  private:
-  config::LocatedNode Item(const char* list, std::size_t index) const {
-    const YAML::Node item = root_[list][index];
-    return {item, item.Mark()};
+  const config::YamlNode& Item(const char* list, std::size_t index) const {
+    return *root_.Find(list)->items[index];
   }
   void Fault(const char* list, std::size_t index, const char* option, std::string sentence) {
-    reader_.Fault(config::MarkOf(Item(list, index), option), std::move(sentence));
+    reader_.Fault(config::LineOf(Item(list, index), option), std::move(sentence));
   }
   void Warn(const char* list, std::size_t index, const char* option, std::string sentence) {
-    reader_.Warn(config::MarkOf(Item(list, index), option), std::move(sentence));
+    reader_.Warn(config::LineOf(Item(list, index), option), std::move(sentence));
   }
   std::string PathOf(const std::string& path) const {
     return (folder_ / path).lexically_normal().string();
@@ -109,7 +108,7 @@ class Resolver {
   void AddPolicies();
 
   const ScenarioText& text_;
-  const YAML::Node& root_;
+  const config::YamlNode& root_;
   std::filesystem::path folder_;
   const FileReader& read_file_;
   config::ConfigReader& reader_;
@@ -132,7 +131,7 @@ void Resolver::AddClass(std::size_t index) {
   workload::Workload alone;
   alone.classes.push_back(spec);
   if (auto checked = workload::CheckWorkload(alone); !checked) {
-    reader_.Fault(Item("workload", index).mark, checked.error().message);
+    reader_.Fault(Item("workload", index).line, checked.error().message);
     return;
   }
   scenario_.workload.classes.push_back(std::move(spec));
@@ -251,7 +250,7 @@ void Resolver::ReadGpus() {
   if (gpus) {
     gpus_ = *std::move(gpus);
   } else {
-    reader_.Fault(config::MarkOf({root_, root_.Mark()}, "gpus"), gpus.error().message);
+    reader_.Fault(config::LineOf(root_, "gpus"), gpus.error().message);
   }
 }
 
@@ -362,7 +361,7 @@ std::optional<slo::Slo> Resolver::ProfileSlo() const {
 
 void Resolver::AddEndpointFault(std::size_t index) {
   const EndpointFaultText& text = text_.faults[index];
-  const char* const list = root_["faults"] ? "faults" : kFormerFaults;
+  const char* const list = root_.Find("faults") != nullptr ? "faults" : kFormerFaults;
   for (std::size_t d = 0; d < text_.fleet.size(); ++d) {
     if (text_.fleet[d].name != text.deployment) continue;
     if (text.endpoint >= text_.fleet[d].endpoints) {
@@ -415,7 +414,7 @@ void Resolver::AddPolicies() {
     if (checked) {
       scenario_.policies.push_back(*policy);
     } else {
-      reader_.Fault(root_["policies"].Mark(), checked.error().message);
+      reader_.Fault(config::LineOf(root_, "policies"), checked.error().message);
     }
   }
   for (Policy& variant : variants) scenario_.policies.push_back(std::move(variant));
@@ -428,8 +427,8 @@ Result<Scenario> LoadScenario(std::string_view text, const std::string& file_nam
   config::ConfigReader reader(file_name, "the scenario");
   ScenarioText written;
   Scenario scenario;
-  const auto root = config::ParseYaml(text, reader);
-  if (root) ScenarioSchema().Read(written, {*root, root->Mark()}, reader);
+  const config::YamlRef root = reader.Parse(text);
+  if (root) ScenarioSchema().Read(written, *root, reader);
   if (reader.faults() == 0) {
     scenario = Resolver(written, *root, file_name, read_file, reader).Resolve();
   }

@@ -1,15 +1,22 @@
 #include "system/files.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+
+#include "base/text.h"
+#include "system/clock.h"
 
 namespace headrace::system {
 namespace {
@@ -42,6 +49,43 @@ Result<std::string> ReadFile(const std::string& path) {
   if (count < 0) return Fail(path + ": cannot be read (" + reason + ").");
   if (closed == Z_BUF_ERROR) return Fail(path + ": the gzip file is truncated; copy it again.");
   return text;
+}
+
+Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Seconds patience) {
+  const auto cannot = [&path](const std::string& why) {
+    return Fail(path + ": cannot be read (" + why + ").");
+  };
+  // Without O_NONBLOCK, a FIFO that nobody writes to would be opened for ever.
+  const int opened = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                 : open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (opened < 0) return Fail(path + ": cannot be opened (" + LastSystemError() + ").");
+  const std::unique_ptr<const int, void (*)(const int*)> file(&opened,
+                                                              [](const int* fd) { close(*fd); });
+  struct stat status{};
+  if (fstat(opened, &status) == 0 && S_ISDIR(status.st_mode)) {
+    return Fail(path + ": is a folder; name a file in it.");
+  }
+  const Seconds deadline = MonotonicNow() + patience;
+  std::string text;
+  std::array<char, 1 << 16> buffer{};
+  for (;;) {
+    pollfd wait{.fd = opened, .events = POLLIN, .revents = 0};
+    const Seconds left = std::max(0.0, deadline - MonotonicNow());
+    const int ready = poll(&wait, 1, static_cast<int>(std::ceil(left * 1000)));
+    if (ready == 0) {
+      return Fail(path + ": did not end within " + FormatDuration(patience) +
+                  "; name a file, or a pipe that something writes to.");
+    }
+    const ssize_t count = ready < 0 ? -1 : read(opened, buffer.data(), buffer.size());
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (count < 0) return cannot(LastSystemError());
+    if (count == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (text.size() > most) {
+      return Fail(path + ": has more than " + std::to_string(most) +
+                  " bytes; name a smaller file.");
+    }
+  }
 }
 
 void OutputFile::Closer::operator()(std::FILE* file) const {

@@ -1,6 +1,7 @@
 // Whole files.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -8,11 +9,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace headrace::system {
 
 // The whole contents; a gzip file is unpacked. "-" is standard input.
 Result<std::string> ReadFile(const std::string& path);
+
+// The same of a file that a person writes, whatever the path names: an error if it has more than
+// `most` bytes, or if a pipe does not end within `patience`. Nothing is unpacked.
+Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Seconds patience = 10);
 
 // Writes to a temporary file that takes the place of `path` once it is complete, so that a reader
 // never sees half of it. Pipes and devices are written directly; "-" is standard output.

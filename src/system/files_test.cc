@@ -1,8 +1,11 @@
 #include "system/files.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "system/temporary_folder.h"
 
@@ -11,6 +14,29 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+
+TEST(ReadSmallFile, EndsWhateverThePathNames) {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path() / "file").string();
+  ASSERT_TRUE(WriteFile(file, "text"));
+  EXPECT_EQ(*ReadSmallFile(file, 4), "text");
+  EXPECT_THAT(ReadSmallFile(file, 3).error().message, HasSubstr("has more than 3 bytes"));
+  EXPECT_THAT(ReadSmallFile("/dev/zero", 1 << 20).error().message,
+              HasSubstr("/dev/zero: has more than 1048576 bytes; name a smaller file"));
+  EXPECT_EQ(*ReadSmallFile("/dev/null", 4), "");
+  EXPECT_THAT(ReadSmallFile(folder.path().string(), 4).error().message,
+              HasSubstr("is a folder; name a file in it"));
+  EXPECT_THAT(ReadSmallFile("/no/such/file", 4).error().message, HasSubstr("No such file"));
+}
+
+TEST(ReadSmallFile, WaitsForAPipeButNotForEver) {
+  const TemporaryFolder folder;
+  const std::string pipe = (folder.path() / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(ReadSmallFile(pipe, 9, 0).error().message, HasSubstr("did not end within 0 s"));
+  std::jthread writer([&pipe] { std::ofstream(pipe) << "text"; });
+  EXPECT_EQ(*ReadSmallFile(pipe, 9, 60), "text");
+}
 
 class OutputFileTest : public testing::Test {
  protected:

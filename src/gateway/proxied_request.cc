@@ -39,6 +39,7 @@ fleet::EngineFault FaultOf(net::CallError error, bool started) {
   switch (error) {
     case net::CallError::kConnectFailed:
     case net::CallError::kConnectTimeout:
+    case net::CallError::kTlsFailed:
       return EngineFault::kConnect;
     case net::CallError::kHeadTimeout:
     case net::CallError::kBodyTimeout:

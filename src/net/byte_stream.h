@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "net/io_threads.h"
 
@@ -64,6 +65,9 @@ class ByteStream {
   virtual void Close() = 0;
   // Closes with a reset, for a peer that must not take what it got for complete.
   virtual void Reset() = 0;
+
+  // Why a step has failed, a phrase about the peer; empty if there is no more to say than that.
+  virtual std::string Fault() const { return {}; }
 };
 
 // A TCP connection that has no stream yet.

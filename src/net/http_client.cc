@@ -14,6 +14,9 @@ namespace {
 
 using Wake = HttpClientConnection::Wake;
 
+// It begins with an alert of TLS: what a server says that got HTTP instead.
+bool SpeaksTls(std::string_view response) { return response.starts_with("\x15\x03"); }
+
 }  // namespace
 
 std::string_view Describe(CallError error) {
@@ -24,6 +27,8 @@ std::string_view Describe(CallError error) {
       return "connection refused or endpoint unreachable";
     case CallError::kConnectTimeout:
       return "no connection within the time limit";
+    case CallError::kTlsFailed:
+      return "no TLS on the connection";
     case CallError::kNoResponse:
       return "connection closed before a response";
     case CallError::kHeadTimeout:
@@ -46,9 +51,10 @@ struct HttpCall::Impl {
   explicit Impl(HttpClient::Impl& the_client) : client(the_client) {}
   ~Impl() { client.ReturnBuffer(std::move(buffer)); }
 
-  Task<CallError> Start(const system::SocketAddress& endpoint, const RequestHead& head,
+  Task<CallError> Start(const Destination& endpoint, const RequestHead& head,
                         std::span<const std::string_view> body, Seconds deadline);
-  Task<CallError> Connect(const system::SocketAddress& endpoint, Seconds deadline);
+  Task<CallError> ConnectOnly(const Destination& endpoint, Seconds deadline);
+  Task<CallError> Connect(const Destination& endpoint, Seconds deadline);
   Task<CallError> Send(const RequestHead& head, std::span<const std::string_view> body,
                        Seconds deadline);
   Task<CallError> ReadHead(const RequestHead& head, Seconds deadline);
@@ -75,6 +81,7 @@ struct HttpCall::Impl {
   std::uint64_t left = 0;
 
   CallError failed = CallError::kNone;  // Once an error, always that error.
+  std::string fault;                    // What the stream said of it.
   bool finished = false;                // The body is complete.
   bool reusable = true;
   bool peer_closed = false;  // While the request was still being sent.
@@ -85,7 +92,10 @@ struct HttpCall::Impl {
 };
 
 CallError HttpCall::Impl::Fail(CallError error) {
-  if (failed == CallError::kNone) failed = error;
+  if (failed == CallError::kNone) {
+    failed = error;
+    if (connection && fault.empty()) fault = connection->stream().Fault();
+  }
   connection.reset();
   return failed;
 }
@@ -98,8 +108,7 @@ void HttpCall::Impl::Finish() {
 
 // --- The request
 
-Task<CallError> HttpCall::Impl::Start(const system::SocketAddress& endpoint,
-                                      const RequestHead& head,
+Task<CallError> HttpCall::Impl::Start(const Destination& endpoint, const RequestHead& head,
                                       std::span<const std::string_view> body, Seconds deadline) {
   if (failed != CallError::kNone) co_return failed;
   connection = client.TakeIdle(endpoint);
@@ -121,14 +130,28 @@ Task<CallError> HttpCall::Impl::Start(const system::SocketAddress& endpoint,
   }
 }
 
-Task<CallError> HttpCall::Impl::Connect(const system::SocketAddress& endpoint, Seconds deadline) {
-  const int descriptor = StartConnecting(endpoint);
+Task<CallError> HttpCall::Impl::ConnectOnly(const Destination& endpoint, Seconds deadline) {
+  connection = client.TakeIdle(endpoint);
+  reused = connection != nullptr;
+  if (!connection) {
+    const CallError error = co_await Connect(endpoint, deadline);
+    if (error != CallError::kNone) co_return Fail(error);
+  }
+  Finish();
+  co_return CallError::kNone;
+}
+
+Task<CallError> HttpCall::Impl::Connect(const Destination& endpoint, Seconds deadline) {
+  const int descriptor = StartConnecting(endpoint.address);
   if (descriptor < 0) co_return CallError::kConnectFailed;
   connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
   const Seconds limit = std::min(deadline, system::MonotonicNow() + client.options.connect_timeout);
   for (;;) {
     const std::ptrdiff_t step = connection->stream().Handshake();
-    if (step == ByteStream::kFailed) co_return CallError::kConnectFailed;
+    if (step == ByteStream::kFailed) {
+      const bool connected = !connection->stream().Fault().empty();
+      co_return connected ? CallError::kTlsFailed : CallError::kConnectFailed;
+    }
     if (step == 0) co_return CallError::kNone;
     const Wake wake = co_await connection->WaitWritable(limit);
     if (wake == Wake::kInterrupted) co_return CallError::kClosed;
@@ -231,6 +254,10 @@ Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds dea
       searched = 0;
       continue;
     }
+    if (SpeaksTls(bytes)) {
+      fault = "it speaks TLS there; write https:// before the address";
+      co_return CallError::kInvalidResponse;
+    }
     if (end >= client.options.max_head_bytes) co_return CallError::kInvalidResponse;
     if (peer_closed) co_return CallError::kNoResponse;
     if (drained) {
@@ -331,9 +358,15 @@ HttpCall::Piece HttpCall::Impl::Decode() {
 HttpCall::HttpCall(HttpClient& client) : impl_(std::make_unique<Impl>(client.impl())) {}
 HttpCall::~HttpCall() = default;
 
-Task<CallError> HttpCall::Start(const system::SocketAddress& endpoint, const RequestHead& head,
+Task<CallError> HttpCall::Start(const Destination& endpoint, const RequestHead& head,
                                 std::span<const std::string_view> body, Seconds head_deadline) {
   return impl_->Start(endpoint, head, body, head_deadline);
+}
+Task<CallError> HttpCall::Connect(const Destination& endpoint, Seconds deadline) {
+  return impl_->ConnectOnly(endpoint, deadline);
+}
+std::string HttpCall::Fault() const {
+  return impl_->fault.empty() ? std::string(Describe(impl_->failed)) : impl_->fault;
 }
 int HttpCall::status() const { return impl_->response.status; }
 const std::vector<HeaderField>& HttpCall::headers() const { return impl_->response.fields; }

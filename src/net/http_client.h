@@ -4,13 +4,16 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
 #include "net/byte_stream.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
+#include "net/tls.h"
 #include "system/address.h"
 
 namespace headrace::net {
@@ -19,6 +22,7 @@ enum class CallError {
   kNone,
   kConnectFailed,    // No connection: nothing was sent, any other endpoint may be tried.
   kConnectTimeout,   // The same.
+  kTlsFailed,        // The same: a connection, but no TLS on it.
   kNoResponse,       // Sent (perhaps in part), then closed before the response's head arrived.
   kHeadTimeout,      // Sent, and no head by the deadline.
   kInvalidResponse,  // What arrived is not HTTP/1.x, or its head is too large.
@@ -35,8 +39,20 @@ struct HttpClientOptions {
   Seconds connect_timeout = 2;  // Handshake included.
   std::size_t max_head_bytes = 64 * 1024;
   std::size_t read_buffer_bytes = 64 * 1024;
-  // What the connections' bytes pass through; empty: plain TCP.
+  // What the bytes of connections without TLS pass through; empty: plain TCP.
   ByteStreamFactory stream_factory;
+};
+
+// Where calls go. Connections are pooled by it.
+struct Destination {
+  Destination() = default;
+  Destination(const system::SocketAddress& the_address,  // NOLINT: an address alone is plain HTTP.
+              std::shared_ptr<TlsPeer> the_peer = nullptr)
+      : address(the_address), tls(std::move(the_peer)) {}
+
+  system::SocketAddress address;
+  std::shared_ptr<TlsPeer> tls;  // Null: plain TCP.
+  bool operator==(const Destination&) const = default;
 };
 
 // A pool of connections for the calls of one thread. All calls on that thread; must outlive its
@@ -49,7 +65,7 @@ class HttpClient {
   IoThread& thread() const;
   std::size_t idle_connections() const;
   // Closes the idle connections to one endpoint, or all.
-  void CloseIdle(const system::SocketAddress& endpoint);
+  void CloseIdle(const Destination& endpoint);
   void CloseIdle();
 
   struct Impl;
@@ -73,8 +89,10 @@ class HttpCall {
   // and reads the response's head, until `head_deadline` (MonotonicNow). A reused connection that
   // dies before any byte of a response is replaced by a fresh one, once (retried()). Head and
   // pieces must stay until the call has finished. Once per object.
-  Task<CallError> Start(const system::SocketAddress& endpoint, const RequestHead& head,
+  Task<CallError> Start(const Destination& endpoint, const RequestHead& head,
                         std::span<const std::string_view> body, Seconds head_deadline);
+  // Instead of Start: only sees to it that there is a connection, which the next call uses.
+  Task<CallError> Connect(const Destination& endpoint, Seconds deadline);
 
   // --- The response, after Start returned kNone.
   int status() const;
@@ -91,6 +109,9 @@ class HttpCall {
   // The bytes that have arrived, at least one unless `last` or an error; waits for them until
   // `deadline`. Bytes that came with the head are handed out without waiting.
   Task<Piece> ReadSome(Seconds deadline);
+
+  // What went wrong, a phrase: Describe(error), or what the stream knows better.
+  std::string Fault() const;
 
   // Ends the call at once: the endpoint sees the connection close; Start or ReadSome in progress
   // returns kClosed. No effect when the body was read to its end.

@@ -13,13 +13,18 @@ constexpr std::size_t kMaxSpareBuffers = 64;
 
 }  // namespace
 
-HttpClientConnection::HttpClientConnection(HttpClient::Impl& client,
-                                           const system::SocketAddress& endpoint, int descriptor)
+HttpClientConnection::HttpClientConnection(HttpClient::Impl& client, const Destination& endpoint,
+                                           int descriptor)
     : client_(client),
       endpoint_(endpoint),
       deadline_(client.thread.deadlines(), [this] { OnDeadline(); }),
-      stream_(MakeStream(client.options.stream_factory, client.thread,
-                         {descriptor, endpoint.family(), /*connecting=*/true}, *this)) {}
+      stream_(MakeStreamTo(descriptor)) {}
+
+std::unique_ptr<ByteStream> HttpClientConnection::MakeStreamTo(int descriptor) {
+  const TcpConnection connection = {descriptor, endpoint_.address.family(), /*connecting=*/true};
+  if (endpoint_.tls) return MakeTlsStream(client_.thread, connection, *this, endpoint_.tls);
+  return MakeStream(client_.options.stream_factory, client_.thread, connection, *this);
+}
 
 Task<HttpClientConnection::Wake> HttpClientConnection::Wait(bool read, bool write,
                                                             Seconds deadline) {
@@ -86,8 +91,7 @@ void HttpClientConnection::LeavePool() {
   client_.Drop(*this);
 }
 
-std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(
-    const system::SocketAddress& endpoint) {
+std::shared_ptr<HttpClientConnection> HttpClient::Impl::TakeIdle(const Destination& endpoint) {
   const auto found = pools.find(endpoint);
   if (found == pools.end() || found->second.empty()) return nullptr;
   std::shared_ptr<HttpClientConnection> connection = found->second.back();
@@ -139,7 +143,7 @@ std::size_t HttpClient::idle_connections() const {
   return count;
 }
 
-void HttpClient::CloseIdle(const system::SocketAddress& endpoint) { impl_->pools.erase(endpoint); }
+void HttpClient::CloseIdle(const Destination& endpoint) { impl_->pools.erase(endpoint); }
 
 void HttpClient::CloseIdle() { impl_->pools.clear(); }
 

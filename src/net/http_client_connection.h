@@ -1,6 +1,7 @@
 // A client's connection to an endpoint, and the pool where it waits between calls.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -20,10 +21,9 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
  public:
   enum class Wake { kReadable, kWritable, kTimeout, kInterrupted };
 
-  HttpClientConnection(HttpClient::Impl& client, const system::SocketAddress& endpoint,
-                       int descriptor);
+  HttpClientConnection(HttpClient::Impl& client, const Destination& endpoint, int descriptor);
 
-  const system::SocketAddress& endpoint() const { return endpoint_; }
+  const Destination& endpoint() const { return endpoint_; }
   ByteStream& stream() { return *stream_; }
 
   // Sleeps until the stream is worth a read (a write, either), or the deadline has passed.
@@ -42,9 +42,10 @@ class HttpClientConnection final : public std::enable_shared_from_this<HttpClien
   void OnReadable() override;
   void OnWritable() override;
   void OnDeadline();
+  std::unique_ptr<ByteStream> MakeStreamTo(int descriptor);
 
   HttpClient::Impl& client_;
-  system::SocketAddress endpoint_;
+  Destination endpoint_;
   Suspension sleep_;
   Deadline deadline_;
   std::unique_ptr<ByteStream> stream_;
@@ -59,21 +60,23 @@ struct HttpClient::Impl {
   Impl(IoThread& the_thread, HttpClientOptions the_options)
       : thread(the_thread), options(std::move(the_options)) {}
 
-  std::shared_ptr<HttpClientConnection> TakeIdle(const system::SocketAddress& endpoint);
+  std::shared_ptr<HttpClientConnection> TakeIdle(const Destination& endpoint);
   void Return(std::shared_ptr<HttpClientConnection> connection);
   void Drop(HttpClientConnection& idle_connection);
   std::unique_ptr<char[]> TakeBuffer();
   void ReturnBuffer(std::unique_ptr<char[]> buffer);
 
   struct Hash {
-    std::size_t operator()(const system::SocketAddress& address) const { return address.Hash(); }
+    std::size_t operator()(const Destination& endpoint) const {
+      return endpoint.address.Hash() ^ std::hash<const TlsPeer*>()(endpoint.tls.get());
+    }
   };
   using Pool =
       std::vector<std::shared_ptr<HttpClientConnection>>;  // The last one in is used first.
 
   IoThread& thread;
   HttpClientOptions options;
-  std::unordered_map<system::SocketAddress, Pool, Hash> pools;
+  std::unordered_map<Destination, Pool, Hash> pools;
   std::vector<std::unique_ptr<char[]>> buffers;  // Spare ones.
 };
 

@@ -383,8 +383,9 @@ bool HttpConnection::ProbeClient() {
   }
   const iovec piece = {const_cast<char*>(probe.data()), probe.size()};
   const std::ptrdiff_t sent = stream_->Write(std::span(&piece, 1));
-  if (sent > 0) unsent_interim_ = probe.substr(static_cast<std::size_t>(sent));
-  return sent != ByteStream::kFailed;
+  if (sent == ByteStream::kFailed) return false;
+  unsent_interim_ = probe.substr(static_cast<std::size_t>(std::max<std::ptrdiff_t>(sent, 0)));
+  return true;
 }
 
 // --- Serving

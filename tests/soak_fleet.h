@@ -202,7 +202,7 @@ class GatewayProcess {
       }
       return addresses;
     };
-    serving::EndpointSources sources;
+    gateway::EndpointSources sources;
     sources.push_back(std::make_unique<discovery::NamedEndpoints>(deployments, resolve));
     sources.back()->Refresh(system::MonotonicNow());
     const auto gateway = gateway::Gateway::Start(config, std::move(sources), log, registry);

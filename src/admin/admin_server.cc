@@ -62,9 +62,9 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
       return Fail("only model=NAME and duration=1m are allowed after the ?");
     }
   }
-  const serving::Pools& pools = gateway.pools();
-  if (request.model.empty() && pools.size() == 1) request.model = pools[0].name();
-  const serving::Pool* pool = pools.Find(request.model);
+  const serving::PoolList pools = gateway.pools().list();
+  if (request.model.empty() && pools.size() == 1) request.model = pools[0]->name();
+  const std::shared_ptr<serving::Pool> pool = gateway.pools().Find(request.model);
   if (pool == nullptr) {
     std::string names;
     for (const auto& known : pools) names += (names.empty() ? "" : ", ") + known->name();

@@ -181,8 +181,11 @@ std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
   JsonWriter json(JsonWriter::Layout::kLines);
   json.BeginObject().Member("version", HEADRACE_VERSION).Member("ready", gateway.Ready());
   json.Key("models").BeginArray();
-  for (std::size_t i = 0; i < gateway.pools().size(); ++i) {
-    WritePool(config->models[i], gateway.pools()[i], profiles, unix_now, json);
+  for (const config::ModelConfig& model : config->models) {
+    // Between two configurations it may not be there.
+    if (const auto pool = gateway.pools().Find(model.name)) {
+      WritePool(model, *pool, profiles, unix_now, json);
+    }
   }
   return json.EndArray().EndObject().Take() + "\n";
 }

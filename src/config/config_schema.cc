@@ -28,11 +28,12 @@ OptionGroup<LogConfig> LogOptions() {
                                 {"info", Level::kInfo},
                                 {"warning", Level::kWarning},
                                 {"error", Level::kError}}),
-             {.prose = "The least severe messages to write.", .live = true})
+             {.prose = "The least severe messages to write."})
       .Value("format", &LogConfig::format,
              ChoiceForm<Format>({{"text", Format::kText}, {"json", Format::kJson}}),
              {.prose = "`text` for people, `key=value` after the sentence; `json` for collectors, "
-                       "one object per line."});
+                       "one object per line.",
+              .live = false});
 }
 
 OptionGroup<LimitsConfig> LimitsOptions() {
@@ -85,16 +86,14 @@ OptionGroup<HealthConfig> HealthOptions() {
   return OptionGroup<HealthConfig>()
       .Value("path", &HealthConfig::path, UrlPathForm(),
              {.prose = "The path that each endpoint is asked for; any status from 200 to 299 means "
-                       "healthy.",
-              .live = true})
+                       "healthy."})
       .Value("interval", &HealthConfig::interval, DurationForm(100 * kMillisecond, kHour),
-             {.prose = "How often each endpoint is asked.", .live = true})
+             {.prose = "How often each endpoint is asked."})
       .Value("timeout", &HealthConfig::timeout, DurationForm(kMillisecond, kHour),
-             {.prose = "How long a response may take; at most `interval`.", .live = true})
+             {.prose = "How long a response may take; at most `interval`."})
       .Value("failures", &HealthConfig::failures, IntegerForm(1, 100),
              {.prose = "Failures in a row until the endpoint counts as down. One success brings it "
-                       "back.",
-              .live = true})
+                       "back."})
       .Rule([](const HealthConfig& health, const YamlNode& node, ConfigReader& reader) {
         if (health.timeout <= health.interval) return;
         reader.Fault(LineOf(node, "timeout"),
@@ -144,20 +143,16 @@ OptionGroup<QueueConfig> QueueOptions() {
   return OptionGroup<QueueConfig>()
       .Value("max_length", &QueueConfig::max_length, CountForm(0, 10'000'000),
              {.prose = "Most requests that wait at a time; more get status 429. `0`: no request "
-                       "waits; one that cannot start at once is refused.",
-              .live = true})
+                       "waits; one that cannot start at once is refused."})
       .Value("max_bytes", &QueueConfig::max_bytes, SizeForm(kKiB, 1024 * kGiB),
-             {.prose = "Most bytes of the waiting requests' bodies together; more get status 429.",
-              .live = true})
+             {.prose = "Most bytes of the waiting requests' bodies together; more get status 429."})
       .Value("timeout", &QueueConfig::timeout, DurationForm(kMillisecond, kDay),
-             {.prose = "Longest wait, even if the SLO allows a longer one; then status 429.",
-              .live = true})
+             {.prose = "Longest wait, even if the SLO allows a longer one; then status 429."})
       .Value(
           "down_timeout", &QueueConfig::down_timeout, DurationForm(0, kDay),
           {.prose = "Longest wait for an endpoint while none is up, for engines that are started "
                     "when there is something to do; then status 503. `0`: at once. `timeout` "
-                    "begins anew when one is up.",
-           .live = true});
+                    "begins anew when one is up."});
 }
 
 OptionGroup<LengthConfig> LengthOptions() {
@@ -170,19 +165,15 @@ OptionGroup<LengthConfig> LengthOptions() {
              {.prose = "How the lengths of earlier responses to prompts of the same size become "
                        "one number: a `quantile`, their `mean`, or a random `sample`. It is "
                        "computed once for each request. Requests in flight are longer than those "
-                       "that arrive, so a mean sends an endpoint more than it can carry.",
-              .live = true})
-      .Value(
-          "quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
-          {.prose = "The quantile for `estimate: quantile`; higher is more careful.", .live = true})
-      .Value(
-          "window", &LengthConfig::window, DurationForm(10, 30 * kDay),
-          {.prose = "How long finished requests are remembered, in steps of 10 s.", .live = true})
+                       "that arrive, so a mean sends an endpoint more than it can carry."})
+      .Value("quantile", &LengthConfig::quantile, ShareForm(0.01, 0.999),
+             {.prose = "The quantile for `estimate: quantile`; higher is more careful."})
+      .Value("window", &LengthConfig::window, DurationForm(10, 30 * kDay),
+             {.prose = "How long finished requests are remembered, in steps of 10 s."})
       .Value("prior", &LengthConfig::prior, IntegerForm(0, 1 << 24),
              {.prose = "Tokens to expect while too few requests have finished. `0`: take the "
                        "upper quartile of the profile's output buckets, or the request's "
-                       "`max_tokens` if that is less.",
-              .live = true});
+                       "`max_tokens` if that is less."});
 }
 
 OptionGroup<DeploymentConfig> DeploymentOptions() {
@@ -192,7 +183,6 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                        "profile's.",
               .example = "llama2-7b-a10",
               .required = true,
-              .live = true,
               .unique = OptionNote::Unique::kInList})
       .Value(
           "profile", &DeploymentConfig::profile, TextForm("name or path"),
@@ -202,44 +192,38 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
                     "deployment's name.",
            .example = "llama2-7b-a10"})
       .Value("max_in_flight", &DeploymentConfig::max_in_flight, IntegerForm(1, 1'000'000),
-             {.prose = "Most requests in flight at one endpoint, even if its load allows more.",
-              .live = true})
+             {.prose = "Most requests in flight at one endpoint, even if its load allows more."})
       .Value("max_model_len", &DeploymentConfig::max_model_len, IntegerForm(0, 100'000'000),
              {.prose = "Most tokens of a request's prompt and response together. A request that "
                        "needs more goes to another deployment. `0`: what the engines say in "
-                       "`/v1/models`, the smallest number if they differ.",
-              .live = true})
+                       "`/v1/models`, the smallest number if they differ."})
       .Value("kv_tokens", &DeploymentConfig::kv_tokens, IntegerForm(0, 1'000'000'000),
              {.prose = "How many tokens the KV cache of one engine holds: `slo-headroom` predicts "
                        "by it when a request has to wait for room there. `0`: what the engines say "
-                       "in `/metrics`, the smallest number if they differ.",
-              .live = true})
+                       "in `/metrics`, the smallest number if they differ."})
       .Value(
           "stream_options", &DeploymentConfig::stream_options, BooleanForm(),
           {.prose = "Whether `stream_options: { include_usage: true }` is added to a request for "
                     "a stream, so that the engine counts its tokens. `false` is for engines that "
                     "refuse it; without it tokens are counted by the stream's events. Engines "
-                    "that are seen to refuse it are not asked again.",
-           .live = true})
+                    "that are seen to refuse it are not asked again."})
       .Values("endpoints", &DeploymentConfig::endpoints, EndpointForm(),
               {.prose = "`host:port` of each engine; the connection is plain HTTP/1.1. An engine "
                         "belongs to one deployment.",
                .example = "[127.0.0.1:9001, 127.0.0.1:9002]",
                .required = true,
-               .live = true,
                .unique = OptionNote::Unique::kInFile});
 }
 
 OptionGroup<RetriesConfig> RetriesOptions() {
   return OptionGroup<RetriesConfig>()
       .Value("most", &RetriesConfig::most, IntegerForm(0, 100),
-             {.prose = "Further endpoints that one request is sent to. `0`: none.", .live = true})
+             {.prose = "Further endpoints that one request is sent to. `0`: none."})
       .Value("budget", &RetriesConfig::budget, ShareForm(0, 1),
              {.prose = "Share of the requests under way that may be retries at a time, so that "
                        "engines that fail under load do not get more load because of it. Ten may "
                        "be in any case. Requests that could not be sent because there was no "
-                       "connection do not count.",
-              .live = true});
+                       "connection do not count."});
 }
 
 OptionGroup<EjectionConfig> EjectionOptions() {
@@ -247,26 +231,22 @@ OptionGroup<EjectionConfig> EjectionOptions() {
       .Value(
           "enabled", &EjectionConfig::enabled, BooleanForm(),
           {.prose = "`false`: endpoints get requests for as long as their health checks succeed, "
-                    "whatever they do with them.",
-           .live = true})
+                    "whatever they do with them."})
       .Value("failures", &EjectionConfig::failures, IntegerForm(1, 1'000),
-             {.prose = "Failures in a row until an endpoint is ejected.", .live = true})
+             {.prose = "Failures in a row until an endpoint is ejected."})
       .Value("error_rate", &EjectionConfig::error_rate, ShareForm(0.01, 1),
              {.prose = "An endpoint is also ejected if such a share of its requests failed in the "
-                       "last 30 s, of at least 20, and half of that or less at the others.",
-              .live = true})
+                       "last 30 s, of at least 20, and half of that or less at the others."})
       .Value("backoff", &EjectionConfig::backoff, DurationForm(kMillisecond, kDay),
              {.prose = "For how long it is ejected the first time, until one request, the probe, "
                        "shows how it is. Doubles with each ejection that follows. After status 429 "
-                       "or 503 a tenth of it.",
-              .live = true})
+                       "or 503 a tenth of it."})
       .Value("max_backoff", &EjectionConfig::max_backoff, DurationForm(kMillisecond, kDay),
-             {.prose = "The longest that it is ejected for.", .live = true})
+             {.prose = "The longest that it is ejected for."})
       .Value("max_share", &EjectionConfig::max_share, ShareForm(0, 1),
              {.prose = "Most of the model's endpoints that are up, of all deployments, that are "
                        "ejected at a time: of two or more at least one, but never the last. A bad "
-                       "engine is better than none.",
-              .live = true})
+                       "engine is better than none."})
       .Rule([](const EjectionConfig& ejection, const YamlNode& node, ConfigReader& reader) {
         if (ejection.backoff <= ejection.max_backoff) return;
         reader.Fault(LineOf(node, "backoff"),
@@ -282,14 +262,12 @@ OptionGroup<ObjectiveConfig> ObjectiveOptions() {
              {.prose = "What requests write into the header `x-gateway-inference-objective`.",
               .example = "batch",
               .required = true,
-              .live = true,
               .unique = OptionNote::Unique::kInList})
       .Value("priority", &ObjectiveConfig::priority, PriorityForm(),
              {.prose = "Requests of a higher priority are served first, and lower ones harm them "
                        "as little as possible. Requests without an objective, or with one that is "
                        "not listed, have `0`. Give what may wait a priority below that.",
-              .example = "-1",
-              .live = true});
+              .example = "-1"});
 }
 
 OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies) {
@@ -309,8 +287,7 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
            .unique_with = "name"})
       .Value("policy", &ModelConfig::policy, OneOfForm("policy", policies),
              {.prose = "The routing policy for requests that name none in the `routing-strategy` "
-                       "header.",
-              .live = true})
+                       "header."})
       .Group("slo", &ModelConfig::slo,
              SloOptions().Removed(
                  "percentile",
@@ -331,19 +308,16 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
       .Groups("objectives", &ModelConfig::objectives, ObjectiveOptions(),
               {.prose = "Priorities of requests, by name; for policies that forecast "
                         "(`slo-headroom`). Others serve all requests alike.",
-               .example = "{ name: batch, priority: -1 }",
-               .live = true})
+               .example = "{ name: batch, priority: -1 }"})
       .Groups("tenants", &ModelConfig::tenants, TenantOptions(),
               {.prose = "Tenants whose weight is not 1, or whose share `/status` shows. A request "
                         "belongs to the tenant that the header `x-gateway-inference-fairness-id` "
                         "names, else to its API key. For policies that forecast.",
-               .example = "{ name: team-a, weight: 2 }",
-               .live = true})
+               .example = "{ name: team-a, weight: 2 }"})
       .Groups("deployments", &ModelConfig::deployments, DeploymentOptions(),
               {.prose = "Replicas of the model, one deployment per GPU type.",
                .example = "{ name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
-               .required = true,
-               .live = true});
+               .required = true});
 }
 
 // Redis is given if it is used, and used if it is given.
@@ -370,25 +344,20 @@ void CheckRedis(const Config& config, const YamlNode& node, ConfigReader& reader
 OptionGroup<slo::Slo> SloOptions() {
   return OptionGroup<slo::Slo>()
       .Value("ttft", &slo::Slo::ttft, DurationForm(kMillisecond, kHour),
-             {.prose = "Time to first token, from the arrival at the gateway.",
-              .example = "1s",
-              .live = true})
+             {.prose = "Time to first token, from the arrival at the gateway.", .example = "1s"})
       .Value("tpot", &slo::Slo::tpot, DurationForm(10e-6, kMinute),
-             {.prose = "Time per output token after the first.", .example = "40ms", .live = true})
+             {.prose = "Time per output token after the first.", .example = "40ms"})
       .Value("tpat", &slo::Slo::tpat, DurationForm(10e-6, kMinute),
              {.prose = "Time per token of prompt and response: the whole time divided by the "
                        "number of all tokens.",
-              .example = "50ms",
-              .live = true})
+              .example = "50ms"})
       .Value("ntpot", &slo::Slo::ntpot, DurationForm(10e-6, kMinute),
              {.prose = "Normalized time per output token: the whole time, waiting and prefill "
                        "included, divided by the number of output tokens.",
-              .example = "100ms",
-              .live = true})
+              .example = "100ms"})
       .Value("e2e", &slo::Slo::e2e, DurationForm(kMillisecond, kDay),
              {.prose = "The whole time, from the arrival at the gateway to the last token.",
-              .example = "30s",
-              .live = true})
+              .example = "30s"})
       .Rule([](const slo::Slo& slo, const YamlNode& node, ConfigReader& reader) {
         if (slo.HasLatency()) return;
         reader.Fault(node.line, reader.path() +
@@ -403,12 +372,10 @@ OptionGroup<TenantConfig> TenantOptions() {
              {.prose = "The tenant's name in requests.",
               .example = "team-a",
               .required = true,
-              .live = true,
               .unique = OptionNote::Unique::kInList})
       .Value("weight", &TenantConfig::weight, NumberForm(0.001, 1000),
              {.prose = "While there is not enough for all, tenants get GPU time in proportion to "
-                       "their weights; what one of them does not use goes to the others.",
-              .live = true});
+                       "their weights; what one of them does not use goes to the others."});
 }
 
 OptionForm<int> PriorityForm() { return IntegerForm(-1000, 1000); }
@@ -417,12 +384,14 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()
       .Value("listen", &Config::listen, ListenForm(),
              {.prose = "Where clients connect. `:8080` listens on all addresses; port 0 picks a "
-                       "free one."})
+                       "free one.",
+              .live = false})
       .Value("admin", &Config::admin, ListenForm(),
              {.prose = "Where `/metrics`, `/status` and the probes are served. Do not make it "
-                       "public."})
+                       "public.",
+              .live = false})
       .Value("threads", &Config::threads, IntegerForm(0, 1024),
-             {.prose = "Threads that serve connections; `0`: one per core."})
+             {.prose = "Threads that serve connections; `0`: one per core.", .live = false})
       .Group("log", &Config::log, LogOptions(), "What is written to standard error.")
       .Group("limits", &Config::limits, LimitsOptions(),
              "The largest requests and the most connections.")

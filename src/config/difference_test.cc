@@ -139,8 +139,8 @@ TEST(Difference, ItemsAreMatchedByTheirNames) {
   after.listen = "a:1";
   EXPECT_THAT(
       Changes(*before, after),
-      ElementsAre("changed listen, restart", "removed models[m], restart",
-                  "changed models[n].queue.max_length, live", "added models[other], restart"));
+      ElementsAre("changed listen, restart", "removed models[m], live",
+                  "changed models[n].queue.max_length, live", "added models[other], live"));
 }
 
 TEST(Difference, AGroupThatIsLeftOutDiffersInItsOptions) {

@@ -43,7 +43,7 @@ struct OptionNote {
   // default.
   std::string example = {};
   bool required = false;
-  bool live = false;  // May change while the gateway runs.
+  bool live = true;  // May change while the gateway runs.
   enum class Unique { kNo, kInList, kInFile };
   Unique unique = Unique::kNo;
   std::string unique_with = {};  // The option that its values must differ from, too.

@@ -244,31 +244,116 @@ TEST(ConfigChanges, WhatIsLiveIsAppliedAndTheRestNeedsARestart) {
   t.AddEngine("a10");
   t.Start();
   config::Config changed = t.config;
+  changed.listen = "127.0.0.1:1";
+  changed.admin = "127.0.0.1:2";
+  changed.threads = 3;
+  changed.log.format = config::LogConfig::Format::kJson;
+  changed.log.level = config::LogConfig::Level::kError;
   changed.models[0].policy = "round-robin";
   changed.models[0].queue.max_length = 7;
-  changed.health.path = "/v1/models";
-  changed.limits.connections = 5;
   changed.models[0].aliases = {"legal"};
-  changed.log.level = config::LogConfig::Level::kError;
-  changed.models.push_back(changed.models[0]);
-  changed.models[1].name = "other";
-  changed.models[1].aliases.clear();
+  changed.health.path = "/v1/models";
   const auto applied = t.gateway->Apply(changed);
   ASSERT_TRUE(applied) << applied.error().message;
-  EXPECT_THAT(*applied,
-              ElementsAre("limits.connections", "models[llama2-7b].aliases", "models[other]"));
+  EXPECT_THAT(*applied, ElementsAre("listen", "admin", "threads", "log.format"));
   EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "round-robin");
+  EXPECT_NE(t.Chat(ChatBody(5, false, "", "legal")).Header("target-pod"), "");
   const auto in_force = t.gateway->config();
   EXPECT_EQ(in_force->models[0].queue.max_length, 7);
   EXPECT_EQ(in_force->health.path, "/v1/models");
+  EXPECT_EQ(in_force->listen, t.config.listen);
   EXPECT_FALSE(t.log.Writes(telemetry::LogLevel::kWarning));
   EXPECT_TRUE(t.log.Writes(telemetry::LogLevel::kError));
-  EXPECT_EQ(in_force->limits.connections, t.config.limits.connections);
   // What an option says of itself is true: nothing that may change live is left.
   for (const config::OptionChange& change : config::Difference(*in_force, changed)) {
     EXPECT_FALSE(change.live) << change.path;
   }
   EXPECT_THAT(*t.gateway->Apply(*in_force), IsEmpty());
+}
+
+TEST(ConfigChanges, ModelsComeAndGo) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  EXPECT_EQ(t.Chat(ChatBody(5, false, "", "other")).status, 404);
+  config::Config changed = t.config;
+  changed.models.push_back(changed.models[0]);
+  changed.models[1].name = "other";
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  EXPECT_NE(t.Chat(ChatBody(5, false, "", "other")).Header("target-pod"), "");
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 200);
+  EXPECT_THAT(t.registry.Text(), HasSubstr("model=\"other\""));
+
+  changed.models.erase(changed.models.begin());
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 404);
+  EXPECT_NE(t.Chat(ChatBody(5, false, "", "other")).Header("target-pod"), "");
+  EXPECT_TRUE(Eventually([&] {  // A probe that is on its way keeps them a little longer.
+    t.gateway->RefreshMetrics();
+    return t.registry.Text().find("model=\"llama2-7b\"") == std::string::npos;
+  }));
+}
+
+TEST(ConfigChanges, AModelThatGoesServesWhatItHas) {
+  TestGateway t;
+  HeldEngine engine;
+  t.AddEndpoint("a10", engine.address().ToString());
+  t.config.models[0].deployments[0].max_in_flight = 1;
+  t.config.models.push_back(t.config.models[0]);
+  t.config.models[1].name = "other";
+  t.Start();
+  net::RawPeer running(t.address());
+  running.Send(PostText("/v1/chat/completions", ChatBody(5, true)));
+  ASSERT_THAT(running.ReadUntil("data: "), HasSubstr("data: "));
+  net::RawPeer waiting(t.address());
+  waiting.Send(PostText("/v1/chat/completions", ChatBody(5, true)));
+  ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
+
+  const auto gone = t.gateway->pools().Find("llama2-7b");
+  config::Config changed = t.config;
+  changed.models.erase(changed.models.begin());
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 404);
+  engine.Finish();
+  EXPECT_THAT(running.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  EXPECT_THAT(waiting.ReadUntil("data: "), HasSubstr("200 OK"));
+  engine.Finish();
+  EXPECT_THAT(waiting.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  EXPECT_TRUE(Eventually([&] { return gone->router().Status().running == 0; }));
+  // They are counted, too.
+  const std::string completed = R"(headrace_requests_total{model="llama2-7b",outcome="completed")";
+  EXPECT_TRUE(Eventually([&] { return t.Metric(completed) == 2; }));
+}
+
+TEST(ConfigChanges, LimitsAndTimeoutsHoldForTheNextRequest) {
+  TestGateway t;
+  const net::FaultEngine silent(net::FaultAnswer{}.ThenHang());
+  t.AddEndpoint("a10", silent.address());
+  t.Start();
+  config::Config changed = t.config;
+  changed.limits.body = 1024;
+  {
+    net::RawPeer connected(t.address());
+    ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+    connected.Send(
+        PostText("/v1/chat/completions", ChatBody(5, false, "", std::string(2000, 'm'))));
+    EXPECT_EQ(ReadResponse(connected).status, 413);
+  }
+
+  changed.limits.body = t.config.limits.body;
+  changed.timeouts.request = 0.05;
+  changed.timeouts.connect = 1;  // Another client for engines.
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 504);
+
+  changed.limits.connections = 1;
+  ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
+  ASSERT_TRUE(Eventually([&] { return t.Metric("headrace_connections") == 0; }));
+  net::RawPeer first(t.address());
+  first.Send("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+  EXPECT_EQ(ReadResponse(first).status, 200);
+  net::RawPeer second(t.address());
+  EXPECT_EQ(ReadResponse(second).status, 503);
 }
 
 TEST(ConfigChanges, RetriesGoOnAndOffForEachModel) {

@@ -168,7 +168,7 @@ class Matrix : public testing::TestWithParam<std::tuple<Fault, bool>> {
     std::string line;
     EXPECT_TRUE(Eventually([&] { return !(line = recording_->Take()).empty(); }));
     EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
-    EXPECT_EQ(t_.gateway->pools()[0].retries().taken(), 0);
+    EXPECT_EQ(t_.gateway->pools().list()[0]->retries().taken(), 0);
     EXPECT_EQ(t_.Metric("headrace_requests_total"), 1);
     return Json::parse(line);
   }
@@ -372,7 +372,7 @@ TEST_F(Faults, WhateverBytesAreWrongTheRequestEnds) {
   t_.Start();
   for (int i = 0; i < 300; ++i) t_.Chat(ChatBody(5, i % 2 == 0));
   EXPECT_TRUE(Eventually([&] { return t_.Idle(); }));
-  EXPECT_EQ(t_.gateway->pools()[0].retries().taken(), 0);
+  EXPECT_EQ(t_.gateway->pools().list()[0]->retries().taken(), 0);
   EXPECT_TRUE(Eventually([&] { return t_.Metric("headrace_requests_total") == 300; }));
 }
 

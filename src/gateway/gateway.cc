@@ -80,8 +80,8 @@ serving::RetryOptions RetryOptionsOf(const config::ModelConfig& model) {
 }
 
 // The endpoints that the configuration names, resolved.
-Result<serving::EndpointSources> ConfiguredSources(const config::Config& config) {
-  serving::EndpointSources sources;
+Result<EndpointSources> ConfiguredSources(const config::Config& config) {
+  EndpointSources sources;
   for (const config::ModelConfig& model : config.models) {
     std::vector<discovery::NamedDeployment> deployments;
     for (const config::DeploymentConfig& deployment : model.deployments) {
@@ -100,29 +100,26 @@ Result<serving::EndpointSources> ConfiguredSources(const config::Config& config)
   return sources;
 }
 
-// What is in force once the live options of `config` are.
-config::Config WithLiveOptions(config::Config in_force, const config::Config& config) {
-  in_force.health = config.health;
-  in_force.log.level = config.log.level;
-  for (config::ModelConfig& model : in_force.models) {
-    const auto found =
-        std::ranges::find(config.models, model.name, [](const auto& given) { return given.name; });
-    if (found == config.models.end()) continue;
-    config::ModelConfig changed = *found;
-    changed.aliases = model.aliases;
-    for (config::DeploymentConfig& deployment : changed.deployments) {
-      const auto known = std::ranges::find(model.deployments, deployment.name,
-                                           [](const auto& given) { return given.name; });
-      if (known != model.deployments.end()) deployment.profile = known->profile;
-    }
-    model = std::move(changed);
-  }
-  return in_force;
+// What is in force after `config` was applied: the options that need a restart stay as they are.
+config::Config WithLiveOptions(const config::Config& in_force, config::Config config) {
+  config.listen = in_force.listen;
+  config.admin = in_force.admin;
+  config.threads = in_force.threads;
+  config.log.format = in_force.log.format;
+  return config;
 }
 
-bool DeploymentsDiffer(const config::Config& one, const config::Config& other) {
-  return !std::ranges::equal(one.models, other.models, {}, &config::ModelConfig::deployments,
-                             &config::ModelConfig::deployments);
+std::vector<serving::FollowedPool> Followed(const serving::PoolList& pools,
+                                            EndpointSources sources) {
+  std::vector<serving::FollowedPool> followed;
+  for (std::size_t i = 0; i < pools.size(); ++i) {
+    followed.push_back({pools[i], std::move(sources[i])});
+  }
+  return followed;
+}
+
+std::optional<store::RedisUrl> RequestTraceOf(const config::Config& config) {
+  return config.request_trace ? config.redis : std::nullopt;
 }
 
 net::HttpServerOptions ServerOptionsOf(const config::Config& config,
@@ -149,31 +146,14 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
 Gateway::Gateway(const config::Config& config, telemetry::Log& log,
                  telemetry::MetricsRegistry& registry)
     : config_(std::make_shared<const config::Config>(config)),
-      drain_timeout_(config.timeouts.drain),
       log_(log),
       faults_(log),
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
-      context_{.pools = pools_,
-               .observers = {&metrics_, &recorder_, &history_},
-               .request_timeout = config.timeouts.request} {
+      request_trace_(pools_, faults_),
+      context_{.pools = pools_, .observers = {&metrics_, &recorder_, &history_, &request_trace_}} {
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
-  }
-  for (std::size_t i = 0; i < config.models.size(); ++i) {
-    const config::ModelConfig& model = config.models[i];
-    const serving::RouterReports reports{
-        .decision_seconds = metrics_.AddPool(model.name),
-        .faults = faults_,
-        .deployment_metrics = [this, pool = model.name](const std::string& deployment) {
-          return metrics_.DeploymentSeries(pool, deployment);
-        }};
-    // Pools share the threads' timers evenly.
-    pools_.Add(std::make_unique<serving::Pool>(NamesOf(model), SchedulerOptionsOf(model),
-                                               std::make_unique<fleet::LittlesLaw>(),
-                                               *executors_[i % executors_.size()], i, reports));
-    pools_[i].SetObjectives(ObjectivesOf(model));
-    pools_[i].retries().SetOptions(RetryOptionsOf(model));
   }
 }
 
@@ -200,8 +180,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config, te
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
-                                                serving::EndpointSources sources,
-                                                telemetry::Log& log,
+                                                EndpointSources sources, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
   HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
   HEADRACE_ASSIGN(const auto address, system::Resolve(listen));
@@ -210,21 +189,21 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
   return gateway;
 }
 
-Result<void> Gateway::StartParts(serving::EndpointSources sources,
-                                 const system::SocketAddress& address) {
+Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAddress& address) {
   const std::shared_ptr<const config::Config> config = this->config();
+  const system::MutexLock lock(apply_mutex_);
+  serving::PoolList pools = PoolsOf(*config);
   health_ = std::make_unique<HealthChecker>(config->health, threads_);
   fleets_ = std::make_unique<serving::FleetFeed>(
-      pools_, std::move(sources), metrics_, faults_,
+      Followed(pools, std::move(sources)), metrics_, faults_,
       [this](serving::Pool& pool, const serving::EndpointList& endpoints) {
         health_->SetEndpoints(pool, endpoints);
       });
-  FollowProfiles(*config);
-  if (config->request_trace) {
-    request_trace_ = std::make_unique<serving::RequestTraceFeed>(*config->redis, pools_, faults_);
-    context_.observers.push_back(request_trace_.get());
-  }
-  proxy_ = std::make_unique<Proxy>(*config, context_, threads_, executors_);
+  FollowProfiles(*config, pools);
+  pools_.Set(std::move(pools));
+  request_trace_.SetRedis(RequestTraceOf(*config));
+  proxy_ =
+      std::make_unique<Proxy>(*config, context_, [this] { return Ready(); }, threads_, executors_);
   HEADRACE_ASSIGN(server_,
                   net::HttpServer::Listen(
                       threads_, address, ServerOptionsOf(*config, metrics_),
@@ -237,15 +216,18 @@ Gateway::~Gateway() {
   // What runs on the threads goes before them.
   server_.reset();
   proxy_.reset();
-  request_trace_.reset();
-  profiles_.reset();
+  {
+    const system::MutexLock lock(mutex_);
+    profiles_.reset();
+  }
   fleets_.reset();
   health_.reset();
-  pools_.Clear();
+  pools_.Set({});
 }
 
 void Gateway::Stop() {
-  if (server_) server_->Stop(drain_timeout_);
+  BeginDrain();
+  if (server_) server_->Stop(config()->timeouts.drain);
 }
 
 // --- What is in force, and changes of it
@@ -265,7 +247,37 @@ std::vector<serving::ProfileStatus> Gateway::Profiles() const {
   return profiles->Status();
 }
 
-void Gateway::FollowProfiles(const config::Config& config) {
+std::shared_ptr<serving::Pool> Gateway::MakePool(const config::ModelConfig& model) {
+  const serving::RouterReports reports{
+      .decision_seconds = metrics_.AddPool(model.name),
+      .faults = faults_,
+      .deployment_metrics = [this, pool = model.name](const std::string& deployment) {
+        return metrics_.DeploymentSeries(pool, deployment);
+      }};
+  // Pools share the threads' timers evenly.
+  const std::size_t seed = pools_made_++;
+  return std::make_shared<serving::Pool>(NamesOf(model), SchedulerOptionsOf(model),
+                                         std::make_unique<fleet::LittlesLaw>(),
+                                         *executors_[seed % executors_.size()], seed, reports);
+}
+
+serving::PoolList Gateway::PoolsOf(const config::Config& config) {
+  const serving::PoolList before = pools_.list();
+  serving::PoolList pools;
+  for (const config::ModelConfig& model : config.models) {
+    const auto known =
+        std::ranges::find(before, model.name, [](const auto& pool) { return pool->name(); });
+    const std::shared_ptr<serving::Pool>& pool =
+        pools.emplace_back(known == before.end() ? MakePool(model) : *known);
+    pool->router().SetOptions(SchedulerOptionsOf(model));
+    pool->SetNames(NamesOf(model));
+    pool->SetObjectives(ObjectivesOf(model));
+    pool->retries().SetOptions(RetryOptionsOf(model));
+  }
+  return pools;
+}
+
+void Gateway::FollowProfiles(const config::Config& config, const serving::PoolList& pools) {
   const auto exchange = [this](std::shared_ptr<serving::ProfileFeed> feed) {
     const system::MutexLock lock(mutex_);
     std::swap(profiles_, feed);
@@ -273,39 +285,36 @@ void Gateway::FollowProfiles(const config::Config& config) {
   };
   // The old feed ends first, so that no older reading of a profile follows a newer one.
   exchange(nullptr).reset();
-  exchange(std::make_shared<serving::ProfileFeed>(config, pools_, metrics_, faults_));
+  exchange(std::make_shared<serving::ProfileFeed>(config, pools, metrics_, faults_));
 }
 
 Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   const system::MutexLock lock(apply_mutex_);
   const std::shared_ptr<const config::Config> before = this->config();
   const auto after = std::make_shared<const config::Config>(WithLiveOptions(*before, config));
-  const bool new_deployments = DeploymentsDiffer(*before, *after);
   for (const config::ModelConfig& model : after->models) {
     if (routing::FindPolicy(model.policy) != nullptr) continue;
     return Fail("models[" + model.name + "].policy: there is no policy '" + model.policy + "'.");
   }
-  serving::EndpointSources sources;
-  if (new_deployments) {
-    HEADRACE_ASSIGN(sources, ConfiguredSources(*after));
-  }
-  // From here on nothing fails.
-  for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const scheduler::SchedulerOptions options = SchedulerOptionsOf(after->models[i]);
-    pools_[i].router().SetOptions(options);
-    pools_[i].SetObjectives(ObjectivesOf(after->models[i]));
-    pools_[i].retries().SetOptions(RetryOptionsOf(after->models[i]));
-  }
+  HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(*after));
+  // From here on nothing fails. A new pool has its endpoints and profiles before it is found.
+  serving::PoolList pools = PoolsOf(*after);
   health_->SetConfig(after->health);
-  if (new_deployments) {
-    fleets_->Follow(std::move(sources));
-    FollowProfiles(*after);
+  fleets_->Follow(Followed(pools, std::move(sources)));
+  FollowProfiles(*after, pools);
+  const serving::PoolList old_pools = pools_.list();
+  pools_.Set(pools);
+  for (const auto& old : old_pools) {
+    if (std::ranges::find(pools, old) == pools.end()) health_->SetEndpoints(*old, {});
   }
+  request_trace_.SetRedis(RequestTraceOf(*after));
+  proxy_->SetConfig(*after);
+  server_->SetOptions(ServerOptionsOf(*after, metrics_));
+  log_.SetLeast(LogLevelOf(after->log.level));
   {
     const system::MutexLock config_lock(mutex_);
     config_ = after;
   }
-  if (after->log.level != before->log.level) log_.SetLeast(LogLevelOf(after->log.level));
   std::vector<std::string> need_restart;
   for (const config::OptionChange& change : config::Difference(*after, config)) {
     need_restart.push_back(change.path);

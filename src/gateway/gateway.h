@@ -1,6 +1,7 @@
 // The stand-alone gateway: how its parts are connected.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ namespace headrace::gateway {
 
 telemetry::LogLevel LogLevelOf(config::LogConfig::Level level);
 
+// One for each model of a configuration, in its order.
+using EndpointSources = std::vector<std::unique_ptr<discovery::EndpointSource>>;
+
 // Serves the configured models from Start until Stop. Thread-safe.
 class Gateway {
  public:
@@ -34,19 +38,22 @@ class Gateway {
   // it.
   static Result<std::unique_ptr<Gateway>> Start(const config::Config& config, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
-  // As Start, with these endpoints instead of the configured ones; one source for each model.
+  // As Start, with these endpoints instead of the configured ones.
   static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
-                                                serving::EndpointSources sources,
-                                                telemetry::Log& log,
+                                                EndpointSources sources, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
   ~Gateway();
 
   // Takes over what differs from the configuration in force and may change while the gateway runs
   // (docs/configuration.md, "live"). Returns the paths of the other options that differ: they keep
-  // their values until a restart. An error: an endpoint that cannot be resolved or a policy that
-  // does not exist; then nothing has changed.
+  // their values until a restart. A model that is gone gets no new requests; those that it has are
+  // served. An error: an endpoint that cannot be resolved or a policy that does not exist; then
+  // nothing has changed.
   Result<std::vector<std::string>> Apply(const config::Config& config);
 
+  // Not ready from now on, for those who choose where requests go; all else goes on.
+  void BeginDrain() { draining_ = true; }
+  bool draining() const { return draining_; }
   // Refuses new connections and lets requests in flight finish within the configured drain time;
   // then their clients are cut off. A second call does nothing.
   void Stop();
@@ -61,18 +68,24 @@ class Gateway {
   const serving::RequestHistory& history() const { return history_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
-  // At least one pool has an endpoint that is up.
-  bool Ready() const { return pools_.AnyUp(); }
+  // At least one pool has an endpoint that is up, and the gateway does not drain.
+  bool Ready() const { return !draining_ && pools_.AnyUp(); }
 
  private:
   Gateway(const config::Config& config, telemetry::Log& log, telemetry::MetricsRegistry& registry);
-  Result<void> StartParts(serving::EndpointSources sources, const system::SocketAddress& address);
-  void FollowProfiles(const config::Config& config);
+  Result<void> StartParts(EndpointSources sources, const system::SocketAddress& address);
+  std::shared_ptr<serving::Pool> MakePool(const config::ModelConfig& model)
+      HEADRACE_REQUIRES(apply_mutex_);
+  // The pools of the configuration, with its options: those that serve its models already, and new
+  // ones.
+  serving::PoolList PoolsOf(const config::Config& config) HEADRACE_REQUIRES(apply_mutex_);
+  void FollowProfiles(const config::Config& config, const serving::PoolList& pools);
 
-  system::Mutex apply_mutex_;    // One Apply at a time.
+  system::Mutex apply_mutex_;  // One change at a time.
+  std::size_t pools_made_ HEADRACE_GUARDED_BY(apply_mutex_) = 0;
   mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
   std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
-  const Seconds drain_timeout_;
+  std::atomic<bool> draining_ = false;
   telemetry::Log& log_;
   telemetry::StandingFaults faults_;
   serving::PoolObserver metrics_;
@@ -86,7 +99,7 @@ class Gateway {
   std::unique_ptr<HealthChecker> health_;
   std::unique_ptr<serving::FleetFeed> fleets_;
   std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
-  std::unique_ptr<serving::RequestTraceFeed> request_trace_;  // Null if it is not configured.
+  serving::RequestTraceFeed request_trace_;
   serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<net::HttpServer> server_;

@@ -82,10 +82,11 @@ Tokens MaxModelLenOf(const Response& response, const serving::Pool& pool) {
   if (response.status != 200) return 0;
   const auto models = openai::ParseModelList(response.body);
   if (!models) return 0;
+  const std::vector<std::string> names = pool.names();
   Tokens least = 0;
   for (const openai::ListedModel& model : *models) {
     if (model.max_model_len == 0) continue;
-    if (std::ranges::find(pool.names(), model.id) == pool.names().end()) continue;
+    if (std::ranges::find(names, model.id) == names.end()) continue;
     least = least == 0 ? model.max_model_len : std::min(least, model.max_model_len);
   }
   return least;

@@ -22,7 +22,7 @@ void WriteModel(std::string_view name, JsonWriter& json) {
 std::string ModelsJson(const serving::Pools& pools) {
   JsonWriter json;
   json.BeginObject().Member("object", "list").Key("data").BeginArray();
-  for (const auto& pool : pools) {
+  for (const auto& pool : pools.list()) {
     for (const std::string& name : pool->names()) WriteModel(name, json);
   }
   return json.EndArray().EndObject().Take();
@@ -30,36 +30,57 @@ std::string ModelsJson(const serving::Pools& pools) {
 
 }  // namespace
 
+// Used on its thread only.
 struct Proxy::ThreadState {
-  ThreadState(net::IoThread& thread, serving::Executor& executor,
-              const net::HttpClientOptions& options)
-      : client(thread, options), serving(executor) {}
+  ThreadState(net::IoThread& its_thread, serving::Executor& executor)
+      : thread(its_thread), serving(executor) {}
 
-  net::HttpClient client;
+  void SetConfig(const config::Config& config) {
+    const bool same_client = client != nullptr && timeouts.connect == config.timeouts.connect &&
+                             most_head_bytes == config.limits.header;
+    timeouts = config.timeouts;
+    most_head_bytes = config.limits.header;
+    serving.request_timeout = timeouts.request;
+    if (same_client) return;
+    net::HttpClientOptions options;
+    options.connect_timeout = timeouts.connect;
+    options.max_head_bytes = most_head_bytes;
+    client = std::make_shared<net::HttpClient>(thread, options);
+  }
+
+  net::IoThread& thread;
+  config::TimeoutsConfig timeouts;
+  std::size_t most_head_bytes = 0;
+  std::shared_ptr<net::HttpClient> client;  // A request holds the one that it began with.
   serving::ServingThread serving;
 };
 
 Proxy::Proxy(const config::Config& config, const serving::ServingContext& context,
-             net::IoThreads& threads, const std::vector<std::unique_ptr<IoExecutor>>& executors)
-    : timeouts_(config.timeouts),
-      context_(context),
+             std::function<bool()> ready, net::IoThreads& threads,
+             const std::vector<std::unique_ptr<IoExecutor>>& executors)
+    : context_(context),
+      ready_(std::move(ready)),
       router_(Routes(),
               [this](net::HttpExchange& exchange, net::ResponseHead head, std::string message) {
                 return RespondRouteError(exchange, std::move(head), std::move(message));
               }) {
-  net::HttpClientOptions options;
-  options.connect_timeout = config.timeouts.connect;
-  options.max_head_bytes = config.limits.header;
   for (int i = 0; i < threads.size(); ++i) {
-    threads_.push_back(std::make_unique<ThreadState>(
-        threads[i], *executors[static_cast<std::size_t>(i)], options));
+    threads_.push_back(
+        std::make_unique<ThreadState>(threads[i], *executors[static_cast<std::size_t>(i)]));
+  }
+  SetConfig(config);
+}
+
+void Proxy::SetConfig(const config::Config& config) {
+  for (const auto& state : threads_) {
+    state->thread.Run([&] { state->SetConfig(config); });
   }
 }
 
 Proxy::~Proxy() {
   // Connections end on the thread that they live on.
   for (auto& state : threads_) {
-    net::IoThread& thread = state->client.thread();
+    net::IoThread& thread = state->thread;
     thread.Post([owned = std::shared_ptr<ThreadState>(std::move(state))] {});
   }
 }
@@ -87,16 +108,17 @@ std::vector<net::Route> Proxy::Routes() {
        }},
       {"GET", "/readyz",
        [this](net::HttpExchange& exchange) {
-         return context_.pools.AnyUp()
-                    ? RespondJson(exchange, 200, R"({"status":"ok"})")
-                    : RespondJson(exchange, 503, R"({"status":"no endpoint up"})");
+         return ready_() ? RespondJson(exchange, 200, R"({"status":"ok"})")
+                         : RespondJson(exchange, 503,
+                                       R"({"status":"no endpoint is up, or the gateway drains"})");
        }},
   };
 }
 
 net::Task<void> Proxy::Serve(net::HttpExchange& exchange, openai::ApiKind kind) {
   ThreadState& state = StateOf(exchange);
-  ProxiedRequest request(timeouts_, context_, state.serving, state.client, exchange);
+  const std::shared_ptr<net::HttpClient> client = state.client;
+  ProxiedRequest request(state.timeouts, context_, state.serving, *client, exchange);
   co_await request.Run(kind);
 }
 

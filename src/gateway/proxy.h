@@ -1,6 +1,7 @@
 // The HTTP shell over serving: what the public listener serves.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,10 +20,16 @@ namespace headrace::gateway {
 // see docs/architecture.md, "Life of a request". Handlers run on the I/O threads, one per request.
 class Proxy {
  public:
-  // What is passed in, `config` excepted, must outlive the proxy; one executor per thread.
+  // What is passed in, `config` excepted, must outlive the proxy; one executor per thread. `ready`:
+  // what the page for probes says.
   Proxy(const config::Config& config, const serving::ServingContext& context,
-        net::IoThreads& threads, const std::vector<std::unique_ptr<IoExecutor>>& executors);
+        std::function<bool()> ready, net::IoThreads& threads,
+        const std::vector<std::unique_ptr<IoExecutor>>& executors);
   ~Proxy();
+
+  // Its time-outs and limits are in force when this returns, for new requests; a new time to wait
+  // for an engine also for those under way. Not from an I/O thread.
+  void SetConfig(const config::Config& config);
 
   // The HttpHandler of the public listener.
   net::Task<void> Handle(net::HttpExchange& exchange) { return router_.Handle(exchange); }
@@ -40,8 +47,8 @@ class Proxy {
   std::string RequestIdOf(const net::HttpExchange& exchange) const;
   ThreadState& StateOf(const net::HttpExchange& exchange) const;
 
-  const config::TimeoutsConfig timeouts_;
   const serving::ServingContext& context_;
+  const std::function<bool()> ready_;
   std::vector<std::unique_ptr<ThreadState>> threads_;
   net::Router router_;
 };

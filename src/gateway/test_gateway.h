@@ -145,9 +145,10 @@ inline double RunningAt(const emulator::EmulatedEngine& engine) {
   return std::stod(text.substr(text.find(' ', at + 1)));
 }
 
-inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra = "") {
-  return R"({"model":"llama2-7b","messages":[{"role":"user","content":"How deep is the lake?"}],)"
-         R"("max_tokens":)" +
+inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra = "",
+                            std::string_view model = "llama2-7b") {
+  return R"({"model":")" + std::string(model) +
+         R"(","messages":[{"role":"user","content":"How deep is the lake?"}],"max_tokens":)" +
          std::to_string(max_tokens) + (stream ? R"(,"stream":true)" : "") + std::string(extra) +
          "}";
 }
@@ -206,7 +207,7 @@ class TestGateway {
   void Start() { Keep(Gateway::Start(config, log, registry)); }
   // With these endpoints instead of the configured ones.
   void Start(std::unique_ptr<discovery::EndpointSource> source) {
-    serving::EndpointSources sources;
+    EndpointSources sources;
     sources.push_back(std::move(source));
     Keep(Gateway::Start(config, std::move(sources), log, registry));
   }
@@ -225,7 +226,7 @@ class TestGateway {
     }
     return -1;
   }
-  serving::RouterStatus Status() const { return gateway->pools()[0].router().Status(); }
+  serving::RouterStatus Status() const { return gateway->pools().list()[0]->router().Status(); }
   bool Idle() const {
     const serving::RouterStatus status = Status();
     if (status.waiting + status.running + status.queue_bytes > 0) return false;

@@ -95,9 +95,11 @@ void GiveBack(std::string& buffer) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
+HttpConnection::HttpConnection(HttpServerShared& shared, const HttpServerOptions& options,
+                               IoThread& thread, TcpConnection connection,
                                const system::SocketAddress& peer)
     : shared_(shared),
+      options_(options),
       thread_(thread),
       peer_(peer),
       read_deadline_(thread.deadlines(),
@@ -107,7 +109,7 @@ HttpConnection::HttpConnection(HttpServerShared& shared, IoThread& thread, TcpCo
                      }),
       write_deadline_(thread.deadlines(), [this] { Gone(); }),
       exchange_(*this),
-      stream_(MakeStream(shared.options.stream_factory, thread, connection, *this)) {}
+      stream_(MakeStream(options.stream_factory, thread, connection, *this)) {}
 
 void HttpConnection::OnReadable() {
   if (reading_.waiting()) {
@@ -158,7 +160,7 @@ Task<void> HttpConnection::Run() {
 // --- Reading
 
 Task<bool> HttpConnection::Handshake() {
-  const Seconds deadline = system::MonotonicNow() + shared_.options.head_timeout;
+  const Seconds deadline = system::MonotonicNow() + options_.head_timeout;
   for (;;) {
     const std::ptrdiff_t step = stream_->Handshake();
     if (step != ByteStream::kNotNow) co_return step == 0;
@@ -214,12 +216,11 @@ Task<int> HttpConnection::ReadRequest() {
 }
 
 Task<int> HttpConnection::ReadHead() {
-  const HttpServerOptions& options = shared_.options;
   GiveBack(in_);
   ReleaseBody();
   in_.swap(ahead_);
   head_.Clear();
-  Seconds deadline = system::MonotonicNow() + options.idle_timeout;
+  Seconds deadline = system::MonotonicNow() + options_.idle_timeout;
   idle_ = true;
   std::size_t searched = 0;
   std::size_t end = 0;
@@ -229,10 +230,10 @@ Task<int> HttpConnection::ReadHead() {
     if (!in_.empty() && idle_) {
       idle_ = false;
       arrived_ = system::MonotonicNow();
-      deadline = arrived_ + options.head_timeout;
+      deadline = arrived_ + options_.head_timeout;
     }
     end = FindHeadEnd(in_, searched);
-    if (end > options.max_head_bytes || (end == 0 && in_.size() > options.max_head_bytes)) {
+    if (end > options_.max_head_bytes || (end == 0 && in_.size() > options_.max_head_bytes)) {
       co_return 431;
     }
     if (end > 0) break;
@@ -258,8 +259,7 @@ int HttpConnection::ParseHead(std::size_t size) {
 }
 
 Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
-  const HttpServerOptions& options = shared_.options;
-  if (size > options.max_body_bytes) co_return 413;
+  if (size > options_.max_body_bytes) co_return 413;
   if (!Hold(std::min<std::uint64_t>(size, rest_.size()))) co_return 503;
   const std::string_view first = rest_.substr(0, size);
   MakeRoom(body_, size + kPadding);
@@ -288,7 +288,6 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
 }
 
 Task<int> HttpConnection::ReadChunkedBody() {
-  const HttpServerOptions& options = shared_.options;
   ChunkDecoder decoder;
   if (!Hold(rest_.size())) co_return 503;
   body_.assign(rest_);
@@ -303,7 +302,7 @@ Task<int> HttpConnection::ReadChunkedBody() {
     if (decoder.failed()) co_return 400;
     if (decoder.done()) ahead_.assign(body_, filled + step.consumed, fresh - step.consumed);
     filled += step.produced;
-    if (filled > options.max_body_bytes) co_return 413;
+    if (filled > options_.max_body_bytes) co_return 413;
     if (decoder.done()) break;
     const std::size_t next = filled + std::clamp(filled, kFirstRead, kBodyStep);
     if (!Hold(next)) co_return 503;
@@ -327,15 +326,14 @@ Task<int> HttpConnection::ReadChunkedBody() {
 
 // A body must keep coming, and be whole before the request's time is up.
 Seconds HttpConnection::BodyDeadline() const {
-  const HttpServerOptions& options = shared_.options;
-  return std::min(system::MonotonicNow() + options.body_timeout,
-                  arrived_ + options.request_timeout);
+  return std::min(system::MonotonicNow() + options_.body_timeout,
+                  arrived_ + options_.request_timeout);
 }
 
 bool HttpConnection::Hold(std::size_t bytes) {
   if (bytes <= held_) return true;
   const std::size_t more = bytes - held_;
-  if (shared_.held_bytes.fetch_add(more) + more > shared_.options.max_held_bytes) {
+  if (shared_.held_bytes.fetch_add(more) + more > options_.max_held_bytes) {
     shared_.held_bytes -= more;
     return false;
   }
@@ -361,7 +359,7 @@ void HttpConnection::ReadAhead() {
       break;
     }
     ahead_.append(scratch, static_cast<std::size_t>(got));
-    if (ahead_.size() > shared_.options.max_pipelined_bytes) return Gone();
+    if (ahead_.size() > options_.max_pipelined_bytes) return Gone();
     if (static_cast<std::size_t>(got) < sizeof(scratch)) break;
   }
   stream_->ArmRead();
@@ -400,7 +398,7 @@ Task<void> HttpConnection::Serve() {
   try {
     co_await shared_.handler(exchange_);
   } catch (const std::exception& error) {
-    if (shared_.options.handler_threw) shared_.options.handler_threw(error.what());
+    if (options_.handler_threw) options_.handler_threw(error.what());
   }
   serving_ = false;
   client_gone_ = {};
@@ -414,15 +412,14 @@ Task<void> HttpConnection::Serve() {
 }
 
 Task<void> HttpConnection::Refuse(int status) {
-  const HttpServerOptions& options = shared_.options;
   persist_ = false;
   started_ = finished_ = false;
   ReleaseBody();
   ResponseHead head(status);
-  head.Add("content-type", options.error_content_type);
+  head.Add("content-type", options_.error_content_type);
   if (status == 503) head.Add("retry-after", "1");
-  const std::string body = options.error_body ? options.error_body(status, ReasonPhrase(status))
-                                              : std::string(ReasonPhrase(status)) + "\n";
+  const std::string body = options_.error_body ? options_.error_body(status, ReasonPhrase(status))
+                                               : std::string(ReasonPhrase(status)) + "\n";
   StartResponse(head, body.size());
   if (co_await WriteOne(body, true)) co_await Linger();
 }
@@ -557,7 +554,7 @@ Task<bool> HttpConnection::SendRest(std::size_t sent) {
     left.front().iov_base = static_cast<char*>(left.front().iov_base) + sent;
     left.front().iov_len -= sent;
     if (wait) {
-      write_deadline_.Set(system::MonotonicNow() + shared_.options.write_timeout);
+      write_deadline_.Set(system::MonotonicNow() + options_.write_timeout);
       stream_->ArmWrite();
       co_await writing_.Wait();
       write_deadline_.Clear();

@@ -19,7 +19,6 @@ namespace headrace::net {
 
 // What all connections of a server share.
 struct HttpServerShared {
-  HttpServerOptions options;
   HttpHandler handler;
   std::atomic<bool> draining = false;
   std::atomic<std::size_t> held_bytes = 0;  // Of the bodies of all requests.
@@ -33,8 +32,9 @@ struct HttpServerShared {
 // (`shutdown`); the reset with which a closed socket answers the next bytes is (ProbeClient).
 class HttpConnection final : private ByteStreamListener {
  public:
-  HttpConnection(HttpServerShared& shared, IoThread& thread, TcpConnection connection,
-                 const system::SocketAddress& peer);
+  // `options` are its thread's, and may change there.
+  HttpConnection(HttpServerShared& shared, const HttpServerOptions& options, IoThread& thread,
+                 TcpConnection connection, const system::SocketAddress& peer);
   ~HttpConnection() { ReleaseBody(); }
 
   // Serves requests until the connection is over.
@@ -82,6 +82,7 @@ class HttpConnection final : private ByteStreamListener {
   void Abort();
 
   HttpServerShared& shared_;
+  const HttpServerOptions& options_;
   IoThread& thread_;
   system::SocketAddress peer_;
   Suspension reading_;

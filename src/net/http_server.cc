@@ -28,6 +28,7 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
   // One thread's share.
   struct Share {
     std::atomic<int> count = 0;  // Counted when assigned, before they arrive here.
+    HttpServerOptions options;   // Used and changed on its thread only.
     std::unordered_set<HttpConnection*> connections;  // Used on its thread only.
   };
   // Counts one connection, however it ends.
@@ -48,11 +49,13 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
     std::size_t index;
   };
 
-  State(IoThreads& the_threads, int the_listener)
+  State(IoThreads& the_threads, int the_listener, const HttpServerOptions& options)
       : threads(the_threads),
         shares(static_cast<std::size_t>(the_threads.size())),
         listener(the_listener),
-        pause(std::in_place, the_threads[0].deadlines(), [this] { OnTurn(); }) {}
+        pause(std::in_place, the_threads[0].deadlines(), [this] { OnTurn(); }) {
+    for (Share& share : shares) share.options = options;
+  }
 
   void OnEvents(std::uint32_t /*events*/) override { OnTurn(); }
 
@@ -84,7 +87,7 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
   void Assign(int descriptor, const system::SocketAddress& peer) {
     {
       const system::MutexLock lock(mutex);
-      if (live < options.max_connections) {
+      if (live < shares[0].options.max_connections) {
         ++live;
       } else {
         TurnAway(descriptor);
@@ -104,8 +107,9 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
   static Task<void> Serve(std::shared_ptr<Ticket> ticket, IoThread& thread, int descriptor,
                           system::SocketAddress peer) {
     State& state = *ticket->state;
-    HttpConnection connection(state, thread, {descriptor, peer.family()}, peer);
-    auto& connections = state.shares[ticket->index].connections;
+    Share& share = state.shares[ticket->index];
+    HttpConnection connection(state, share.options, thread, {descriptor, peer.family()}, peer);
+    auto& connections = share.connections;
     connections.insert(&connection);
     co_await connection.Run();
     connections.erase(&connection);
@@ -113,7 +117,8 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
 
   // The server is full: responds 503 if that is possible without waiting.
   void TurnAway(int descriptor) const {
-    if (options.stream_factory) {  // No handshake, no response.
+    const HttpServerOptions& options = shares[0].options;  // The listener's thread.
+    if (options.stream_factory) {                          // No handshake, no response.
       ::close(descriptor);
       return;
     }
@@ -165,13 +170,12 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(IoThreads& threads,
                                                        const system::SocketAddress& address,
-                                                       HttpServerOptions options,
+                                                       const HttpServerOptions& options,
                                                        HttpHandler handler) {
   system::SocketAddress bound;
   HEADRACE_ASSIGN(const int listener, ListenOn(address, bound));
-  auto state = std::make_shared<State>(threads, listener);
+  auto state = std::make_shared<State>(threads, listener, options);
   state->address = bound;
-  state->options = std::move(options);
   state->handler = std::move(handler);
   if (!threads[0].loop().Watch(listener, *state)) {
     ::close(listener);
@@ -190,6 +194,13 @@ const system::SocketAddress& HttpServer::address() const { return state_->addres
 int HttpServer::connections() const {
   const system::MutexLock lock(state_->mutex);
   return state_->live;
+}
+
+void HttpServer::SetOptions(const HttpServerOptions& options) {
+  for (std::size_t i = 0; i < state_->shares.size(); ++i) {
+    state_->threads[static_cast<int>(i)].Run(
+        [&share = state_->shares[i], &options] { share.options = options; });
+  }
 }
 
 bool HttpServer::Stop(Seconds drain) {

@@ -118,7 +118,8 @@ class HttpServer {
   // Listens at `address` (port 0: any free one) and distributes the connections over `threads`.
   static Result<std::unique_ptr<HttpServer>> Listen(IoThreads& threads,
                                                     const system::SocketAddress& address,
-                                                    HttpServerOptions options, HttpHandler handler);
+                                                    const HttpServerOptions& options,
+                                                    HttpHandler handler);
   // Stop(0).
   ~HttpServer();
 
@@ -126,6 +127,10 @@ class HttpServer {
   const system::SocketAddress& address() const;
   std::uint16_t port() const { return address().port(); }
   int connections() const;
+
+  // In force when this returns: for new connections, for the next request of others, and for the
+  // next step of requests under way. Not from an I/O thread.
+  void SetOptions(const HttpServerOptions& options);
 
   // Stops accepting and closes idle connections; requests in flight may finish within `drain`
   // (their responses say `Connection: close`), then their clients are declared gone and the

@@ -1,5 +1,6 @@
 #include "serving/fleet_feed.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -13,14 +14,10 @@ constexpr Seconds kInterval = 1;
 
 }  // namespace
 
-FleetFeed::FleetFeed(const Pools& pools, EndpointSources sources, PoolObserver& metrics,
+FleetFeed::FleetFeed(std::vector<FollowedPool> pools, PoolObserver& metrics,
                      telemetry::StandingFaults& faults, Listener listener)
-    : pools_(pools),
-      metrics_(metrics),
-      faults_(faults),
-      listener_(std::move(listener)),
-      in_force_(pools.size()) {
-  Follow(std::move(sources));
+    : metrics_(metrics), faults_(faults), listener_(std::move(listener)) {
+  Follow(std::move(pools));
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -33,33 +30,38 @@ FleetFeed::~FleetFeed() {
   thread_.join();
 }
 
-void FleetFeed::Follow(EndpointSources sources) {
+void FleetFeed::Follow(std::vector<FollowedPool> pools) {
   const system::MutexLock lock(mutex_);
-  sources_ = std::move(sources);
-  for (std::size_t i = 0; i < sources_.size(); ++i) TakeOver(i);
+  const std::vector<Follower> before = std::exchange(followers_, {});
+  for (FollowedPool& followed : pools) {
+    const auto known = std::ranges::find(
+        before, followed.pool, [](const Follower& follower) { return follower.followed.pool; });
+    followers_.push_back({std::move(followed), known == before.end() ? nullptr : known->in_force});
+    TakeOver(followers_.back());
+  }
 }
 
 void FleetFeed::Run() {
   const system::MutexLock lock(mutex_);
   while (!stopping_) {
     if (stop_.WaitFor(mutex_, kInterval)) continue;
-    for (std::size_t i = 0; i < sources_.size(); ++i) {
-      sources_[i]->Refresh(system::MonotonicNow());
-      TakeOver(i);
+    for (Follower& follower : followers_) {
+      follower.followed.source->Refresh(system::MonotonicNow());
+      TakeOver(follower);
     }
   }
 }
 
-void FleetFeed::TakeOver(std::size_t index) {
-  Pool& pool = pools_[index];
-  const discovery::EndpointSource& source = *sources_[index];
+void FleetFeed::TakeOver(Follower& follower) {
+  Pool& pool = *follower.followed.pool;
+  const discovery::EndpointSource& source = *follower.followed.source;
   const std::string cause = "endpoints of " + pool.name();
   if (source.outage().empty()) {
     faults_.Clear(cause, cause + ": in order again", system::MonotonicNow());
   } else {
     faults_.Raise(telemetry::LogLevel::kError, cause, source.outage(), system::MonotonicNow());
   }
-  const auto before = std::exchange(in_force_[index], source.snapshot());
+  const auto before = std::exchange(follower.in_force, source.snapshot());
   if (before == source.snapshot() || (before != nullptr && *before == *source.snapshot())) return;
   pool.router().UpdateFleet(*source.snapshot());
   metrics_.SetFleet(pool.name(), *source.snapshot());

@@ -22,16 +22,18 @@ class FixedEndpoints final : public discovery::EndpointSource {
   bool Refresh(Seconds /*now*/) override { return false; }
 };
 
-EndpointSources Fixed(const std::vector<std::string>& addresses, std::string outage = "") {
-  EndpointSources sources;
-  sources.push_back(std::make_unique<FixedEndpoints>(addresses, std::move(outage)));
-  return sources;
+std::vector<FollowedPool> Fixed(FakeServing& serving, const std::vector<std::string>& addresses,
+                                std::string outage = "") {
+  std::vector<FollowedPool> followed;
+  followed.push_back({serving.pools.Find("llama"),
+                      std::make_unique<FixedEndpoints>(addresses, std::move(outage))});
+  return followed;
 }
 
 TEST(FleetFeed, HandsOutTheFleetAndItsChanges) {
   FakeServing serving;
   std::vector<std::string> heard;
-  FleetFeed feed(serving.pools, Fixed({"a:1", "b:1"}), serving.metrics, serving.faults,
+  FleetFeed feed(Fixed(serving, {"a:1", "b:1"}), serving.metrics, serving.faults,
                  [&](Pool& pool, const EndpointList& endpoints) {
                    std::set<std::string> addresses;
                    for (const auto& endpoint : endpoints) addresses.insert(endpoint->address);
@@ -39,8 +41,8 @@ TEST(FleetFeed, HandsOutTheFleetAndItsChanges) {
                    for (const std::string& address : addresses) text += " " + address;
                    heard.push_back(text);
                  });
-  feed.Follow(Fixed({"b:1", "c:1"}));
-  feed.Follow(Fixed({"b:1", "c:1"}));  // Nothing new.
+  feed.Follow(Fixed(serving, {"b:1", "c:1"}));
+  feed.Follow(Fixed(serving, {"b:1", "c:1"}));  // Nothing new.
   EXPECT_THAT(heard, ElementsAre("llama a:1 b:1", "llama b:1 c:1"));
   EXPECT_EQ(serving.router().Endpoints().size(), 2);
   const std::string series = serving.registry.Text();
@@ -50,11 +52,11 @@ TEST(FleetFeed, HandsOutTheFleetAndItsChanges) {
 
 TEST(FleetFeed, AnOutageIsReportedAndTakesNothingAway) {
   FakeServing serving;
-  FleetFeed feed(serving.pools, Fixed({"a:1"}, "DNS cannot be reached."), serving.metrics,
-                 serving.faults, [](Pool&, const EndpointList&) {});
+  FleetFeed feed(Fixed(serving, {"a:1"}, "DNS cannot be reached."), serving.metrics, serving.faults,
+                 [](Pool&, const EndpointList&) {});
   EXPECT_EQ(serving.faults.standing(), 1);
   EXPECT_EQ(serving.router().Endpoints().size(), 1);
-  feed.Follow(Fixed({"a:1"}));
+  feed.Follow(Fixed(serving, {"a:1"}));
   EXPECT_EQ(serving.faults.standing(), 0);
 }
 

@@ -1,5 +1,6 @@
 #include "serving/gateway_metrics.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -30,8 +31,17 @@ telemetry::MetricLabels Labels() {
 PoolObserver::PoolSeries::PoolSeries(telemetry::MetricsRegistry& registry, const std::string& pool)
     : metrics(registry, pool, Labels()) {}
 
-telemetry::HistogramMetric& PoolObserver::AddPool(const std::string& pool) {
-  return pools_.try_emplace(pool, registry_, pool).first->second.metrics.decision_seconds;
+std::shared_ptr<telemetry::HistogramMetric> PoolObserver::AddPool(const std::string& pool) {
+  const system::MutexLock lock(mutex_);
+  std::shared_ptr<PoolSeries>& series = pools_[pool];
+  if (series == nullptr) series = std::make_shared<PoolSeries>(registry_, pool);
+  return {series, &series->metrics.decision_seconds};
+}
+
+std::shared_ptr<PoolObserver::PoolSeries> PoolObserver::SeriesOf(std::string_view pool) {
+  const system::MutexLock lock(mutex_);
+  const auto found = pools_.find(pool);
+  return found == pools_.end() ? nullptr : found->second;
 }
 
 // --- Requests
@@ -41,9 +51,9 @@ void PoolObserver::OnInvalid(int status) {
 }
 
 void PoolObserver::OnFinished(const FinishedRequest& request) {
-  const auto pool = pools_.find(request.pool);
-  if (pool == pools_.end()) return;
-  telemetry::ModelMetrics& metrics = pool->second.metrics;
+  const std::shared_ptr<PoolSeries> series = SeriesOf(request.pool);
+  if (series == nullptr) return;
+  telemetry::ModelMetrics& metrics = series->metrics;
   metrics.CountRequest(request.outcome, request.policy);
   if (request.refused) metrics.refused[ToString(*request.refused)].Add();
   if (request.fallback != scheduler::FallbackCause::kNone)
@@ -94,7 +104,7 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
 std::shared_ptr<telemetry::DeploymentMetrics> PoolObserver::DeploymentSeries(
     const std::string& pool, const std::string& deployment) {
   const system::MutexLock lock(mutex_);
-  std::shared_ptr<telemetry::DeploymentMetrics>& series = pools_.at(pool).deployments[deployment];
+  std::shared_ptr<telemetry::DeploymentMetrics>& series = pools_.at(pool)->deployments[deployment];
   if (series == nullptr) {
     series = std::make_shared<telemetry::DeploymentMetrics>(registry_, pool, deployment, Labels());
   }
@@ -112,7 +122,7 @@ void PoolObserver::SetFleet(const std::string& pool, const discovery::EndpointSn
     }
   }
   const system::MutexLock lock(mutex_);
-  PoolSeries& series = pools_.at(pool);
+  PoolSeries& series = *pools_.at(pool);
   std::erase_if(series.deployments,
                 [&](const auto& entry) { return !deployments.contains(entry.first); });
   std::erase_if(series.endpoints,
@@ -126,7 +136,7 @@ void PoolObserver::SetProfile(const std::string& pool, const std::string& deploy
                               const discovery::ProfileReading& reading, Seconds age,
                               std::size_t faults) {
   const system::MutexLock lock(mutex_);
-  const auto& deployments = pools_.at(pool).deployments;
+  const auto& deployments = pools_.at(pool)->deployments;
   const auto series = deployments.find(deployment);
   if (series == deployments.end()) return;  // Not in the fleet.
   telemetry::DeploymentMetrics& metrics = *series->second;
@@ -140,10 +150,11 @@ void PoolObserver::SetProfile(const std::string& pool, const std::string& deploy
 
 void PoolObserver::Refresh(const Pools& pools, int connections) {
   process_.connections.Set(connections);
-  for (const auto& pool : pools) {
+  const PoolList served = pools.list();
+  for (const auto& pool : served) {
     const RouterStatus status = pool->router().Status();
     const system::MutexLock lock(mutex_);
-    PoolSeries& series = pools_.at(pool->name());
+    PoolSeries& series = *pools_.at(pool->name());
     series.metrics.queue_length.Set(static_cast<double>(status.waiting));
     series.metrics.queue_bytes.Set(static_cast<double>(status.queue_bytes));
     for (const auto& deployment : status.deployments) {
@@ -157,6 +168,12 @@ void PoolObserver::Refresh(const Pools& pools, int connections) {
       }
     }
   }
+  const system::MutexLock lock(mutex_);
+  std::erase_if(pools_, [&](const auto& known) {
+    const bool serves =
+        std::ranges::any_of(served, [&](const auto& pool) { return pool->name() == known.first; });
+    return !serves && known.second.use_count() == 1;
+  });
 }
 
 }  // namespace headrace::serving

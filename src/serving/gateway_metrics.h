@@ -17,15 +17,15 @@
 namespace headrace::serving {
 
 // Counts every request as it ends, and reads queues and loads when a scrape asks for them. The
-// `model` label is the pool's name, also for requests of its other names. Thread-safe once the
-// pools have been added.
+// `model` label is the pool's name, also for requests of its other names. Thread-safe.
 class PoolObserver final : public RequestObserver {
  public:
   explicit PoolObserver(telemetry::MetricsRegistry& registry)
       : registry_(registry), process_(registry, HEADRACE_VERSION) {}
 
-  // Before requests are served. What the pool's router measures itself.
-  telemetry::HistogramMetric& AddPool(const std::string& pool);
+  // Makes the series of a pool, before it serves. They live for as long as it is served or what is
+  // returned (what its router measures itself) is held, so its last requests are counted too.
+  std::shared_ptr<telemetry::HistogramMetric> AddPool(const std::string& pool);
 
   void OnFinished(const FinishedRequest& request) override;
   void OnInvalid(int status) override;
@@ -40,7 +40,8 @@ class PoolObserver final : public RequestObserver {
   // beside the reading's own.
   void SetProfile(const std::string& pool, const std::string& deployment,
                   const discovery::ProfileReading& reading, Seconds age, std::size_t faults);
-  // Brings the gauges up to date: connections, queue, loads, health.
+  // Brings the gauges up to date: connections, queue, loads, health. Series of pools that are no
+  // longer served go once their last request has ended.
   void Refresh(const Pools& pools, int connections);
 
  private:
@@ -53,11 +54,14 @@ class PoolObserver final : public RequestObserver {
     std::map<std::pair<std::string, std::string>, telemetry::EndpointMetrics> endpoints;
   };
 
+  std::shared_ptr<PoolSeries> SeriesOf(std::string_view pool);
+
   telemetry::MetricsRegistry& registry_;
   telemetry::GatewayMetrics process_;
-  // Guards deployments and endpoints of every pool; the pools themselves do not change.
+  // Guards deployments and endpoints of every pool, too.
   system::Mutex mutex_;
-  std::map<std::string, PoolSeries, std::less<>> pools_;
+  std::map<std::string, std::shared_ptr<PoolSeries>, std::less<>> pools_
+      HEADRACE_GUARDED_BY(mutex_);
 };
 
 }  // namespace headrace::serving

@@ -23,15 +23,23 @@ namespace headrace::serving {
 class Pool {
  public:
   // `names`: that of the pool, which metrics, logs and recordings use, then aliases and LoRA
-  // adapters. A request of any of them goes to the same scheduler.
+  // adapters.
   Pool(std::vector<std::string> names, const scheduler::SchedulerOptions& options,
        std::unique_ptr<fleet::LoadModel> load_model, Executor& executor, std::uint64_t seed,
        RouterReports reports)
-      : names_(std::move(names)),
-        router_(name(), options, std::move(load_model), executor, seed, std::move(reports)) {}
+      : router_(names.front(), options, std::move(load_model), executor, seed, std::move(reports)),
+        names_(std::move(names)) {}
 
-  const std::string& name() const { return names_.front(); }
-  const std::vector<std::string>& names() const { return names_; }
+  const std::string& name() const { return router_.pool(); }
+  std::vector<std::string> names() const {
+    const system::MutexLock lock(mutex_);
+    return names_;
+  }
+  // Requests are led here by them from the next Pools::Set on. The first one does not change.
+  void SetNames(std::vector<std::string> names) {
+    const system::MutexLock lock(mutex_);
+    names_ = std::move(names);
+  }
   PoolRouter& router() { return router_; }
   const PoolRouter& router() const { return router_; }
   RetryBudget& retries() { return retries_; }
@@ -73,45 +81,52 @@ class Pool {
   }
 
  private:
-  const std::vector<std::string> names_;
   PoolRouter router_;
   RetryBudget retries_;
   mutable system::Mutex mutex_;
+  std::vector<std::string> names_ HEADRACE_GUARDED_BY(mutex_);
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
   Objectives objectives_ HEADRACE_GUARDED_BY(mutex_);
 };
 
-// The pools that are served, in the order of the configuration. Constant while requests are served.
+using PoolList = std::vector<std::shared_ptr<Pool>>;
+
+// The pools that are served, and the names that lead to them. Thread-safe. A request holds its
+// pool, so one that is taken out serves to the end what it has; no new request finds it.
 class Pools {
  public:
-  // No other pool has one of its names.
-  void Add(std::unique_ptr<Pool> pool) {
-    for (const std::string& name : pool->names()) by_name_[name] = pool.get();
-    pools_.push_back(std::move(pool));
-  }
-  void Clear() {
-    by_name_.clear();
-    pools_.clear();
+  // Replaces those that were, and takes over their names. None may be in two of them.
+  void Set(PoolList pools) {
+    std::map<std::string, std::shared_ptr<Pool>, std::less<>> by_name;
+    for (const std::shared_ptr<Pool>& pool : pools) {
+      for (std::string& name : pool->names()) by_name[std::move(name)] = pool;
+    }
+    // What goes is destroyed without the lock.
+    const system::MutexLock lock(mutex_);
+    by_name_.swap(by_name);
+    pools_.swap(pools);
   }
 
   // The pool that serves this name; null if none does.
-  Pool* Find(std::string_view name) const {
+  std::shared_ptr<Pool> Find(std::string_view name) const {
+    const system::MutexLock lock(mutex_);
     const auto found = by_name_.find(name);
     return found == by_name_.end() ? nullptr : found->second;
   }
+  // As they are now, in the order of the configuration.
+  PoolList list() const {
+    const system::MutexLock lock(mutex_);
+    return pools_;
+  }
   // At least one pool has an endpoint that is up.
   bool AnyUp() const {
-    return std::ranges::any_of(pools_, [](const auto& pool) { return pool->router().AnyUp(); });
+    return std::ranges::any_of(list(), [](const auto& pool) { return pool->router().AnyUp(); });
   }
 
-  std::size_t size() const { return pools_.size(); }
-  Pool& operator[](std::size_t index) const { return *pools_[index]; }
-  auto begin() const { return pools_.begin(); }
-  auto end() const { return pools_.end(); }
-
  private:
-  std::vector<std::unique_ptr<Pool>> pools_;
-  std::map<std::string, Pool*, std::less<>> by_name_;
+  mutable system::Mutex mutex_;
+  PoolList pools_ HEADRACE_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<Pool>, std::less<>> by_name_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 }  // namespace headrace::serving

@@ -180,7 +180,7 @@ void PoolRouter::Apply(Event event, RoutedRequest* own) {
   }
   // First: a request that is delivered to may end the caller's own object.
   if (wake) wake_loop_->Wake();
-  reports_.decision_seconds.Observe(took);
+  reports_.decision_seconds->Observe(took);
   for (const BreakerReport& breaker : breakers) ReportBreaker(breaker);
   for (Delivery& delivery : deliveries) {
     if (delivery.route.decision.fallback != scheduler::FallbackCause::kNone)

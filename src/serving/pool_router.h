@@ -120,7 +120,7 @@ class RoutedRequest {
 
 // Where a router reports what it does.
 struct RouterReports {
-  telemetry::HistogramMetric& decision_seconds;
+  std::shared_ptr<telemetry::HistogramMetric> decision_seconds;
   telemetry::StandingFaults& faults;  // Endpoints that are down, fallbacks in use.
   // The series of a deployment of the pool, for its EndpointInfos; may be empty.
   std::function<std::shared_ptr<telemetry::DeploymentMetrics>(const std::string& deployment)>

@@ -84,7 +84,7 @@ TEST(PoolRouter, WakeUpOnItsWayFindsTheRouterGone) {
     waiting.Arrive({});
     serving.executor.Run();  // Sets the alarm.
   }
-  serving.pools.Clear();
+  serving.pools.Set({});
   serving.executor.Advance(1000);
 }
 

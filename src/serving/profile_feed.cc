@@ -39,19 +39,21 @@ std::filesystem::path PathOf(const config::Config& config,
 
 }  // namespace
 
-ProfileFeed::ProfileFeed(const config::Config& config, const Pools& pools, PoolObserver& metrics,
+ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, PoolObserver& metrics,
                          telemetry::StandingFaults& faults)
     : max_age_(config.profiles.max_age), metrics_(metrics), faults_(faults) {
   std::vector<std::filesystem::path> paths;
   std::vector<std::string> keys;
   Watch files;
   Watch redis;
-  for (std::size_t i = 0; i < config.models.size(); ++i) {
-    for (const config::DeploymentConfig& deployment : config.models[i].deployments) {
-      const Reader reader{status_.size(), &pools[i], deployment.name, nullptr};
-      status_.push_back({pools[i].name(), deployment.name, {}, {}});
+  for (const config::ModelConfig& model : config.models) {
+    const std::shared_ptr<Pool>& pool =
+        *std::ranges::find(pools, model.name, [](const auto& known) { return known->name(); });
+    for (const config::DeploymentConfig& deployment : model.deployments) {
+      const Reader reader{status_.size(), pool, deployment.name, nullptr};
+      status_.push_back({pool->name(), deployment.name, {}, {}});
       if (config.profiles.source == config::ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
-        keys.push_back(discovery::ProfileKey(pools[i].name(), ProfileNameOf(deployment)));
+        keys.push_back(discovery::ProfileKey(pool->name(), ProfileNameOf(deployment)));
         redis.readers.push_back(reader);
       } else {
         paths.push_back(PathOf(config, deployment));

@@ -29,8 +29,9 @@ struct ProfileStatus {
 // fix, and again when it changes.
 class ProfileFeed {
  public:
-  // What is passed in must outlive the feed.
-  ProfileFeed(const config::Config& config, const Pools& pools, PoolObserver& metrics,
+  // `pools`: those of the configuration, at least. The rest of what is passed in must outlive the
+  // feed.
+  ProfileFeed(const config::Config& config, const PoolList& pools, PoolObserver& metrics,
               telemetry::StandingFaults& faults);
   ~ProfileFeed();
 
@@ -41,7 +42,7 @@ class ProfileFeed {
   // A deployment whose profile a source has.
   struct Reader {
     std::size_t place;  // In status_.
-    Pool* pool;
+    std::shared_ptr<Pool> pool;
     std::string deployment;
     std::shared_ptr<const profile::GpuProfile> in_force;
   };

@@ -13,7 +13,7 @@ using Headers = FakeExchange::Headers;
 class RequestControlsTest : public testing::Test {
  protected:
   RequestControlsTest() : serving({.max_queue_length = 1}, "slo-headroom") {
-    serving.pools[0].SetObjectives({{"chat", 10}, {"batch", -1}});
+    serving.pools.Find("llama")->SetObjectives({{"chat", 10}, {"batch", -1}});
   }
   RequestControls Read(const Headers& headers) {
     return *ReadControls(
@@ -22,7 +22,7 @@ class RequestControlsTest : public testing::Test {
               std::ranges::find(headers, name, [](const auto& field) { return field.first; });
           return header == headers.end() ? std::string_view() : std::string_view(header->second);
         },
-        serving.pools[0]);
+        *serving.pools.Find("llama"));
   }
   int PriorityOf(const std::string& objective) {
     return Read({{"x-gateway-inference-objective", objective}}).priority;
@@ -37,7 +37,7 @@ TEST_F(RequestControlsTest, AnObjectiveHasItsPriorityAndAnUnknownOneNone) {
   EXPECT_EQ(PriorityOf("Chat"), 0);
   EXPECT_EQ(PriorityOf("10"), 0) << "a name, not a number";
   EXPECT_EQ(Read({}).priority, 0);
-  serving.pools[0].SetObjectives({{"chat", 3}});
+  serving.pools.Find("llama")->SetObjectives({{"chat", 3}});
   EXPECT_EQ(PriorityOf("chat"), 3);
   EXPECT_EQ(PriorityOf("batch"), 0);
 }

@@ -12,9 +12,8 @@ constexpr const char* kCause = "request trace";
 
 }  // namespace
 
-RequestTraceFeed::RequestTraceFeed(const store::RedisUrl& url, const Pools& pools,
-                                   telemetry::StandingFaults& faults)
-    : pools_(pools), faults_(faults), redis_(url), thread_([this] { Run(); }) {}
+RequestTraceFeed::RequestTraceFeed(const Pools& pools, telemetry::StandingFaults& faults)
+    : pools_(pools), faults_(faults), thread_([this] { Run(); }) {}
 
 RequestTraceFeed::~RequestTraceFeed() {
   {
@@ -25,12 +24,21 @@ RequestTraceFeed::~RequestTraceFeed() {
   thread_.join();
 }
 
+void RequestTraceFeed::SetRedis(const std::optional<store::RedisUrl>& url) {
+  const system::MutexLock lock(mutex_);
+  if (redis_ == nullptr ? !url : url == redis_->url()) return;
+  redis_ = url ? std::make_shared<store::Redis>(*url) : nullptr;
+  writes_ = url.has_value();
+}
+
 void RequestTraceFeed::OnArrived(std::string_view pool, Seconds /*arrived*/) {
+  if (!writes_) return;
   const system::MutexLock lock(mutex_);
   traces_[std::string(pool)].Arrived();
 }
 
 void RequestTraceFeed::OnFinished(const FinishedRequest& request) {
+  if (!writes_) return;
   const slo::RequestLatency& latency = request.latency;
   if (request.outcome != telemetry::Outcome::kCompleted || latency.output_tokens == 0) return;
   const system::MutexLock lock(mutex_);
@@ -55,14 +63,17 @@ void RequestTraceFeed::Run() {
 
 void RequestTraceFeed::Write(std::int64_t interval_end) {
   std::map<std::string, store::RequestTrace, std::less<>> traces;
+  std::shared_ptr<store::Redis> redis;
   {
     const system::MutexLock lock(mutex_);
     traces = std::exchange(traces_, {});
+    redis = redis_;
   }
-  for (const auto& pool : pools_) {
+  if (redis == nullptr) return;
+  for (const auto& pool : pools_.list()) {
     const RouterStatus status = pool->router().Status();
     const auto written =
-        redis_.Set(store::RequestTraceKey(pool->name(), interval_end),
+        redis->Set(store::RequestTraceKey(pool->name(), interval_end),
                    traces[pool->name()].ToJson(status.running + status.waiting, status.waiting),
                    store::kRequestTraceExpiry);
     if (!written) {

@@ -1,8 +1,10 @@
 // Tells AIBrix's GPU optimizer, through Redis, which requests there are.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -17,14 +19,16 @@
 
 namespace headrace::serving {
 
-// Writes every pool's trace at every full ten seconds of the clock, on its own thread. What cannot
-// be written is dropped and logged. Thread-safe.
+// Writes every pool's trace at every full ten seconds of the clock, on its own thread, while it has
+// a Redis to write to. What cannot be written is dropped and logged. Thread-safe.
 class RequestTraceFeed final : public RequestObserver {
  public:
   // What is passed in must outlive the feed.
-  RequestTraceFeed(const store::RedisUrl& url, const Pools& pools,
-                   telemetry::StandingFaults& faults);
+  RequestTraceFeed(const Pools& pools, telemetry::StandingFaults& faults);
   ~RequestTraceFeed() override;
+
+  // Where to write from now on; nullopt: nothing is written.
+  void SetRedis(const std::optional<store::RedisUrl>& url);
 
   void OnArrived(std::string_view pool, Seconds arrived) override;
   void OnFinished(const FinishedRequest& request) override;
@@ -35,10 +39,11 @@ class RequestTraceFeed final : public RequestObserver {
 
   const Pools& pools_;
   telemetry::StandingFaults& faults_;
-  store::Redis redis_;
+  std::atomic<bool> writes_ = false;
   system::Mutex mutex_;
   system::ConditionVariable stop_;
   bool stopping_ HEADRACE_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<store::Redis> redis_ HEADRACE_GUARDED_BY(mutex_);  // Null: nothing is written.
   // By pool; of this interval.
   std::map<std::string, store::RequestTrace, std::less<>> traces_ HEADRACE_GUARDED_BY(mutex_);
   std::thread thread_;

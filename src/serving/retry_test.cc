@@ -39,7 +39,7 @@ class RetryTest : public testing::Test {
     exchange.reset();
     serving_.executor.Run();
     EXPECT_TRUE(serving_.Idle());
-    EXPECT_EQ(serving_.pools[0].retries().taken(), 0);
+    EXPECT_EQ(serving_.pools.Find("llama")->retries().taken(), 0);
     EXPECT_EQ(serving_.heard.finished.size(), 1U);
     return serving_.heard.finished.back();
   }
@@ -133,11 +133,11 @@ TEST_F(RetryTest, TheClientSeesTheLastFailure) {
 }
 
 TEST_F(RetryTest, AsOftenAsConfigured) {
-  serving_.pools[0].retries().SetOptions({.most = 1});
+  serving_.pools.Find("llama")->retries().SetOptions({.most = 1});
   auto exchange = Send();
   EXPECT_TRUE(exchange->Busy(503));
   EXPECT_FALSE(exchange->Busy(503));
-  serving_.pools[0].retries().SetOptions({.most = 0});
+  serving_.pools.Find("llama")->retries().SetOptions({.most = 0});
   EXPECT_FALSE(Send()->Busy(503));
 }
 
@@ -173,12 +173,12 @@ TEST_F(RetryTest, TheBudgetIsAShareOfTheRequestsUnderWay) {
   EXPECT_NE(others[52]->endpoint(), endpoint);
   EXPECT_NE(others[52]->endpoint(), "");
   others.clear();
-  EXPECT_EQ(serving_.pools[0].retries().taken(), 0);
+  EXPECT_EQ(serving_.pools.Find("llama")->retries().taken(), 0);
   EXPECT_GE(Metric(R"(headrace_retry_budget_exhausted_total{model="llama"})"), 79);
 }
 
 TEST_F(RetryTest, AFewMayAlwaysBeRetried) {
-  serving_.pools[0].retries().SetOptions({.budget = 0});
+  serving_.pools.Find("llama")->retries().SetOptions({.budget = 0});
   std::vector<std::unique_ptr<FakeExchange>> all;
   int retried = 0;
   for (int i = 0; i < 12; ++i) {

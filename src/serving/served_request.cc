@@ -54,7 +54,7 @@ std::string Number(Seconds seconds) {
 
 ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
                              std::string_view request_id)
-    : context_(context), thread_(thread) {
+    : context_(context), thread_(thread), request_timeout_(thread.request_timeout) {
   finished_.arrived = arrived;
   finished_.request_id = request_id;
 }
@@ -262,7 +262,7 @@ ErrorReply ServedRequest::TimeOut() {
     routed_->Cancel();
   }
   return Reply(openai::MakeApiError(504, "The request took longer than the gateway allows (" +
-                                             Number(context_.request_timeout) + " s)."));
+                                             Number(request_timeout_) + " s)."));
 }
 
 ErrorReply ServedRequest::Reply(openai::ApiError error) const {

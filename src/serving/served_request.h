@@ -29,7 +29,6 @@ namespace headrace::serving {
 struct ServingContext {
   const Pools& pools;
   std::vector<RequestObserver*> observers;
-  Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
 };
 
 // What the requests of one thread share.
@@ -40,6 +39,7 @@ struct ServingThread {
   openai::RequestScanner scanner;
   RequestIds ids;
   ProgressBatch progress;
+  Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
 };
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
@@ -98,7 +98,7 @@ class ServedRequest {
       openai::ApiKind kind, tl::expected<openai::RequestFacts, openai::ApiError> facts,
       std::size_t body_bytes, const HeaderLookup& header);
   void Arrive(OnRoute on_route);
-  Seconds deadline() const { return finished_.arrived + context_.request_timeout; }
+  Seconds deadline() const { return finished_.arrived + request_timeout_; }
   // It has come to its end; no call changes that any more.
   bool ended() const { return ended_; }
 
@@ -183,10 +183,11 @@ class ServedRequest {
 
   const ServingContext& context_;
   ServingThread& thread_;
+  const Seconds request_timeout_;  // As it was on arrival.
   OnRoute on_route_;
   std::function<void()> on_stranded_;
   // By Scan:
-  Pool* pool_ = nullptr;
+  std::shared_ptr<Pool> pool_;  // Outlives what follows.
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
   openai::RequestFacts facts_;
   RequestControls controls_;

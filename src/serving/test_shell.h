@@ -96,23 +96,25 @@ struct FakeServing {
         faults(log),
         metrics(registry),
         thread(executor),
-        context{.pools = pools, .observers = {&heard, &metrics}, .request_timeout = 600} {
+        context{.pools = pools, .observers = {&heard, &metrics}} {
+    thread.request_timeout = 600;
     options.policy = routing::FindPolicy(policy);
-    pools.Add(std::make_unique<Pool>(
+    auto pool = std::make_shared<Pool>(
         std::vector<std::string>{"llama", "llama-lora"}, options, std::move(load_model), executor,
         1,
         RouterReports{.decision_seconds = metrics.AddPool("llama"),
                       .faults = faults,
                       .deployment_metrics = [this](const std::string& deployment) {
                         return metrics.DeploymentSeries("llama", deployment);
-                      }}));
+                      }});
+    pools.Set({std::move(pool)});
   }
   ~FakeServing() {
-    pools.Clear();
+    pools.Set({});
     executor.Run();
   }
 
-  PoolRouter& router() { return pools[0].router(); }
+  PoolRouter& router() { return pools.Find("llama")->router(); }
   // Endpoints of one deployment, "a10".
   void SetEndpoints(const std::vector<std::string>& addresses) {
     discovery::DiscoveredDeployment deployment{"a10", 512, {}};

@@ -1,6 +1,6 @@
 // The subcommands; each is in the file of its name. They print results to standard output and
 // messages to standard error. A subcommand that fails throws CLI::RuntimeError with its exit
-// status, which CLI11_PARSE in main returns.
+// status, which the program returns (program.h).
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,7 +17,7 @@ void AddLoadCommand(CLI::App& app);
 void AddSimulateCommand(CLI::App& app);
 // Emulated engines, the gateway and load in one process.
 void AddDemoCommand(CLI::App& app);
-// `config check` and `config reference`.
+// `config check`, `diff`, `schema` and `reference`.
 void AddConfigCommand(CLI::App& app);
 
 // GPU profiles: the subcommands below. Warnings about a profile are not failures.

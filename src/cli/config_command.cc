@@ -1,15 +1,33 @@
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "config/difference.h"
+#include "system/address.h"
+#include "system/privileges.h"
 
 namespace headrace::cli {
 namespace {
 
 std::string Count(std::size_t number, const std::string& noun) {
   return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
+}
+
+// What is no fault of the file, but may be one where it is used.
+void Warn(const std::string& path, const config::Config& config) {
+  for (const auto& [option, address] :
+       {std::pair{"listen", config.listen}, {"admin", config.admin}}) {
+    const auto listener = system::ParseHostPort(address);
+    if (!listener || system::MayListenOn(listener->port)) continue;
+    Print(stderr, path + ": " + option + " is " + address +
+                      ", and this user may not listen on a port that low; give a port from " +
+                      std::to_string(system::FirstOpenPort()) +
+                      ", or run the gateway with the capability CAP_NET_BIND_SERVICE\n");
+  }
 }
 
 void Check(const std::string& path) {
@@ -24,6 +42,41 @@ void Check(const std::string& path) {
   }
   Print(stdout, path + ": valid; " + Count(config.models.size(), "model") + ", " +
                     Count(deployments, "deployment") + ", " + Count(endpoints, "endpoint") + "\n");
+  Warn(path, config);
+}
+
+// Exit statuses of `diff`.
+constexpr int kDiffer = 1;
+constexpr int kTrouble = 2;
+
+// Both as if they were in the first one's place, so that relative paths are the same in both.
+void Diff(const std::string& before, const std::string& after) {
+  const config::Config old = OrStop(LoadConfigFile(before), kTrouble);
+  const std::string text = OrStop(ReadConfigFile(after), kTrouble);
+  OrStop(ParseConfig(text, after), kTrouble);
+  const config::Config changed = OrStop(ParseConfig(text, before), kTrouble);
+
+  using Kind = config::OptionChange::Kind;
+  const std::vector<config::OptionChange> changes = config::Difference(old, changed);
+  std::string lines;
+  std::size_t live = 0;
+  for (const config::OptionChange& change : changes) {
+    const auto value = [](const std::string& text) { return text.empty() ? "…" : text; };
+    lines +=
+        change.path + ": " +
+        (change.kind == Kind::kAdded     ? "added"
+         : change.kind == Kind::kRemoved ? "removed"
+                                         : value(change.before) + " → " + value(change.after)) +
+        (change.live ? " (live)" : " (restart)") + "\n";
+    if (change.live) ++live;
+  }
+  if (changes.empty()) return;
+  const std::size_t restart = changes.size() - live;
+  lines += "A running gateway takes over " + std::to_string(live) + " of " +
+           Count(changes.size(), "change") +
+           (restart == 0 ? "" : "; " + std::to_string(restart) + " wait for a restart") + ".\n";
+  Print(stdout, lines);
+  throw CLI::RuntimeError(kDiffer);
 }
 
 }  // namespace
@@ -37,6 +90,20 @@ void AddConfigCommand(CLI::App& app) {
   const auto path = std::make_shared<std::string>();
   check->add_option("FILE", *path, "The configuration file")->required();
   check->callback([path] { Check(*path); });
+
+  CLI::App* const diff = config->add_subcommand(
+      "diff",
+      "Say in which options two files differ, and what a running gateway takes over.\n"
+      "Exit status: 0 the same, 1 they differ, 2 a file is not valid.");
+  const auto before = std::make_shared<std::string>();
+  const auto after = std::make_shared<std::string>();
+  diff->add_option("BEFORE", *before, "The configuration file")->required();
+  diff->add_option("AFTER", *after, "The one to take its place")->required();
+  diff->callback([before, after] { Diff(*before, *after); });
+
+  CLI::App* const schema =
+      config->add_subcommand("schema", "Print the JSON Schema of the file, for editors");
+  schema->callback([] { Print(stdout, config::ConfigSchemaJson(PolicyNames())); });
 
   CLI::App* const reference =
       config->add_subcommand("reference", "Print the reference of all options as Markdown");

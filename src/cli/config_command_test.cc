@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "cli/commands.h"
@@ -62,6 +63,48 @@ TEST_F(ConfigCommand, SaysEveryFaultOnStandardErrorAndFails) {
 TEST_F(ConfigCommand, AFileThatIsNotThereIsAFault) {
   EXPECT_EQ(Run("config check /no/such/file"), 1);
   EXPECT_THAT(err_, HasSubstr("/no/such/file"));
+}
+
+constexpr const char* kSmall =
+    "models:\n  - { name: m, deployments: [{ name: d, profile: p/d.json, endpoints: [a:1] }] }\n";
+
+TEST_F(ConfigCommand, DiffSaysWhatARunningGatewayTakesOver) {
+  Put(kSmall);
+  // In another folder, so that relative paths would differ.
+  const std::filesystem::path folder = path_ + "-new";
+  std::filesystem::create_directory(folder);
+  const std::string other = folder / "new.yaml";
+  std::ofstream(other) << kSmall;
+  EXPECT_EQ(Run("config diff " + path_ + " " + other), 0) << err_;
+  EXPECT_EQ(out_, "");
+
+  std::ofstream(other) << "threads: 3\nredis: redis://:secret@r\nrequest_trace: true\nmodels:\n"
+                          "  - name: m\n    queue: { timeout: 5s }\n    deployments:\n"
+                          "      - { name: d, profile: p/d.json, endpoints: [a:1] }\n"
+                          "      - { name: e, endpoints: [b:1] }\n";
+  EXPECT_EQ(Run("config diff " + path_ + " " + other), 1);
+  EXPECT_EQ(out_,
+            "threads: 0 → 3 (restart)\n"
+            "redis: … → … (restart)\n"
+            "request_trace: false → true (restart)\n"
+            "models[m].queue.timeout: 1m → 5s (live)\n"
+            "models[m].deployments[e]: added (live)\n"
+            "A running gateway takes over 2 of 5 changes; 3 wait for a restart.\n");
+  EXPECT_EQ(err_, "");
+
+  std::ofstream(other) << "models: []\n";
+  EXPECT_EQ(Run("config diff " + path_ + " " + other), 2);
+  EXPECT_EQ(out_, "");
+  EXPECT_THAT(err_, HasSubstr(other + ":1: models is empty"));
+  EXPECT_EQ(Run("config diff " + path_ + " /no/such/file"), 2);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_F(ConfigCommand, TheSchemaIsJsonWithThePolicies) {
+  EXPECT_EQ(Run("config schema"), 0);
+  const auto schema = nlohmann::json::parse(out_);
+  const auto& model = schema["properties"]["models"]["items"]["properties"];
+  EXPECT_THAT(model["policy"].dump(), AllOf(HasSubstr("\"slo-headroom\""), HasSubstr("random")));
 }
 
 TEST_F(ConfigCommand, TheReferenceIsTheCommittedOne) {

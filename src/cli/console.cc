@@ -11,9 +11,9 @@ void Print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
 }
 
-void Stop(const std::string& sentence) {
+void Stop(const std::string& sentence, int status) {
   Print(stderr, sentence + "\n");
-  throw CLI::RuntimeError(1);
+  throw CLI::RuntimeError(status);
 }
 
 StatusLine::StatusLine() : live_(isatty(STDERR_FILENO) == 1) {}

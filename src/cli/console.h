@@ -14,12 +14,16 @@ namespace headrace::cli {
 
 void Print(std::FILE* stream, const std::string& text);
 
-// Prints the sentence to standard error and ends the program with status 1.
-[[noreturn]] void Stop(const std::string& sentence);
+// Exit statuses.
+inline constexpr int kFailed = 1;
+inline constexpr int kMisused = 2;  // The command line itself cannot be meant.
+
+// Prints the sentence to standard error and ends the program.
+[[noreturn]] void Stop(const std::string& sentence, int status = kFailed);
 
 template <typename T>
-T OrStop(Result<T> result) {
-  if (!result) Stop(result.error().message);
+T OrStop(Result<T> result, int status = kFailed) {
+  if (!result) Stop(result.error().message, status);
   if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 

@@ -46,7 +46,8 @@ struct MelangeArguments {
 void Import(const MelangeArguments& arguments) {
   for (const std::vector<Tokens>* axis : {&arguments.inputs, &arguments.outputs}) {
     if (std::ranges::adjacent_find(*axis, std::greater_equal<>()) != axis->end()) {
-      Stop("--inputs and --outputs must be in ascending order, as the rows and columns are.");
+      Stop("--inputs and --outputs must be in ascending order, as the rows and columns are.",
+           kMisused);
     }
   }
   const std::string text = OrStop(system::ReadFile(arguments.file));

@@ -1,4 +1,5 @@
 #include <fstream>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,10 +10,12 @@
 #include "cli/console.h"
 #include "cli/options.h"
 #include "cli/target.h"
+#include "completion/client.h"
 #include "load/class_spec.h"
 #include "load/load_generator.h"
 #include "load/load_report.h"
 #include "load/load_table.h"
+#include "system/clock.h"
 #include "system/files.h"
 #include "system/termination.h"
 
@@ -41,7 +44,8 @@ struct Arguments {
 
 workload::Workload WorkloadOf(const Arguments& arguments) {
   if (arguments.workload.empty()) {
-    return OrStop(load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile));
+    return OrStop(load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile),
+                  kMisused);
   }
   std::string names;
   for (const workload::NamedWorkload& named : workload::NamedWorkloads()) {
@@ -49,12 +53,13 @@ workload::Workload WorkloadOf(const Arguments& arguments) {
     names.append(names.empty() ? "" : ", ").append(named.name);
   }
   Stop("There is no workload \"" + arguments.workload + "\"; choose one of " + names +
-       ", or describe your own with --class.");
+           ", or describe your own with --class.",
+       kMisused);
 }
 
 load::LoadOptions OptionsOf(const Arguments& arguments, const workload::Workload& workload) {
   load::LoadOptions options;
-  options.target = OrStop(ParseTarget(arguments.target).and_then(system::Resolve));
+  options.target = OrStop(system::Resolve(OrStop(ParseTarget(arguments.target), kMisused)));
   options.model = arguments.model;
   options.workload = &workload;
   options.seed = arguments.seed;
@@ -87,6 +92,24 @@ class Progress {
   Seconds next_ = 10;
 };
 
+// Ends the program if nothing takes a connection there: it would be an hour of failed requests.
+void StopUnlessReached(const std::string& target, const system::SocketAddress& address) {
+  net::IoThreads threads(1);
+  std::promise<completion::Response> promise;
+  threads[0].Spawn([&]() -> net::Task<void> {
+    completion::Client client(threads[0], {.address = address});
+    std::string path = "/v1/models";
+    promise.set_value(co_await client.Get(std::move(path), system::MonotonicNow() + 10));
+  });
+  const completion::Response response = promise.get_future().get();
+  if (response.error != net::CallError::kConnectFailed &&
+      response.error != net::CallError::kConnectTimeout) {
+    return;
+  }
+  Stop(target + ": " + completion::Describe(response) +
+       "; start the server, or name another one with --target.");
+}
+
 // Writes a row per request to `rows` if that is open.
 load::LoadSnapshot Run(const load::LoadOptions& options, std::ofstream& rows) {
   system::Termination termination;
@@ -113,6 +136,7 @@ load::LoadSnapshot Run(const load::LoadOptions& options, std::ofstream& rows) {
 void Load(const Arguments& arguments) {
   const workload::Workload workload = WorkloadOf(arguments);
   const load::LoadOptions options = OptionsOf(arguments, workload);
+  StopUnlessReached(arguments.target, options.target);
   std::ofstream rows;
   if (!arguments.requests.empty()) {
     rows.open(arguments.requests, std::ios::trunc);
@@ -130,8 +154,16 @@ void Load(const Arguments& arguments) {
                       FormatDuration(snapshot.send_lag.Quantile(0.99)) +
                       " late. Use a lower rate, or several clients.\n");
   }
-  if (arguments.output.empty()) return;
-  OrStop(system::WriteFile(arguments.output, load::LoadReportJson(options, snapshot)));
+  if (!arguments.output.empty()) {
+    OrStop(system::WriteFile(arguments.output, load::LoadReportJson(options, snapshot)));
+  }
+  std::uint64_t completed = 0;
+  for (const load::LoadCounts& counts : snapshot.classes) completed += counts.report.completed;
+  if (snapshot.offered > 0 && completed == 0) {
+    Stop(arguments.target + ": none of " + std::to_string(snapshot.offered) +
+         " requests was completed; see the reasons above, and whether the server serves " +
+         arguments.model + ".");
+  }
 }
 
 }  // namespace

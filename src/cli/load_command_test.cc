@@ -80,6 +80,23 @@ TEST_F(LoadCommand, WritesWhatItMeasured) {
   EXPECT_THAT(err_, HasSubstr("offered"));
 }
 
+TEST_F(LoadCommand, FailsWhereNothingIsDone) {
+  const std::vector<std::string> load = {
+      "--rate", "300", "--class", "a: share=1, prompt=30, output=3", "--max-requests", "5"};
+  const auto run = [&](const std::string& target, const std::string& model) {
+    std::vector<std::string> arguments = {"load", "--target", target, "--model", model};
+    arguments.insert(arguments.end(), load.begin(), load.end());
+    return Run(arguments);
+  };
+  EXPECT_EQ(run(Target(), "m"), 0) << err_;
+  EXPECT_EQ(run(Target(), "other"), 1);
+  EXPECT_THAT(err_, HasSubstr("none of 5 requests was completed; see the reasons above"));
+  const std::string target = Target();
+  engine_.reset();
+  EXPECT_EQ(run(target, "m"), 1);
+  EXPECT_THAT(err_, HasSubstr("; start the server, or name another one with --target"));
+}
+
 TEST_F(LoadCommand, SaysWhatItCannotDo) {
   const std::vector<std::string> start = {"load", "--model", "m"};
   const auto run = [&](std::vector<std::string> more) {

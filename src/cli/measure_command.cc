@@ -76,7 +76,7 @@ benchmark::GridPlan PlanOf(const Arguments& arguments, Tokens context) {
       benchmark::RateLadder(arguments.lowest_rate, arguments.highest_rate, arguments.rate_step);
   plan.slo = arguments.slo;
   plan.full = arguments.full_grid;
-  if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; swap them.");
+  if (plan.rates.empty()) Stop("--lowest-rate is above --highest-rate; swap them.", kMisused);
   if (context > 0) {
     plan.fits = [context](Tokens input, Tokens output) { return input <= context - output; };
     if (!plan.fits(plan.inputs.front(), plan.outputs.front())) {
@@ -104,7 +104,7 @@ void MeasureInVirtualTime(const Arguments& arguments) {
 }
 
 measure::EndpointOptions OptionsOf(const Arguments& arguments) {
-  const system::HostPort target = OrStop(ParseTarget(arguments.endpoint));
+  const system::HostPort target = OrStop(ParseTarget(arguments.endpoint), kMisused);
   measure::EndpointOptions options;
   options.target = OrStop(system::Resolve(target));
   options.host = target.ToString();
@@ -201,12 +201,14 @@ void MeasureEndpoint(const Arguments& arguments) {
 
 void Measure(Arguments& arguments) {
   if (arguments.gpu.empty() == arguments.endpoint.empty()) {
-    Stop("Name what to measure: either --endpoint URL, or --gpu NAME for an emulated GPU.");
+    Stop("Name what to measure: either --endpoint URL, or --gpu NAME for an emulated GPU.",
+         kMisused);
   }
   if (!arguments.endpoint.empty() && arguments.deployment.empty()) {
     Stop(
         "--deployment is needed with --endpoint: the deployment's name in the gateway's "
-        "configuration.");
+        "configuration.",
+        kMisused);
   }
   FillDefaults(arguments);
   arguments.gpu.empty() ? MeasureEndpoint(arguments) : MeasureInVirtualTime(arguments);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/test_numbers.h"
-#include "cli/commands.h"
+#include "cli/program.h"
 
 namespace headrace::cli {
 namespace {
@@ -27,23 +27,13 @@ struct NumberOption {
 
 // The whole program, without what it would do.
 struct Program {
-  Program() {
-    app.require_subcommand(1);
-    AddDemoCommand(app);
-    AddServeCommand(app);
-    AddEngineCommand(app);
-    AddLoadCommand(app);
-    AddProfileCommand(app);
-    AddSimulateCommand(app);
-    AddConfigCommand(app);
-    Disarm(app);
-  }
+  Program() { Disarm(*app); }
   static void Disarm(CLI::App& command) {
     command.callback(nullptr);
     for (CLI::App* sub : command.get_subcommands(nullptr)) Disarm(*sub);
   }
 
-  CLI::App app{"test", "headrace"};
+  std::unique_ptr<CLI::App> app = MakeProgram();
 };
 
 void Collect(const CLI::App& command, const std::vector<std::string>& path,
@@ -74,7 +64,7 @@ std::string Refusal(const NumberOption& option, std::string_view value) {
   arguments.push_back(option.option + "=" + std::string(value));
   std::ranges::reverse(arguments);
   try {
-    program.app.parse(arguments);
+    program.app->parse(arguments);
   } catch (const CLI::ValidationError& error) {
     return error.what();
   } catch (const CLI::ConversionError& error) {
@@ -89,7 +79,7 @@ std::string Refusal(const NumberOption& option, std::string_view value) {
 
 TEST(Numbers, EveryOptionHasARange) {
   std::vector<NumberOption> options;
-  Collect(Program().app, {}, options);
+  Collect(*Program().app, {}, options);
   EXPECT_GT(options.size(), 40U);
   for (const NumberOption& option : options) {
     for (const std::string_view value : kNeverNumbers) {

@@ -13,10 +13,22 @@
 namespace headrace::cli {
 
 Result<config::Config> LoadConfigFile(const std::string& path) {
-  HEADRACE_ASSIGN(const std::string text, system::ReadSmallFile(path, config::YamlBounds::kBytes));
-  std::vector<std::string_view> policies;
-  for (const routing::PolicyInfo& policy : routing::Policies()) policies.push_back(policy.name);
-  return config::LoadConfig(text, path, policies, config::ProcessEnvironment);
+  HEADRACE_ASSIGN(const std::string text, ReadConfigFile(path));
+  return ParseConfig(text, path);
+}
+
+Result<std::string> ReadConfigFile(const std::string& path) {
+  return system::ReadSmallFile(path, config::YamlBounds::kBytes);
+}
+
+Result<config::Config> ParseConfig(const std::string& text, const std::string& path) {
+  return config::LoadConfig(text, path, PolicyNames(), config::ProcessEnvironment);
+}
+
+std::vector<std::string_view> PolicyNames() {
+  std::vector<std::string_view> names;
+  for (const routing::PolicyInfo& policy : routing::Policies()) names.push_back(policy.name);
+  return names;
 }
 
 CLI::Option* AddGpusOption(CLI::App& command, std::string& file) {

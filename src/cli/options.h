@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +18,11 @@ namespace headrace::cli {
 // Reads a configuration file, with this process's environment; the policies that it may name are
 // those of routing/registry.cc.
 Result<config::Config> LoadConfigFile(const std::string& path);
+// Its two steps.
+Result<std::string> ReadConfigFile(const std::string& path);
+Result<config::Config> ParseConfig(const std::string& text, const std::string& path);
+// The names that a model's policy may have.
+std::vector<std::string_view> PolicyNames();
 
 // --gpus: GPU types and models to emulate.
 CLI::Option* AddGpusOption(CLI::App& command, std::string& file);

@@ -169,6 +169,10 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           std::span<const std::string_view> policies,
                           const Environment& environment = nullptr);
 
+// A JSON Schema (draft 2020-12) of the file, for editors. What it refuses is refused; what the
+// reader refuses beyond that needs the whole file, or more than such a schema can say.
+std::string ConfigSchemaJson(std::span<const std::string_view> policies);
+
 // docs/configuration.md: every option, and an example that sets them all.
 std::string ConfigReferenceMarkdown();
 

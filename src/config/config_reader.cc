@@ -4,6 +4,7 @@
 #include <cctype>
 #include <utility>
 
+#include "base/nearest_name.h"
 #include "config/environment.h"
 #include "config/option_form.h"
 
@@ -89,6 +90,10 @@ std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
       const auto found = std::ranges::find(former, name, &FormerName::name);
       if (found == former.end()) {
         Fault(key.line, "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
+        const auto meant = std::ranges::find(names, NearestName(name, names));
+        if (meant != names.end()) {
+          children.push_back({static_cast<std::size_t>(meant - names.begin()), nullptr});
+        }
         continue;
       }
       if (!found->option) {

@@ -68,10 +68,11 @@ class ConfigReader {
   const std::string& group() const { return path_.empty() ? whole_ : path_; }
 
   struct Child {
-    std::size_t option;  // Its place in `names`.
-    const YamlNode* node;
+    std::size_t option;    // Its place in `names`.
+    const YamlNode* node;  // Null if an unknown name is likely to mean the option.
   };
-  // The options of a group that the text gives, without unknown and repeated ones (one fault each).
+  // The options of a group that the text gives, without repeated ones; one fault for each unknown
+  // or repeated one.
   // Nullopt, with a fault, if the node is not a group. An empty group is the same as none.
   std::optional<std::vector<Child>> Children(const YamlNode& node,
                                              std::span<const std::string_view> names,

@@ -44,6 +44,16 @@ What several items have in common can be written once: `- &a10 { … }`, then `-
 takes what it does not say itself from the first. A file has at most 4 MiB, 250 000 values and 32
 levels, with what such aliases repeat. It is UTF-8. JSON is YAML, too.
 
+Editors check and complete the file while it is written, with a JSON Schema:
+`headrace config schema > headrace.schema.json`, and as the file's first line, for every editor with
+[yaml-language-server](https://github.com/redhat-developer/yaml-language-server) (VS Code, Neovim,
+Helix, …):
+
+    # yaml-language-server: $schema=headrace.schema.json
+
+`headrace config diff BEFORE AFTER` lists the options in which two files differ, and says which of
+them a running gateway takes over. Its exit status is that of `diff`.
+
 ## Smallest example
 
 ```yaml

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/duration.h"
+#include "config/listeners.h"
 #include "config/quantity.h"
 
 namespace headrace::config {
@@ -320,6 +321,32 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
                .required = true});
 }
 
+// Both listeners can begin, and the gateway is none of its own endpoints.
+void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& reader) {
+  if (Collide(config.listen, config.admin)) {
+    reader.Fault(LineOf(node, "admin"), "admin is the same address as listen or a part of it (" +
+                                            config.admin + " and " + config.listen +
+                                            "); give it another port");
+  }
+  const YamlNode& models = *node.Find("models");
+  for (std::size_t m = 0; m < config.models.size(); ++m) {
+    const YamlNode& deployments = *models.items[m]->Find("deployments");
+    for (std::size_t d = 0; d < config.models[m].deployments.size(); ++d) {
+      for (const std::string& endpoint : config.models[m].deployments[d].endpoints) {
+        for (const auto& [option, listener] :
+             {std::pair{"listen", &config.listen}, {"admin", &config.admin}}) {
+          if (!Reaches(endpoint, *listener)) continue;
+          reader.Fault(LineOf(*deployments.items[d], "endpoints"),
+                       "models[" + std::to_string(m) + "].deployments[" + std::to_string(d) +
+                           "].endpoints names " + Quote(endpoint) +
+                           ", which is this gateway itself (" + option + " is " + *listener +
+                           "); write the engine's address, or give " + option + " another port");
+        }
+      }
+    }
+  }
+}
+
 // Redis is given if it is used, and used if it is given.
 void CheckRedis(const Config& config, const YamlNode& node, ConfigReader& reader) {
   const bool profiles = config.profiles.source == ProfilesConfig::Source::kRedis;
@@ -416,11 +443,7 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                           "[127.0.0.1:9001] }] }",
                .required = true})
       .Rule([](const Config& config, const YamlNode& node, ConfigReader& reader) {
-        const bool picks_free_port = config.listen.ends_with(":0");
-        if (config.listen == config.admin && !picks_free_port) {
-          reader.Fault(LineOf(node, "admin"), "admin is the same address as listen, " +
-                                                  config.listen + "; give it another port");
-        }
+        CheckListeners(config, node, reader);
         CheckRedis(config, node, reader);
         if (config.limits.bodies < config.limits.body) {
           reader.Fault(LineOf(node, "limits"),

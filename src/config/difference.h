@@ -14,6 +14,10 @@ struct OptionChange {
   std::string path;
   Kind kind = Kind::kChanged;
   bool live = false;  // Whether a running gateway can take it over; otherwise it needs a restart.
+  // The values, as they would be written; empty where there is none, where it is a secret, and of
+  // an item that was added or removed.
+  std::string before = {};
+  std::string after = {};
 
   bool operator==(const OptionChange&) const = default;
 };

@@ -4,8 +4,8 @@
 #include <cctype>
 
 #include "base/duration.h"
+#include "base/nearest_name.h"
 #include "base/text.h"
-#include "config/nearest_name.h"
 #include "config/quantity.h"
 #include "system/url.h"
 
@@ -16,9 +16,11 @@ constexpr std::size_t kLongestText = 256;
 
 // A form for a number within bounds.
 template <typename V, typename Parse, typename Print>
-OptionForm<V> BoundedForm(std::string type, V low, V high, Parse parse, Print print) {
+OptionForm<V> BoundedForm(std::string type, ValueSchema schema, V low, V high, Parse parse,
+                          Print print) {
   OptionForm<V> form;
   form.type = std::move(type);
+  form.schema = std::move(schema);
   form.bounds = print(low) + " to " + print(high);
   form.print = print;
   form.parse = [=, bounds = form.bounds](std::string_view text) -> Result<V> {
@@ -89,16 +91,31 @@ Result<std::string> ParseAddress(std::string_view text, bool listen) {
 }  // namespace
 
 OptionForm<Seconds> DurationForm(Seconds low, Seconds high) {
-  return BoundedForm<Seconds>("duration", low, high, ParseDuration, WriteDuration);
+  constexpr auto kPattern = R"(^([0-9]+(\.[0-9]+)? ?(us|ms|s|m|h|d) ?)+$|^0$)";
+  return BoundedForm<Seconds>("duration",
+                              {.kind = ValueSchema::Kind::kInteger,  // Only 0 needs no unit.
+                               .low = "0",
+                               .high = "0",
+                               .pattern = kPattern},
+                              low, high, ParseDuration, WriteDuration);
 }
 
 OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high) {
-  return BoundedForm<std::size_t>("size", low, high, ParseSize, WriteSize);
+  return BoundedForm<std::size_t>("size",
+                                  {.kind = ValueSchema::Kind::kInteger,
+                                   .low = std::to_string(low),
+                                   .high = std::to_string(high),
+                                   .pattern = R"(^[0-9]+(\.[0-9]+)? ?([KMGT]i)?B?$)"},
+                                  low, high, ParseSize, WriteSize);
 }
 
 OptionForm<int> IntegerForm(int low, int high) {
-  return BoundedForm<int>("integer", low, high, ParseInteger,
-                          [](int value) { return std::to_string(value); });
+  return BoundedForm<int>("integer",
+                          {.kind = ValueSchema::Kind::kInteger,
+                           .low = std::to_string(low),
+                           .high = std::to_string(high),
+                           .pattern = "^-?[0-9]+$"},
+                          low, high, ParseInteger, [](int value) { return std::to_string(value); });
 }
 
 OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
@@ -107,16 +124,39 @@ OptionForm<std::size_t> CountForm(std::size_t low, std::size_t high) {
     if (value < 0) return Fail("is negative; write 0 or more");
     return static_cast<std::size_t>(value);
   };
-  return BoundedForm<std::size_t>("integer", low, high, parse,
+  return BoundedForm<std::size_t>("integer",
+                                  {.kind = ValueSchema::Kind::kInteger,
+                                   .low = std::to_string(low),
+                                   .high = std::to_string(high),
+                                   .pattern = "^[0-9]+$"},
+                                  low, high, parse,
                                   [](std::size_t value) { return std::to_string(value); });
 }
 
 OptionForm<double> NumberForm(double low, double high) {
-  return BoundedForm<double>("number", low, high, ParseNumber, FormatNumber);
+  return BoundedForm<double>("number",
+                             {.kind = ValueSchema::Kind::kNumber,
+                              .low = FormatJsonNumber(low),
+                              .high = FormatJsonNumber(high),
+                              .pattern = "^[-+0-9.eE]+$"},
+                             low, high, ParseNumber, FormatNumber);
 }
 
 OptionForm<double> ShareForm(double low, double high) {
-  return BoundedForm<double>("share", low, high, ParseShare, FormatJsonNumber);
+  const auto parse = [high](std::string_view text) -> Result<double> {
+    HEADRACE_ASSIGN(const double share, ParseShare(text));
+    const bool percent = share > 1 && share <= 100 && share / 100 <= high;
+    if (percent && !text.ends_with('%')) {
+      return Fail("is more than the whole; write `" + std::string(text) + "%`");
+    }
+    return share;
+  };
+  return BoundedForm<double>("share",
+                             {.kind = ValueSchema::Kind::kNumber,
+                              .low = FormatJsonNumber(low),
+                              .high = FormatJsonNumber(high),
+                              .pattern = R"(^[0-9]+(\.[0-9]+)? ?%?$)"},
+                             low, high, parse, FormatJsonNumber);
 }
 
 OptionForm<std::string> TextForm(std::string type) {
@@ -138,21 +178,34 @@ OptionForm<std::string> NameForm() {
 
 OptionForm<std::string> OneOfForm(std::string type, std::span<const std::string_view> names) {
   const std::vector<std::string> kept(names.begin(), names.end());
-  return StringForm(std::move(type), [kept](std::string_view text) -> Result<std::string> {
+  auto form = StringForm(std::move(type), [kept](std::string_view text) -> Result<std::string> {
     if (std::find(kept.begin(), kept.end(), text) != kept.end()) return std::string(text);
     const std::vector<std::string_view> views(kept.begin(), kept.end());
     return Fail(NotOneOf(text, views));
   });
+  if (!kept.empty()) form.schema = {.kind = ValueSchema::Kind::kChoice, .choices = kept};
+  return form;
 }
 
 OptionForm<bool> BooleanForm() {
   OptionForm<bool> form = ChoiceForm<bool>({{"true", true}, {"false", false}});
   form.type = "boolean";
+  form.schema.kind = ValueSchema::Kind::kBoolean;
+  form.parse = [parse = form.parse](std::string_view text) -> Result<bool> {
+    std::string small(text);
+    for (char& c : small) c = static_cast<char>(std::tolower(c & 0xff));
+    const bool yes = small == "yes" || small == "on" || small == "y" || small == "true";
+    const bool no = small == "no" || small == "off" || small == "n" || small == "false";
+    if ((yes || no) && text != "true" && text != "false") {
+      return Fail(std::string("is neither true nor false; write `") + (yes ? "true`" : "false`"));
+    }
+    return parse(text);
+  };
   return form;
 }
 
 OptionForm<std::string> UrlPathForm() {
-  return StringForm("URL path", [](std::string_view text) -> Result<std::string> {
+  auto form = StringForm("URL path", [](std::string_view text) -> Result<std::string> {
     std::string why = WhyNotText(text);
     if (!why.empty()) return Fail(std::move(why));
     if (!system::IsPathAndQuery(text)) {
@@ -160,10 +213,14 @@ OptionForm<std::string> UrlPathForm() {
     }
     return std::string(text);
   });
+  form.schema.pattern = "^/";
+  return form;
 }
 
 OptionForm<std::string> ListenForm() {
-  return StringForm("address", [](std::string_view text) { return ParseAddress(text, true); });
+  auto form = StringForm("address", [](std::string_view text) { return ParseAddress(text, true); });
+  form.schema.pattern = "^[^/]*:[0-9]+$";
+  return form;
 }
 
 OptionForm<std::string> EndpointForm() {

@@ -14,10 +14,22 @@
 
 namespace headrace::config {
 
+// What an editor can check of a value, for the JSON Schema.
+struct ValueSchema {
+  enum class Kind { kText, kInteger, kNumber, kBoolean, kChoice };
+  Kind kind = Kind::kText;
+  std::string low = {};  // Of numbers, as JSON; empty: none.
+  std::string high = {};
+  std::vector<std::string> choices = {};
+  // A regular expression of texts, or of numbers that are written as texts; empty: any.
+  std::string pattern = {};
+};
+
 template <typename V>
 struct OptionForm {
   std::string type;    // For the reference: "duration".
   std::string bounds;  // For the reference: "1ms to 1h"; empty when there are none.
+  ValueSchema schema;
   // The value. The error is the rest of a sentence about the text; it says what to write instead.
   std::function<Result<V>(std::string_view)> parse;
   // As a person would write it.
@@ -62,6 +74,7 @@ OptionForm<V> ChoiceForm(const std::vector<std::pair<std::string_view, V>>& choi
     form.bounds += name;
     names.push_back(name);
   }
+  form.schema = {.kind = ValueSchema::Kind::kChoice, .choices = {names.begin(), names.end()}};
   form.parse = [choices, names](std::string_view text) -> Result<V> {
     for (const auto& [name, value] : choices) {
       if (name == text) return value;

@@ -30,6 +30,7 @@ struct OptionDoc {
   // Of a value:
   std::string type;
   std::string bounds;
+  ValueSchema schema;    // Of each, if they are a list.
   std::string fallback;  // The default as it would be written; empty when there is none.
   std::string example;   // As it would be written.
   // Of a group, or of each group in a list:
@@ -61,6 +62,7 @@ class OptionGroup {
     OptionDoc doc = DocOf(OptionDoc::Kind::kValue, name, note);
     doc.type = form.type;
     doc.bounds = form.bounds;
+    doc.schema = form.schema;
     if constexpr (std::is_same_v<Member, V>) {
       doc.fallback = form.print(T{}.*member);
     }
@@ -75,7 +77,14 @@ class OptionGroup {
         value.*member = std::move(read);
       }
     };
-    entry.compare = CompareMembers(member, doc);
+    entry.compare = CompareMembers(member, doc, [form, note](const Member& written) {
+      if (note.secret) return std::string();
+      if constexpr (std::is_same_v<Member, V>) {
+        return form.print(written);
+      } else {
+        return written ? form.print(*written) : std::string();
+      }
+    });
     if constexpr (std::is_same_v<Member, V>) {
       if (doc.key) key_ = [member, form](const T& value) { return form.print(value.*member); };
     }
@@ -90,9 +99,13 @@ class OptionGroup {
     OptionDoc doc = DocOf(OptionDoc::Kind::kValues, name, note);
     doc.type = "list: " + form.type;
     doc.bounds = form.bounds;
+    doc.schema = form.schema;
     Entry entry;
     entry.read = [member, form, note, doc](T& value, const YamlNode& node, ConfigReader& reader) {
-      const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
+      // One value is meant as a list of it.
+      const bool one = node.kind == YamlNode::Kind::kValue && !note.secret;
+      const auto items = reader.Items(node, doc.name,
+                                      one ? doc.name + ": [" + node.text + "]" : SuggestionOf(doc));
       if (!items) return;
       for (const YamlRef& item : *items) {
         if (auto read = ReadScalar(form, note, doc, *item, reader)) {
@@ -100,7 +113,11 @@ class OptionGroup {
         }
       }
     };
-    entry.compare = CompareMembers(member, doc);
+    entry.compare = CompareMembers(member, doc, [form, note](const std::vector<V>& written) {
+      std::string text;
+      for (const V& item : written) text += (text.empty() ? "" : ", ") + form.print(item);
+      return note.secret ? std::string() : "[" + text + "]";
+    });
     Add(std::move(doc), std::move(entry));
     return std::move(*this);
   }
@@ -178,7 +195,7 @@ class OptionGroup {
     std::vector<bool> given(docs_.size(), false);
     for (const ConfigReader::Child& child : *children) {
       given[child.option] = true;
-      entries_[child.option].read(value, *child.node, reader);
+      if (child.node != nullptr) entries_[child.option].read(value, *child.node, reader);
     }
     for (std::size_t i = 0; i < docs_.size(); ++i) {
       if (!docs_[i].required || given[i]) continue;
@@ -229,13 +246,17 @@ class OptionGroup {
     std::function<void(const T&, const T&, const std::string&, std::vector<OptionChange>&)> compare;
   };
 
-  template <typename Member>
-  static auto CompareMembers(Member T::* member, const OptionDoc& doc) {
-    return [member, name = doc.name, live = doc.live](const T& before, const T& after,
-                                                      const std::string& path,
-                                                      std::vector<OptionChange>& changes) {
+  // `print`: a value as it would be written; empty if it is not given, or is not to be shown.
+  template <typename Member, typename Print>
+  static auto CompareMembers(Member T::* member, const OptionDoc& doc, Print print) {
+    return [member, print, name = doc.name, live = doc.live](const T& before, const T& after,
+                                                             const std::string& path,
+                                                             std::vector<OptionChange>& changes) {
       if (before.*member == after.*member) return;
-      changes.push_back({.path = path + name, .live = live});
+      changes.push_back({.path = path + name,
+                         .live = live,
+                         .before = print(before.*member),
+                         .after = print(after.*member)});
     };
   }
 

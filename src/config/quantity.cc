@@ -1,6 +1,7 @@
 #include "config/quantity.h"
 
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -43,6 +44,19 @@ std::optional<double> FactorOf(std::string_view name) {
   return std::nullopt;
 }
 
+// `32MB`, `32m` and the like: as it is written.
+std::optional<std::string> NearSize(std::string_view text, std::string_view written_unit) {
+  if (written_unit.size() > 3) return std::nullopt;
+  for (const Unit& unit : kSizeUnits) {
+    const char letter = static_cast<char>(std::tolower(written_unit.front() & 0xff));
+    if (letter != std::tolower(unit.name.front() & 0xff)) continue;
+    std::string number(text.substr(0, text.size() - written_unit.size()));
+    if (number.ends_with(' ')) number.pop_back();
+    return number + std::string(unit.name);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<std::uint64_t> ParseSize(std::string_view text) {
@@ -50,10 +64,15 @@ Result<std::uint64_t> ParseSize(std::string_view text) {
   const std::optional<Quantity> quantity = Split(text);
   if (!quantity) return not_a_size;
   const auto factor = FactorOf(quantity->unit.empty() ? "B" : quantity->unit);
-  if (!factor) return not_a_size;
+  if (!factor) {
+    const auto near = NearSize(text, quantity->unit);
+    if (near) return Fail("is not a size; write `" + *near + "`");
+    return not_a_size;
+  }
   const double bytes = quantity->number * *factor;
-  if (bytes != std::floor(bytes)) return Fail("is not a whole number of bytes");
-  if (bytes >= 0x1p63) return Fail("is too large a size");
+  if (bytes != std::floor(bytes))
+    return Fail("is not a whole number of bytes; write it in a smaller unit");
+  if (bytes >= 0x1p63) return Fail("is too large a size; write a smaller one");
   return static_cast<std::uint64_t>(bytes);
 }
 
@@ -85,8 +104,9 @@ Result<std::int64_t> ParseInteger(std::string_view text) {
   std::int64_t value = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
-  if (error == std::errc::result_out_of_range) return Fail("is too large a number");
-  if (error != std::errc{} || rest != end) return Fail("is not a whole number");
+  if (error == std::errc::result_out_of_range)
+    return Fail("is too large a number; write a smaller one");
+  if (error != std::errc{} || rest != end) return Fail("is not a whole number; write it like 4");
   return value;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "config/yaml_repair.h"
 
 namespace headrace::config {
 namespace {
@@ -90,15 +91,14 @@ class Parser {
   }
   std::size_t line() const { return event_.start_mark.line + 1; }
 
-  YamlFault Fault() const {
+  // After an error: what libyaml says of it, and where it and what it belongs to are.
+  std::string problem() const {
     const auto text = [](const char* part) { return std::string(part == nullptr ? "" : part); };
-    std::string what = text(parser_.problem);
-    if (parser_.context != nullptr) what = text(parser_.context) + ", " + what;
-    return {
-        static_cast<int>(parser_.problem_mark.line) + 1,
-        "this is not valid YAML (" + what +
-            "); check the indentation, the brackets and the quotes here and on the line before"};
+    if (parser_.context == nullptr) return text(parser_.problem);
+    return text(parser_.context) + ", " + text(parser_.problem);
   }
+  int problem_line() const { return static_cast<int>(parser_.problem_mark.line) + 1; }
+  int context_line() const { return static_cast<int>(parser_.context_mark.line) + 1; }
 
  private:
   yaml_parser_t parser_{};
@@ -145,12 +145,12 @@ struct Open {
 
 class Builder {
  public:
-  explicit Builder(std::string_view text) : parser_(text) {}
+  explicit Builder(std::string_view text) : text_(text), parser_(text) {}
 
   tl::expected<YamlRef, YamlFault> Build() {
     for (;;) {
       const yaml_event_t* const event = parser_.Next();
-      if (event == nullptr) return tl::unexpected(parser_.Fault());
+      if (event == nullptr) return tl::unexpected(NotYaml());
       if (event->type == YAML_STREAM_END_EVENT) break;
       if (auto heard = Hear(*event); !heard) return tl::unexpected(std::move(heard).error());
     }
@@ -169,12 +169,45 @@ class Builder {
   Heard Take(Built built, const std::string& anchor);
   Heard Merge(Open& map, const YamlRef& value);
   Heard CheckBounds(const Extent& extent) const;
+  YamlFault NotYaml() const;
+  bool HasTab(int line) const;
 
+  std::string_view text_;
   Parser parser_;
   YamlRef root_;
   std::vector<Open> open_;
   std::map<std::string, Built, std::less<>> anchors_;
 };
+
+YamlFault Builder::NotYaml() const {
+  const int line = parser_.problem_line();
+  const std::string what = "this is not valid YAML (" + parser_.problem() + "); ";
+  const auto repair =
+      FindYamlRepair(text_, line, parser_.context_line(), [](const std::string& text) {
+        Parser parser(text);
+        for (;;) {
+          const yaml_event_t* const event = parser.Next();
+          if (event == nullptr) return false;
+          if (event->type == YAML_STREAM_END_EVENT) return true;
+        }
+      });
+  if (HasTab(line)) {
+    return {line, "this line is indented with a tab; " +
+                      (repair && repair->line == line ? repair->fix : "use spaces")};
+  }
+  if (repair) return {repair->line, what + repair->fix};
+  return {line, what +
+                    "check the indentation, the brackets and the quotes here and on the line "
+                    "before"};
+}
+
+// Whether a tab is in the indentation of a line.
+bool Builder::HasTab(int line) const {
+  std::string_view rest = text_;
+  for (; line > 1 && rest.find('\n') != rest.npos; --line) rest.remove_prefix(rest.find('\n') + 1);
+  const std::string_view indent = rest.substr(0, rest.find_first_not_of(" \t"));
+  return indent.find('\t') != indent.npos;
+}
 
 Builder::Heard Builder::Hear(const yaml_event_t& event) {
   switch (event.type) {

@@ -8,8 +8,8 @@
 
 #include "base/duration.h"
 #include "base/limits.h"
+#include "base/nearest_name.h"
 #include "base/token_range.h"
-#include "config/nearest_name.h"
 
 namespace headrace::load {
 namespace {
@@ -51,7 +51,7 @@ class ClassText {
       const std::string_view key = Trim(item.substr(0, equals));
       const auto known = std::find(kKeys.begin(), kKeys.end(), key);
       if (known == kKeys.end()) {
-        const std::string_view near = config::NearestName(key, kKeys);
+        const std::string_view near = NearestName(key, kKeys);
         return result.Fault(
             "\"" + std::string(item) + "\" is not known" +
             (near.empty() ? "; write " + All() : "; did you mean " + std::string(near) + "=?"));

@@ -170,7 +170,14 @@ Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress
   const int on = 1;
   setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (::bind(descriptor, address.data(), address.size()) != 0 || ::listen(descriptor, 4096) != 0) {
-    return fail(descriptor, "give an address of this machine and a port that is free");
+    return fail(
+        descriptor,
+        errno == EADDRINUSE ? "something listens there already: end it, or give another port"
+        : errno == EACCES   ? "ports this low need a privilege: give a higher one, or run with "
+                              "the capability CAP_NET_BIND_SERVICE"
+        : errno == EADDRNOTAVAIL ? "this machine has no such address: give one that it has, or "
+                                   ":PORT for all"
+                                 : "give an address of this machine and a port that is free");
   }
   sockaddr_storage storage = {};
   socklen_t size = sizeof(storage);

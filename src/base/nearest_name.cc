@@ -1,10 +1,10 @@
-#include "config/nearest_name.h"
+#include "base/nearest_name.h"
 
 #include <algorithm>
 #include <cctype>
 #include <vector>
 
-namespace headrace::config {
+namespace headrace {
 namespace {
 
 char Lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
@@ -45,7 +45,13 @@ std::string_view NearestName(std::string_view text, std::span<const std::string_
       nearest = name;
     }
   }
+  if (!nearest.empty() || text.size() < 3) return nearest;
+  for (const std::string_view name : names) {
+    if (!name.starts_with(text)) continue;
+    if (!nearest.empty()) return "";
+    nearest = name;
+  }
   return nearest;
 }
 
-}  // namespace headrace::config
+}  // namespace headrace

@@ -1,0 +1,115 @@
+#include "cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace headrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Ran {
+  int status = 0;
+  std::string out;
+  std::string err;
+};
+
+Ran Execute(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "headrace");
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Ran ran;
+  ran.status = RunProgram(static_cast<int>(arguments.size()), arguments.data());
+  ran.out = ::testing::internal::GetCapturedStdout();
+  ran.err = ::testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+// Every subcommand: "profile measure".
+void Collect(const CLI::App& app, const std::vector<std::string>& path,
+             std::vector<std::vector<std::string>>& found) {
+  for (const CLI::App* sub : app.get_subcommands(nullptr)) {
+    if (sub->get_name().empty()) continue;
+    std::vector<std::string> inner = path;
+    inner.push_back(sub->get_name());
+    found.push_back(inner);
+    Collect(*sub, inner, found);
+  }
+}
+
+TEST(Program, ExitStatusesAreTheUsualOnes) {
+  std::vector<std::vector<std::string>> commands;
+  Collect(*MakeProgram(), {}, commands);
+  commands.emplace_back();
+  EXPECT_GT(commands.size(), 15U);
+  for (const std::vector<std::string>& command : commands) {
+    std::vector<const char*> arguments;
+    for (const std::string& word : command) arguments.push_back(word.c_str());
+    const auto with = [&arguments](const char* more) {
+      std::vector<const char*> all = arguments;
+      all.push_back(more);
+      return Execute(all);
+    };
+    const std::string name = command.empty() ? "" : command.back();
+    EXPECT_EQ(with("--help").status, 0) << name;
+    EXPECT_THAT(with("--help").out, HasSubstr("--help")) << name;
+    const Ran misused = with("--no-such-option");
+    EXPECT_EQ(misused.status, 2) << name;
+    EXPECT_THAT(misused.err, HasSubstr("--no-such-option")) << name;
+    EXPECT_THAT(misused.out, IsEmpty()) << name;
+  }
+  EXPECT_EQ(Execute({}).status, 2);
+  EXPECT_EQ(Execute({"--version"}).status, 0);
+  // What is asked for is clear, and fails.
+  for (const std::vector<const char*>& command :
+       {std::vector<const char*>{"serve", "--config", "/none"},
+        {"config", "check", "/none"},
+        {"simulate", "--scenario", "/none"},
+        {"load", "--model", "m", "--workload", "chat-and-code", "--target", "127.0.0.1:1"},
+        {"engine", "--gpu", "none", "--model", "m"},
+        {"profile", "measure", "--gpu", "none", "--model", "m"},
+        {"profile", "generate", "--benchmark", "/none", "--deployment", "d", "--tpat", "1s"},
+        {"profile", "check", "/none"},
+        {"profile", "show", "/none"},
+        {"profile", "list", "/none"},
+        {"profile", "push", "/none", "--to", "redis://127.0.0.1:1?model=m"}}) {
+    const Ran ran = Execute(command);
+    EXPECT_EQ(ran.status, 1) << command[0] << " " << command[1] << ran.err;
+    EXPECT_NE(ran.err + ran.out, "");
+  }
+  // What is asked for cannot be meant.
+  for (const std::vector<const char*>& command :
+       {std::vector<const char*>{"serve"},
+        {"load", "--model", "m"},
+        {"load", "--model", "m", "--workload", "none"},
+        {"load", "--model", "m", "--class", "a: rate=fast"},
+        {"load", "--model", "m", "--workload", "chat-and-code", "--target", "ftp://x"},
+        {"profile", "measure", "--model", "m"},
+        {"simulate", "--scenario", "x", "--seeds", "none"}}) {
+    EXPECT_EQ(Execute(command).status, 2) << command[0];
+  }
+}
+
+TEST(Program, SuggestsWhatIsMeant) {
+  EXPECT_EQ(Execute({"srve", "--config", "x"}).err,
+            "headrace: \"srve\" is not known; did you mean serve?\n");
+  EXPECT_EQ(Execute({"serve", "--confg", "x"}).err,
+            "headrace serve: \"--confg\" is not known; did you mean --config?\n");
+  EXPECT_EQ(Execute({"serve", "--confg=x"}).err,
+            "headrace serve: \"--confg\" is not known; did you mean --config?\n");
+  EXPECT_EQ(Execute({"config", "chek", "x"}).err,
+            "headrace config: \"chek\" is not known; did you mean check?\n");
+  EXPECT_EQ(Execute({"profile", "measure", "--modle", "m"}).err,
+            "headrace profile measure: \"--modle\" is not known; did you mean --model?\n");
+  EXPECT_EQ(Execute({"load", "--model", "m", "--wrkload", "x"}).err,
+            "headrace load: \"--wrkload\" is not known; did you mean --workload?\n");
+  EXPECT_THAT(Execute({"config", "explain"}).err,
+              HasSubstr("headrace config: \"explain\" is not known; choose one of check, diff"));
+}
+
+}  // namespace
+}  // namespace headrace::cli

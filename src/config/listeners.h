@@ -1,0 +1,15 @@
+// Which addresses are the same, as far as their texts tell.
+#pragma once
+
+#include <string_view>
+
+namespace headrace::config {
+
+// Whether two listeners (`host:port`, `:port`) cannot be open at the same time: the same port, and
+// addresses that overlap. Port 0 picks a free one, and a host's name is only like itself.
+bool Collide(std::string_view listener, std::string_view other);
+
+// Whether a connection to `endpoint` from the same machine reaches the listener.
+bool Reaches(std::string_view endpoint, std::string_view listener);
+
+}  // namespace headrace::config

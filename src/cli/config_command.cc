@@ -71,10 +71,9 @@ void Diff(const std::string& before, const std::string& after) {
     if (change.live) ++live;
   }
   if (changes.empty()) return;
-  const std::size_t restart = changes.size() - live;
   lines += "A running gateway takes over " + std::to_string(live) + " of " +
            Count(changes.size(), "change") +
-           (restart == 0 ? "" : "; " + std::to_string(restart) + " wait for a restart") + ".\n";
+           (live == changes.size() ? "" : "; the rest needs a restart") + ".\n";
   Print(stdout, lines);
   throw CLI::RuntimeError(kDiffer);
 }

@@ -85,11 +85,11 @@ TEST_F(ConfigCommand, DiffSaysWhatARunningGatewayTakesOver) {
   EXPECT_EQ(Run("config diff " + path_ + " " + other), 1);
   EXPECT_EQ(out_,
             "threads: 0 → 3 (restart)\n"
-            "redis: … → … (restart)\n"
-            "request_trace: false → true (restart)\n"
+            "redis: … → … (live)\n"
+            "request_trace: false → true (live)\n"
             "models[m].queue.timeout: 1m → 5s (live)\n"
             "models[m].deployments[e]: added (live)\n"
-            "A running gateway takes over 2 of 5 changes; 3 wait for a restart.\n");
+            "A running gateway takes over 4 of 5 changes; the rest needs a restart.\n");
   EXPECT_EQ(err_, "");
 
   std::ofstream(other) << "models: []\n";

@@ -19,6 +19,9 @@ void AddSimulateCommand(CLI::App& app);
 void AddDemoCommand(CLI::App& app);
 // `config check`, `diff`, `schema` and `reference`.
 void AddConfigCommand(CLI::App& app);
+// Completions of shells, and manual pages, made of all the others.
+void AddCompletionCommand(CLI::App& app);
+void AddManCommand(CLI::App& app);
 
 // GPU profiles: the subcommands below. Warnings about a profile are not failures.
 void AddProfileCommand(CLI::App& app);

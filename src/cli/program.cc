@@ -70,6 +70,8 @@ std::unique_ptr<CLI::App> MakeProgram() {
   AddProfileCommand(*app);
   AddSimulateCommand(*app);
   AddConfigCommand(*app);
+  AddCompletionCommand(*app);
+  AddManCommand(*app);
   return app;
 }
 

@@ -38,6 +38,7 @@ void AddServeCommand(CLI::App& app) {
       app.add_subcommand("serve", "Run the gateway that a configuration file describes");
   auto file = std::make_shared<std::string>();
   command->add_option("--config,-c", *file, "Configuration file (YAML; docs/configuration.md)")
+      ->type_name("FILE")
       ->required();
   command->callback([file] { Serve(*file); });
 }

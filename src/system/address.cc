@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <nss.h>
 
 #include <charconv>
 #include <cstring>
@@ -86,6 +87,12 @@ std::size_t SocketAddress::Hash() const {
 }
 
 Result<std::vector<SocketAddress>> ResolveAll(const HostPort& address) {
+#ifdef HEADRACE_STATIC
+  // A program with the C library inside cannot load the resolver's plug-ins of the system it runs
+  // on (they want that system's C library), so it asks /etc/hosts and DNS itself, as most do.
+  static const int configured = __nss_configure_lookup("hosts", "files dns");
+  if (configured != 0) return Fail("the resolver can't be set up; use the package of your system");
+#endif
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;

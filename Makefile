@@ -7,17 +7,22 @@
 #   make check-engines                                        real engines behind the gateway, and measured
 #   make soak [ARGS="--duration 10m"]                         half an hour of load and failures
 #   make fuzz [ARGS="60 http_head"]                           every parser of foreign bytes
-#   make lint | sanitize | bench | docs
+#   make install [PREFIX=/usr/local]                          the program, manual pages, completions
+#   make package                                              build/package: .deb, wheel, image, …
+#   make check-packages                                       each installed and run in a clean root
+#   make lint | sanitize | bench | docs | site
 
 release := build/release
 ARGS ?=
+PREFIX ?= /usr/local
 
 # $(call configure,PRESET,OPTIONS): runs CMake when it has not been run with these options.
 configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test soak evaluate check-engines lint sanitize fuzz bench docs
+.PHONY: build run test soak evaluate check-engines lint sanitize fuzz bench docs install package \
+  check-packages site
 .DEFAULT_GOAL := build
 
 build:
@@ -41,6 +46,26 @@ check-engines: build
 
 run: build
 	@$(release)/headrace demo $(ARGS)
+
+# As root for a PREFIX of the system. Static packages for other machines: make package.
+install: build
+	@ninja -C $(release) installed
+	@cmake --install $(release) --prefix $(PREFIX) --strip
+
+package:
+	@tools/install-deps build package
+	@mkdir -p build
+	@packaging/package $(ARGS)
+
+# As root. Two minutes, and some 700 MB in build/roots.
+check-packages: package
+	@tools/install-deps check-packages
+	@packaging/check $(ARGS)
+
+# The documentation as a site, with search: build/site.
+site:
+	@tools/install-deps site
+	@packaging/site
 
 # Also what the other targets below stand on: everything configured, tests and benchmarks included.
 .PHONY: everything

@@ -2,14 +2,15 @@
 include(GNUInstallDirs)
 
 set(made ${CMAKE_BINARY_DIR}/installed)
+set(run ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:headrace>)
 add_custom_command(
   OUTPUT ${made}/headrace.1
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${made}
   COMMAND ${CMAKE_COMMAND} -E make_directory ${made}
-  COMMAND headrace completion bash > ${made}/headrace.bash
-  COMMAND headrace completion zsh > ${made}/_headrace
-  COMMAND headrace completion fish > ${made}/headrace.fish
-  COMMAND headrace man --out ${made}
+  COMMAND ${run} completion bash > ${made}/headrace.bash
+  COMMAND ${run} completion zsh > ${made}/_headrace
+  COMMAND ${run} completion fish > ${made}/headrace.fish
+  COMMAND ${run} man --out ${made}
   DEPENDS headrace)
 add_custom_target(installed ALL DEPENDS ${made}/headrace.1)
 

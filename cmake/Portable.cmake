@@ -22,7 +22,8 @@ foreach(function key_create key_delete getspecific setspecific once self join cr
 endforeach()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_LIBRARY_ARCHITECTURE ${HEADRACE_ARCH}-linux-gnu)
-if(NOT HEADRACE_ARCH STREQUAL CMAKE_HOST_SYSTEM_PROCESSOR)
+cmake_host_system_information(RESULT host QUERY OS_PLATFORM)
+if(NOT HEADRACE_ARCH STREQUAL host)
   set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${HEADRACE_ARCH}-static)
 endif()
 

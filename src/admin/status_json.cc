@@ -51,6 +51,7 @@ std::string_view StreamOptionsText(serving::RouterStatus::StreamOptions options)
 
 void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWriter& json) {
   json.BeginObject().Member("address", endpoint.address).Member("up", endpoint.up);
+  if (!endpoint.fault.empty()) json.Member("fault", endpoint.fault);
   if (endpoint.retired) json.Member("retired", true);
   json.Member("in_flight", endpoint.in_flight)
       .Member("load", endpoint.load)

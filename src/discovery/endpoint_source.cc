@@ -4,6 +4,17 @@
 
 namespace headrace::discovery {
 
+bool SameAccess(const std::shared_ptr<const EndpointAccess>& one,
+                const std::shared_ptr<const EndpointAccess>& other) {
+  return one == other || (one != nullptr && other != nullptr && one->Equals(*other));
+}
+
+bool DiscoveredEndpoint::operator==(const DiscoveredEndpoint& other) const {
+  return address == other.address && resolved == other.resolved && fault == other.fault &&
+         max_in_flight == other.max_in_flight && weight == other.weight &&
+         SameAccess(access, other.access);
+}
+
 bool EndpointSource::Publish(EndpointSnapshot snapshot, std::string outage) {
   const bool changed = snapshot != *snapshot_;
   if (changed) snapshot_ = std::make_shared<const EndpointSnapshot>(std::move(snapshot));

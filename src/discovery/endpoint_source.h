@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,11 +11,28 @@
 
 namespace headrace::discovery {
 
+// How an endpoint is reached, beyond its address: TLS, keys, paths. Known to the shell that
+// connects and to the place that made it for that shell, and opaque to all between them.
+class EndpointAccess {
+ public:
+  virtual ~EndpointAccess() = default;
+  virtual bool Equals(const EndpointAccess& other) const = 0;
+};
+
+// Both null, or equal.
+bool SameAccess(const std::shared_ptr<const EndpointAccess>& one,
+                const std::shared_ptr<const EndpointAccess>& other);
+
 struct DiscoveredEndpoint {
-  // `host:port` as it was written, or as the place lists it: what logs, metrics and /status show.
+  // As it is named in the configuration, or as the place lists it: what logs, metrics and /status
+  // show. `host:port`, or a URL.
   std::string address;
-  system::SocketAddress resolved;
-  bool operator==(const DiscoveredEndpoint&) const = default;
+  std::optional<system::SocketAddress> resolved;      // nullopt: it cannot be reached, …
+  std::string fault = {};                             // … because of this, a sentence.
+  int max_in_flight = 0;                              // Requests there; 0: as the deployment says.
+  double weight = 1;                                  // Its speed, relative to the others'.
+  std::shared_ptr<const EndpointAccess> access = {};  // Null: plain HTTP, nothing added.
+  bool operator==(const DiscoveredEndpoint& other) const;
 };
 
 struct DiscoveredDeployment {

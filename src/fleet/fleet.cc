@@ -24,7 +24,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
   }
 
   for (Deployment& deployment : deployments_) deployment.retired = true;
-  std::vector<std::pair<DeploymentId, const std::string*>> added;
+  std::vector<std::pair<DeploymentId, const EndpointSpec*>> added;
   for (const DeploymentSpec& spec : specs) {
     auto found = std::find_if(deployments_.begin(), deployments_.end(),
                               [&](const Deployment& d) { return d.name == spec.name; });
@@ -38,21 +38,30 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     deployments_[id].max_in_flight = spec.max_in_flight;
     deployments_[id].declared_max_model_len = spec.max_model_len;
     deployments_[id].declared_kv_tokens = spec.kv_tokens;
-    for (const std::string& address : spec.endpoints) {
-      if (known.erase({id, address}) == 0) added.emplace_back(id, &address);
+    for (const EndpointSpec& endpoint : spec.endpoints) {
+      const auto same = known.find({id, endpoint.address});
+      if (same == known.end()) {
+        added.emplace_back(id, &endpoint);
+        continue;
+      }
+      Declare(same->second, endpoint);
+      known.erase(same);
     }
   }
   // What is left was not declared again. Retiring comes first: it frees ids for the new ones.
   for (const auto& [key, id] : known) Retire(id);
   EndpointId free = 0;
-  for (const auto& [deployment, address] : added)
-    free = NewEndpoint(deployment, *address, free) + 1;
+  for (const auto& [deployment, spec] : added) free = NewEndpoint(deployment, *spec, free) + 1;
+  largest_weight_ = 0;
+  for (const Endpoint& endpoint : endpoints_) {
+    if (!endpoint.retired) largest_weight_ = std::max(largest_weight_, endpoint.weight);
+  }
   for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
   ReleaseExcess();
   for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshLimits(id);
 }
 
-EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId id) {
+EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId id) {
   while (id < endpoints_.size() && !(endpoints_[id].retired && endpoints_[id].in_flight == 0)) ++id;
   if (id == endpoints_.size()) {
     endpoints_.emplace_back();
@@ -61,13 +70,23 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const std::string& addres
   }
   Endpoint& endpoint = endpoints_[id];
   recent_.Remove(endpoint.breaker.recent());
-  endpoint = {.address = address, .deployment = deployment};
+  endpoint = {.address = spec.address, .deployment = deployment};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);
   endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);
   deployments_[deployment].up += 1;
   up_ += 1;
   returns_.Erase(id);
+  Declare(id, spec);
+  if (!spec.up) Mark(id, false);
   return id;
+}
+
+void Fleet::Declare(EndpointId id, const EndpointSpec& spec) {
+  Endpoint& endpoint = endpoints_[id];
+  const int limit = deployments_[endpoint.deployment].max_in_flight;
+  endpoint.max_in_flight = spec.max_in_flight > 0 ? spec.max_in_flight : limit;
+  endpoint.weight = spec.weight;
+  endpoint.load->SetWeight(spec.weight);
 }
 
 void Fleet::Retire(EndpointId id) {
@@ -234,7 +253,7 @@ const EndpointOrder& Fleet::ByInFlight(DeploymentId deployment) const {
   if (!choices.tracks_in_flight) {
     choices.tracks_in_flight = true;
     for (const EndpointId id : choices.available) {
-      choices.by_in_flight.Set(id, endpoints_[id].all_in_flight(), last_used_[id]);
+      choices.by_in_flight.Set(id, endpoints_[id].WeightedInFlight(), last_used_[id]);
     }
   }
   return choices.by_in_flight;
@@ -253,8 +272,7 @@ const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
 
 bool Fleet::Available(const Endpoint& endpoint) const {
   return endpoint.up && !endpoint.retired && !endpoint.hidden &&
-         endpoint.all_in_flight() < deployments_[endpoint.deployment].max_in_flight &&
-         endpoint.breaker.Admits();
+         endpoint.all_in_flight() < endpoint.max_in_flight && endpoint.breaker.Admits();
 }
 
 EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {
@@ -302,7 +320,7 @@ void Fleet::Refresh(EndpointId id) {
   }
   choices.by_load.Set(id, endpoint.load->Order(), last_used_[id]);
   if (choices.tracks_in_flight) {
-    choices.by_in_flight.Set(id, endpoint.all_in_flight(), last_used_[id]);
+    choices.by_in_flight.Set(id, endpoint.WeightedInFlight(), last_used_[id]);
   }
   if (choices.tracks_latency) {
     choices.by_latency.Set(id, LatencyKey(endpoint), last_used_[id]);

@@ -1,6 +1,7 @@
 // The GPUs that serve one pool, and what each of them carries right now.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -22,12 +23,23 @@ namespace headrace::fleet {
 
 using DeploymentId = std::uint32_t;
 
+// One engine, as it is declared.
+struct EndpointSpec {
+  EndpointSpec(std::string its_address) : address(std::move(its_address)) {}
+  EndpointSpec(const char* its_address) : address(its_address) {}
+
+  std::string address;    // Its name within the deployment.
+  int max_in_flight = 0;  // 0: the deployment's.
+  double weight = 1;      // Its speed, relative to the others'; > 0.
+  bool up = true;         // Of a new one: whether it can be reached.
+};
+
 // What an operator declares: replicas of one pool on one GPU type.
 struct DeploymentSpec {
   std::string name;
   // The limit of requests in flight at one endpoint, for any load and policy; ≥ 1.
   int max_in_flight = 512;
-  std::vector<std::string> endpoints;  // host:port each.
+  std::vector<EndpointSpec> endpoints;
   // Most tokens of a request's prompt and response together; 0: what the endpoints say.
   Tokens max_model_len = 0;
   Tokens kv_tokens = 0;  // That one endpoint's KV cache holds; 0: what the endpoints say.
@@ -36,6 +48,8 @@ struct DeploymentSpec {
 struct Endpoint {
   std::string address;
   DeploymentId deployment = 0;
+  int max_in_flight = 0;
+  double weight = 1;
   bool up = true;        // Healthy, as far as the shell knows.
   bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
   bool hidden = false;   // Not to be chosen for the request at hand.
@@ -52,6 +66,12 @@ struct Endpoint {
   bool out = false;  // Up, but its breaker keeps requests away.
 
   int all_in_flight() const { return in_flight + foreign_in_flight; }
+  // What it would have in flight with one more request, in thousandths, if its weight were 1.
+  std::int64_t WeightedInFlight() const {
+    constexpr std::int64_t kThousand = 1000;
+    if (weight == 1) return (all_in_flight() + 1) * kThousand;
+    return std::llround((all_in_flight() + 1) * kThousand / weight);
+  }
 };
 
 struct Deployment {
@@ -172,6 +192,8 @@ class Fleet {
   }
   std::optional<EndpointId> FindEndpoint(const std::string& deployment,
                                          const std::string& address) const;
+  // The largest weight of all endpoints.
+  double largest_weight() const { return largest_weight_; }
   // Endpoints that are up, full or not.
   int up() const { return up_; }
   // Requests of this router that run.
@@ -193,7 +215,7 @@ class Fleet {
   const EndpointOrder& ByLoad(DeploymentId deployment) const {
     return choices_[deployment].by_load;
   }
-  // The same, by requests in flight.
+  // The same, by requests in flight (WeightedInFlight).
   const EndpointOrder& ByInFlight(DeploymentId deployment) const;
   // The same, by normalised latency · (requests in flight + 1), as in Finagle's peak-EWMA balancer:
   // one slow response is forgotten as the others fill up. An endpoint that nothing has ended at yet
@@ -216,7 +238,8 @@ class Fleet {
   void Refresh(EndpointId id);
   void SetAvailable(EndpointId id, bool available);
   // Takes the first id at or above `from` that is free.
-  EndpointId NewEndpoint(DeploymentId deployment, const std::string& address, EndpointId from);
+  EndpointId NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId from);
+  void Declare(EndpointId id, const EndpointSpec& spec);
   void Mark(EndpointId id, bool up);
   void Retire(EndpointId id);
   // What its endpoints say comes in force where it declares nothing: the smallest.
@@ -253,6 +276,7 @@ class Fleet {
   std::uint64_t uses_ = 0;
   bool keeps_forecasts_ = false;
   double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
+  double largest_weight_ = 1;
   int up_ = 0;
   int in_flight_ = 0;
   EjectionOptions ejection_;

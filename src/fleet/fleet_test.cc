@@ -14,8 +14,9 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
-DeploymentSpec Spec(std::string name, std::vector<std::string> endpoints, int max_in_flight = 512) {
-  return {std::move(name), max_in_flight, std::move(endpoints)};
+DeploymentSpec Spec(std::string name, const std::vector<std::string>& endpoints,
+                    int max_in_flight = 512) {
+  return {std::move(name), max_in_flight, {endpoints.begin(), endpoints.end()}};
 }
 
 Demand Share(Load share) { return {.share = share}; }
@@ -346,6 +347,49 @@ TEST(Ejection, CountsAreThoseOfARecount) {
     }
   }
   EXPECT_GT(ejected, 20);
+}
+
+TEST(Fleet, AWeightDividesWhatIsInFlightAndTheLoad) {
+  Fleet fleet(std::make_unique<LittlesLaw>());
+  DeploymentSpec spec = Spec("d", {"slow", "fast"});
+  spec.endpoints[1].weight = 3;
+  fleet.Update(std::vector{spec});
+  fleet.ByInFlight(0);
+  int fast = 0;
+  for (int i = 0; i < 40; ++i) {
+    const EndpointId first = fleet.ByInFlight(0).First();
+    fast += fleet.endpoint(first).address == "fast" ? 1 : 0;
+    fleet.Start(first, Share(kCapacity / 30), 0);
+  }
+  EXPECT_EQ(fast, 30);
+  EXPECT_NEAR(static_cast<double>(fleet.endpoint(0).load->Order()),
+              static_cast<double>(fleet.endpoint(1).load->Order()), 10);
+  EXPECT_TRUE(fleet.endpoint(1).load->Assess(Share(kCapacity / 2), 0).now);
+  EXPECT_FALSE(fleet.endpoint(0).load->Assess(Share(kCapacity * 3 / 4), 0).now);
+
+  spec.endpoints[1].weight = 1;
+  fleet.Update(std::vector{spec});
+  EXPECT_GT(fleet.endpoint(1).load->Order(), fleet.endpoint(0).load->Order()) << "at once";
+}
+
+TEST(Fleet, AnEndpointMayHaveALimitOfItsOwnAndBeginDown) {
+  Fleet fleet(std::make_unique<LittlesLaw>());
+  DeploymentSpec spec = Spec("d", {"a", "b", "c"}, 2);
+  spec.endpoints[0].max_in_flight = 1;
+  spec.endpoints[2].up = false;
+  fleet.Update(std::vector{spec});
+  EXPECT_EQ(fleet.up(), 2);
+  EXPECT_FALSE(fleet.IsAvailable(2));
+  for (int i = 0; i < 3; ++i) fleet.Start(fleet.ByInFlight(0).First(), Share(1), 0);
+  EXPECT_EQ(fleet.endpoint(0).in_flight, 1);
+  EXPECT_EQ(fleet.available(), 0u);
+  spec.endpoints[0].max_in_flight = 0;
+  spec.endpoints[1].up = false;
+  fleet.Update(std::vector{spec});
+  EXPECT_TRUE(fleet.IsAvailable(0)) << "the limit of the deployment";
+  EXPECT_EQ(fleet.up(), 2) << "it says only how a new one begins";
+  fleet.SetUp(2, true);
+  EXPECT_TRUE(fleet.IsAvailable(2));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 class SumOfShares final : public EndpointLoad {
  public:
   Fit Assess(const Demand& demand, Seconds) const override {
-    return {.now = Order() + demand.share <= kCapacity};
+    return {.now = Weighted(own_ + foreign_ + demand.share) <= kCapacity || (own_ + foreign_ == 0)};
   }
 
   // A resident's name is its share: nothing else has to be remembered of it.
@@ -24,11 +24,18 @@ class SumOfShares final : public EndpointLoad {
   }
   void SetForeign(const ForeignLoad& foreign) override { foreign_ = foreign.load; }
 
-  Load Order() const override { return own_ + foreign_; }
+  void SetWeight(double weight) override { weight_ = weight; }
+
+  Load Order() const override { return Weighted(own_ + foreign_); }
 
  private:
+  Load Weighted(Load load) const {
+    return weight_ == 1 ? load : std::llround(static_cast<double>(load) / weight_);
+  }
+
   Load own_ = 0;
   Load foreign_ = 0;
+  double weight_ = 1;
 };
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace headrace::fleet {
 
 // A profile's cell sustains tput · e2e requests in flight, so each takes 1 / (tput · e2e) of an
 // endpoint, and an endpoint's load is the sum over its requests. A cell that sustains less than one
-// request in flight still takes one, alone. Blind to when tokens come: it only adds and takes off.
+// request in flight still takes one, alone. Blind to when tokens come: it only adds and takes
+// off. An endpoint's weight divides its load; a single request always fits.
 class LittlesLaw final : public LoadModel {
  public:
   std::unique_ptr<EndpointLoad> Join(const Deployment& deployment,

@@ -90,6 +90,9 @@ class EndpointLoad {
   // Replaces what was known of other replicas.
   virtual void SetForeign(const ForeignLoad& foreign) = 0;
 
+  // How fast the endpoint is, relative to what the profile says.
+  virtual void SetWeight(double /*weight*/) {}
+
   // Its place among the endpoints of its deployment: the least is the least loaded. Status pages
   // show it as the load, kCapacity = full. Exactly 0 when nothing runs there.
   virtual Load Order() const = 0;

@@ -165,12 +165,20 @@ TEST(FleetChanges, HealthIsProbedWhereTheFleetIs) {
   EXPECT_LE(old.probes(), before + 1) << "one may have been on its way";
 }
 
-TEST(FleetChanges, AnUnknownNameStopsTheStart) {
+TEST(FleetChanges, AnUnknownNameIsAnEndpointThatIsDown) {
   TestGateway t;
+  t.config.models[0].policy = "least-request";
+  t.AddEngine("a10");
   t.AddEndpoint("a10", "no-such-host.invalid:1");
-  const auto started = Gateway::Start(t.config, t.log, t.registry);
-  ASSERT_FALSE(started);
-  EXPECT_THAT(started.error().message, HasSubstr("no-such-host.invalid"));
+  t.Start();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 200);
+  ASSERT_TRUE(Eventually([&] {
+    const auto status = t.Status().deployments[0].endpoints[1];
+    return status.fault.find("\"no-such-host.invalid\" can't be resolved") != std::string::npos;
+  }));
+  EXPECT_FALSE(t.Status().deployments[0].endpoints[1].up);
+  EXPECT_EQ(t.Metric("headrace_endpoint_up{"), 1);
+  EXPECT_TRUE(t.Said("endpoint no-such-host.invalid:1 of llama2-7b/a10 is down: host"));
 }
 
 // --- Contexts
@@ -414,12 +422,6 @@ TEST(ConfigChanges, OneThatCannotBeAppliedChangesNothing) {
   t.AddEngine("a10");
   t.Start();
   config::Config changed = t.config;
-  changed.models[0].policy = "round-robin";
-  changed.models[0].deployments[0].endpoints = {"no-such-host.invalid:1"};
-  const auto unknown_host = t.gateway->Apply(changed);
-  ASSERT_FALSE(unknown_host);
-  EXPECT_THAT(unknown_host.error().message, HasSubstr("no-such-host.invalid"));
-  changed.models[0].deployments = t.config.models[0].deployments;
   changed.models[0].policy = "no-such-policy";
   const auto unknown_policy = t.gateway->Apply(changed);
   ASSERT_FALSE(unknown_policy);

@@ -6,8 +6,8 @@
 
 #include "base/hash.h"
 #include "config/difference.h"
-#include "discovery/named_endpoints.h"
 #include "fleet/littles_law.h"
+#include "gateway/configured_endpoints.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/clock.h"
@@ -77,27 +77,6 @@ serving::Pool::Objectives ObjectivesOf(const config::ModelConfig& model) {
 
 serving::RetryOptions RetryOptionsOf(const config::ModelConfig& model) {
   return {.most = model.retries.most, .budget = model.retries.budget};
-}
-
-// The endpoints that the configuration names, resolved.
-Result<EndpointSources> ConfiguredSources(const config::Config& config) {
-  EndpointSources sources;
-  for (const config::ModelConfig& model : config.models) {
-    std::vector<discovery::NamedDeployment> deployments;
-    for (const config::DeploymentConfig& deployment : model.deployments) {
-      deployments.push_back({.name = deployment.name,
-                             .max_in_flight = deployment.max_in_flight,
-                             .endpoints = deployment.endpoints,
-                             .max_model_len = deployment.max_model_len,
-                             .kv_tokens = deployment.kv_tokens,
-                             .stream_options = deployment.stream_options});
-    }
-    auto source = std::make_unique<discovery::NamedEndpoints>(deployments);
-    source->Refresh(system::MonotonicNow());
-    if (!source->outage().empty()) return Fail(source->outage());
-    sources.push_back(std::move(source));
-  }
-  return sources;
 }
 
 // What is in force after `config` was applied: the options that need a restart stay as they are.

@@ -55,7 +55,7 @@ net::Task<Response> Get(net::HttpClient& client, const serving::EndpointInfo& en
   const net::RequestHead head("GET", path, endpoint.address);
   net::HttpCall call(client);
   Response response;
-  response.error = co_await call.Start(endpoint.socket, head, {}, deadline);
+  response.error = co_await call.Start(*endpoint.socket, head, {}, deadline);
   if (response.error != net::CallError::kNone) co_return response;
   response.status = call.status();
   // Read to its end, so that the connection can be kept.
@@ -126,12 +126,13 @@ void HealthChecker::SetConfig(const config::HealthConfig& config) {
 void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointList& endpoints) {
   Shared& shared = *shared_;
   const system::MutexLock lock(shared.mutex);
-  const std::set<EndpointPtr> wanted(endpoints.begin(), endpoints.end());
+  std::set<EndpointPtr> wanted(endpoints.begin(), endpoints.end());
+  std::erase_if(wanted, [](const EndpointPtr& endpoint) { return !endpoint->socket; });
   std::erase_if(shared.endpoints, [&](const auto& probed) {
     return probed.second == &pool && !wanted.contains(probed.first);
   });
   Seconds delay = 0;
-  for (const EndpointPtr& endpoint : endpoints) {
+  for (const EndpointPtr& endpoint : wanted) {
     if (!shared.endpoints.emplace(endpoint, &pool).second) continue;
     const auto& probes = shared.threads[shared.added % shared.threads.size()];
     const Rhythm rhythm = {.delay = delay, .phase = ProbePhase(shared.added)};

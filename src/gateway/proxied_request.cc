@@ -135,7 +135,7 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
   const Seconds first_byte =
       system::MonotonicNow() + (request_.stream() ? timeouts_.first_byte : timeouts_.whole);
   const net::CallError error =
-      co_await call.Start(endpoint.socket, head, body, std::min(request_.deadline(), first_byte));
+      co_await call.Start(*endpoint.socket, head, body, std::min(request_.deadline(), first_byte));
   if (error != net::CallError::kNone) {
     co_await EndpointFailed(error);
   } else if (const auto fault = serving::ServedRequest::FaultToRetry(call.status());

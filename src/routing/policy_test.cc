@@ -320,6 +320,27 @@ TEST_F(PolicyFixture, PowerOfTwoNeverTakesTheFullestOfThree) {
   for (int i = 0; i < 200; ++i) EXPECT_NE(Choose("power-of-two"), 1);
 }
 
+// What runs piles up, so those that count it are told from those that do not.
+TEST(Weights, AreSharesForPoliciesThatMeasureNoSpeed) {
+  for (const char* name : {"random", "round-robin", "least-request", "power-of-two"}) {
+    fleet::DeploymentSpec spec{"d", 1000, {"slow", "fast"}};
+    spec.endpoints[0].weight = 0.5;
+    spec.endpoints[1].weight = 1.5;
+    BusyFleet busy(std::make_unique<fleet::LittlesLaw>(), {spec});
+    busy.candidates = {MakeCandidate(0, 1, 1000)};
+    Rng rng(5);
+    const auto policy = FindPolicy(name)->make();
+    int fast = 0;
+    for (int i = 0; i < 400; ++i) {
+      const auto chosen = busy.Choose(*policy, 0, rng);
+      ASSERT_TRUE(chosen);
+      fast += *chosen == 1 ? 1 : 0;
+      busy.Start(*chosen);
+    }
+    EXPECT_NEAR(fast, 300, std::string_view(name) == "random" ? 30 : 1) << name;
+  }
+}
+
 TEST(Registry, UnknownNameIsNull) { EXPECT_EQ(FindPolicy("fastest"), nullptr); }
 
 }  // namespace

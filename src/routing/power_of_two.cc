@@ -17,7 +17,8 @@ class PowerOfTwo final : public Policy {
     if (second >= first) ++second;
     const fleet::EndpointId a = available[first];
     const fleet::EndpointId b = available[second];
-    return context.fleet.endpoint(b).all_in_flight() < context.fleet.endpoint(a).all_in_flight()
+    return context.fleet.endpoint(b).WeightedInFlight() <
+                   context.fleet.endpoint(a).WeightedInFlight()
                ? b
                : a;
   }

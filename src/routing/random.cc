@@ -4,12 +4,21 @@
 namespace headrace::routing {
 namespace {
 
+constexpr int kMostTries = 1000;
+
 class RandomChoice final : public Policy {
  public:
   std::optional<fleet::EndpointId> Choose(const RoutingContext& context) override {
     const AvailableEndpoints available(context);
     if (available.size() == 0) return std::nullopt;
-    return available[context.rng.Below(available.size())];
+    // One of less weight than another may have is drawn as often, and taken less often.
+    const double largest = context.fleet.largest_weight();
+    for (int tries = 0;; ++tries) {
+      const fleet::EndpointId drawn = available[context.rng.Below(available.size())];
+      const double weight = context.fleet.endpoint(drawn).weight;
+      if (weight == largest || tries == kMostTries) return drawn;
+      if (context.rng.Uniform() * largest < weight) return drawn;
+    }
   }
 };
 

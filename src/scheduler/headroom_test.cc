@@ -237,8 +237,8 @@ TEST(SloHeadroom, NothingIsUpNothingWaits) {
 
 TEST(SloHeadroom, ALargeFleetIsServedFromAShortList) {
   Harness h("slo-headroom");
-  std::vector<std::string> endpoints;
-  for (int i = 0; i < 200; ++i) endpoints.push_back("h:" + std::to_string(i));
+  std::vector<fleet::EndpointSpec> endpoints;
+  for (int i = 0; i < 200; ++i) endpoints.emplace_back("h:" + std::to_string(i));
   h.Fleet({{"gpu", 512, endpoints}});
   std::map<fleet::EndpointId, int> sent;
   for (int i = 0; i < 400; ++i) {

@@ -216,7 +216,9 @@ class History {
       case 2: {
         auto smaller = specs_;
         auto& endpoints = smaller[rng_.Below(smaller.size())].endpoints;
-        endpoints.resize(rng_.Below(endpoints.size() + 1));
+        endpoints.erase(
+            endpoints.begin() + static_cast<std::ptrdiff_t>(rng_.Below(endpoints.size() + 1)),
+            endpoints.end());
         scheduler_->UpdateFleet(rng_.Below(2) == 0 ? specs_ : smaller, now_, decisions);
         break;
       }

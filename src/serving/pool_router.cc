@@ -239,8 +239,7 @@ void PoolRouter::ReportFallback(const Route& route) const {
 void PoolRouter::ReportBreaker(const BreakerReport& report) const {
   using State = fleet::CircuitBreaker::State;
   const EndpointInfo& endpoint = *report.endpoint;
-  const std::string name =
-      "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
+  const std::string name = NameOf(endpoint);
   const std::string cause = name + ": ejection";
   const State to = report.change.to;
   if (to == State::kEjected && report.fault) {
@@ -281,10 +280,17 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
   EndpointList before(fleet.endpoints().size());
   std::ranges::move(infos, before.begin());
   infos.assign(before.size(), nullptr);
+  why_down.resize(before.size());
   for (EndpointInfo info : endpoints) {
     info.id = ids.at({info.deployment, info.address});
     std::shared_ptr<const EndpointInfo>& known = before[info.id];
+    // What was reached once is not lost because it cannot be looked up now.
+    if (known != nullptr && known->socket && !info.socket) {
+      info.socket = known->socket;
+      info.fault.clear();
+    }
     const bool stays = known != nullptr && *known == info;
+    if (known == nullptr || !info.socket) why_down[info.id] = info.fault;
     infos[info.id] =
         stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
   }
@@ -303,12 +309,17 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     const auto metrics =
         reports_.deployment_metrics ? reports_.deployment_metrics(deployment.name) : nullptr;
     for (const discovery::DiscoveredEndpoint& endpoint : deployment.endpoints) {
-      spec.endpoints.push_back(endpoint.address);
+      fleet::EndpointSpec& declared = spec.endpoints.emplace_back(endpoint.address);
+      declared.max_in_flight = endpoint.max_in_flight;
+      declared.weight = endpoint.weight;
+      declared.up = endpoint.resolved.has_value();
       endpoints.push_back({.address = endpoint.address,
                            .socket = endpoint.resolved,
+                           .fault = endpoint.fault,
                            .deployment = deployment.name,
                            .metrics = metrics,
-                           .stream_options = stream_options});
+                           .stream_options = stream_options,
+                           .access = endpoint.access});
     }
   }
   Apply([&](State& state, Seconds now) {
@@ -320,6 +331,9 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       state.scheduler.SetProfile(spec.name, profile->second, now, state.decisions);
     }
   });
+  for (const auto& endpoint : Endpoints()) {
+    if (!endpoint->socket) ReportDown(*endpoint, endpoint->fault);
+  }
 }
 
 std::shared_ptr<std::atomic<bool>> PoolRouter::StreamOptionsOf(
@@ -372,6 +386,7 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
   {
     const system::MutexLock lock(mutex_);
     if (!state_.Has(endpoint)) return;
+    state_.why_down[endpoint.id] = up ? "" : why;
     changes = state_.scheduler.fleet().endpoint(endpoint.id).up != up;
   }
   if (changes) {
@@ -395,14 +410,22 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
       });
     }
   }
-  const std::string name =
-      "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
   if (up) {
+    const std::string name = NameOf(endpoint);
     reports_.faults.Clear(name, name + " is up", executor_.Now());
   } else {
-    reports_.faults.Raise(telemetry::LogLevel::kWarning, name,
-                          name + " is down: " + std::string(why), executor_.Now());
+    ReportDown(endpoint, why);
   }
+}
+
+std::string PoolRouter::NameOf(const EndpointInfo& endpoint) const {
+  return "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
+}
+
+void PoolRouter::ReportDown(const EndpointInfo& endpoint, std::string_view why) const {
+  const std::string name = NameOf(endpoint);
+  reports_.faults.Raise(telemetry::LogLevel::kWarning, name, name + " is down: " + std::string(why),
+                        executor_.Now());
 }
 
 void PoolRouter::SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len) {
@@ -474,6 +497,10 @@ RouterStatus PoolRouter::Status() const {
         {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
          fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency,
          EjectionStatusOf(endpoint.breaker, now)});
+    if (!endpoint.up && !endpoint.retired) {
+      const auto id = static_cast<std::size_t>(&endpoint - fleet.endpoints().data());
+      status.deployments[endpoint.deployment].endpoints.back().fault = state_.why_down[id];
+    }
     if (!fleet.keeps_forecasts()) continue;
     const fleet::StepForecast& forecast = *endpoint.forecast;
     status.deployments[endpoint.deployment].endpoints.back().forecast = {

@@ -31,14 +31,20 @@ namespace headrace::serving {
 // back, is another object.
 struct EndpointInfo {
   fleet::EndpointId id = 0;
-  std::string address;  // As it is configured or listed.
-  system::SocketAddress socket;
+  std::string address;                          // As it is configured or listed.
+  std::optional<system::SocketAddress> socket;  // nullopt: it cannot be reached, …
+  std::string fault;                            // … because of this; then it is down.
   std::string deployment;
   std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
   // Likewise: whether its engines take `stream_options`, as far as is known; null: they are not to
   // be asked.
   std::shared_ptr<std::atomic<bool>> stream_options;
-  bool operator==(const EndpointInfo&) const = default;
+  std::shared_ptr<const discovery::EndpointAccess> access;  // Null: plain HTTP, nothing added.
+  bool operator==(const EndpointInfo& other) const {
+    return id == other.id && address == other.address && socket == other.socket &&
+           fault == other.fault && deployment == other.deployment && metrics == other.metrics &&
+           stream_options == other.stream_options && discovery::SameAccess(access, other.access);
+  }
 };
 using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 
@@ -185,8 +191,9 @@ class PoolRouter {
   friend class RoutedRequest;
   struct State {
     scheduler::Scheduler scheduler;
-    scheduler::Decisions decisions;  // Of the event under way.
-    EndpointList infos;              // By endpoint id; null for those that have left.
+    scheduler::Decisions decisions;     // Of the event under way.
+    EndpointList infos;                 // By endpoint id; null for those that have left.
+    std::vector<std::string> why_down;  // By endpoint id.
     std::shared_ptr<const FleetNames> names;
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
@@ -206,6 +213,9 @@ class PoolRouter {
   static std::vector<Delivery> Collect(const State& state);
   // `tell`: the requests that run there.
   void ChangeUp(const EndpointInfo& endpoint, bool up, std::string_view why, bool tell);
+  std::string NameOf(const EndpointInfo& endpoint) const;
+  // Logs it, once per cause.
+  void ReportDown(const EndpointInfo& endpoint, std::string_view why) const;
   // Logs once per cause that requests are not routed by the policy that was asked for.
   void ReportFallback(const Route& route) const;
   // Logs and counts that an endpoint was ejected, or is back.

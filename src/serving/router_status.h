@@ -44,6 +44,7 @@ struct RouterStatus {
     double load = 0;  // 1 = full.
     double normalized_latency = 0;
     EjectionStatus ejection = {};
+    std::string fault = {};  // Why it is down; empty if it is up, or that is not known.
     std::optional<ForecastStatus> forecast = {};  // Where forecasts are kept.
   };
   enum class StreamOptions { kAsked, kOff, kRefused };  // Of requests, by configuration, learned.

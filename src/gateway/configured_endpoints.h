@@ -1,0 +1,15 @@
+// From the endpoints that the configuration names to what the gateway follows.
+#pragma once
+
+#include "base/result.h"
+#include "config/config.h"
+#include "gateway/gateway.h"
+
+namespace headrace::gateway {
+
+// One source for each model, in its order. Names are looked up while the gateway runs: one that has
+// no address yet is an endpoint that is down. Errors: what an endpoint needs and is not there, such
+// as a file. May wait for a second.
+Result<EndpointSources> ConfiguredSources(const config::Config& config);
+
+}  // namespace headrace::gateway

@@ -1,6 +1,7 @@
 #include "admin/admin_server.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "admin/explain_json.h"
@@ -74,23 +75,49 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
   return request;
 }
 
+struct DrainRequest {
+  std::optional<std::string> model;
+  std::string endpoint;
+};
+
+// Errors: the rest of a sentence about the query.
+Result<DrainRequest> ParseDrainRequest(std::string_view query) {
+  DrainRequest request;
+  const auto parameters = system::ParseQuery(query);
+  if (!parameters) return tl::unexpected(parameters.error());
+  for (const auto& [name, value] : *parameters) {
+    if (name == "model") {
+      request.model = value;
+    } else if (name == "endpoint") {
+      request.endpoint = value;
+    } else {
+      return Fail("only endpoint=ADDRESS and model=NAME are allowed after the ?");
+    }
+  }
+  if (request.endpoint.empty()) return Fail("endpoint=ADDRESS is missing after the ?");
+  return request;
+}
+
 }  // namespace
 
-AdminServer::AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry)
+AdminServer::AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry,
+                         Controls controls)
     : gateway_(gateway),
       registry_(registry),
+      controls_(std::move(controls)),
       router_(Routes(),
               [this](net::HttpExchange& exchange, net::ResponseHead head, std::string message) {
                 return RespondRouteError(exchange, std::move(head), std::move(message));
               }),
       threads_(1) {}
 
-Result<std::unique_ptr<AdminServer>> AdminServer::Start(
-    const std::string& listen, gateway::Gateway& gateway,
-    const telemetry::MetricsRegistry& registry) {
+Result<std::unique_ptr<AdminServer>> AdminServer::Start(const std::string& listen,
+                                                        gateway::Gateway& gateway,
+                                                        const telemetry::MetricsRegistry& registry,
+                                                        Controls controls) {
   HEADRACE_ASSIGN(const auto host_port, system::ParseHostPort(listen));
   HEADRACE_ASSIGN(const auto address, system::Resolve(host_port));
-  std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry));
+  std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry, std::move(controls)));
   net::HttpServerOptions options;
   options.max_connections = 64;
   options.max_body_bytes = 4096;
@@ -118,17 +145,25 @@ std::vector<net::Route> AdminServer::Routes() {
          gateway_.RefreshMetrics();
          return Page{200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
        })},
-      {"GET", "/status",
-       page([this] { return Page{.body = StatusJson(gateway_, system::UnixNow())}; })},
+      {"GET", "/status", page([this] {
+         const gateway::ConfigFollower* file = controls_.config;
+         const auto status = file ? std::optional(file->status()) : std::nullopt;
+         return Page{.body = StatusJson(gateway_, status, system::UnixNow())};
+       })},
       {"GET", "/healthz", page([] { return Page{.body = "{\"status\":\"ok\"}\n"}; })},
       {"GET", "/readyz", page([this] {
          return gateway_.Ready()
                     ? Page{.body = "{\"status\":\"ok\"}\n"}
-                    : Page{.status = 503, .body = "{\"status\":\"no endpoint is up\"}\n"};
+                    : Page{.status = 503,
+                           .body = "{\"status\":\"no endpoint is up, or the gateway drains\"}\n"};
        })},
       {"GET", "/explain/{request-id}",
        [this](net::HttpExchange& exchange, std::string_view id) { return Explain(exchange, id); }},
       {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
+      {"POST", "/-/reload", [this](net::HttpExchange& exchange) { return Reload(exchange); }},
+      {"POST", "/-/drain", [this](net::HttpExchange& exchange) { return Drain(exchange); }},
+      {"POST", "/-/resume",
+       [this](net::HttpExchange& exchange) { return DrainEndpoint(exchange, false); }},
   };
 }
 
@@ -187,6 +222,61 @@ net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {
     co_await exchange.thread().SleepUntil(system::MonotonicNow() + kRecordingInterval);
   }
   co_await exchange.Finish();
+}
+
+// --- What changes the gateway
+
+net::Task<void> AdminServer::Reload(net::HttpExchange& exchange) {
+  if (controls_.config == nullptr) {
+    const Page page = Complaint(409, "This gateway was not started from a file.");
+    co_await Send(exchange, page);
+    co_return;
+  }
+  gateway::ConfigFileStatus status;
+  const std::function<void()> reload = [&] { status = controls_.config->Reload(); };
+  co_await exchange.thread().RunAside(reload);
+  JsonWriter json(JsonWriter::Layout::kLines);
+  WriteConfigFile(status, json);
+  const Page page{.status = status.error.empty() ? 200 : 422, .body = json.Take() + "\n"};
+  co_await Send(exchange, page);
+}
+
+net::Task<void> AdminServer::Drain(net::HttpExchange& exchange) {
+  if (!exchange.query().empty()) {
+    co_await DrainEndpoint(exchange, true);
+    co_return;
+  }
+  if (!controls_.drain) {
+    const Page page = Complaint(409, "This gateway ends with the program that it is a part of.");
+    co_await Send(exchange, page);
+    co_return;
+  }
+  gateway_.BeginDrain();
+  controls_.drain();
+  const Page page{.status = 202, .body = "{\"draining\":true}\n"};
+  co_await Send(exchange, page);
+}
+
+net::Task<void> AdminServer::DrainEndpoint(net::HttpExchange& exchange, bool drained) {
+  Page page;
+  const auto request = ParseDrainRequest(exchange.query());
+  if (!request) {
+    page = Complaint(400, request.error().message + ".");
+  } else if (const std::optional<int> running = gateway_.SetDrained(
+                 request->model ? &*request->model : nullptr, request->endpoint, drained)) {
+    JsonWriter json;
+    json.BeginObject()
+        .Member("endpoint", request->endpoint)
+        .Member("drained", drained)
+        .Member("in_flight", *running)
+        .EndObject();
+    page.body = json.Take() + "\n";
+  } else {
+    page = Complaint(404, "There is no endpoint " + request->endpoint +
+                              (request->model ? " of model " + *request->model : "") +
+                              "; /status lists all of them.");
+  }
+  co_await Send(exchange, page);
 }
 
 }  // namespace headrace::admin

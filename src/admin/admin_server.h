@@ -1,11 +1,13 @@
 // The operator's listener: metrics, status, health.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "gateway/config_follower.h"
 #include "gateway/gateway.h"
 #include "net/http_server.h"
 #include "net/router.h"
@@ -13,31 +15,46 @@
 
 namespace headrace::admin {
 
+// What the pages can do beside showing.
+struct Controls {
+  gateway::ConfigFollower* config = nullptr;  // Null: no file is followed.
+  std::function<void()> drain = {};           // Begins to drain, then ends the program; empty: no.
+};
+
 // GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
 // can be served), /explain/{request-id} (why one of the last requests went where it went),
 // /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives
-// meanwhile, as it ends: serving/request_recorder.h). On its own thread, so that a busy gateway can
-// still be inspected.
+// meanwhile, as it ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
+// /-/drain (the gateway, as SIGTERM does), /-/drain?endpoint=ADDRESS[&model=NAME] and /-/resume
+// (one endpoint gets no new requests, or gets them again). On its own thread, so that a busy
+// gateway can still be inspected.
 class AdminServer {
  public:
   // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.
   static Result<std::unique_ptr<AdminServer>> Start(const std::string& listen,
                                                     gateway::Gateway& gateway,
-                                                    const telemetry::MetricsRegistry& registry);
+                                                    const telemetry::MetricsRegistry& registry,
+                                                    Controls controls = {});
   ~AdminServer();
 
   const system::SocketAddress& address() const { return server_->address(); }
 
  private:
-  AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry);
+  AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry,
+              Controls controls);
   std::vector<net::Route> Routes();
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message);
   net::Task<void> Explain(net::HttpExchange& exchange, std::string_view id);
   net::Task<void> Record(net::HttpExchange& exchange);
+  net::Task<void> Reload(net::HttpExchange& exchange);
+  // Of the gateway, or of one endpoint.
+  net::Task<void> Drain(net::HttpExchange& exchange);
+  net::Task<void> DrainEndpoint(net::HttpExchange& exchange, bool drained);
 
   gateway::Gateway& gateway_;
   const telemetry::MetricsRegistry& registry_;
+  const Controls controls_;
   net::Router router_;
   net::IoThreads threads_;
   std::unique_ptr<net::HttpServer> server_;

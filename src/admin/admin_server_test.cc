@@ -251,5 +251,65 @@ TEST_F(AdminServerTest, RecordingsAreLimitedInNumberAndEndWithTheirReaders) {
   }));
 }
 
+// --- What changes the gateway
+
+gateway::HttpResponse PostTo(const AdminServer& admin, const std::string& target) {
+  return gateway::Post(admin.address(), target, "");
+}
+
+TEST_F(AdminServerTest, ReloadSaysWhatHasChangedOrWhatIsWrong) {
+  t_.AddEngine("a10");
+  t_.Start();
+  const std::string file = (t_.folder.path() / "h.yaml").string();
+  t_.folder.Write("h.yaml", "round-robin");
+  // The configuration as it is, with the policy that the file names.
+  const auto parse = [this](std::string_view text) -> Result<config::Config> {
+    if (text == "bad") return Fail("h.yaml:1: bad; write good");
+    config::Config config = t_.config;
+    config.models[0].policy = text;
+    return config;
+  };
+  gateway::ConfigFollower follower(file, "slo", parse, *t_.gateway, t_.log, t_.registry, 3600);
+  bool drained = false;
+  const auto admin =
+      std::move(*AdminServer::Start("127.0.0.1:0", *t_.gateway, t_.registry,
+                                    {.config = &follower, .drain = [&] { drained = true; }}));
+  const gateway::HttpResponse reloaded = PostTo(*admin, "/-/reload");
+  EXPECT_EQ(reloaded.status, 200);
+  EXPECT_EQ(Json::parse(reloaded.body)["changed"], Json({"models[llama2-7b].policy"}));
+  t_.folder.Write("h.yaml", "bad");
+  const gateway::HttpResponse refused = PostTo(*admin, "/-/reload");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_EQ(Json::parse(refused.body)["faults"], Json({"h.yaml:1: bad; write good"}));
+  const Json status = Json::parse(gateway::Get(admin->address(), "/status").body);
+  EXPECT_EQ(status["configuration"]["state"], "stale");
+  EXPECT_EQ(status["models"][0]["policy"], "round-robin");
+  EXPECT_EQ(gateway::Get(admin->address(), "/-/reload").status, 405) << "a GET changes nothing";
+
+  EXPECT_EQ(PostTo(*admin, "/-/drain").status, 202);
+  EXPECT_TRUE(drained);
+  EXPECT_EQ(gateway::Get(admin->address(), "/readyz").status, 503);
+  EXPECT_EQ(Json::parse(gateway::Get(admin->address(), "/status").body)["draining"], true);
+}
+
+TEST_F(AdminServerTest, AnEndpointIsDrainedAndResumed) {
+  Start();
+  const std::string endpoint = t_.engines[0]->address().ToString();
+  const gateway::HttpResponse drained = PostTo(*admin_, "/-/drain?endpoint=" + endpoint);
+  EXPECT_EQ(drained.status, 200);
+  EXPECT_EQ(Json::parse(drained.body),
+            Json({{"endpoint", endpoint}, {"drained", true}, {"in_flight", 0}}));
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false)).status, 503);
+  EXPECT_EQ(PostTo(*admin_, "/-/resume?endpoint=" + endpoint + "&model=llama2-7b").status, 200);
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false)).status, 200);
+  EXPECT_EQ(PostTo(*admin_, "/-/drain?endpoint=127.0.0.1%3A1").status, 404);
+  EXPECT_EQ(PostTo(*admin_, "/-/drain?endpoint=" + endpoint + "&model=other").status, 404);
+  EXPECT_EQ(PostTo(*admin_, "/-/drain?model=llama2-7b").status, 400);
+  EXPECT_EQ(PostTo(*admin_, "/-/drain?endpont=x").status, 400);
+  EXPECT_EQ(PostTo(*admin_, "/-/resume").status, 400);
+  EXPECT_EQ(PostTo(*admin_, "/-/drain").status, 409) << "a part of a program";
+  EXPECT_EQ(PostTo(*admin_, "/-/reload").status, 409);
+}
+
 }  // namespace
 }  // namespace headrace::admin

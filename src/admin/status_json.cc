@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <sstream>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -52,6 +54,7 @@ std::string_view StreamOptionsText(serving::RouterStatus::StreamOptions options)
 void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWriter& json) {
   json.BeginObject().Member("address", endpoint.address).Member("up", endpoint.up);
   if (!endpoint.fault.empty()) json.Member("fault", endpoint.fault);
+  if (endpoint.drained) json.Member("drained", true);
   if (endpoint.retired) json.Member("retired", true);
   json.Member("in_flight", endpoint.in_flight)
       .Member("load", endpoint.load)
@@ -176,11 +179,35 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
 
 }  // namespace
 
-std::string StatusJson(const gateway::Gateway& gateway, Seconds unix_now) {
+void WriteConfigFile(const gateway::ConfigFileStatus& status, JsonWriter& json) {
+  const auto list = [&](std::string_view key, const std::vector<std::string>& texts) {
+    json.Key(key).BeginArray();
+    for (const std::string& text : texts) json.Value(text);
+    json.EndArray();
+  };
+  json.BeginObject().Member("file", status.file);
+  json.Member("state", status.error.empty() ? "in force" : "stale");
+  json.Key("taken_over").Raw(FormatFixed(status.taken_over, 3));
+  list("changed", status.changed);
+  list("awaiting_restart", status.awaiting_restart);
+  std::vector<std::string> faults;
+  std::istringstream stream(status.error);
+  for (std::string fault; std::getline(stream, fault);) faults.push_back(fault);
+  list("faults", faults);
+  json.EndObject();
+}
+
+std::string StatusJson(const gateway::Gateway& gateway,
+                       const std::optional<gateway::ConfigFileStatus>& file, Seconds unix_now) {
   const std::shared_ptr<const config::Config> config = gateway.config();
   const std::vector<serving::ProfileStatus> profiles = gateway.Profiles();
   JsonWriter json(JsonWriter::Layout::kLines);
   json.BeginObject().Member("version", HEADRACE_VERSION).Member("ready", gateway.Ready());
+  json.Member("draining", gateway.draining());
+  if (file) {
+    json.Key("configuration");
+    WriteConfigFile(*file, json);
+  }
   json.Key("models").BeginArray();
   for (const config::ModelConfig& model : config->models) {
     // Between two configurations it may not be there.

@@ -9,6 +9,10 @@ namespace headrace::cli {
 
 // The gateway in front of a fleet.
 void AddServeCommand(CLI::App& app);
+// What an operator tells a running gateway.
+void AddReloadCommand(CLI::App& app);
+void AddDrainCommand(CLI::App& app);
+void AddResumeCommand(CLI::App& app);
 // An emulated engine.
 void AddEngineCommand(CLI::App& app);
 // Open-loop load on an OpenAI-compatible server.

@@ -21,7 +21,7 @@ Result<std::string> ReadConfigFile(const std::string& path) {
   return system::ReadSmallFile(path, config::YamlBounds::kBytes);
 }
 
-Result<config::Config> ParseConfig(const std::string& text, const std::string& path) {
+Result<config::Config> ParseConfig(std::string_view text, const std::string& path) {
   return config::LoadConfig(text, path, PolicyNames(), config::ProcessEnvironment);
 }
 

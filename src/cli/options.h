@@ -20,7 +20,7 @@ namespace headrace::cli {
 Result<config::Config> LoadConfigFile(const std::string& path);
 // Its two steps.
 Result<std::string> ReadConfigFile(const std::string& path);
-Result<config::Config> ParseConfig(const std::string& text, const std::string& path);
+Result<config::Config> ParseConfig(std::string_view text, const std::string& path);
 // The names that a model's policy may have.
 std::vector<std::string_view> PolicyNames();
 

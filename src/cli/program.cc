@@ -65,6 +65,9 @@ std::unique_ptr<CLI::App> MakeProgram() {
   app->require_subcommand(1);
   AddDemoCommand(*app);
   AddServeCommand(*app);
+  AddReloadCommand(*app);
+  AddDrainCommand(*app);
+  AddResumeCommand(*app);
   AddEngineCommand(*app);
   AddLoadCommand(*app);
   AddProfileCommand(*app);

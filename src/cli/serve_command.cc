@@ -1,10 +1,14 @@
+#include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include "admin/admin_server.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "gateway/config_follower.h"
 #include "gateway/gateway.h"
 #include "system/termination.h"
 #include "telemetry/log.h"
@@ -13,20 +17,28 @@ namespace headrace::cli {
 namespace {
 
 void Serve(const std::string& file) {
-  const config::Config config = OrStop(LoadConfigFile(file));
-  system::Termination termination;
+  const std::string text = OrStop(ReadConfigFile(file));
+  const auto parse = [&file](std::string_view read) { return ParseConfig(read, file); };
+  const config::Config config = OrStop(parse(text));
+  system::ServerSignals signals;
   telemetry::Log log(gateway::LogLevelOf(config.log.level),
                      config.log.format == config::LogConfig::Format::kJson
                          ? telemetry::LogFormat::kJson
                          : telemetry::LogFormat::kText);
   telemetry::MetricsRegistry registry;
   const auto gateway = OrStop(gateway::Gateway::Start(config, log, registry));
-  const auto admin = OrStop(admin::AdminServer::Start(config.admin, *gateway, registry));
+  gateway::ConfigFollower follower(file, text, parse, *gateway, log, registry);
+  const auto admin = OrStop(admin::AdminServer::Start(
+      config.admin, *gateway, registry, {.config = &follower, .drain = system::Terminate}));
   log.Info("serving", {{"address", gateway->address().ToString()},
                        {"admin", admin->address().ToString()},
                        {"models", config.models.size()}});
-  termination.Wait();
-  log.Info("draining; a second signal ends at once", {{"seconds", config.timeouts.drain}});
+  while (signals.Wait() == system::ServerSignals::Signal::kReload) follower.Reload();
+  const config::TimeoutsConfig timeouts = gateway->config()->timeouts;
+  log.Info("draining; a second signal ends at once",
+           {{"delay", timeouts.drain_delay}, {"seconds", timeouts.drain}});
+  gateway->BeginDrain();
+  std::this_thread::sleep_for(std::chrono::duration<double>(timeouts.drain_delay));
   gateway->Stop();
   log.Info("stopped");
 }

@@ -46,6 +46,7 @@ struct TimeoutsConfig {
   Seconds idle = 60;          // Between two pieces of an engine's response.
   Seconds client_idle = 75;   // Between two requests of a connection.
   Seconds client_stall = 60;  // While a client neither sends nor reads a byte.
+  Seconds drain_delay = 0;    // Between a request to stop and the beginning of that.
   Seconds drain = 30;         // For requests in flight at shutdown.
   bool operator==(const TimeoutsConfig&) const = default;
 };

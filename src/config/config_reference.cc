@@ -22,9 +22,9 @@ way and prints every fault with its line and the fix. It starts nothing.
 Every option may be left out, except those marked *required*. An option that is not listed here is
 an error.
 
-A running gateway reads changed profiles by itself. The column *change* says what a change of the
-option needs: a running gateway can take over those marked *live*; those marked *restart* need a new
-process. There is no command that reloads the file yet, so restart the gateway for both.
+A running gateway reads this file again when it changes, and changed profiles too
+([operations](operations.md#reload)). The column *change* says what a change of the option needs: a
+running gateway takes over those marked *live*; those marked *restart* need a new process.
 
 How values are written:
 

@@ -78,6 +78,10 @@ OptionGroup<TimeoutsConfig> TimeoutsOptions() {
       .Value("client_stall", &TimeoutsConfig::client_stall, DurationForm(1, kDay),
              {.prose = "Between two pieces of a client's request, or while a client reads no byte "
                        "of its response. When it expires, the client counts as gone."})
+      .Value("drain_delay", &TimeoutsConfig::drain_delay, DurationForm(0, kHour),
+             {.prose = "How long the gateway goes on as before once it was told to stop, but with "
+                       "`/readyz` failing, so that load balancers have sent new requests "
+                       "elsewhere before it refuses them."})
       .Value("drain", &TimeoutsConfig::drain, DurationForm(0, kDay),
              {.prose = "How long requests in flight may continue after the gateway was told to "
                        "stop. New requests are refused in that time."});

@@ -430,5 +430,76 @@ TEST(ConfigChanges, OneThatCannotBeAppliedChangesNothing) {
   EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "least-request");
 }
 
+// --- Draining
+
+TEST(Drain, AnEndpointGetsNoNewRequestsAndFinishesWhatItHas) {
+  TestGateway t;
+  HeldEngine held;
+  const std::string drained = held.address().ToString();
+  t.AddEndpoint("held", drained);
+  t.Start();
+  net::RawPeer client(t.address());
+  client.Send(PostText("/v1/chat/completions", ChatBody(5, true)));
+  ASSERT_THAT(client.ReadUntil("data: "), HasSubstr("data: "));
+  const std::string other = t.AddEngine("a10").address().ToString();
+  ASSERT_TRUE(t.gateway->Apply(t.config));
+
+  EXPECT_EQ(t.gateway->SetDrained(nullptr, drained, true), 1);
+  EXPECT_EQ(t.gateway->SetDrained(nullptr, "127.0.0.1:1", true), std::nullopt);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("target-pod"), other);
+  EXPECT_EQ(t.Metric("headrace_endpoint_drained"), 1);
+  // Its health checks go on, and say nothing else; nor does another configuration.
+  const serving::RouterStatus status = t.Status();
+  EXPECT_TRUE(status.deployments[0].endpoints[0].up);
+  EXPECT_TRUE(status.deployments[0].endpoints[0].drained);
+  t.config.models[0].queue.max_length = 5;
+  ASSERT_TRUE(t.gateway->Apply(t.config));
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("target-pod"), other);
+  held.Finish();
+  EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  EXPECT_TRUE(Eventually([&] { return t.gateway->SetDrained(nullptr, drained, true) == 0; }));
+
+  // When all are, the refusal says so; resumed, it is used again.
+  EXPECT_EQ(t.gateway->SetDrained(nullptr, other, true), 0);
+  const HttpResponse refused = t.Chat(ChatBody(5, false));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("is up and not drained"));
+  EXPECT_EQ(t.gateway->SetDrained(nullptr, other, false), 0);
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("target-pod"), other);
+}
+
+TEST(Drain, ADrainedEndpointThatLeavesTheFleetIsForgotten) {
+  TestGateway t;
+  const std::string address = t.AddEngine("a10").address().ToString();
+  t.Start();
+  t.gateway->SetDrained(nullptr, address, true);
+  EXPECT_FALSE(t.gateway->Ready());
+  const config::Config with = t.config;
+  t.config.models[0].deployments[0].endpoints = {"127.0.0.1:1"};
+  ASSERT_TRUE(t.gateway->Apply(t.config));
+  ASSERT_TRUE(t.gateway->Apply(with));
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 200);
+}
+
+TEST(Drain, ReadinessEndsFirstThenTheListenerThenTheLastRequest) {
+  TestGateway t;
+  HeldEngine held;
+  t.AddEndpoint("held", held.address().ToString());
+  t.AddEngine("a10");
+  t.Start();
+  net::RawPeer client(t.address());
+  client.Send(PostText("/v1/chat/completions", ChatBody(5, true)));
+  ASSERT_THAT(client.ReadUntil("data: "), HasSubstr("data: "));
+  ASSERT_EQ(Get(t.address(), "/readyz").status, 200);
+  t.gateway->BeginDrain();
+  EXPECT_EQ(Get(t.address(), "/readyz").status, 503);
+  EXPECT_EQ(Get(t.address(), "/healthz").status, 200);
+  EXPECT_EQ(t.Chat(ChatBody(5, false)).status, 200) << "who has not heard of it yet is served";
+  std::thread stops([&] { t.gateway->Stop(); });
+  held.Finish();
+  EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));
+  stops.join();
+}
+
 }  // namespace
 }  // namespace headrace::gateway

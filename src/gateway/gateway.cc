@@ -211,6 +211,17 @@ void Gateway::Stop() {
 
 // --- What is in force, and changes of it
 
+std::optional<int> Gateway::SetDrained(const std::string* model, std::string_view address,
+                                       bool drained) {
+  std::optional<int> running;
+  for (const auto& pool : pools_.list()) {
+    if (model != nullptr && pool->name() != *model) continue;
+    const std::optional<int> there = pool->router().SetDrained(address, drained);
+    if (there) running = running.value_or(0) + *there;
+  }
+  return running;
+}
+
 std::shared_ptr<const config::Config> Gateway::config() const {
   const system::MutexLock lock(mutex_);
   return config_;

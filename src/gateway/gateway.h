@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,9 @@ class Gateway {
   // Not ready from now on, for those who choose where requests go; all else goes on.
   void BeginDrain() { draining_ = true; }
   bool draining() const { return draining_; }
+  // Keeps new requests from the endpoints of this address, in one model or (null) in all, or lets
+  // them go there again. How many requests run there; nullopt if there is no such endpoint.
+  std::optional<int> SetDrained(const std::string* model, std::string_view address, bool drained);
   // Refuses new connections and lets requests in flight finish within the configured drain time;
   // then their clients are cut off. A second call does nothing.
   void Stop();

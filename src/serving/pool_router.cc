@@ -282,18 +282,21 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
   infos.assign(before.size(), nullptr);
   why_down.resize(before.size());
   for (EndpointInfo info : endpoints) {
-    info.id = ids.at({info.deployment, info.address});
-    std::shared_ptr<const EndpointInfo>& known = before[info.id];
+    const fleet::EndpointId id = ids.at({info.deployment, info.address});
+    info.id = id;
+    std::shared_ptr<const EndpointInfo>& known = before[id];
     // What was reached once is not lost because it cannot be looked up now.
     if (known != nullptr && known->socket && !info.socket) {
       info.socket = known->socket;
       info.fault.clear();
     }
     const bool stays = known != nullptr && *known == info;
-    if (known == nullptr || !info.socket) why_down[info.id] = info.fault;
-    infos[info.id] =
-        stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
+    if (known == nullptr || !info.socket) why_down[id] = info.fault;
+    infos[id] = stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
   }
+  std::erase_if(drained, [&](const std::string& address) {
+    return std::ranges::find(endpoints, address, &EndpointInfo::address) == endpoints.end();
+  });
 }
 
 void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
@@ -325,6 +328,10 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
   Apply([&](State& state, Seconds now) {
     state.scheduler.UpdateFleet(specs, now, state.decisions);
     state.SetEndpoints(endpoints);
+    for (const auto& info : state.infos) {
+      if (info == nullptr || state.TakesRequests(*info)) continue;
+      state.scheduler.SetUp(info->id, false, now, state.decisions);
+    }
     for (const fleet::DeploymentSpec& spec : specs) {
       const auto profile = state.profiles.find(spec.name);
       if (profile == state.profiles.end()) continue;
@@ -386,8 +393,8 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
   {
     const system::MutexLock lock(mutex_);
     if (!state_.Has(endpoint)) return;
-    state_.why_down[endpoint.id] = up ? "" : why;
-    changes = state_.scheduler.fleet().endpoint(endpoint.id).up != up;
+    changes = state_.why_down[endpoint.id].empty() != up;
+    state_.why_down[endpoint.id] = up ? "" : why.empty() ? "not known why" : why;
   }
   if (changes) {
     std::shared_ptr<const EndpointInfo> down;
@@ -400,7 +407,7 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
           running.push_back(std::bit_cast<RoutedRequest*>(tag)->ticket_);
         }
       }
-      state.scheduler.SetUp(endpoint.id, up, now, state.decisions);
+      state.scheduler.SetUp(endpoint.id, state.TakesRequests(endpoint), now, state.decisions);
     });
     for (auto& ticket : running) {
       Executor& executor = ticket->executor;
@@ -426,6 +433,23 @@ void PoolRouter::ReportDown(const EndpointInfo& endpoint, std::string_view why) 
   const std::string name = NameOf(endpoint);
   reports_.faults.Raise(telemetry::LogLevel::kWarning, name, name + " is down: " + std::string(why),
                         executor_.Now());
+}
+
+std::optional<int> PoolRouter::SetDrained(std::string_view address, bool drained) {
+  std::optional<int> running;
+  Apply([&](State& state, Seconds now) {
+    for (const auto& info : state.infos) {
+      if (info == nullptr || info->address != address) continue;
+      if (drained) {
+        state.drained.emplace(address);
+      } else {
+        state.drained.erase(info->address);
+      }
+      state.scheduler.SetUp(info->id, state.TakesRequests(*info), now, state.decisions);
+      running = running.value_or(0) + state.scheduler.fleet().endpoint(info->id).in_flight;
+    }
+  });
+  return running;
 }
 
 void PoolRouter::SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len) {
@@ -493,12 +517,17 @@ RouterStatus PoolRouter::Status() const {
   }
   for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
     if (endpoint.retired && endpoint.in_flight == 0) continue;
+    const auto id = static_cast<fleet::EndpointId>(&endpoint - fleet.endpoints().data());
     status.deployments[endpoint.deployment].endpoints.push_back(
-        {endpoint.address, endpoint.up, endpoint.retired, endpoint.in_flight,
-         fleet::LoadFraction(endpoint.load->Order()), endpoint.normalized_latency,
-         EjectionStatusOf(endpoint.breaker, now)});
-    if (!endpoint.up && !endpoint.retired) {
-      const auto id = static_cast<std::size_t>(&endpoint - fleet.endpoints().data());
+        {.address = endpoint.address,
+         .up = endpoint.retired ? endpoint.up : state_.why_down[id].empty(),
+         .drained = !endpoint.retired && state_.drained.contains(endpoint.address),
+         .retired = endpoint.retired,
+         .in_flight = endpoint.in_flight,
+         .load = fleet::LoadFraction(endpoint.load->Order()),
+         .normalized_latency = endpoint.normalized_latency,
+         .ejection = EjectionStatusOf(endpoint.breaker, now)});
+    if (!endpoint.retired) {
       status.deployments[endpoint.deployment].endpoints.back().fault = state_.why_down[id];
     }
     if (!fleet.keeps_forecasts()) continue;
@@ -553,6 +582,10 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
   if (facts.reason == scheduler::RefusalReason::kQueueFull ||
       facts.reason == scheduler::RefusalReason::kQueueTimeout) {
     return facts;
+  }
+  for (const auto& info : state_.infos) {
+    if (info == nullptr || !state_.drained.contains(info->address)) continue;
+    facts.drained += state_.why_down[info->id].empty() ? 1 : 0;
   }
   const auto deployments = state_.scheduler.fleet().deployments();
   const auto verdicts = state_.scheduler.Explain(arrival, decision.length.tokens, 0);

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -161,6 +162,10 @@ class PoolRouter {
   // What probes have found at an endpoint; `why` (a phrase) when it is down: then the requests that
   // run there are told. Ignored for an endpoint that has left the fleet.
   void SetUp(const EndpointInfo& endpoint, bool up, std::string_view why = {});
+  // Whether the endpoint of this address gets new requests; what runs there goes on to its end.
+  // Stays so for as long as the endpoint is in the fleet, healthy or not. How many requests run
+  // there; nullopt if the fleet has no such endpoint.
+  std::optional<int> SetDrained(std::string_view address, bool drained);
   // No connection to it could be made. What runs there may run on: it may just have no place for
   // more connections.
   void ConnectFailed(const EndpointInfo& endpoint, std::string_view why);
@@ -191,15 +196,21 @@ class PoolRouter {
   friend class RoutedRequest;
   struct State {
     scheduler::Scheduler scheduler;
-    scheduler::Decisions decisions;     // Of the event under way.
-    EndpointList infos;                 // By endpoint id; null for those that have left.
-    std::vector<std::string> why_down;  // By endpoint id.
+    scheduler::Decisions decisions;  // Of the event under way.
+    EndpointList infos;              // By endpoint id; null for those that have left.
+    // The scheduler is told that an endpoint is up if nothing is known against it and no operator
+    // has drained it.
+    std::vector<std::string> why_down;           // By endpoint id; empty: it is up.
+    std::set<std::string, std::less<>> drained;  // Addresses in the fleet.
     std::shared_ptr<const FleetNames> names;
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
 
     // The endpoint is in the fleet: it has not left, and no other one has its id.
     bool Has(const EndpointInfo& endpoint) const { return infos[endpoint.id].get() == &endpoint; }
+    bool TakesRequests(const EndpointInfo& endpoint) const {
+      return why_down[endpoint.id].empty() && !drained.contains(endpoint.address);
+    }
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
   };
   struct Delivery;

@@ -80,6 +80,7 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
                std::to_string(facts.context) + " tokens (" + reasons + ").";
       }
       return "No endpoint of model '" + pool + "' is up" +
+             (facts.drained > 0 ? " and not drained" : "") +
              (facts.hold == Hold::kDown ? ", after waiting " + Milliseconds(facts.queued) : "") +
              ".";
     case RefusalReason::kQueueFull:

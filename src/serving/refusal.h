@@ -24,6 +24,7 @@ struct RefusalFacts {
   Tokens output_tokens = 0;  // Expected.
   Tokens context = 0;        // What it needs of an engine's context; 0: not known.
   Seconds queued = 0;
+  int drained = 0;                                // Endpoints that are up otherwise.
   std::size_t waiting = 0;                        // Requests in the queue.
   Seconds queue_timeout = 0;                      // The longest wait that the pool allows.
   scheduler::Hold hold = scheduler::Hold::kNone;  // Why it waited.

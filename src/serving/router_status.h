@@ -38,7 +38,8 @@ struct RouterStatus {
   };
   struct EndpointStatus {
     std::string address;
-    bool up = false;
+    bool up = false;  // As far as is known; it may be drained all the same.
+    bool drained = false;
     bool retired = false;
     int in_flight = 0;
     double load = 0;  // 1 = full.

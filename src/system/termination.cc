@@ -1,5 +1,7 @@
 #include "system/termination.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -7,23 +9,34 @@
 namespace headrace::system {
 namespace {
 
-sigset_t Signals() {
+sigset_t Signals(bool with_hangup) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  if (with_hangup) sigaddset(&signals, SIGHUP);
   return signals;
+}
+
+void Block(bool with_hangup) {
+  const sigset_t signals = Signals(with_hangup);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+// From now on the default applies: a second signal ends the program.
+void LetTheNextOneEndIt() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  const sigset_t signals = Signals(false);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
 }  // namespace
 
-Termination::Termination() {
-  const sigset_t signals = Signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
+Termination::Termination() { Block(false); }
 
 bool Termination::Wait(std::optional<Seconds> timeout) {
-  const sigset_t signals = Signals();
+  const sigset_t signals = Signals(false);
   for (;;) {
     int signal = 0;
     if (timeout) {
@@ -36,11 +49,23 @@ bool Termination::Wait(std::optional<Seconds> timeout) {
     }
     if (signal < 0 && errno == EINTR) continue;
     if (signal < 0) return false;
-    // From now on the default applies: a second signal ends the program.
-    std::signal(SIGINT, SIG_DFL);
-    std::signal(SIGTERM, SIG_DFL);
-    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    LetTheNextOneEndIt();
     return true;
+  }
+}
+
+void Terminate() { ::kill(::getpid(), SIGTERM); }
+
+ServerSignals::ServerSignals() { Block(true); }
+
+ServerSignals::Signal ServerSignals::Wait() {
+  const sigset_t signals = Signals(true);
+  for (;;) {
+    const int signal = sigwaitinfo(&signals, nullptr);
+    if (signal == SIGHUP) return Signal::kReload;
+    if (signal < 0) continue;
+    LetTheNextOneEndIt();
+    return Signal::kTerminate;
   }
 }
 

@@ -1,8 +1,10 @@
 #include "system/url.h"
 
 #include <algorithm>
+#include <boost/url/encode.hpp>
 #include <boost/url/params_encoded_view.hpp>
 #include <boost/url/parse.hpp>
+#include <boost/url/rfc/unreserved_chars.hpp>
 #include <boost/url/url_view.hpp>
 #include <cctype>
 
@@ -57,6 +59,10 @@ Result<std::vector<QueryParameter>> ParseQuery(std::string_view text) {
     return Fail("the query is not valid (a special character in it is written as %XX)");
   }
   return ParametersOf(*parsed);
+}
+
+std::string PercentEncode(std::string_view text) {
+  return boost::urls::encode(text, boost::urls::unreserved_chars);
 }
 
 bool IsPathAndQuery(std::string_view text) {

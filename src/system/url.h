@@ -35,6 +35,9 @@ Result<Url> ParseUrl(std::string_view text);
 // What is behind the ? of a URL: "model=org%2Fm&duration=1m". A + stays a +.
 Result<std::vector<QueryParameter>> ParseQuery(std::string_view text);
 
+// A text as it is written in a path or a query: "a%2Fb" for "a/b".
+std::string PercentEncode(std::string_view text);
+
 // True for a path with or without a query, as a request line has them: "/health?full=1".
 bool IsPathAndQuery(std::string_view text);
 

@@ -28,6 +28,7 @@ constexpr std::string_view kRequestLabels[] = {"model", "outcome", "policy"};
 constexpr std::string_view kReasonLabels[] = {"model", "reason"};
 constexpr std::string_view kCauseLabels[] = {"model", "cause"};
 constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
+constexpr std::string_view kResultLabels[] = {"result"};
 constexpr std::string_view kSloLabels[] = {"model", "deployment", "slo"};
 constexpr std::string_view kOriginLabels[] = {"model", "deployment", "origin"};
 constexpr std::string_view kEjectionLabels[] = {"model", "deployment", "cause"};
@@ -44,6 +45,32 @@ constexpr MetricInfo kInvalidRequests{
     kCounter,
     kStatusLabel,
     "Requests that ended before any model was found for them, by HTTP status.",
+    {}};
+
+constexpr MetricInfo kConfigReloads{
+    "headrace_config_reloads_total",
+    kCounter,
+    kResultLabels,
+    "Times that the configuration file was read while the gateway ran, by result: `ok` or "
+    "`failed`.",
+    {}};
+constexpr MetricInfo kConfigCurrent{
+    "headrace_config_current",
+    kGauge,
+    {},
+    "1 if the configuration file, as it was read last, is in force; 0 if it has a fault and the "
+    "one before stays.",
+    {}};
+constexpr MetricInfo kConfigTakenOver{"headrace_config_taken_over_timestamp_seconds",
+                                      kGauge,
+                                      {},
+                                      "When the configuration in force was read (Unix time).",
+                                      {}};
+constexpr MetricInfo kConfigAwaitingRestart{
+    "headrace_config_awaiting_restart",
+    kGauge,
+    {},
+    "Options of the configuration file that keep their old values until a restart.",
     {}};
 
 constexpr MetricInfo kRequests{
@@ -178,6 +205,12 @@ constexpr MetricInfo kEndpointInFlight{"headrace_endpoint_in_flight",
 constexpr MetricInfo kEndpointUp{
     "headrace_endpoint_up", kGauge, kEndpointLabels, "1 if the endpoint is healthy, else 0.", {}};
 
+constexpr MetricInfo kEndpointDrained{"headrace_endpoint_drained",
+                                      kGauge,
+                                      kEndpointLabels,
+                                      "1 while an operator keeps new requests from the endpoint; "
+                                      "else 0.",
+                                      {}};
 constexpr MetricInfo kEndpointEjected{"headrace_endpoint_ejected",
                                       kGauge,
                                       kEndpointLabels,
@@ -198,6 +231,10 @@ constexpr const MetricInfo* kAll[] = {
     &kInfo,
     &kConnections,
     &kInvalidRequests,
+    &kConfigReloads,
+    &kConfigCurrent,
+    &kConfigTakenOver,
+    &kConfigAwaitingRestart,
     &kRequests,
     &kRefusedRequests,
     &kFallback,
@@ -225,6 +262,7 @@ constexpr const MetricInfo* kAll[] = {
     &kEndpointLoad,
     &kEndpointInFlight,
     &kEndpointUp,
+    &kEndpointDrained,
     &kEndpointEjected,
     &kEjections,
 };
@@ -279,6 +317,12 @@ GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view versi
       invalid_requests(registry, kInvalidRequests, {}, {"400", "404", "405", "413", "431"}) {
   info.Set(1);
 }
+
+ConfigMetrics::ConfigMetrics(MetricsRegistry& registry)
+    : reloads(registry, kConfigReloads, {}, {"ok", "failed"}),
+      current(registry.MakeGauge(kConfigCurrent, {})),
+      taken_over_seconds(registry.MakeGauge(kConfigTakenOver, {})),
+      awaiting_restart(registry.MakeGauge(kConfigAwaitingRestart, {})) {}
 
 ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
                            const MetricLabels& labels)
@@ -338,6 +382,7 @@ EndpointMetrics::EndpointMetrics(MetricsRegistry& registry, std::string_view mod
     : load(registry.MakeGauge(kEndpointLoad, {model, deployment, endpoint})),
       in_flight(registry.MakeGauge(kEndpointInFlight, {model, deployment, endpoint})),
       up(registry.MakeGauge(kEndpointUp, {model, deployment, endpoint})),
+      drained(registry.MakeGauge(kEndpointDrained, {model, deployment, endpoint})),
       ejected(registry.MakeGauge(kEndpointEjected, {model, deployment, endpoint})) {}
 
 std::span<const MetricInfo* const> HeadraceMetrics() { return kAll; }

@@ -44,6 +44,16 @@ struct GatewayMetrics {
   CounterSet invalid_requests;
 };
 
+// The configuration file of a gateway.
+struct ConfigMetrics {
+  explicit ConfigMetrics(MetricsRegistry& registry);
+
+  CounterSet reloads;  // By result.
+  Gauge current;
+  Gauge taken_over_seconds;
+  Gauge awaiting_restart;
+};
+
 // One model.
 struct ModelMetrics {
   ModelMetrics(MetricsRegistry& registry, std::string_view model, const MetricLabels& labels);
@@ -104,6 +114,7 @@ struct EndpointMetrics {
   Gauge load;
   Gauge in_flight;
   Gauge up;
+  Gauge drained;
   Gauge ejected;
 };
 

@@ -103,7 +103,7 @@ TEST(Config, ReadsEveryGroup) {
 threads: 4
 log: { level: warning, format: json }
 limits: { body: 1MiB, bodies: 8MiB, header: 8KiB, connections: 7 }
-timeouts: { connect: 1s, request: 2m, first_byte: 3s, whole: 7s, idle: 4s, client_idle: 5s, client_stall: 6s, drain: 0 }
+timeouts: { connect: 1s, request: 2m, first_byte: 3s, whole: 7s, idle: 4s, client_idle: 5s, client_stall: 6s, drain_delay: 2s, drain: 0 }
 health: { path: /ping, interval: 9s, timeout: 8s, failures: 3 }
 profiles: { directory: /var/p, max_age: 30d }
 models:
@@ -117,7 +117,7 @@ models:
   EXPECT_EQ(config->threads, 4);
   EXPECT_EQ(config->log, (LogConfig{LogConfig::Level::kWarning, LogConfig::Format::kJson}));
   EXPECT_EQ(config->limits, (LimitsConfig{1 << 20, 8 << 20, 8 << 10, 7}));
-  EXPECT_EQ(config->timeouts, (TimeoutsConfig{1, 120, 3, 7, 4, 5, 6, 0}));
+  EXPECT_EQ(config->timeouts, (TimeoutsConfig{1, 120, 3, 7, 4, 5, 6, 2, 0}));
   EXPECT_EQ(config->health, (HealthConfig{"/ping", 9, 8, 3}));
   EXPECT_EQ(config->profiles, (ProfilesConfig{.directory = "/var/p", .max_age = 30.0 * 86400}));
   EXPECT_EQ(config->models[0].queue, (QueueConfig{5, 2 << 20, 7}));

@@ -501,5 +501,49 @@ TEST(Drain, ReadinessEndsFirstThenTheListenerThenTheLastRequest) {
   stops.join();
 }
 
+TEST(Drain, ClientsThatKeepTheirConnectionsAreSentElsewhereFirst) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.Start();
+  const std::string request = PostText("/v1/chat/completions", ChatBody(5, false));
+  net::RawPeer client(t.address());
+  client.Send(request);
+  EXPECT_EQ(ReadResponse(client).Header("connection"), "");
+  t.gateway->BeginDrain();
+  client.Send(request);
+  const HttpResponse last = ReadResponse(client);
+  EXPECT_EQ(last.status, 200);
+  EXPECT_EQ(last.Header("connection"), "close");
+}
+
+// Who has connected before the listener closes has an answer, whether the gateway has seen it by
+// then or not.
+TEST(Drain, NothingThatWasAcceptedIsLostUnderLoad) {
+  for (int round = 0; round < 5; ++round) {
+    TestGateway t;
+    t.AddEngine("a10");
+    t.Start();
+    const std::string request = PostText("/v1/chat/completions", ChatBody(20, round % 2 == 0));
+    std::atomic<int> served = 0;
+    std::atomic<int> lost = 0;
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.emplace_back([&] {
+        for (;;) {
+          net::RawPeer client(t.address());
+          if (!client.connected()) return;  // The listener is closed.
+          client.Send(request);
+          const HttpResponse response = ReadResponse(client);
+          (response.status == 200 && response.complete ? served : lost) += 1;
+        }
+      });
+    }
+    EXPECT_TRUE(Eventually([&] { return served > 50; }));
+    t.gateway->Stop();
+    for (std::thread& client : clients) client.join();
+    EXPECT_EQ(lost, 0) << served;
+  }
+}
+
 }  // namespace
 }  // namespace headrace::gateway

@@ -204,6 +204,11 @@ Gateway::~Gateway() {
   pools_.Set({});
 }
 
+void Gateway::BeginDrain() {
+  draining_ = true;
+  if (server_) server_->CloseAfterResponses();
+}
+
 void Gateway::Stop() {
   BeginDrain();
   if (server_) server_->Stop(config()->timeouts.drain);

@@ -52,8 +52,9 @@ class Gateway {
   // nothing has changed.
   Result<std::vector<std::string>> Apply(const config::Config& config);
 
-  // Not ready from now on, for those who choose where requests go; all else goes on.
-  void BeginDrain() { draining_ = true; }
+  // Not ready from now on, for those who choose where requests go; requests are served as before.
+  // Clients are asked to connect anew (`Connection: close`).
+  void BeginDrain();
   bool draining() const { return draining_; }
   // Keeps new requests from the endpoints of this address, in one model or (null) in all, or lets
   // them go there again. How many requests run there; nullopt if there is no such endpoint.

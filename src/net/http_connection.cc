@@ -13,6 +13,8 @@
 namespace headrace::net {
 namespace {
 
+// How long a connection waits for a request that is on its way, once the server drains.
+constexpr Seconds kLastRequest = 0.1;
 // What simdjson wants to be readable behind a document.
 constexpr std::size_t kPadding = 64;
 // A request's head and, mostly, its body arrive in one read of this size; the rest of a longer body
@@ -122,7 +124,7 @@ void HttpConnection::OnReadable() {
 void HttpConnection::OnWritable() { writing_.Resume(); }
 
 void HttpConnection::CloseIfIdle() {
-  if (idle_) Break();
+  if (idle_) read_deadline_.Set(system::MonotonicNow() + kLastRequest);
 }
 
 void HttpConnection::Break() {
@@ -220,7 +222,8 @@ Task<int> HttpConnection::ReadHead() {
   ReleaseBody();
   in_.swap(ahead_);
   head_.Clear();
-  Seconds deadline = system::MonotonicNow() + options_.idle_timeout;
+  Seconds deadline =
+      system::MonotonicNow() + (shared_.draining ? kLastRequest : options_.idle_timeout);
   idle_ = true;
   std::size_t searched = 0;
   std::size_t end = 0;
@@ -239,7 +242,6 @@ Task<int> HttpConnection::ReadHead() {
     if (end > 0) break;
     if (HasBareLineFeed(in_, searched)) co_return 400;
     searched = in_.size();
-    if (idle_ && shared_.draining) co_return kClosed;
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
     if (got == 0) co_return idle_ || gone_ ? kClosed : 408;
     in_.append(scratch, got);
@@ -465,7 +467,7 @@ void HttpConnection::StartResponse(const ResponseHead& head,
                                    std::optional<std::uint64_t> content_length) {
   if (started_) return;
   started_ = true;
-  if (shared_.draining) persist_ = false;
+  if (shared_.closing || shared_.draining) persist_ = false;
   const int status = head.status();
   const bool no_length = status == 204 || status == 304;
   bodiless_ = no_length || head_.method == "HEAD";

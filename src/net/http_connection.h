@@ -20,7 +20,8 @@ namespace headrace::net {
 // What all connections of a server share.
 struct HttpServerShared {
   HttpHandler handler;
-  std::atomic<bool> draining = false;
+  std::atomic<bool> closing = false;        // Responses end their connections.
+  std::atomic<bool> draining = false;       // The same, and no connection waits for a request.
   std::atomic<std::size_t> held_bytes = 0;  // Of the bodies of all requests.
 };
 
@@ -39,9 +40,9 @@ class HttpConnection final : private ByteStreamListener {
 
   // Serves requests until the connection is over.
   Task<void> Run();
-  // Closes when no request is in progress. Run may have ended then, and the object is gone.
+  // Closes soon if no request is in progress: one that is on its way is still served.
   void CloseIfIdle();
-  // Declares the client gone. The same holds.
+  // Declares the client gone. Run may have ended then, and the object is gone.
   void Break();
 
  private:

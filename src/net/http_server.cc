@@ -19,6 +19,8 @@ namespace {
 
 // After handlers were told that their clients are gone.
 constexpr Seconds kForcedStopTime = 10;
+// As many as wait in the kernel for being accepted (its limit), and no more.
+constexpr int kMostConnectedInTime = 4096;
 // When the process has no descriptor left for a new connection.
 constexpr Seconds kAcceptPause = 100 * kMillisecond;
 
@@ -79,6 +81,13 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
 
   void StopAccepting() {
     if (listener < 0) return;
+    // Who has connected in time is served: closing the listener would reset them.
+    for (int i = 0; i < kMostConnectedInTime; ++i) {
+      system::SocketAddress peer;
+      const int descriptor = AcceptFrom(listener, peer);
+      if (descriptor < 0) break;
+      Assign(descriptor, peer);
+    }
     threads[0].loop().Forget(*this);
     ::close(std::exchange(listener, -1));
     pause.reset();
@@ -202,6 +211,8 @@ void HttpServer::SetOptions(const HttpServerOptions& options) {
         [&share = state_->shares[i], &options] { share.options = options; });
   }
 }
+
+void HttpServer::CloseAfterResponses() { state_->closing = true; }
 
 bool HttpServer::Stop(Seconds drain) {
   State& state = *state_;

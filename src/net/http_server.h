@@ -132,7 +132,12 @@ class HttpServer {
   // next step of requests under way. Not from an I/O thread.
   void SetOptions(const HttpServerOptions& options);
 
-  // Stops accepting and closes idle connections; requests in flight may finish within `drain`
+  // From now on every response says `Connection: close` and ends its connection, so that clients
+  // connect anew, elsewhere if they are told to.
+  void CloseAfterResponses();
+
+  // Stops accepting, and closes idle connections unless a request comes within the next tenth of a
+  // second: it may be on its way. Requests in flight may finish within `drain`
   // (their responses say `Connection: close`), then their clients are declared gone and the
   // connections closed. Blocks until all handlers have returned; false when some had not 10 s after
   // that. Not from an I/O thread.

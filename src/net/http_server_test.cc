@@ -670,7 +670,7 @@ TEST_F(ServerTest, SaysWhyItCannotListen) {
   const auto second = HttpServer::Listen(threads_, server_->address(), {}, Echo);
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error().message, HasSubstr(server_->address().ToString()));
-  EXPECT_THAT(second.error().message, HasSubstr("free"));
+  EXPECT_THAT(second.error().message, HasSubstr("give another port"));
 }
 
 }  // namespace

@@ -20,7 +20,9 @@ namespace {
 void WriteProfile(const serving::ProfileStatus& status, Seconds unix_now, JsonWriter& json) {
   const discovery::ProfileReading& reading = status.reading;
   json.BeginObject();
-  json.Member("state", reading.error.empty() ? "in force" : reading.profile ? "stale" : "missing");
+  json.Member("state", !reading.error.empty() ? reading.profile ? "stale" : "missing"
+                       : reading.profile      ? "in force"
+                                              : "none");
   json.Member("origin", reading.origin);
   if (reading.profile) {
     const profile::GpuProfile& profile = *reading.profile;

@@ -7,6 +7,8 @@
 #include "cli/console.h"
 #include "cli/options.h"
 #include "config/difference.h"
+#include "discovery/profile_files.h"
+#include "routing/policy.h"
 #include "system/address.h"
 #include "system/privileges.h"
 
@@ -27,6 +29,19 @@ void Warn(const std::string& path, const config::Config& config) {
                       ", and this user may not listen on a port that low; give a port from " +
                       std::to_string(system::FirstOpenPort()) +
                       ", or run the gateway with the capability CAP_NET_BIND_SERVICE\n");
+  }
+  for (const config::ModelConfig& model : config.models) {
+    const routing::PolicyNeeds needs = routing::FindPolicy(model.policy)->needs;
+    const bool by_profile =
+        needs == routing::PolicyNeeds::kLoad || needs == routing::PolicyNeeds::kSlo;
+    for (const config::DeploymentConfig& deployment : model.deployments) {
+      const auto file = config::ProfileFileOf(config, deployment);
+      if (!file || (!by_profile && deployment.profile == deployment.name)) continue;
+      discovery::ProfileFiles source({*file});
+      source.Refresh(0);
+      const std::string& error = source.readings().front().error;
+      if (!error.empty()) Print(stderr, path + ": " + error + "\n");
+    }
   }
 }
 

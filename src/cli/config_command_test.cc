@@ -60,6 +60,19 @@ TEST_F(ConfigCommand, SaysEveryFaultOnStandardErrorAndFails) {
                           HasSubstr(path_ + ":5: models[0].deployments is empty")));
 }
 
+TEST_F(ConfigCommand, WarnsOfAProfileThatIsMissedButNotOfOneThatNobodyNeeds) {
+  const auto check = [&](const std::string& policy, const std::string& profile) {
+    Put("models:\n  - name: m\n    policy: " + policy + "\n    deployments: [{ name: d, " +
+        profile + "endpoints: [a:1] }]\n");
+    EXPECT_EQ(Run("config check " + path_), 0);
+    return err_;
+  };
+  EXPECT_THAT(check("slo", ""), HasSubstr("profiles/d.json: no such file; generate a profile"));
+  EXPECT_THAT(check("least-request", "profile: ./none.json, "), HasSubstr("none.json: no such"));
+  EXPECT_EQ(check("least-request", ""), "");
+  EXPECT_EQ(check("slo-headroom", ""), "");
+}
+
 TEST_F(ConfigCommand, AFileThatIsNotThereIsAFault) {
   EXPECT_EQ(Run("config check /no/such/file"), 1);
   EXPECT_THAT(err_, HasSubstr("/no/such/file"));

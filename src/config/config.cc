@@ -38,4 +38,15 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   return config;
 }
 
+std::optional<std::string> ProfileFileOf(const Config& config, const DeploymentConfig& deployment) {
+  // A name with a slash is a path; of a profile that was not given, the deployment's is a name.
+  const bool path =
+      deployment.profile != deployment.name && deployment.profile.find('/') != std::string::npos;
+  if (path) return deployment.profile;
+  if (config.profiles.source == ProfilesConfig::Source::kRedis) return std::nullopt;
+  std::string file = deployment.profile.empty() ? deployment.name : deployment.profile;
+  if (!file.ends_with(".json")) file += ".json";
+  return (std::filesystem::path(config.profiles.directory) / file).string();
+}
+
 }  // namespace headrace::config

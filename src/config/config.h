@@ -170,6 +170,9 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           std::span<const std::string_view> policies,
                           const Environment& environment = nullptr);
 
+// The file that holds a deployment's profile; nullopt if Redis does.
+std::optional<std::string> ProfileFileOf(const Config& config, const DeploymentConfig& deployment);
+
 // A JSON Schema (draft 2020-12) of the file, for editors. What it refuses is refused; what the
 // reader refuses beyond that needs the whole file, or more than such a schema can say.
 std::string ConfigSchemaJson(std::span<const std::string_view> policies);

@@ -57,12 +57,14 @@ bool ProfileFiles::RefreshFile(std::size_t index) {
   if (code) {
     stamps_[index] = {};
     const bool missing = code == std::errc::no_such_file_or_directory;
-    return SetError(reading, reading.origin + ": " +
-                                 (missing ? "no such file; generate a profile there with `headrace "
-                                            "profile generate`, or route the model by a policy "
-                                            "that needs no profiles"
-                                          : code.message()) +
-                                 ".");
+    return SetError(reading,
+                    reading.origin + ": " +
+                        (missing ? "no such file; generate a profile there with `headrace profile "
+                                   "generate`, or route the model by a policy that needs no "
+                                   "profiles"
+                                 : code.message()) +
+                        ".",
+                    missing);
   }
   if (stamp == stamps_[index]) return false;
 

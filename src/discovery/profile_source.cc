@@ -4,13 +4,15 @@
 
 namespace headrace::discovery {
 
-bool ProfileSource::SetError(ProfileReading& reading, std::string error) {
+bool ProfileSource::SetError(ProfileReading& reading, std::string error, bool missing) {
+  reading.missing = missing;
   if (reading.error == error) return false;
   reading.error = std::move(error);
   return true;
 }
 
 void ProfileSource::SetText(ProfileReading& reading, std::string_view text) {
+  reading.missing = false;
   auto parsed = profile::ParseGpuProfile(text, reading.origin);
   if (!parsed) {
     reading.error = parsed.error().message;

@@ -19,6 +19,7 @@ struct ProfileReading {
   std::vector<profile::ProfileFault> faults;  // Of that one.
   // Why what is there now cannot be used, one sentence; empty if it can. `profile` then is older.
   std::string error;
+  bool missing = false;  // The error is that there is none.
 };
 
 // A place that holds profiles and may change at any time. If a profile vanishes or breaks, the last
@@ -37,7 +38,7 @@ class ProfileSource {
   const std::string& outage() const { return outage_; }
 
  protected:
-  static bool SetError(ProfileReading& reading, std::string error);
+  static bool SetError(ProfileReading& reading, std::string error, bool missing = false);
   // Takes over the text that is there now; if it is not a usable profile, the error says why.
   static void SetText(ProfileReading& reading, std::string_view text);
 

@@ -82,7 +82,7 @@ bool RedisProfiles::Read(Seconds now) {
   }
   for (const std::size_t i : missing) {
     changed |= SetError(readings_[i],
-                        readings_[i].origin + ": no such key; " + FixOfMissing(missing, now));
+                        readings_[i].origin + ": no such key; " + FixOfMissing(missing, now), true);
   }
   return changed;
 }

@@ -39,6 +39,29 @@ TEST(ProfileFeed, ProfileThatAppearsIsUsedAndOneThatBreaksStaysInForce) {
   EXPECT_EQ(t.Metric("headrace_profile_current{"), 0);
 }
 
+TEST(ProfileFeed, APolicyThatNeedsNoneDoesNotMissOne) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.config.models[0].policy = "slo-headroom";
+  t.Start();
+  EXPECT_EQ(PolicyThatServed(t), "slo-headroom");
+  EXPECT_FALSE(t.Said("profile of"));
+  EXPECT_EQ(StatusOf(t, "a10").reading.error, "");
+  EXPECT_EQ(t.Metric("headrace_profile_faults{"), 0);
+  // One that is there and broken is another matter.
+  t.folder.Write("a10.json", "{ broken");
+  ASSERT_TRUE(Eventually([&] { return t.Said("profile of"); }));
+}
+
+TEST(ProfileFeed, AProfileThatIsNamedIsMissedUnderEveryPolicy) {
+  TestGateway t;
+  t.AddEngine("a10");
+  t.config.models[0].policy = "least-request";
+  t.config.models[0].deployments[0].profile = (t.folder.path() / "b.json").string();
+  t.Start();
+  EXPECT_THAT(StatusOf(t, "a10").reading.error, HasSubstr("b.json: no such file"));
+}
+
 // A router that is handed all that goes wrong in the field at once.
 TEST(ProfileFeed, ServesBySloWhereverItCanAndSaysOfEachBrokenProfileWhatHelps) {
   TestGateway t;

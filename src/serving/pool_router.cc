@@ -561,6 +561,12 @@ RouterStatus PoolRouter::Status() const {
   return status;
 }
 
+bool PoolRouter::NeedsProfiles() const {
+  const system::MutexLock lock(mutex_);
+  const routing::PolicyNeeds needs = state_.scheduler.options().policy->needs;
+  return needs == routing::PolicyNeeds::kLoad || needs == routing::PolicyNeeds::kSlo;
+}
+
 scheduler::FallbackCause PoolRouter::WhyUnusable(const profile::GpuProfile& profile) const {
   const system::MutexLock lock(mutex_);
   const scheduler::SchedulerOptions& options = state_.scheduler.options();

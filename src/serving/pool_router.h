@@ -187,6 +187,8 @@ class PoolRouter {
   EndpointList Endpoints() const;
   bool AnyUp() const;
   RouterStatus Status() const;
+  // Whether the pool's policy routes by profiles.
+  bool NeedsProfiles() const;
   // Why the pool's policy can route nothing by such a profile; kNone when it can.
   scheduler::FallbackCause WhyUnusable(const profile::GpuProfile& profile) const;
   RefusalFacts WhyRefused(const scheduler::Decision& decision,

@@ -24,19 +24,6 @@ const std::string& ProfileNameOf(const config::DeploymentConfig& deployment) {
   return deployment.profile.empty() ? deployment.name : deployment.profile;
 }
 
-// A name with a slash is a path.
-bool IsPath(const config::DeploymentConfig& deployment) {
-  return deployment.profile.find('/') != std::string::npos;
-}
-
-std::filesystem::path PathOf(const config::Config& config,
-                             const config::DeploymentConfig& deployment) {
-  if (IsPath(deployment)) return deployment.profile;
-  std::string file = ProfileNameOf(deployment);
-  if (!file.ends_with(".json")) file += ".json";
-  return std::filesystem::path(config.profiles.directory) / file;
-}
-
 }  // namespace
 
 ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, PoolObserver& metrics,
@@ -50,14 +37,15 @@ ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, Po
     const std::shared_ptr<Pool>& pool =
         *std::ranges::find(pools, model.name, [](const auto& known) { return known->name(); });
     for (const config::DeploymentConfig& deployment : model.deployments) {
-      const Reader reader{status_.size(), pool, deployment.name, nullptr};
+      const Reader reader{status_.size(), pool, deployment.name,
+                          ProfileNameOf(deployment) != deployment.name, nullptr};
       status_.push_back({pool->name(), deployment.name, {}, {}});
-      if (config.profiles.source == config::ProfilesConfig::Source::kRedis && !IsPath(deployment)) {
+      if (const auto file = config::ProfileFileOf(config, deployment)) {
+        paths.emplace_back(*file);
+        files.readers.push_back(reader);
+      } else {
         keys.push_back(discovery::ProfileKey(pool->name(), ProfileNameOf(deployment)));
         redis.readers.push_back(reader);
-      } else {
-        paths.push_back(PathOf(config, deployment));
-        files.readers.push_back(reader);
       }
     }
   }
@@ -128,6 +116,10 @@ void ProfileFeed::Report(const Watch& watch) {
   Say(telemetry::LogLevel::kError, "the source of profiles", sentence);
   for (std::size_t i = 0; i < watch.readers.size(); ++i) {
     discovery::ProfileReading reading = watch.source->readings()[i];
+    if (reading.missing && !watch.readers[i].named &&
+        !watch.readers[i].pool->router().NeedsProfiles()) {
+      reading.error.clear();
+    }
     if (reading.error.empty()) reading.error = outage;
     Report(watch.readers[i], reading, outage.empty());
   }

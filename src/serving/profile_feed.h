@@ -26,7 +26,8 @@ struct ProfileStatus {
 
 // Reads every deployment's profile when it starts, then checks for changes, each source on its own
 // thread, so that one that hangs holds up no other. A fault is logged once, in one line with its
-// fix, and again when it changes.
+// fix, and again when it changes. That there is no profile is none where nobody asks for one: the
+// pool's policy needs none, and the configuration does not name it.
 class ProfileFeed {
  public:
   // `pools`: those of the configuration, at least. The rest of what is passed in must outlive the
@@ -44,6 +45,7 @@ class ProfileFeed {
     std::size_t place;  // In status_.
     std::shared_ptr<Pool> pool;
     std::string deployment;
+    bool named;  // The configuration names a profile, other than by the deployment's name.
     std::shared_ptr<const profile::GpuProfile> in_force;
   };
   // A source with its readers, one for each of its readings.

@@ -187,6 +187,15 @@ void MeasureEndpoint(const Arguments& arguments) {
     Stop((watcher.stopped() ? "Stopped." : measured.error().message) + " " + measurements() +
          " measurements are kept in " + arguments.output + "; the same command continues there.");
   }
+  std::string near;
+  for (const measure::NearPrompt& prompt : benchmark.NearPrompts()) {
+    near += (near.empty() ? "" : ", ") + std::to_string(prompt.asked) + " were " +
+            std::to_string(prompt.got);
+  }
+  if (!near.empty()) {
+    Print(stderr, "The endpoint's tokenizer allows no exact length of some prompts; in tokens, " +
+                      near + ".\n");
+  }
   if (overloaded > 0) {
     Print(stderr,
           "In " + std::to_string(overloaded) +

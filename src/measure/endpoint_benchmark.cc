@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <future>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/random.h"
@@ -36,13 +38,24 @@ std::string Plural(std::int64_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
+// How many tokens a prompt's length may be off.
+Tokens ToleranceOf(Tokens input) {
+  return std::max(Tokens{2}, static_cast<Tokens>(kPromptTolerance * input));
+}
+
+// A prompt and its length by the endpoint's count.
+struct CountedPrompt {
+  PromptShape shape;
+  Tokens tokens = 0;
+};
+
 // The arrivals of one measurement, shared by their sender and the controller. On the thread.
 struct Run {
-  Run(net::IoThread& thread, const benchmark::GridPoint& grid_point, int prompt_filler)
-      : point(grid_point), filler(prompt_filler), changed(thread) {}
+  Run(net::IoThread& thread, const benchmark::GridPoint& grid_point, const PromptShape& prompt)
+      : point(grid_point), shape(prompt), changed(thread) {}
 
   benchmark::GridPoint point;
-  int filler;
+  PromptShape shape;
   net::Waker changed;  // A request has ended, the window has begun, or the client was stopped.
   Seconds started = 0;
   std::vector<benchmark::TimedRequest> requests;  // In order of arrival.
@@ -73,9 +86,11 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
         client(io_thread, {options.target, options.host, options.headers}),
         rng(options.seed) {}
 
-  net::Task<Response> Generate(int filler, Tokens output, Seconds due, Seconds deadline);
+  net::Task<Response> Generate(PromptShape shape, Tokens output, Seconds due, Seconds deadline);
   net::Task<Result<Tokens>> AskContextLength();
-  net::Task<Result<int>> Filler(Tokens input);
+  net::Task<Result<Tokens>> Count(PromptShape shape);
+  net::Task<Result<CountedPrompt>> FindPrompt(Tokens input);
+  net::Task<Result<CountedPrompt>> Fill(Tokens input, CountedPrompt shortest);
   net::Task<Result<benchmark::Measurement>> Conduct(benchmark::GridPoint point);
   net::Task<void> Arrivals(std::shared_ptr<Run> run);
   net::Task<void> Send(std::shared_ptr<Run> run, std::size_t index);
@@ -96,7 +111,9 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   EndpointOptions options;
   completion::Client client;
   Rng rng;
-  std::map<Tokens, int> fillers;  // By prompt length.
+  std::map<int, Tokens> counted_letters;    // By how many letters there are.
+  std::optional<double> filler_tokens;      // Of one more filler.
+  std::map<Tokens, CountedPrompt> prompts;  // By the length that was asked for.
   std::shared_ptr<Run> current;
 
   std::atomic<std::uint64_t> sent{0};
@@ -104,12 +121,12 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   std::atomic<std::uint64_t> wanted{0};
 };
 
-net::Task<Response> EndpointBenchmark::State::Generate(int filler, Tokens output, Seconds due,
-                                                       Seconds deadline) {
+net::Task<Response> EndpointBenchmark::State::Generate(PromptShape shape, Tokens output,
+                                                       Seconds due, Seconds deadline) {
   completion::Request request;
   request.api = options.api;
   request.model = options.model;
-  request.prompt = MeasurePrompt(rng.Next(), filler);
+  request.prompt = MeasurePrompt(rng.Next(), shape);
   request.max_tokens = output;
   request.temperature = 0;
   if (!client.stopped()) ++sent;
@@ -148,39 +165,70 @@ net::Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
                  "; name one of these with --model.");
 }
 
-net::Task<Result<int>> EndpointBenchmark::State::Filler(Tokens input) {
-  if (const auto known = fillers.find(input); known != fillers.end()) co_return known->second;
-  int filler = input;
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    const Seconds now = system::MonotonicNow();
-    const Response response = co_await Generate(filler, 1, now, now + kSetUpTimeout);
-    // The first guess is too long by the digits and the template; near the end of the context it
-    // may not fit.
-    if (response.status == 400 && attempt == 0 && filler > 64) {
-      filler -= 64;
-      continue;
-    }
-    if (!IsWhole(response)) co_return Fail(Refusal(response));
-    if (!response.usage) {
-      co_return Fail("http://" + options.host +
-                     " sends no usage, by which the prompts are measured; it must support "
-                     "stream_options.include_usage.");
-    }
-    const Tokens missing = input - response.usage->prompt_tokens;
-    if (missing == 0) {
-      fillers[input] = filler;
-      co_return filler;
-    }
-    if (filler == 0 && missing < 0) {
-      co_return Fail(
-          "A prompt of " + Plural(input, "token") + " is too short: the shortest has " +
-          std::to_string(response.usage->prompt_tokens) + "; leave it out of --inputs" +
-          (options.api == openai::ApiKind::kChatCompletions ? " or use --api completions." : "."));
-    }
-    filler = std::max(0, filler + missing);
+// How many tokens such a prompt has for the endpoint.
+net::Task<Result<Tokens>> EndpointBenchmark::State::Count(PromptShape shape) {
+  const Seconds now = system::MonotonicNow();
+  const Response response = co_await Generate(shape, 1, now, now + kSetUpTimeout);
+  if (!IsWhole(response)) co_return Fail(Refusal(response));
+  if (!response.usage) {
+    co_return Fail("http://" + options.host +
+                   " sends no usage, by which the prompts are measured; it must support "
+                   "stream_options.include_usage.");
   }
-  co_return Fail("No prompt of exactly " + Plural(input, "token") +
-                 " was found: the endpoint counts the same prompt differently each time.");
+  co_return response.usage->prompt_tokens;
+}
+
+net::Task<Result<CountedPrompt>> EndpointBenchmark::State::FindPrompt(Tokens input) {
+  if (const auto known = prompts.find(input); known != prompts.end()) co_return known->second;
+  CountedPrompt shortest;
+  // The fewer letters, the fewer different prompts; a short one is not worth a cache's while.
+  for (const int letters : {PromptShape::kMostLetters, 6, 3}) {
+    shortest.shape.letters = letters;
+    if (!counted_letters.contains(letters)) {
+      const auto counted = co_await Count(shortest.shape);
+      if (!counted) co_return tl::unexpected(counted.error());
+      counted_letters[letters] = *counted;
+    }
+    shortest.tokens = counted_letters[letters];
+    if (shortest.tokens <= input) break;
+  }
+  if (shortest.tokens > input) {
+    co_return Fail(
+        "A prompt of " + Plural(input, "token") + " is too short: the shortest has " +
+        std::to_string(shortest.tokens) + "; leave it out of --inputs" +
+        (options.api == openai::ApiKind::kChatCompletions ? " or use --api completions." : "."));
+  }
+  auto found = co_await Fill(input, shortest);
+  if (!found) co_return found;
+  if (std::abs(found->tokens - input) > ToleranceOf(input)) {
+    co_return Fail("No prompt of " + Plural(input, "token") + " was found: the nearest has " +
+                   std::to_string(found->tokens) + "; choose other --inputs.");
+  }
+  prompts[input] = *found;
+  co_return found;
+}
+
+// The prompt nearest to that length: learns what a filler costs, and goes by that.
+net::Task<Result<CountedPrompt>> EndpointBenchmark::State::Fill(Tokens input,
+                                                                CountedPrompt shortest) {
+  CountedPrompt best = shortest;
+  std::set<int> tried = {0};
+  for (int attempt = 0; attempt < 8 && best.tokens != input; ++attempt) {
+    const double missing = input - shortest.tokens;
+    CountedPrompt next = shortest;
+    // Without experience, few enough to be sure to fit into the context.
+    next.shape.filler = static_cast<int>(filler_tokens ? std::lround(missing / *filler_tokens)
+                                                       : std::clamp(missing / 4, 1.0, 64.0));
+    if (!tried.insert(next.shape.filler).second) break;
+    const auto counted = co_await Count(next.shape);
+    if (!counted) co_return tl::unexpected(counted.error());
+    next.tokens = *counted;
+    if (std::abs(next.tokens - input) < std::abs(best.tokens - input)) best = next;
+    if (next.tokens > shortest.tokens) {
+      filler_tokens = static_cast<double>(next.tokens - shortest.tokens) / next.shape.filler;
+    }
+  }
+  co_return best;
 }
 
 // Sends the requests when they are due. Blocks of a fixed number of arrivals follow each other; in
@@ -235,7 +283,7 @@ net::Task<void> EndpointBenchmark::State::Send(std::shared_ptr<Run> run, std::si
   run->lag += std::max(0.0, system::MonotonicNow() - due);
   Response response;
   if (!run->over) {
-    response = co_await Generate(run->filler, run->point.output, due, due + options.timeout);
+    response = co_await Generate(run->shape, run->point.output, due, due + options.timeout);
   }
   --run->open;
   if (!run->over) {
@@ -264,10 +312,12 @@ void EndpointBenchmark::State::Judge(Run& run, const Response& response) {
                 Plural(response.usage->completion_tokens, "token") + " of " +
                 std::to_string(run.point.output) +
                 "; the output lengths must be known: it must support ignore_eos.";
-  } else if (response.usage && response.usage->prompt_tokens != run.point.input) {
+  } else if (response.usage && std::abs(response.usage->prompt_tokens - run.point.input) >
+                                   ToleranceOf(run.point.input)) {
     run.fault = "http://" + options.host + " counted " +
                 Plural(response.usage->prompt_tokens, "prompt token") + " instead of " +
-                std::to_string(run.point.input) + "; its tokenizer splits digits in another way.";
+                std::to_string(run.point.input) +
+                "; its tokenizer counts the same words differently in another order.";
   }
 }
 
@@ -276,9 +326,9 @@ net::Task<Result<benchmark::Measurement>> EndpointBenchmark::State::Conduct(
   const auto self = shared_from_this();
   wanted = 0;
   finished = 0;
-  const auto filler = co_await Filler(point.input);
-  if (!filler) co_return tl::unexpected(filler.error());
-  const auto run = std::make_shared<Run>(thread, point, *filler);
+  const auto prompt = co_await FindPrompt(point.input);
+  if (!prompt) co_return tl::unexpected(prompt.error());
+  const auto run = std::make_shared<Run>(thread, point, prompt->shape);
   current = run;
   run->started = system::MonotonicNow();
   thread.Spawn([self, run] { return self->Arrivals(run); });
@@ -353,6 +403,16 @@ Result<Tokens> EndpointBenchmark::ContextLength() {
 Result<benchmark::Measurement> EndpointBenchmark::Measure(const benchmark::GridPoint& point) {
   return state_->Block<benchmark::Measurement>(
       [state = state_, point] { return state->Conduct(point); });
+}
+
+std::vector<NearPrompt> EndpointBenchmark::NearPrompts() const {
+  std::vector<NearPrompt> near;
+  state_->thread.Run([this, &near] {
+    for (const auto& [asked, prompt] : state_->prompts) {
+      if (prompt.tokens != asked) near.push_back({asked, prompt.tokens});
+    }
+  });
+  return near;
 }
 
 void EndpointBenchmark::Stop() {

@@ -34,6 +34,14 @@ struct EndpointProgress {
   std::uint64_t sent = 0;      // In all measurements so far.
 };
 
+// A prompt's length may be so much off: a share of it, but two tokens in any case.
+inline constexpr double kPromptTolerance = 0.02;
+
+struct NearPrompt {
+  Tokens asked = 0;
+  Tokens got = 0;
+};
+
 // Offers a rate open-loop: requests are sent when they are due, even if earlier ones are open. A
 // window holds exactly rate · length arrivals, at the times of that many points of a Poisson
 // process, so that the offered rate is the nominal one. Arrivals before it are the warm-up: at
@@ -50,11 +58,15 @@ class EndpointBenchmark {
   Result<Tokens> ContextLength();
 
   // Blocks, possibly for minutes. The first measurement with an input length finds the prompt of
-  // exactly that many tokens by the endpoint's usage.
+  // that many tokens by the endpoint's usage: of exactly as many unless its tokenizer takes " the"
+  // for several tokens, then within kPromptTolerance.
   // Errors: no response; the endpoint refuses the request (with its reason); it sends no usage; it
   // ends outputs early, because it does not support ignore_eos; no prompt can be that short;
   // stopped.
   Result<benchmark::Measurement> Measure(const benchmark::GridPoint& point);
+
+  // The lengths of prompts that could only be met nearly.
+  std::vector<NearPrompt> NearPrompts() const;
 
   // From any thread: ends a Measure in progress, and every later one at once.
   void Stop();

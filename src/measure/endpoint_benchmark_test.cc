@@ -1,11 +1,17 @@
 #include "measure/endpoint_benchmark.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "emulator/emulated_engine.h"
+#include "net/http_server.h"
+#include "net/test_peers.h"
 
 namespace headrace::measure {
 namespace {
@@ -106,7 +112,7 @@ TEST_F(EndpointBenchmarkTest, StopEndsAMeasurement) {
   EndpointBenchmark benchmark(threads_[0], options_);
   std::thread stopper([&] {
     // The prompt's calibration, and the first request of the warm-up.
-    while (benchmark.Progress().sent < 3) std::this_thread::yield();
+    while (benchmark.Progress().sent < 4) std::this_thread::yield();
     benchmark.Stop();
   });
   // Would take an hour.
@@ -115,6 +121,95 @@ TEST_F(EndpointBenchmarkTest, StopEndsAMeasurement) {
   ASSERT_FALSE(measured);
   EXPECT_EQ(measured.error().message, "Stopped.");
   EXPECT_FALSE(benchmark.Measure({.input = 20, .output = 2, .rate = 50}));
+}
+
+// A server that counts the tokens of a prompt in its own way, and generates at once.
+class OddTokenizer {
+ public:
+  explicit OddTokenizer(std::function<Tokens(std::string_view)> count)
+      : server_(*net::HttpServer::Listen(
+            threads_, net::AnyLoopbackPort(), {},
+            [count = std::move(count)](net::HttpExchange& exchange) -> net::Task<void> {
+              const auto json = nlohmann::json::parse(exchange.body());
+              const auto output = json["max_tokens"].get<Tokens>();
+              std::string events;
+              for (Tokens i = 0; i < output; ++i) {
+                events += "data: {\"choices\":[{\"text\":\" x\"}]}\n\n";
+              }
+              const nlohmann::json usage = {
+                  {"choices", nlohmann::json::array()},
+                  {"usage",
+                   {{"prompt_tokens", count(json["prompt"].get<std::string>())},
+                    {"completion_tokens", output}}}};
+              events += "data: " + usage.dump() + "\n\ndata: [DONE]\n\n";
+              net::ResponseHead head(200);
+              head.Add("content-type", "text/event-stream");
+              exchange.Start(head);
+              co_await exchange.WriteLast(events);
+            })) {}
+  const system::SocketAddress& address() const { return server_->address(); }
+
+ private:
+  net::IoThreads threads_{1};
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+// As GPT-2: runs of digits are merged as they happen to be known; a word is a token.
+Tokens CountWords(std::string_view prompt) {
+  Tokens tokens = 0;
+  for (std::size_t i = 0; i < prompt.size(); ++i) {
+    const bool digit = std::isdigit(prompt[i] & 0xff) != 0;
+    if (digit ? prompt[i] % 3 == 0 : i == 0 || prompt[i] == ' ') ++tokens;
+  }
+  return tokens;
+}
+
+TEST_F(EndpointBenchmarkTest, AnyTokenizerIsLearned) {
+  struct Case {
+    const char* name;
+    std::function<Tokens(std::string_view)> count;
+    Tokens most_off;
+  };
+  const std::vector<Case> cases = {
+      {"digits are merged", CountWords, 0},
+      {"a word is a token, and a beginning of sequence is added",
+       [](std::string_view prompt) { return CountWords(prompt) + 1; }, 0},
+      {"a byte is a token",
+       [](std::string_view prompt) { return static_cast<Tokens>(prompt.size()); }, 2},
+      {"a filler is three tokens and letters differ",
+       [](std::string_view prompt) {
+         const Tokens words = CountWords(prompt);
+         const auto fillers = static_cast<Tokens>(std::ranges::count(prompt, 't'));
+         return words + (2 * fillers) + static_cast<Tokens>(std::ranges::count(prompt, 'c')) + 5;
+       },
+       1},
+  };
+  options_.samples = 20;
+  for (const auto& [name, count, most_off] : cases) {
+    const OddTokenizer server(count);
+    options_.target = server.address();
+    EndpointBenchmark benchmark(threads_[0], options_);
+    for (const Tokens input : {16, 64, 1000, 4096}) {
+      const auto measured = benchmark.Measure({.input = input, .output = 2, .rate = 2000});
+      EXPECT_TRUE(measured) << name << ", " << input << ": " << measured.error().message;
+    }
+    for (const NearPrompt& near : benchmark.NearPrompts()) {
+      EXPECT_LE(std::abs(near.asked - near.got), most_off) << name << ", " << near.asked;
+    }
+    EXPECT_EQ(benchmark.NearPrompts().empty(), most_off == 0) << name;
+  }
+}
+
+TEST_F(EndpointBenchmarkTest, AnEndpointThatCountsOnePromptDifferentlyIsNotMeasured) {
+  int calls = 0;
+  const OddTokenizer server(
+      [&calls](std::string_view prompt) { return CountWords(prompt) + (++calls % 2) * 100; });
+  options_.target = server.address();
+  EndpointBenchmark benchmark(threads_[0], options_);
+  const auto measured = benchmark.Measure({.input = 200, .output = 2, .rate = 100});
+  ASSERT_FALSE(measured);
+  EXPECT_THAT(measured.error().message,
+              testing::AnyOf(HasSubstr("No prompt of 200 tokens"), HasSubstr("instead of 200")));
 }
 
 }  // namespace

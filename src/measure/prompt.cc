@@ -1,13 +1,20 @@
 #include "measure/prompt.h"
 
+#include <utility>
+
 namespace headrace::measure {
 
-std::string MeasurePrompt(std::uint64_t number, int filler) {
-  // An odd factor that is not a multiple of 5 permutes the numbers below 10^8: neighbours differ
-  // from the first digit on.
-  const std::uint64_t digits = number % 100'000'000 * 61'803'399 % 100'000'000;
-  std::string prompt = std::to_string(100'000'000 + digits).substr(1);
-  for (int i = 0; i < filler; ++i) prompt += " the";
+std::string MeasurePrompt(std::uint64_t number, const PromptShape& shape) {
+  std::string letters = "abcdefghijkl";
+  std::string prompt;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(shape.letters); ++i) {
+    const auto left = static_cast<std::uint64_t>(shape.letters) - i;
+    std::swap(letters[i], letters[i + number % left]);
+    number /= left;
+    if (i > 0) prompt += ' ';
+    prompt += letters[i];
+  }
+  for (int i = 0; i < shape.filler; ++i) prompt += " the";
   return prompt;
 }
 

@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <filesystem>
+#include <map>
 #include <utility>
 
 #include "config/config_reader.h"
@@ -14,6 +15,15 @@ std::string ResolvePath(const std::string& path, const std::string& file_name) {
   return (std::filesystem::path(file_name).parent_path() / path).lexically_normal().string();
 }
 
+void AddGroups(const std::vector<OptionDoc>& docs, const std::string& group,
+               std::multimap<std::string, std::string>& groups) {
+  for (const OptionDoc& doc : docs) {
+    groups.emplace(doc.name, group);
+    const std::string list = doc.kind == OptionDoc::Kind::kGroups ? "[]" : "";
+    AddGroups(doc.children, (group.empty() ? "" : group + ".") + doc.name + list, groups);
+  }
+}
+
 }  // namespace
 
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
@@ -21,7 +31,11 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           const Environment& environment) {
   ConfigReader reader(file_name, "the configuration", environment);
   Config config;
-  if (const YamlRef root = reader.Parse(text)) ConfigSchema(policies).Read(config, *root, reader);
+  const OptionGroup<Config> schema = ConfigSchema(policies);
+  std::multimap<std::string, std::string> groups;
+  AddGroups(schema.Docs(), "", groups);
+  reader.SetGroups(std::move(groups));
+  if (const YamlRef root = reader.Parse(text)) schema.Read(config, *root, reader);
   if (reader.faults() > 0) return Fail(reader.FaultText());
 
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);

@@ -71,6 +71,17 @@ std::string ConfigReader::PathOf(std::string_view name) const {
   return path_ + "." + std::string(name);
 }
 
+std::string ConfigReader::WhyUnknown(std::string_view name,
+                                     std::span<const std::string_view> names) const {
+  const auto [first, last] = groups_.equal_range(std::string(name));
+  if (first == last || !NearestName(name, names).empty()) return NotOneOf(name, names);
+  std::string groups;
+  for (auto group = first; group != last; ++group) {
+    groups += (groups.empty() ? "" : " or ") + (group->second.empty() ? whole_ : group->second);
+  }
+  return "is not known here; it belongs to " + groups + ", check its indentation";
+}
+
 std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
     const YamlNode& node, std::span<const std::string_view> names,
     std::span<const FormerName> former) {
@@ -89,7 +100,7 @@ std::optional<std::vector<ConfigReader::Child>> ConfigReader::Children(
     if (option == names.size()) {
       const auto found = std::ranges::find(former, name, &FormerName::name);
       if (found == former.end()) {
-        Fault(key.line, "the option " + Quote(PathOf(name)) + " " + NotOneOf(name, names));
+        Fault(key.line, "the option " + Quote(PathOf(name)) + " " + WhyUnknown(name, names));
         const auto meant = std::ranges::find(names, NearestName(name, names));
         if (meant != names.end()) {
           children.push_back({static_cast<std::size_t>(meant - names.begin()), nullptr});

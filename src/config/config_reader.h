@@ -33,6 +33,10 @@ class ConfigReader {
         whole_(std::move(whole)),
         environment_(std::move(environment)) {}
 
+  // Which group each option is in ("models[]"; empty: the text itself), so that one that is in the
+  // wrong group can be told where it belongs.
+  void SetGroups(std::multimap<std::string, std::string> groups) { groups_ = std::move(groups); }
+
   // The text's only document. Null, with a fault, if it cannot be read as YAML: then nothing in it
   // has a meaning.
   YamlRef Parse(std::string_view text);
@@ -94,9 +98,12 @@ class ConfigReader {
                      int line, std::string_view name);
 
  private:
+  std::string WhyUnknown(std::string_view name, std::span<const std::string_view> names) const;
+
   std::string file_name_;
   std::string whole_;
   Environment environment_;
+  std::multimap<std::string, std::string> groups_;  // By the option's name.
   std::string path_;
   std::multimap<int, std::string> faults_;  // By line; equal lines in the order found.
   std::multimap<int, std::string> warnings_;

@@ -137,10 +137,9 @@ TEST(Difference, ItemsAreMatchedByTheirNames) {
                                                    "changed models[n].queue.max_length, live"));
   after.models[1].name = "other";
   after.listen = "a:1";
-  EXPECT_THAT(
-      Changes(*before, after),
-      ElementsAre("changed listen, restart", "removed models[m], live",
-                  "changed models[n].queue.max_length, live", "added models[other], live"));
+  EXPECT_THAT(Changes(*before, after),
+              ElementsAre("changed listen, restart", "removed models[m], live",
+                          "changed models[n].queue.max_length, live", "added models[other], live"));
 }
 
 TEST(Difference, AGroupThatIsLeftOutDiffersInItsOptions) {

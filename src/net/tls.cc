@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -156,6 +157,23 @@ std::string WhyFailed() {
   return std::string("TLS failed (") + (reason != nullptr ? reason : "unknown") + ")";
 }
 
+// OpenSSL looks for the system's CAs where the system that built it has them. A static program
+// comes from Debian and runs elsewhere.
+void TrustSystem(SSL_CTX* context) {
+  SSL_CTX_set_default_verify_paths(context);
+#ifdef HEADRACE_STATIC
+  if (std::getenv("SSL_CERT_FILE") != nullptr) return;
+  for (const char* bundle : {
+           "/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu, Arch, Alpine.
+           "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora, Red Hat.
+           "/etc/ssl/ca-bundle.pem",              // SUSE.
+       }) {
+    if (SSL_CTX_load_verify_file(context, bundle) == 1) break;
+  }
+  ERR_clear_error();
+#endif
+}
+
 }  // namespace
 
 // --- TlsContext
@@ -171,7 +189,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForClient(const Options& o
   if (!options.ca.empty()) {
     HEADRACE_TRY(Trust(options.ca, context));
   } else if (options.verify) {
-    SSL_CTX_set_default_verify_paths(context);
+    TrustSystem(context);
   }
   if (!options.certificate.empty() || !options.key.empty()) {
     HEADRACE_TRY(Identify(options.certificate, options.key, context));

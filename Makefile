@@ -16,9 +16,12 @@ release := build/release
 ARGS ?=
 PREFIX ?= /usr/local
 
-# $(call configure,PRESET,OPTIONS): runs CMake when it has not been run with these options.
-configure = cmake --preset $(1) $(2) >build/configure-$(1).log \
+# $(call configure,PRESET,OPTIONS): runs CMake when it has not been run with these options. Ubuntu
+# 24.04's simdjson is not for clang 19.
+configure = cmake --preset $(1) $(2) $(clang-18) >build/configure-$(1).log \
   || { cat build/configure-$(1).log; exit 1; }
+clang-18 := $(shell grep -qs =noble /etc/os-release && \
+  echo -DCMAKE_C_COMPILER=clang-18 -DCMAKE_CXX_COMPILER=clang++-18)
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
 .PHONY: build run test soak evaluate check-engines lint sanitize fuzz bench docs install package \

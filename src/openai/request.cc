@@ -32,6 +32,16 @@ constexpr std::string_view kUsage = "\"include_usage\":true";
     if (const error_code headrace_code = (expression)) return headrace_code; \
   } while (false)
 
+// Releases of simdjson differ in the parameter, which says whether half a surrogate pair passes.
+template <typename Field>
+auto NameOf(Field& field) {
+  if constexpr (requires { field.unescaped_key(); }) {
+    return field.unescaped_key();
+  } else {
+    return field.unescaped_key(false);
+  }
+}
+
 std::string_view WithoutTrailingSpace(std::string_view token) {
   while (!token.empty() && (token.back() == ' ' || token.back() == '\n' || token.back() == '\r' ||
                             token.back() == '\t')) {
@@ -90,7 +100,7 @@ class RequestPass {
       ondemand::field field;
       HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(NameOf(field).get(key));
       HEADRACE_TRY_JSON(Field(key, field.value()));
     }
     const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
@@ -246,7 +256,7 @@ class RequestPass {
       ondemand::field field;
       HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(NameOf(field).get(key));
       if (key != "include_usage") {
         HEADRACE_TRY_JSON(Check(field.value()));
         continue;
@@ -351,7 +361,7 @@ class RequestPass {
       ondemand::field field;
       HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
-      HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+      HEADRACE_TRY_JSON(NameOf(field).get(key));
       if (key == "content" || key == "output") {
         HEADRACE_TRY_JSON(Content(field.value()));
       } else if (key == "tool_calls") {
@@ -392,7 +402,7 @@ class RequestPass {
         ondemand::field field;
         HEADRACE_TRY_JSON(std::move(part_entry).get(field));
         std::string_view key;
-        HEADRACE_TRY_JSON(field.unescaped_key().get(key));
+        HEADRACE_TRY_JSON(NameOf(field).get(key));
         if (key == "text" || key == "refusal") {
           has_text = true;
           HEADRACE_TRY_JSON(Text(field.value()));

@@ -25,9 +25,19 @@ namespace headrace::config {
 struct LogConfig {
   enum class Level { kDebug, kInfo, kWarning, kError };
   enum class Format { kText, kJson };
+  enum class Access { kOff, kText, kJson };
   Level level = Level::kInfo;
   Format format = Format::kText;
+  Access access = Access::kOff;
+  std::string access_file = "stdout";
   bool operator==(const LogConfig&) const = default;
+};
+
+// What browsers' pages of other origins may do.
+struct CorsConfig {
+  std::vector<std::string> origins;  // None: nothing is said about it.
+  Seconds max_age = 600;             // Of what a browser was told.
+  bool operator==(const CorsConfig&) const = default;
 };
 
 struct LimitsConfig {
@@ -151,6 +161,10 @@ struct Config {
   std::string listen = "127.0.0.1:8080";
   std::string admin = "127.0.0.1:9090";
   int threads = 0;  // 0 = one per core.
+  std::string base_path = "/";
+  std::vector<std::string> passthrough;  // Paths that go to engines unread.
+  CorsConfig cors;
+  bool nearest_strategy = true;  // For a strategy of AIBrix that is no policy here.
   LogConfig log;
   LimitsConfig limits;
   TimeoutsConfig timeouts;

@@ -23,6 +23,7 @@ constexpr Seconds kDay = 24 * kHour;
 OptionGroup<LogConfig> LogOptions() {
   using Level = LogConfig::Level;
   using Format = LogConfig::Format;
+  using Access = LogConfig::Access;
   return OptionGroup<LogConfig>()
       .Value("level", &LogConfig::level,
              ChoiceForm<Level>({{"debug", Level::kDebug},
@@ -34,7 +35,27 @@ OptionGroup<LogConfig> LogOptions() {
              ChoiceForm<Format>({{"text", Format::kText}, {"json", Format::kJson}}),
              {.prose = "`text` for people, `key=value` after the sentence; `json` for collectors, "
                        "one object per line.",
-              .live = false});
+              .live = false})
+      .Value("access", &LogConfig::access,
+             ChoiceForm<Access>(
+                 {{"off", Access::kOff}, {"text", Access::kText}, {"json", Access::kJson}}),
+             {.prose = "The access log: one line for each request once it has ended, refused and "
+                       "invalid ones too, without any text of prompts "
+                       "(docs/operations.md#access-log)."})
+      .Value("access_file", &LogConfig::access_file, TextForm("path"),
+             {.prose = "Where it goes: a file that is appended to, and opened anew when it was "
+                       "moved away; `stdout`: standard output."});
+}
+
+OptionGroup<CorsConfig> CorsOptions() {
+  return OptionGroup<CorsConfig>()
+      .Values("origins", &CorsConfig::origins, NameForm(),
+              {.prose = "Origins whose pages may send requests and read the responses, as browsers "
+                        "write them: `https://app.example`; `*`: all. Without the option the "
+                        "gateway says nothing about it and passes on what engines say.",
+               .example = "[https://app.example]"})
+      .Value("max_age", &CorsConfig::max_age, DurationForm(0, kDay),
+             {.prose = "How long a browser may remember what it was allowed."});
 }
 
 OptionGroup<LimitsConfig> LimitsOptions() {
@@ -423,6 +444,20 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
               .live = false})
       .Value("threads", &Config::threads, IntegerForm(0, 1024),
              {.prose = "Threads that serve connections; `0`: one per core.", .live = false})
+      .Value("base_path", &Config::base_path, UrlPathForm(),
+             {.prose = "What paths may begin with, for clients whose URL has it: with `/llm`, "
+                       "`/llm/v1/models` is `/v1/models`. Both are served."})
+      .Values(
+          "passthrough", &Config::passthrough, UrlPathForm(),
+          {.prose = "Further paths that go to the engines of the model that the body names, GET "
+                    "and POST; by `least-request`. Other unknown paths get 404.",
+           .example = "[/v1/decisions]"})
+      .Group("cors", &Config::cors, CorsOptions(), "Pages of other origins, in browsers (CORS).")
+      .Value(
+          "nearest_strategy", &Config::nearest_strategy, BooleanForm(),
+          {.prose = "Whether the nearest policy serves a request whose `routing-strategy` is one "
+                    "of AIBrix's that is none here (docs/routing.md#strategies-of-aibrix). "
+                    "`false`: it gets status 400."})
       .Group("log", &Config::log, LogOptions(), "What is written to standard error.")
       .Group("limits", &Config::limits, LimitsOptions(),
              "The largest requests and the most connections.")

@@ -16,6 +16,7 @@
 #include "net/io_threads.h"
 #include "net/router.h"
 #include "openai/error.h"
+#include "openai/response.h"
 #include "system/clock.h"
 
 namespace headrace::emulator {
@@ -33,8 +34,9 @@ net::Task<void> Respond(net::HttpExchange& exchange, int status, std::string_vie
   co_await exchange.Respond(head, body);
 }
 
-net::Task<void> Refuse(net::HttpExchange& exchange, const openai::ApiError& error) {
-  const std::string body = error.ToJson();
+net::Task<void> Refuse(net::HttpExchange& exchange, const openai::ApiError& error,
+                       openai::ApiKind kind = openai::ApiKind::kOther) {
+  const std::string body = openai::ErrorBody(kind, error);
   co_await Respond(exchange, error.status, kJsonType, body);
 }
 
@@ -65,6 +67,7 @@ struct EmulatedEngine::State {
 
   std::vector<net::Route> Routes();
   net::Task<void> Tokenize(net::HttpExchange& exchange) const;
+  net::Task<void> CountTokens(net::HttpExchange& exchange) const;
   net::Task<void> Generate(net::HttpExchange& exchange, openai::ApiKind kind);
   template <typename Writer>
   net::Task<void> Stream(net::HttpExchange& exchange, EngineJob& job, const OutputPlan& plan,
@@ -96,9 +99,9 @@ std::optional<openai::ApiError> EmulatedEngine::State::CheckContext(
         400,
         "This model's maximum context length is " + std::to_string(most) +
             " tokens. However, you requested " + asked + ". Please reduce " + part + ".",
-        kind == openai::ApiKind::kChatCompletions ? "messages"
-        : kind == openai::ApiKind::kCompletions   ? "prompt"
-                                                  : "input");
+        kind == openai::ApiKind::kChatCompletions || kind == openai::ApiKind::kMessages ? "messages"
+        : kind == openai::ApiKind::kCompletions                                         ? "prompt"
+                                                                                        : "input");
     error.code = "context_length_exceeded";
     return error;
   };
@@ -136,6 +139,9 @@ std::vector<net::Route> EmulatedEngine::State::Routes() {
       {"POST", "/v1/completions", generate(openai::ApiKind::kCompletions)},
       {"POST", "/v1/responses", generate(openai::ApiKind::kResponses)},
       {"POST", "/v1/embeddings", generate(openai::ApiKind::kEmbeddings)},
+      {"POST", "/v1/messages", generate(openai::ApiKind::kMessages)},
+      {"POST", "/v1/messages/count_tokens",
+       [this](net::HttpExchange& exchange) { return CountTokens(exchange); }},
       {"POST", "/tokenize", [this](net::HttpExchange& exchange) { return Tokenize(exchange); }},
       {"GET", "/v1/models", models},
       {"GET", "/health", health},
@@ -153,19 +159,29 @@ net::Task<void> EmulatedEngine::State::Tokenize(net::HttpExchange& exchange) con
   co_await Respond(exchange, 200, kJsonType, json);
 }
 
+net::Task<void> EmulatedEngine::State::CountTokens(net::HttpExchange& exchange) const {
+  const auto request = ReadEngineRequest(openai::ApiKind::kMessages, exchange.body());
+  if (!request) {
+    co_await Refuse(exchange, request.error(), openai::ApiKind::kMessages);
+    co_return;
+  }
+  const std::string json = "{\"input_tokens\":" + std::to_string(request->prompt) + "}";
+  co_await Respond(exchange, 200, kJsonType, json);
+}
+
 net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, openai::ApiKind kind) {
   const auto request = ReadEngineRequest(kind, exchange.body());
   if (!request) {
-    co_await Refuse(exchange, request.error());
+    co_await Refuse(exchange, request.error(), kind);
     co_return;
   }
   if (request->model != options.model) {
     const openai::ApiError error = openai::ModelNotFound(request->model);
-    co_await Refuse(exchange, error);
+    co_await Refuse(exchange, error, kind);
     co_return;
   }
   if (const auto error = CheckContext(kind, *request)) {
-    co_await Refuse(exchange, *error);
+    co_await Refuse(exchange, *error, kind);
     co_return;
   }
   if (kind == openai::ApiKind::kEmbeddings) {
@@ -191,7 +207,14 @@ net::Task<void> EmulatedEngine::State::Generate(net::HttpExchange& exchange, ope
 
   EngineJob job(loop, request->prompt, plan.tokens);
   exchange.OnClientGone([&job] { job.Cancel(); });
-  if (kind == openai::ApiKind::kResponses) {
+  if (kind == openai::ApiKind::kMessages) {
+    MessageWriter writer(*request, plan, id);
+    if (request->stream) {
+      co_await Stream(exchange, job, plan, writer);
+    } else {
+      co_await AtOnce(exchange, job, plan, writer);
+    }
+  } else if (kind == openai::ApiKind::kResponses) {
     ResponseWriter writer(*request, plan, id, Created());
     if (request->stream) {
       co_await Stream(exchange, job, plan, writer);

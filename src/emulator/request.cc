@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
+#include "openai/json_text.h"
 
 namespace headrace::emulator {
 namespace {
@@ -88,8 +89,15 @@ class BodyReader {
     ReadMaxTokens();
     ReadStop();
     switch (kind_) {
+      case openai::ApiKind::kMessages:
+        if (const Json* system = Find(body_, "system")) {
+          request_.prompt += kTokensPerMessage + TextTokens(*system);
+        }
+        [[fallthrough]];
       case openai::ApiKind::kChatCompletions:
         ReadChat();
+        break;
+      case openai::ApiKind::kOther:
         break;
       case openai::ApiKind::kCompletions:
         ReadCompletion();
@@ -123,11 +131,13 @@ class BodyReader {
         continue;
       const Json* limit = Find(body_, key);
       if (limit == nullptr) continue;
-      if (!limit->is_number_integer() || limit->get<std::int64_t>() < 1 ||
-          limit->get<std::int64_t>() > kMostTokens) {
+      std::optional<double> number;
+      if (limit->is_number_integer()) number = limit->get<double>();
+      if (limit->is_string()) number = openai::LaxInteger(limit->get_ref<const std::string&>());
+      if (!number || *number < 1 || *number > kMostTokens) {
         return Fault(std::string(key) + " must be an integer of at least 1", key);
       }
-      request_.max_tokens = limit->get<Tokens>();
+      request_.max_tokens = static_cast<Tokens>(*number);
       return;
     }
   }
@@ -154,7 +164,7 @@ class BodyReader {
     if (messages == nullptr || !messages->is_array() || messages->empty()) {
       return Fault("messages must be a list of at least one message", "messages");
     }
-    request_.prompt = MessageTokens(*messages);
+    request_.prompt += MessageTokens(*messages);
     ReadTools();
   }
 

@@ -335,6 +335,66 @@ std::string ResponseWriter::End() {
   return events;
 }
 
+// --- Messages
+
+std::string_view MessageWriter::StopReason() const {
+  return plan_.finish_reason == "length" ? "max_tokens" : "end_turn";
+}
+
+void MessageWriter::WriteMessage(bool done, JsonWriter& json) const {
+  json.BeginObject().Member("id", "msg_" + id_).Member("type", "message");
+  json.Member("role", "assistant").Member("model", request_.model).Key("content").BeginArray();
+  if (done) {
+    json.BeginObject().Member("type", "text").Member("text", plan_.text).EndObject();
+  }
+  json.EndArray().Key("stop_reason");
+  if (done) {
+    json.Value(StopReason());
+  } else {
+    json.Null();
+  }
+  json.Key("stop_sequence").Null().Key("usage").BeginObject();
+  json.Member("input_tokens", request_.prompt);
+  json.Member("output_tokens", done ? plan_.tokens : 0).EndObject().EndObject();
+}
+
+std::string MessageWriter::Whole() const {
+  JsonWriter json;
+  WriteMessage(true, json);
+  return json.Take();
+}
+
+std::string MessageWriter::Begin() const {
+  JsonWriter start;
+  start.BeginObject().Member("type", "message_start").Key("message");
+  WriteMessage(false, start);
+  return SseEvent("message_start", start.EndObject().Take()) +
+         SseEvent("content_block_start", R"({"type":"content_block_start","index":0,)"
+                                         R"("content_block":{"type":"text","text":""}})");
+}
+
+std::string MessageWriter::Event(Tokens generated) {
+  const std::string_view visible = plan_.After(generated);
+  const std::string fresh(visible.substr(std::min(sent_, visible.size())));
+  sent_ = visible.size();
+  if (fresh.empty()) return {};
+  return SseEvent(
+      "content_block_delta",
+      R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")" + fresh +
+          "\"}}");
+}
+
+std::string MessageWriter::End() const {
+  JsonWriter delta;
+  delta.BeginObject().Member("type", "message_delta").Key("delta").BeginObject();
+  delta.Member("stop_reason", StopReason()).Key("stop_sequence").Null().EndObject();
+  delta.Key("usage").BeginObject().Member("input_tokens", request_.prompt);
+  delta.Member("output_tokens", plan_.tokens).EndObject();
+  return SseEvent("content_block_stop", R"({"type":"content_block_stop","index":0})") +
+         SseEvent("message_delta", delta.EndObject().Take()) +
+         SseEvent("message_stop", R"({"type":"message_stop"})");
+}
+
 std::string EmbeddingsJson(const EngineRequest& request) {
   JsonWriter json;
   json.BeginObject().Member("object", "list").Member("model", request.model).Key("data");

@@ -81,6 +81,27 @@ class ResponseWriter {
   std::size_t sent_ = 0;
 };
 
+// Writes the response to one request of Anthropic's Messages API, as vLLM does: one piece of text.
+class MessageWriter {
+ public:
+  MessageWriter(const EngineRequest& request, const OutputPlan& plan, std::string_view id)
+      : request_(request), plan_(plan), id_(id) {}
+
+  std::string Whole() const;
+  std::string Begin() const;
+  std::string Event(Tokens generated);
+  std::string End() const;
+
+ private:
+  void WriteMessage(bool done, JsonWriter& json) const;
+  std::string_view StopReason() const;
+
+  const EngineRequest& request_;
+  const OutputPlan& plan_;
+  std::string id_;
+  std::size_t sent_ = 0;
+};
+
 // The response to an embedding request: for each input a unit vector that depends
 // on nothing but the input.
 std::string EmbeddingsJson(const EngineRequest& request);

@@ -8,6 +8,7 @@
 #include "config/difference.h"
 #include "fleet/littles_law.h"
 #include "gateway/configured_endpoints.h"
+#include "gateway/cors.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/clock.h"
@@ -102,7 +103,8 @@ std::optional<store::RedisUrl> RequestTraceOf(const config::Config& config) {
 }
 
 net::HttpServerOptions ServerOptionsOf(const config::Config& config,
-                                       serving::RequestObserver& observer) {
+                                       const std::vector<serving::RequestObserver*>& observers,
+                                       telemetry::StandingFaults& faults) {
   net::HttpServerOptions options;
   options.max_connections = config.limits.connections;
   options.max_head_bytes = config.limits.header;
@@ -112,10 +114,26 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
   options.request_timeout = config.timeouts.request;
   options.write_timeout = config.timeouts.client_stall;
   options.idle_timeout = config.timeouts.client_idle;
-  options.error_body = [&observer](int status, std::string_view reason) {
-    observer.OnInvalid(status);
+  options.error_body = [&observers](int status, std::string_view reason) {
+    for (serving::RequestObserver* observer : observers) {
+      observer->OnInvalid(status);
+      observer->OnAnswered(
+          {.arrived = system::MonotonicNow(), .exchange = {.status = status}, .reason = reason});
+    }
     return openai::MakeApiError(status, std::string(reason)).ToJson();
   };
+  options.spoke_tls = [&faults](const system::SocketAddress& /*client*/) {
+    faults.Raise(telemetry::LogLevel::kWarning, "TLS on the plain port",
+                 "a client speaks TLS, but the gateway does not: its URL begins with https:// and "
+                 "must begin with http://",
+                 system::MonotonicNow());
+  };
+  if (!config.cors.origins.empty()) {
+    options.add_fields = [cors = config.cors](const net::HttpExchange& exchange,
+                                              std::string& head) {
+      AddCorsFields(cors, exchange, head);
+    };
+  }
   options.error_content_type = "application/json";
   return options;
 }
@@ -130,7 +148,9 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
-      context_{.pools = pools_, .observers = {&metrics_, &recorder_, &history_, &request_trace_}} {
+      context_{.pools = pools_,
+               .observers = {&metrics_, &recorder_, &history_, &request_trace_},
+               .responses = &responses_} {
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
   }
@@ -185,7 +205,7 @@ Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAd
       std::make_unique<Proxy>(*config, context_, [this] { return Ready(); }, threads_, executors_);
   HEADRACE_ASSIGN(server_,
                   net::HttpServer::Listen(
-                      threads_, address, ServerOptionsOf(*config, metrics_),
+                      threads_, address, ServerOptionsOf(*config, context_.observers, faults_),
                       [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
   return {};
 }
@@ -304,7 +324,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   }
   request_trace_.SetRedis(RequestTraceOf(*after));
   proxy_->SetConfig(*after);
-  server_->SetOptions(ServerOptionsOf(*after, metrics_));
+  server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
   log_.SetLeast(LogLevelOf(after->log.level));
   {
     const system::MutexLock config_lock(mutex_);

@@ -105,6 +105,7 @@ class Gateway {
   std::unique_ptr<serving::FleetFeed> fleets_;
   std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
   serving::RequestTraceFeed request_trace_;
+  serving::ResponseOwners responses_;
   serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<net::HttpServer> server_;

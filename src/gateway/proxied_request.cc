@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "gateway/responses.h"
 #include "net/retry_after.h"
 #include "system/clock.h"
+#include "system/inflate.h"
 
 namespace headrace::gateway {
 namespace {
@@ -22,6 +24,22 @@ constexpr std::size_t kMostBytesToKeep = std::size_t{64} << 10;
 constexpr Seconds kMostTimeToKeep = 1;
 // A longer body is read aside: others would wait for too long.
 constexpr std::size_t kMostBytesToScan = std::size_t{4} << 20;
+
+// How much is unpacked at first, then twice as much each time.
+constexpr std::size_t kFirstUnpacked = std::size_t{256} << 10;
+
+// Header names, any case.
+bool StartsWith(std::string_view name, std::string_view prefix) {
+  return net::SameHeaderName(name.substr(0, prefix.size()), prefix);
+}
+
+// Without its port; an IPv6 address without its brackets.
+std::string HostOf(const system::SocketAddress& address) {
+  std::string text = address.ToString();
+  text.resize(std::min(text.rfind(':'), text.size()));
+  if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
+  return text;
+}
 
 // How long the endpoint asks to be left alone; 0 if it does not.
 Seconds RetryAfter(const net::HttpCall& call) {
@@ -60,28 +78,121 @@ fleet::EngineFault FaultOf(net::CallError error, bool started) {
 ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
                                const serving::ServingContext& context,
                                serving::ServingThread& thread, net::HttpClient& client,
-                               net::HttpExchange& exchange)
+                               net::HttpExchange& exchange, bool own_cors, ApiCall api)
     : timeouts_(timeouts),
       client_(client),
       exchange_(exchange),
+      own_cors_(own_cors),
+      api_(std::move(api)),
       request_id_(RequestIdOf(exchange, thread.ids)),
       request_(context, thread, exchange.arrived(), request_id_),
-      decided_(exchange.thread()) {}
+      decided_(exchange.thread()) {
+  request_.exchange() = {.client = &exchange.peer(),
+                         .method = exchange.method(),
+                         .path = exchange.path(),
+                         .received = exchange.body().size()};
+}
 
-net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
-  std::string& body = exchange_.body();
+ProxiedRequest::~ProxiedRequest() {
+  request_.exchange().status = exchange_.status();
+  request_.exchange().sent = exchange_.sent();
+}
+
+// --- Reading the request
+
+// What most requests are, without a coroutine of its own: nullopt for what takes more.
+std::optional<ProxiedRequest::Scanned> ProxiedRequest::ScanAtOnce() {
   const auto header = [this](std::string_view name) { return exchange_.Header(name); };
-  tl::expected<void, serving::ErrorReply> scanned;
-  if (body.size() <= kMostBytesToScan) {
-    scanned = request_.Scan(kind, body, header);
-  } else {
-    tl::expected<openai::RequestFacts, openai::ApiError> facts;
-    const std::function<void()> scan = [&] { facts = openai::RequestScanner().Scan(kind, body); };
-    co_await exchange_.thread().RunAside(scan);
-    scanned = request_.TakeFacts(kind, std::move(facts), body.size(), header);
+  if (!api_.response_id.empty()) return request_.FindResponse(api_.response_id, header);
+  request_.SetModelInPath(api_.model);
+  std::string& body = exchange_.body();
+  const bool plain =
+      !api_.form && body.size() <= kMostBytesToScan && exchange_.Header("content-encoding").empty();
+  if (!plain) return std::nullopt;
+  if (body.empty() && exchange_.method() != "POST") {
+    return request_.TakeFacts(api_.kind, openai::RequestFacts(), 0, header);
   }
-  if (!scanned) {
-    co_await RespondError(exchange_, scanned.error(), request_id_);
+  return request_.Scan(api_.kind, body, header);
+}
+
+net::Task<ProxiedRequest::Scanned> ProxiedRequest::Scan() {
+  const auto header = [this](std::string_view name) { return exchange_.Header(name); };
+  if (!exchange_.Header("content-encoding").empty()) {
+    Scanned unpacked = co_await UnpackBody();
+    if (!unpacked) co_return unpacked;
+  }
+  std::string& body = exchange_.body();
+  tl::expected<openai::RequestFacts, openai::ApiError> facts;
+  if (api_.form) {
+    facts = openai::RequestScanner::ScanForm(exchange_.Header("content-type"), body);
+  } else if (body.size() <= kMostBytesToScan) {
+    co_return request_.Scan(api_.kind, body, header);
+  } else {
+    const std::function<void()> scan = [&] {
+      facts = openai::RequestScanner().Scan(api_.kind, body);
+    };
+    co_await exchange_.thread().RunAside(scan);
+  }
+  co_return request_.TakeFacts(api_.kind, std::move(facts), body.size(), header);
+}
+
+// A body that is gzip or zlib ("deflate"), within the limits that hold for any body.
+net::Task<ProxiedRequest::Scanned> ProxiedRequest::UnpackBody() {
+  const std::string_view coding = exchange_.Header("content-encoding");
+  const auto is = [coding](std::string_view name) { return net::SameHeaderName(coding, name); };
+  if (is("identity")) co_return Scanned();
+  if (!is("gzip") && !is("x-gzip") && !is("deflate")) {
+    serving::ErrorReply reply =
+        Invalid(415, "A body that is coded as '" + Excerpt(coding) +
+                         "' cannot be read; send it as it is, or as gzip or deflate.");
+    reply.headers.emplace_back("accept-encoding", "gzip, deflate");
+    co_return tl::unexpected(std::move(reply));
+  }
+  std::string& body = exchange_.body();
+  const std::size_t most = exchange_.max_body_bytes();
+  std::string unpacked;
+  system::Unpacker unpacker(body);
+  system::Unpacker::Result result = system::Unpacker::Result::kFull;
+  for (std::size_t size = kFirstUnpacked; result == system::Unpacker::Result::kFull; size *= 2) {
+    if (unpacked.size() > most) {
+      co_return tl::unexpected(
+          Invalid(413, "The request's body is too large once it is unpacked."));
+    }
+    size = std::min(size, most + 1);
+    if (!exchange_.HoldBody(body.size() + size)) {
+      serving::ErrorReply reply = Invalid(503, "There is no memory for the request's body now.");
+      reply.headers.emplace_back("retry-after", "1");
+      co_return tl::unexpected(std::move(reply));
+    }
+    const std::function<void()> unpack = [&] { result = unpacker.UnpackTo(size, unpacked); };
+    co_await exchange_.thread().RunAside(unpack);
+  }
+  if (result == system::Unpacker::Result::kBroken) {
+    co_return tl::unexpected(Invalid(400,
+                                     "The request's body is not whole gzip or zlib data, as its "
+                                     "content-encoding says it is."));
+  }
+  body = std::move(unpacked);
+  unpacked_ = true;
+  co_return Scanned();
+}
+
+serving::ErrorReply ProxiedRequest::Invalid(int status, std::string message) {
+  return request_.Invalid(serving::MakeErrorReply(openai::MakeApiError(status, std::move(message)),
+                                                  "x-error-request-body-processing"));
+}
+
+net::Task<void> ProxiedRequest::RespondError(const serving::ErrorReply& reply) {
+  return gateway::RespondError(exchange_, reply, request_id_, api_.kind);
+}
+
+// --- Serving it
+
+net::Task<void> ProxiedRequest::Run() {
+  std::optional<Scanned> scanned = ScanAtOnce();
+  if (!scanned) scanned = co_await Scan();
+  if (!*scanned) {
+    co_await RespondError(scanned->error());
     co_return;
   }
   request_.Arrive([this](serving::ServedRequest::Routed route) {
@@ -107,7 +218,7 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
     if (exchange_.client_gone()) co_return;
     if (!route_) {
       const serving::ErrorReply reply = request_.TimeOut();
-      co_await RespondError(exchange_, reply, request_id_);
+      co_await RespondError(reply);
       co_return;
     }
     const serving::ServedRequest::Routed route = *std::exchange(route_, std::nullopt);
@@ -116,7 +227,7 @@ net::Task<void> ProxiedRequest::Run(openai::ApiKind kind) {
       co_return;
     }
     if (!route) {
-      co_await RespondError(exchange_, route.error(), request_id_);
+      co_await RespondError(route.error());
       co_return;
     }
     co_await Forward(**route);
@@ -220,7 +331,7 @@ net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
 
 net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
   if (!exchange_.started()) {
-    co_await RespondError(exchange_, reply, request_id_);
+    co_await RespondError(reply);
   } else if (request_.event_stream()) {
     // The status was sent long ago: the error goes into the stream, which then ends without its end
     // mark. A connection that broke off here would take the error from clients that read ahead.
@@ -232,15 +343,26 @@ net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
 }
 
 net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& endpoint) const {
-  net::RequestHead head(exchange_.method(), exchange_.target(), endpoint.address);
+  net::RequestHead head(exchange_.method(), api_.target, endpoint.address);
+  std::string forwarded_for;
+  bool forwarded_proto = false;
   for (const net::HeaderField& field : exchange_.headers()) {
     if (field.hop_by_hop || net::SameHeaderName(field.name, "host") ||
         net::SameHeaderName(field.name, "accept-encoding") ||
+        (unpacked_ && net::SameHeaderName(field.name, "content-encoding")) ||
         net::SameHeaderName(field.name, "x-request-id")) {
       continue;
     }
+    if (net::SameHeaderName(field.name, "x-forwarded-for")) {
+      forwarded_for.append(field.value).append(", ");
+      continue;
+    }
+    // What a proxy before this one says, which has seen the client itself.
+    forwarded_proto = forwarded_proto || net::SameHeaderName(field.name, "x-forwarded-proto");
     head.Add(field.name, field.value);
   }
+  head.Add("x-forwarded-for", forwarded_for + HostOf(exchange_.peer()));
+  if (!forwarded_proto) head.Add("x-forwarded-proto", "http");
   // The response must be readable on its way. Without the header any coding would do.
   head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
@@ -252,7 +374,12 @@ net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call, in
   net::ResponseHead head(status);
   for (const net::HeaderField& field : call.headers()) {
     if (field.hop_by_hop || IsOwnHeader(field.name)) continue;
+    if (own_cors_ && StartsWith(field.name, "access-control-")) continue;
     head.Add(field.name, field.value);
+  }
+  // Proxies before this one would otherwise keep a stream until it is long.
+  if (request_.event_stream() && call.Header("x-accel-buffering").empty()) {
+    head.Add("x-accel-buffering", "no");
   }
   AddRequestId(request_id_, head);
   request_.AddResponseHeaders(

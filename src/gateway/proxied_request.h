@@ -15,15 +15,25 @@
 
 namespace headrace::gateway {
 
+// What a path asks for.
+struct ApiCall {
+  openai::ApiKind kind = openai::ApiKind::kOther;
+  bool form = false;        // Its body is a form.
+  std::string target;       // The path and query that engines know it by.
+  std::string model;        // Named in the path, for a body that names none.
+  std::string response_id;  // Of the response that it is about.
+};
+
 // One request's coroutine. What it means is decided in serving::ServedRequest; this moves bytes.
 class ProxiedRequest {
  public:
   // What is passed in must outlive it.
   ProxiedRequest(const config::TimeoutsConfig& timeouts, const serving::ServingContext& context,
                  serving::ServingThread& thread, net::HttpClient& client,
-                 net::HttpExchange& exchange);
+                 net::HttpExchange& exchange, bool own_cors, ApiCall api);
+  ~ProxiedRequest();
 
-  net::Task<void> Run(openai::ApiKind kind);
+  net::Task<void> Run();
 
  private:
   struct KeptAnswer {
@@ -31,6 +41,12 @@ class ProxiedRequest {
     std::string body;
   };
 
+  using Scanned = tl::expected<void, serving::ErrorReply>;
+  std::optional<Scanned> ScanAtOnce();
+  net::Task<Scanned> Scan();
+  net::Task<Scanned> UnpackBody();
+  serving::ErrorReply Invalid(int status, std::string message);
+  net::Task<void> RespondError(const serving::ErrorReply& reply);
   net::Task<void> Forward(const serving::EndpointInfo& endpoint);
   // `first_byte`: when the first byte of its body must have come.
   net::Task<void> Relay(net::HttpCall& call, Seconds first_byte);
@@ -44,6 +60,9 @@ class ProxiedRequest {
   const config::TimeoutsConfig& timeouts_;
   net::HttpClient& client_;
   net::HttpExchange& exchange_;
+  const bool own_cors_;  // The gateway answers for other origins itself.
+  const ApiCall api_;
+  bool unpacked_ = false;
   std::string request_id_;
   serving::ServedRequest request_;
   net::Waker decided_;

@@ -1,31 +1,99 @@
 #include "gateway/proxy.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "base/json_writer.h"
+#include "base/text.h"
 #include "gateway/proxied_request.h"
 #include "gateway/responses.h"
 #include "net/http_client.h"
+#include "system/clock.h"
+#include "system/url.h"
 
 namespace headrace::gateway {
 namespace {
 
-void WriteModel(std::string_view name, JsonWriter& json) {
+// The longest context of a pool's deployments; 0 where one is not known, which takes any.
+Tokens MaxModelLenOf(const serving::Pool& pool) {
+  Tokens longest = 0;
+  for (const auto& deployment : pool.router().Status().deployments) {
+    if (deployment.max_model_len == 0) return 0;
+    longest = std::max(longest, deployment.max_model_len);
+  }
+  return longest;
+}
+
+void WriteModel(std::string_view name, const serving::Pool& pool, Tokens max_model_len,
+                std::int64_t created, JsonWriter& json) {
   json.BeginObject()
       .Member("id", name)
       .Member("object", "model")
-      .Member("created", 0)
+      .Member("created", created)
       .Member("owned_by", "headrace")
-      .EndObject();
+      .Member("root", pool.name())
+      .Key("parent")
+      .Null();
+  if (max_model_len > 0) json.Member("max_model_len", max_model_len);
+  json.EndObject();
 }
 
-std::string ModelsJson(const serving::Pools& pools) {
+std::string ModelsJson(const serving::Pools& pools, std::int64_t created) {
   JsonWriter json;
   json.BeginObject().Member("object", "list").Key("data").BeginArray();
   for (const auto& pool : pools.list()) {
-    for (const std::string& name : pool->names()) WriteModel(name, json);
+    const Tokens max_model_len = MaxModelLenOf(*pool);
+    for (const std::string& name : pool->names()) {
+      WriteModel(name, *pool, max_model_len, created, json);
+    }
   }
   return json.EndArray().EndObject().Take();
+}
+
+// What a path is to be read as; all are POST.
+struct ApiPath {
+  std::string_view path;
+  openai::ApiKind kind = openai::ApiKind::kOther;
+  bool form = false;
+};
+
+constexpr ApiPath kApiPaths[] = {
+    {"/v1/chat/completions", openai::ApiKind::kChatCompletions},
+    {"/v1/completions", openai::ApiKind::kCompletions},
+    {"/v1/embeddings", openai::ApiKind::kEmbeddings},
+    {"/v1/responses", openai::ApiKind::kResponses},
+    {"/v1/messages", openai::ApiKind::kMessages},
+    {"/v1/messages/count_tokens"},
+    {"/v1/rerank"},
+    {"/v2/rerank"},
+    {"/rerank"},
+    {"/v1/score"},
+    {"/score"},
+    {"/classify"},
+    {"/pooling"},
+    {"/v2/embed"},
+    {"/tokenize"},
+    {"/detokenize"},
+    {"/v1/audio/speech"},
+    {"/v1/audio/transcriptions", openai::ApiKind::kOther, true},
+    {"/v1/audio/translations", openai::ApiKind::kOther, true},
+    {"/v1/images/generations"},
+    {"/v1/images/edits", openai::ApiKind::kOther, true},
+    {"/v1/images/variations", openai::ApiKind::kOther, true},
+};
+
+constexpr std::string_view kAzureV1Paths = "/openai/v1/";
+
+// Single slashes, and none at the end.
+std::string WithSingleSlashes(std::string_view path) {
+  std::string single;
+  for (const char c : path) {
+    if (c != '/' || !single.ends_with('/')) single += c;
+  }
+  if (single.size() > 1 && single.ends_with('/')) single.pop_back();
+  return single;
 }
 
 }  // namespace
@@ -41,6 +109,12 @@ struct Proxy::ThreadState {
     timeouts = config.timeouts;
     most_head_bytes = config.limits.header;
     serving.request_timeout = timeouts.request;
+    serving.foreign_strategies = config.nearest_strategy ? serving::ForeignStrategies::kNearest
+                                                         : serving::ForeignStrategies::kRefused;
+    base_path = config.base_path == "/" ? "" : config.base_path;
+    passthrough = config.passthrough;
+    plain_paths = base_path.empty() && passthrough.empty();
+    own_cors = !config.cors.origins.empty();
     if (same_client) return;
     net::HttpClientOptions options;
     options.connect_timeout = timeouts.connect;
@@ -51,6 +125,10 @@ struct Proxy::ThreadState {
   net::IoThread& thread;
   config::TimeoutsConfig timeouts;
   std::size_t most_head_bytes = 0;
+  std::string base_path;
+  std::vector<std::string> passthrough;
+  bool plain_paths = true;  // Neither of these.
+  bool own_cors = false;
   std::shared_ptr<net::HttpClient> client;  // A request holds the one that it began with.
   serving::ServingThread serving;
 };
@@ -58,7 +136,8 @@ struct Proxy::ThreadState {
 Proxy::Proxy(const config::Config& config, const serving::ServingContext& context,
              std::function<bool()> ready, net::IoThreads& threads,
              const std::vector<std::unique_ptr<IoExecutor>>& executors)
-    : context_(context),
+    : created_(static_cast<std::int64_t>(system::UnixNow())),
+      context_(context),
       ready_(std::move(ready)),
       router_(Routes(),
               [this](net::HttpExchange& exchange, net::ResponseHead head, std::string message) {
@@ -85,41 +164,121 @@ Proxy::~Proxy() {
   }
 }
 
-std::vector<net::Route> Proxy::Routes() {
-  const auto serve = [this](openai::ApiKind kind) {
-    return [this, kind](net::HttpExchange& exchange) { return Serve(exchange, kind); };
-  };
-  return {
-      {"POST", "/v1/chat/completions", serve(openai::ApiKind::kChatCompletions)},
-      {"POST", "/v1/completions", serve(openai::ApiKind::kCompletions)},
-      {"POST", "/v1/embeddings", serve(openai::ApiKind::kEmbeddings)},
-      {"POST", "/v1/responses", serve(openai::ApiKind::kResponses)},
-      {"GET", "/v1/models",
-       [this](net::HttpExchange& exchange) {
-         return RespondJson(exchange, 200, ModelsJson(context_.pools));
-       }},
-      {"GET", "/v1/models/{id}",
-       [this](net::HttpExchange& exchange, std::string_view id) {
-         return RespondModel(exchange, id);
-       }},
-      {"GET", "/healthz",
-       [this](net::HttpExchange& exchange) {
-         return RespondJson(exchange, 200, R"({"status":"ok"})");
-       }},
-      {"GET", "/readyz",
-       [this](net::HttpExchange& exchange) {
-         return ready_() ? RespondJson(exchange, 200, R"({"status":"ok"})")
-                         : RespondJson(exchange, 503,
-                                       R"({"status":"no endpoint is up, or the gateway drains"})");
-       }},
-  };
+// Most paths are as they are served. Not a coroutine, so that these cost no frame.
+net::Task<void> Proxy::Handle(net::HttpExchange& exchange) {
+  const std::string_view path = exchange.path();
+  const bool plain = StateOf(exchange).plain_paths && (path.size() == 1 || !path.ends_with('/')) &&
+                     path.find("//") == path.npos && !path.starts_with(kAzureV1Paths);
+  return plain ? router_.Handle(exchange) : HandleOther(exchange);
 }
 
-net::Task<void> Proxy::Serve(net::HttpExchange& exchange, openai::ApiKind kind) {
+net::Task<void> Proxy::HandleOther(net::HttpExchange& exchange) {
+  const ThreadState& state = StateOf(exchange);
+  const std::string& base = state.base_path;
+  std::string path = WithSingleSlashes(exchange.path());
+  if (path == base) path = "/";
+  if (!base.empty() && path.starts_with(base + "/")) path.erase(0, base.size());
+  if (path.starts_with(kAzureV1Paths)) path.replace(0, kAzureV1Paths.size(), "/v1/");
+  const bool asks = exchange.method() == "GET" || exchange.method() == "POST";
+  if (asks && std::ranges::find(state.passthrough, path) != state.passthrough.end()) {
+    ApiCall api{.target = path};
+    co_await Serve(exchange, std::move(api));
+    co_return;
+  }
+  co_await router_.Handle(exchange, path);
+}
+
+std::vector<net::Route> Proxy::Routes() {
+  std::vector<net::Route> routes;
+  for (const ApiPath& api : kApiPaths) {
+    routes.emplace_back("POST", std::string(api.path), [this, &api](net::HttpExchange& exchange) {
+      return Serve(exchange, {.kind = api.kind, .form = api.form, .target = std::string(api.path)});
+    });
+  }
+  const auto by_rest = [&](const char* method, std::string_view path, auto serve) {
+    routes.emplace_back(method, path,
+                        [this, serve](net::HttpExchange& exchange, std::string_view rest) {
+                          return (this->*serve)(exchange, rest);
+                        });
+  };
+  for (const char* method : {"GET", "POST", "DELETE"}) {
+    by_rest(method, "/v1/responses/{id}", &Proxy::ServeResponse);
+  }
+  by_rest("POST", "/openai/deployments/{name}", &Proxy::ServeAzure);
+  const auto page = [&](const char* path, auto text) {
+    routes.emplace_back("GET", std::string(path), [this, text](net::HttpExchange& exchange) {
+      return Answer(exchange, 200, text());
+    });
+  };
+  const auto about = [] { return R"({"name":"headrace","version":")" HEADRACE_VERSION R"("})"; };
+  page("/v1/models", [this] { return ModelsJson(context_.pools, created_); });
+  routes.emplace_back("GET", "/v1/models/{id}",
+                      [this](net::HttpExchange& exchange, std::string_view id) {
+                        return RespondModel(exchange, id);
+                      });
+  page("/", about);
+  page("/version", about);
+  page("/healthz", [] { return R"({"status":"ok"})"; });
+  // What clients and other gateways ask an engine for.
+  for (const char* path : {"/readyz", "/health", "/ping"}) {
+    routes.emplace_back("GET", std::string(path), [this](net::HttpExchange& exchange) {
+      return ready_() ? Answer(exchange, 200, R"({"status":"ok"})")
+                      : Answer(exchange, 503,
+                               R"({"status":"no endpoint is up, or the gateway drains"})");
+    });
+  }
+  return routes;
+}
+
+// With the query of the request.
+net::Task<void> Proxy::Serve(net::HttpExchange& exchange, ApiCall api) {
+  if (!exchange.query().empty()) api.target.append("?").append(exchange.query());
   ThreadState& state = StateOf(exchange);
   const std::shared_ptr<net::HttpClient> client = state.client;
-  ProxiedRequest request(state.timeouts, context_, state.serving, *client, exchange);
-  co_await request.Run(kind);
+  ProxiedRequest request(state.timeouts, context_, state.serving, *client, exchange, state.own_cors,
+                         std::move(api));
+  co_await request.Run();
+}
+
+// {name}/chat/completions?api-version=…: Azure's form, with the model in the path.
+net::Task<void> Proxy::ServeAzure(net::HttpExchange& exchange, std::string_view rest) {
+  const std::size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string path = "/v1" + std::string(rest.substr(slash));
+  const auto api = std::ranges::find(kApiPaths, path, &ApiPath::path);
+  if (api == std::end(kApiPaths)) {
+    return RespondRouteError(exchange, net::ResponseHead(404),
+                             "There is nothing at " + Excerpt(exchange.path()) + ".");
+  }
+  return Serve(exchange, {.kind = api->kind,
+                          .form = api->form,
+                          .target = path,
+                          .model = system::PercentDecoded(rest.substr(0, slash))});
+}
+
+// {id}, {id}/cancel or {id}/input_items.
+net::Task<void> Proxy::ServeResponse(net::HttpExchange& exchange, std::string_view rest) {
+  const std::string_view id = rest.substr(0, rest.find('/'));
+  return Serve(exchange, {.target = "/v1/responses/" + std::string(rest),
+                          .response_id = system::PercentDecoded(id)});
+}
+
+net::Task<void> Proxy::Answer(net::HttpExchange& exchange, int status, std::string body) {
+  return Answered(exchange, RespondJson(exchange, status, std::move(body)));
+}
+
+net::Task<void> Proxy::Answered(net::HttpExchange& exchange, net::Task<void> answer,
+                                std::string reason) const {
+  co_await std::move(answer);
+  const serving::AnsweredRequest request{.request_id = exchange.Header("x-request-id"),
+                                         .arrived = exchange.arrived(),
+                                         .exchange = {.client = &exchange.peer(),
+                                                      .method = exchange.method(),
+                                                      .path = exchange.path(),
+                                                      .received = exchange.body().size(),
+                                                      .sent = exchange.sent(),
+                                                      .status = exchange.status()},
+                                         .reason = reason};
+  for (serving::RequestObserver* observer : context_.observers) observer->OnAnswered(request);
 }
 
 net::Task<void> Proxy::RespondJson(net::HttpExchange& exchange, int status,
@@ -128,22 +287,28 @@ net::Task<void> Proxy::RespondJson(net::HttpExchange& exchange, int status,
                               RequestIdOf(exchange));
 }
 
-net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_view name) const {
-  if (context_.pools.Find(name) == nullptr) {
+net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_view id) const {
+  const std::string name = system::PercentDecoded(id);
+  const std::shared_ptr<const serving::Pool> pool = context_.pools.Find(name);
+  if (pool == nullptr) {
     const serving::ErrorReply reply = serving::UnknownModel(name);
     CountInvalid(reply.error.status);
-    return RespondError(exchange, reply, RequestIdOf(exchange));
+    return Answered(exchange, RespondError(exchange, reply, RequestIdOf(exchange)),
+                    reply.error.message);
   }
   JsonWriter json;
-  WriteModel(name, json);
-  return RespondJson(exchange, 200, json.Take());
+  WriteModel(name, *pool, MaxModelLenOf(*pool), created_, json);
+  return Answered(exchange, RespondJson(exchange, 200, json.Take()));
 }
 
 net::Task<void> Proxy::RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                          std::string message) const {
   CountInvalid(head.status());
-  std::string body = openai::MakeApiError(head.status(), std::move(message)).ToJson();
-  return gateway::RespondJson(exchange, std::move(head), std::move(body), RequestIdOf(exchange));
+  std::string body = openai::MakeApiError(head.status(), message).ToJson();
+  return Answered(
+      exchange,
+      gateway::RespondJson(exchange, std::move(head), std::move(body), RequestIdOf(exchange)),
+      std::move(message));
 }
 
 void Proxy::CountInvalid(int status) const {

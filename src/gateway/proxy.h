@@ -1,6 +1,7 @@
 // The HTTP shell over serving: what the public listener serves.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,9 +10,9 @@
 
 #include "config/config.h"
 #include "gateway/io_executor.h"
+#include "gateway/proxied_request.h"
 #include "net/http_server.h"
 #include "net/router.h"
-#include "openai/request.h"
 #include "serving/served_request.h"
 
 namespace headrace::gateway {
@@ -32,21 +33,29 @@ class Proxy {
   void SetConfig(const config::Config& config);
 
   // The HttpHandler of the public listener.
-  net::Task<void> Handle(net::HttpExchange& exchange) { return router_.Handle(exchange); }
+  net::Task<void> Handle(net::HttpExchange& exchange);
 
  private:
   struct ThreadState;
 
   std::vector<net::Route> Routes();
-  net::Task<void> Serve(net::HttpExchange& exchange, openai::ApiKind kind);
+  net::Task<void> HandleOther(net::HttpExchange& exchange);
+  net::Task<void> Serve(net::HttpExchange& exchange, ApiCall api);
+  net::Task<void> ServeAzure(net::HttpExchange& exchange, std::string_view rest);
+  net::Task<void> ServeResponse(net::HttpExchange& exchange, std::string_view rest);
+  net::Task<void> Answer(net::HttpExchange& exchange, int status, std::string body);
+  // Tells the observers of what the gateway has answered by itself.
+  net::Task<void> Answered(net::HttpExchange& exchange, net::Task<void> answer,
+                           std::string reason = {}) const;
   net::Task<void> RespondJson(net::HttpExchange& exchange, int status, std::string body) const;
-  net::Task<void> RespondModel(net::HttpExchange& exchange, std::string_view name) const;
+  net::Task<void> RespondModel(net::HttpExchange& exchange, std::string_view id) const;
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message) const;
   void CountInvalid(int status) const;
   std::string RequestIdOf(const net::HttpExchange& exchange) const;
   ThreadState& StateOf(const net::HttpExchange& exchange) const;
 
+  const std::int64_t created_;  // What models are said to be: the gateway's start, Unix seconds.
   const serving::ServingContext& context_;
   const std::function<bool()> ready_;
   std::vector<std::unique_ptr<ThreadState>> threads_;

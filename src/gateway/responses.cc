@@ -35,10 +35,10 @@ net::Task<void> RespondJson(net::HttpExchange& exchange, net::ResponseHead head,
 }
 
 net::Task<void> RespondError(net::HttpExchange& exchange, const serving::ErrorReply& reply,
-                             std::string_view request_id) {
+                             std::string_view request_id, openai::ApiKind kind) {
   net::ResponseHead head(reply.error.status);
   for (const auto& [name, value] : reply.headers) head.Add(name, value);
-  return RespondJson(exchange, std::move(head), reply.error.ToJson(), request_id);
+  return RespondJson(exchange, std::move(head), openai::ErrorBody(kind, reply.error), request_id);
 }
 
 }  // namespace headrace::gateway

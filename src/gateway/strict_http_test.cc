@@ -208,8 +208,8 @@ TEST_F(StrictHttpTest, WhatIsNotOneRequestIsRefusedAndTheConnectionClosed) {
       {line("GET /healthz HTTP/9.9"), 505},
       {line("GET /healthz HTTP/2.0"), 505},
       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-      {std::string(" \r\n\r\n"), 400},
       {"\x16\x03\x01\x02\xff\xfe\r\n\r\n", 400},
+      {std::string(" \r\n\r\n"), 400},
   };
   for (const Case& tried : cases) {
     net::RawPeer client(gateway_.address());

@@ -27,6 +27,11 @@ class RecordingEngine {
                                  [this](net::HttpExchange& exchange) { return Serve(exchange); });
   }
   std::string address() const { return server_->address().ToString(); }
+  // From now on, whatever it is asked.
+  void Answer(std::string json) {
+    const system::MutexLock lock(mutex_);
+    answer_ = std::move(json);
+  }
   std::vector<Request> Posts() const {
     const system::MutexLock lock(mutex_);
     return posts_;
@@ -45,11 +50,19 @@ class RecordingEngine {
     }
     net::ResponseHead head(200);
     head.Add("content-type", "application/json");
-    co_await exchange.Respond(head, R"({"choices":[{"finish_reason":"stop"}]})");
+    // As vLLM does by default.
+    if (!exchange.Header("origin").empty()) head.Add("access-control-allow-credentials", "true");
+    std::string answer;
+    {
+      const system::MutexLock lock(mutex_);
+      answer = answer_;
+    }
+    co_await exchange.Respond(head, answer);
   }
 
   mutable system::Mutex mutex_;
   std::vector<Request> posts_ HEADRACE_GUARDED_BY(mutex_);
+  std::string answer_ HEADRACE_GUARDED_BY(mutex_) = R"({"choices":[{"finish_reason":"stop"}]})";
   net::IoThreads threads_{1};
   std::unique_ptr<net::HttpServer> server_;
 };

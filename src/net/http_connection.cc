@@ -28,6 +28,10 @@ constexpr std::size_t kKeptBytes = std::size_t{16} * 1024;
 constexpr Seconds kLingerTime = 2;
 constexpr std::size_t kLingerBytes = std::size_t{64} * 1024 * 1024;
 
+// The first byte of what a client sends that takes the port for one of https (RFC 8446 §5.1). No
+// request begins with it.
+constexpr char kTlsHandshake = 0x16;
+
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 thread_local char scratch[kFirstRead];
@@ -245,6 +249,11 @@ Task<int> HttpConnection::ReadHead() {
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
     if (got == 0) co_return idle_ || gone_ ? kClosed : 408;
     in_.append(scratch, got);
+    if (in_.front() == kTlsHandshake && !options_.stream_factory) {
+      // In plain text, by which clients of TLS tell what is wrong ("wrong version number").
+      if (options_.spoke_tls) options_.spoke_tls(peer_);
+      co_return 400;
+    }
   }
   co_return ParseHead(end);
 }
@@ -391,6 +400,8 @@ bool HttpConnection::ProbeClient() {
 // --- Serving
 
 Task<void> HttpConnection::Serve() {
+  status_ = 0;
+  sent_ = 0;
   started_ = finished_ = chunked_ = until_close_ = false;
   unsent_interim_ = {};
   persist_ = head_.keep_alive;
@@ -469,6 +480,7 @@ void HttpConnection::StartResponse(const ResponseHead& head,
   started_ = true;
   if (shared_.closing || shared_.draining) persist_ = false;
   const int status = head.status();
+  status_ = status;
   const bool no_length = status == 204 || status == 304;
   bodiless_ = no_length || head_.method == "HEAD";
   chunked_ = !content_length && !head_.http_1_0 && !no_length;
@@ -477,6 +489,7 @@ void HttpConnection::StartResponse(const ResponseHead& head,
   left_ = content_length.value_or(0);
 
   head_out_.assign(head.text());
+  if (options_.add_fields) options_.add_fields(exchange_, head_out_);
   if (!head.has_date()) head_out_.append(DateHeader());
   if (content_length && !no_length) {
     char digits[20];
@@ -524,6 +537,7 @@ Task<bool> HttpConnection::Write(std::span<const std::string_view> pieces, bool 
       left_ -= total;
     }
     for (const std::string_view piece : pieces) put(piece);
+    sent_ += total;
     if (chunked_) {
       static constexpr std::string_view kEnds = "\r\n0\r\n\r\n";
       put(kEnds.substr(total > 0 ? 0 : 2, (total > 0 ? 2 : 0) + (last ? 5 : 0)));
@@ -585,12 +599,16 @@ std::string_view HttpExchange::Header(std::string_view name) const {
 const std::vector<HeaderField>& HttpExchange::headers() const { return connection_.head_.fields; }
 bool HttpExchange::http_1_0() const { return connection_.head_.http_1_0; }
 std::string& HttpExchange::body() { return connection_.body_; }
+bool HttpExchange::HoldBody(std::size_t bytes) { return connection_.Hold(bytes); }
+std::size_t HttpExchange::max_body_bytes() const { return connection_.options_.max_body_bytes; }
 void HttpExchange::ReleaseBody() { connection_.ReleaseBody(); }
 Seconds HttpExchange::arrived() const { return connection_.arrived_; }
 const system::SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
 IoThread& HttpExchange::thread() const { return connection_.thread_; }
 bool HttpExchange::client_gone() const { return connection_.gone_; }
 bool HttpExchange::started() const { return connection_.started_; }
+int HttpExchange::status() const { return connection_.status_; }
+std::uint64_t HttpExchange::sent() const { return connection_.sent_; }
 
 void HttpExchange::OnClientGone(std::function<void()> gone) {
   if (connection_.gone_) {

@@ -116,6 +116,8 @@ class HttpConnection final : private ByteStreamListener {
 
   // The response.
   std::function<void()> client_gone_;
+  int status_ = 0;
+  std::uint64_t sent_ = 0;
   bool started_ = false;
   bool finished_ = false;
   bool chunked_ = false;

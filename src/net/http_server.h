@@ -42,6 +42,11 @@ class HttpExchange {
   // The whole body, chunks joined. Its capacity is at least size + 64, so that simdjson can parse
   // it in place. It may be moved away.
   std::string& body();
+  // Counts bytes that are made from the body as more of it (max_held_bytes), in all; false if that
+  // is too much.
+  bool HoldBody(std::size_t bytes);
+  // HttpServerOptions::max_body_bytes.
+  std::size_t max_body_bytes() const;
   // Frees the body's memory before the request ends. Views into it end here.
   void ReleaseBody();
   // When the first byte of the request arrived (MonotonicNow).
@@ -79,6 +84,9 @@ class HttpExchange {
   void Abort();
 
   bool started() const;
+  // Of the response so far: its status (0: none), and the bytes of its body.
+  int status() const;
+  std::uint64_t sent() const;
 
  private:
   friend class HttpConnection;
@@ -107,6 +115,10 @@ struct HttpServerOptions {
   // The body and content type of the server's own errors (400, 408, 413, 431, 500, 501, 503, 505).
   std::function<std::string(int status, std::string_view reason)> error_body;
   std::string error_content_type = "text/plain";
+  // Appends header lines ("name: value\r\n") to a response's head, whoever responds.
+  std::function<void(const HttpExchange& exchange, std::string& head)> add_fields;
+  // Called when a client begins with a TLS handshake on a plain connection, which gets 400.
+  std::function<void(const system::SocketAddress& client)> spoke_tls;
   // What the connections' bytes pass through; empty: plain TCP.
   ByteStreamFactory stream_factory;
   // Called with what() when a handler threw, on the connection's thread.

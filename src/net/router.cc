@@ -54,8 +54,7 @@ Router::Router(std::vector<Route> routes, RouteErrorResponder respond_error)
 
 // Not a coroutine, so that routing costs no frame. A dozen routes are searched in less time than a
 // hash of the path takes.
-Task<void> Router::Handle(HttpExchange& exchange) const {
-  const std::string_view path = exchange.path();
+Task<void> Router::Handle(HttpExchange& exchange, std::string_view path) const {
   std::vector<std::string_view> methods;  // Of the routes with that path.
   for (const Route& route : routes_) {
     if (!PathMatches(route, path)) continue;

@@ -37,7 +37,9 @@ class Router {
   Router(std::vector<Route> routes, RouteErrorResponder respond_error);
 
   // Serves one request by the first route that matches its method and path.
-  Task<void> Handle(HttpExchange& exchange) const;
+  Task<void> Handle(HttpExchange& exchange) const { return Handle(exchange, exchange.path()); }
+  // The same by another path, which must stay until the task is done.
+  Task<void> Handle(HttpExchange& exchange, std::string_view path) const;
 
   const std::vector<Route>& routes() const { return routes_; }
 

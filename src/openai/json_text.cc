@@ -124,7 +124,48 @@ class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
   std::size_t size_;
 };
 
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\f\v";
+  const std::size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
+  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
 }  // namespace
+
+std::optional<double> LaxInteger(std::string_view text) {
+  text = Trimmed(text);
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  if (const std::size_t point = text.find('.'); point != text.npos) {
+    const std::string_view zeros = text.substr(point + 1);
+    if (zeros.empty() || zeros.find_first_not_of('0') != zeros.npos) return std::nullopt;
+    text = text.substr(0, point);
+  }
+  double value = 0;
+  bool digit = false;  // The character before was one.
+  for (const char c : text) {
+    if (c == '_' ? !digit : !IsDigit(c)) return std::nullopt;
+    digit = c != '_';
+    if (digit) value = value * 10 + (c - '0');
+  }
+  if (!digit) return std::nullopt;
+  return negative ? -value : value;
+}
+
+std::optional<bool> LaxFlag(std::string_view text) {
+  constexpr std::string_view kYes[] = {"1", "true", "t", "yes", "y", "on"};
+  constexpr std::string_view kNo[] = {"0", "false", "f", "no", "n", "off"};
+  const auto is = [text](std::string_view word) {
+    return std::ranges::equal(text, word, {}, [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    });
+  };
+  if (std::ranges::any_of(kYes, is)) return true;
+  if (std::ranges::any_of(kNo, is)) return false;
+  return std::nullopt;
+}
 
 std::size_t DecodedLength(std::string_view escaped) {
   const char* at = escaped.data();

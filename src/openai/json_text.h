@@ -16,6 +16,11 @@ std::size_t DecodedLength(std::string_view escaped);
 // The whole text is a number as RFC 8259 writes it.
 bool IsJsonNumber(std::string_view text);
 
+// A string that stands for a whole number or for a flag, as pydantic reads one in its lax mode (and
+// so vLLM): "16", " +16 ", "1_000", "16.0"; "true", "Yes", "on", "1". nullopt for any other text.
+std::optional<double> LaxInteger(std::string_view text);
+std::optional<bool> LaxFlag(std::string_view text);
+
 // What is wrong with a text that did not parse, with the byte offset where a strict parser stops:
 // "at byte 17: syntax error …". For error messages only: slow, and it checks no more than 1 MiB.
 std::string DescribeJsonFault(std::string_view json);

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/json_writer.h"
+#include "openai/form.h"
 #include "openai/json_text.h"
 
 namespace headrace::openai {
@@ -96,12 +98,17 @@ class RequestPass {
     }
     ondemand::object object;
     HEADRACE_TRY_JSON(document.get_object().get(object));
+    bool empty = true;
     for (auto entry : object) {
+      empty = false;
       ondemand::field field;
       HEADRACE_TRY_JSON(std::move(entry).get(field));
       std::string_view key;
       HEADRACE_TRY_JSON(NameOf(field).get(key));
       HEADRACE_TRY_JSON(Field(key, field.value()));
+    }
+    if (facts_.model_at.size == 0) {
+      facts_.model_at = {.offset = BehindBrace(), .only_field = empty};
     }
     const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
     return at_end ? SUCCESS : simdjson::TRAILING_CONTENT;
@@ -109,9 +116,6 @@ class RequestPass {
 
   tl::expected<RequestFacts, ApiError> Finish() {
     if (fault_) return tl::unexpected(std::move(*fault_));
-    if (facts_.model.empty()) {
-      return tl::unexpected(MakeApiError(400, "The request must name a model.", "model"));
-    }
     if (max_completion_tokens_) facts_.max_tokens = max_completion_tokens_;
     const std::int64_t choices = std::max<std::int64_t>(std::max(n_, best_of_), 1) * prompts_;
     facts_.prompts = static_cast<int>(std::min<std::int64_t>(prompts_, 1 << 20));
@@ -132,6 +136,7 @@ class RequestPass {
   }
 
   error_code Field(std::string_view key, ondemand::value value) {
+    if (kind_ == ApiKind::kOther) return key == "model" ? Model(value) : Check(value);
     switch (key.size()) {
       case 1:
         if (key == "n") return Count(key, value, n_);
@@ -146,6 +151,7 @@ class RequestPass {
         // Of a response: the name of a prompt that the engine keeps.
         if (key == "prompt") return kind_ == ApiKind::kResponses ? Unsized(value) : Prompt(value);
         if (key == "suffix") return Text(value);
+        if (key == "system" && kind_ == ApiKind::kMessages) return Content(value);
         break;
       case 7:
         if (key == "best_of") return Count(key, value, best_of_);
@@ -173,7 +179,7 @@ class RequestPass {
         if (key == "max_output_tokens") return Limit(key, value, facts_.max_tokens);
         break;
       case 20:
-        if (key == "previous_response_id") return Unsized(value);
+        if (key == "previous_response_id") return PreviousResponse(value);
         break;
       case 21:
         if (key == "max_completion_tokens") return Limit(key, value, max_completion_tokens_);
@@ -190,6 +196,10 @@ class RequestPass {
   error_code Model(ondemand::value value) {
     ondemand::json_type type{};
     HEADRACE_TRY_JSON(TypeOf(value, type));
+    const std::string_view token = WithoutTrailingSpace(value.raw_json_token());
+    facts_.model_at = {.offset = Offset(token), .size = token.size()};
+    facts_.model.clear();
+    if (type == ondemand::json_type::null) return SUCCESS;
     if (type != ondemand::json_type::string) {
       WrongType("model", "a string");
       return SUCCESS;
@@ -200,12 +210,35 @@ class RequestPass {
     return SUCCESS;
   }
 
+  error_code PreviousResponse(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY_JSON(TypeOf(value, type));
+    if (type != ondemand::json_type::null) ++facts_.unsized_parts;
+    if (type != ondemand::json_type::string) return SUCCESS;
+    std::string_view id;
+    HEADRACE_TRY_JSON(value.get_string().get(id));
+    facts_.previous_response = id;
+    return SUCCESS;
+  }
+
   error_code Flag(std::string_view key, ondemand::value value, bool& flag) {
     ondemand::json_type type{};
     HEADRACE_TRY_JSON(TypeOf(value, type));
     flag = false;
     if (type == ondemand::json_type::boolean) return value.get_bool().get(flag);
-    if (type != ondemand::json_type::null) WrongType(key, "true or false");
+    if (type == ondemand::json_type::null) return SUCCESS;
+    std::optional<bool> lax;
+    if (type == ondemand::json_type::number) {
+      double number = 0;
+      HEADRACE_TRY_JSON(value.get_double().get(number));
+      if (number == 0 || number == 1) lax = number == 1;
+    } else if (type == ondemand::json_type::string) {
+      std::string_view text;
+      HEADRACE_TRY_JSON(value.get_string().get(text));
+      lax = LaxFlag(text);
+    }
+    if (!lax) WrongType(key, "true or false");
+    flag = lax.value_or(false);
     return SUCCESS;
   }
 
@@ -222,13 +255,23 @@ class RequestPass {
     HEADRACE_TRY_JSON(TypeOf(value, type));
     limit.reset();
     if (type == ondemand::json_type::null) return SUCCESS;
-    double number = 0;
-    if (type == ondemand::json_type::number) HEADRACE_TRY_JSON(value.get_double().get(number));
-    if (type != ondemand::json_type::number || number != std::floor(number)) {
+    std::optional<double> number;
+    if (type == ondemand::json_type::number) {
+      HEADRACE_TRY_JSON(value.get_double().get(number.emplace()));
+    } else if (type == ondemand::json_type::string) {
+      std::string_view text;
+      HEADRACE_TRY_JSON(value.get_string().get(text));
+      number = LaxInteger(text);
+    } else if (type == ondemand::json_type::boolean) {
+      bool flag = false;
+      HEADRACE_TRY_JSON(value.get_bool().get(flag));
+      number = flag ? 1 : 0;
+    }
+    if (!number || *number != std::floor(*number)) {
       WrongType(key, "an integer");
-    } else if (number > 0) {
+    } else if (*number > 0) {
       const double most = std::numeric_limits<Tokens>::max();
-      limit = static_cast<Tokens>(std::min(number, most));
+      limit = static_cast<Tokens>(std::min(*number, most));
     }
     return SUCCESS;
   }
@@ -276,8 +319,7 @@ class RequestPass {
     } else if (options_ == OptionsKind::kNull) {
       splice = {options_at_, 4, "{" + std::string(kUsage) + "}"};
     } else if (options_ == OptionsKind::kAbsent) {
-      const char* open = std::strchr(body_, '{');
-      splice = {Offset({open, 1}) + 1, 0, "\"stream_options\":{" + std::string(kUsage) + "},"};
+      splice = {BehindBrace(), 0, "\"stream_options\":{" + std::string(kUsage) + "},"};
     } else {
       const bool filled = options_ == OptionsKind::kFilled;
       splice = {options_at_ + 1, 0, std::string(kUsage) + (filled ? "," : "")};
@@ -406,6 +448,11 @@ class RequestPass {
         if (key == "text" || key == "refusal") {
           has_text = true;
           HEADRACE_TRY_JSON(Text(field.value()));
+        } else if (kind_ == ApiKind::kMessages && IsMessagesText(key)) {
+          has_text = true;
+          HEADRACE_TRY_JSON(key == "input"      ? Raw(field.value())
+                            : key == "thinking" ? Text(field.value())
+                                                : Result(field.value()));
         } else {
           HEADRACE_TRY_JSON(Check(field.value()));
         }
@@ -413,6 +460,20 @@ class RequestPass {
       if (!has_text) ++facts_.unsized_parts;
     }
     return SUCCESS;
+  }
+
+  // What parts of Anthropic's messages have beside `text`: thoughts, a tool's arguments, what a
+  // tool gave.
+  static bool IsMessagesText(std::string_view key) {
+    return key == "thinking" || key == "input" || key == "content";
+  }
+  // What a tool gave: a text, or parts, which have no results in them.
+  error_code Result(ondemand::value value) {
+    if (inside_result_) return Check(value);
+    inside_result_ = true;
+    const error_code code = Content(value);
+    inside_result_ = false;
+    return code;
   }
 
   error_code Input(ondemand::value value) {
@@ -463,6 +524,8 @@ class RequestPass {
     return SUCCESS;
   }
 
+  // Where the object's first field begins.
+  std::size_t BehindBrace() const { return Offset({std::strchr(body_, '{'), 1}) + 1; }
   std::size_t Offset(std::string_view token) const {
     return static_cast<std::size_t>(token.data() - body_);
   }
@@ -475,6 +538,7 @@ class RequestPass {
   std::int64_t n_ = 1;
   std::int64_t best_of_ = 1;
   std::int64_t prompts_ = 1;
+  bool inside_result_ = false;
   OptionsKind options_ = OptionsKind::kAbsent;
   std::size_t options_at_ = 0;
   std::size_t flag_at_ = 0;    // The value of include_usage,
@@ -484,6 +548,19 @@ class RequestPass {
 #undef HEADRACE_TRY_JSON
 
 }  // namespace
+
+BodySplice NameModel(const ModelPlace& place, std::string_view model) {
+  if (!place.boundary.empty()) {
+    if (place.size > 0) return {place.offset, place.size, std::string(model)};
+    return {place.offset, 0,
+            "--" + place.boundary + "\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" +
+                std::string(model) + "\r\n"};
+  }
+  std::string name;
+  AppendJsonString(model, name);
+  if (place.size > 0) return {place.offset, place.size, name};
+  return {place.offset, 0, "\"model\":" + name + (place.only_field ? "" : ",")};
+}
 
 struct RequestScanner::Impl {
   ondemand::parser parser;
@@ -496,6 +573,10 @@ tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, const ch
                                                           std::size_t size, std::size_t capacity) {
   if (impl_->parser.capacity() > kKeptCapacity && size <= kKeptCapacity) {
     impl_ = std::make_unique<Impl>();
+  }
+  if (std::string_view(body, size).starts_with("\xEF\xBB\xBF")) {
+    return tl::unexpected(MakeApiError(
+        400, "The request's body begins with a byte order mark (BOM); send its JSON without one."));
   }
   RequestPass pass(kind, body);
   ondemand::document document;
@@ -512,6 +593,20 @@ tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, const ch
 tl::expected<RequestFacts, ApiError> RequestScanner::Scan(ApiKind kind, std::string& body) {
   body.reserve(body.size() + kPadding);
   return Scan(kind, body.data(), body.size(), body.capacity());
+}
+
+tl::expected<RequestFacts, ApiError> RequestScanner::ScanForm(std::string_view content_type,
+                                                              std::string_view body) {
+  auto place = FindFormField(content_type, body, "model");
+  if (!place) {
+    return tl::unexpected(MakeApiError(
+        400, "The request's body is not a valid form: " + place.error().message + "."));
+  }
+  RequestFacts facts;
+  facts.model = body.substr(place->offset, place->size);
+  facts.model_at = {
+      .offset = place->offset, .size = place->size, .boundary = std::move(place->boundary)};
+  return facts;
 }
 
 }  // namespace headrace::openai

@@ -220,11 +220,12 @@ TEST(RequestScanner, RefusesAsOpenAiDoes) {
       {R"({"model":"m)", "not valid JSON: at byte 11", ""},
       {R"({"model" "m"})", "not valid JSON: at byte 11", ""},
       {"{\"model\":\"\xff\"}", "not valid JSON: at byte 10", ""},
-      {"{}", "must name a model", "model"},
-      {R"({"messages":[]})", "must name a model", "model"},
-      {R"({"model":""})", "must name a model", "model"},
+      {"\xEF\xBB\xBF{}", "begins with a byte order mark", ""},
       {R"({"model":7})", "`model` must be a string", "model"},
-      {R"({"model":"m","stream":"yes"})", "`stream` must be true or false", "stream"},
+      {R"({"model":"m","stream":"maybe"})", "`stream` must be true or false", "stream"},
+      {R"({"model":"m","stream":2})", "`stream` must be true or false", "stream"},
+      {R"({"model":"m","max_tokens":"1e1"})", "`max_tokens` must be an integer", "max_tokens"},
+      {R"({"model":"m","max_tokens":"16.5"})", "`max_tokens` must be an integer", "max_tokens"},
       {R"({"model":"m","max_tokens":"many"})", "`max_tokens` must be an integer", "max_tokens"},
       {R"({"model":"m","max_tokens":1.5})", "`max_tokens` must be an integer", "max_tokens"},
       {R"({"model":"m","n":[]})", "`n` must be an integer", "n"},
@@ -244,6 +245,100 @@ TEST(RequestScanner, RefusesAsOpenAiDoes) {
 
 // A value's first character does not make it one: in every place that is read, what only begins
 // like a literal or a number is refused, whatever follows, and so is its every beginning.
+// What pydantic 2.14 makes of these, and so vLLM.
+TEST(RequestScanner, TakesNumbersAndFlagsAsStrings) {
+  const auto limit = [](const std::string& value) {
+    return Facts(ApiKind::kCompletions, R"({"model":"m","max_tokens":)" + value + "}").max_tokens;
+  };
+  for (const char* sixteen : {"16", "16.0", R"("16")", R"(" 16 ")", R"("16.0")", R"("1_6")",
+                              R"("+16")", R"("016")", R"("\t16\n")", R"("1_6.000")"}) {
+    EXPECT_EQ(limit(sixteen), 16) << sixteen;
+  }
+  EXPECT_EQ(limit("true"), 1);
+  EXPECT_EQ(limit(R"("-3")"), std::nullopt) << "the engine judges";
+  const auto stream = [](const std::string& value) {
+    return Facts(ApiKind::kCompletions, R"({"model":"m","stream":)" + value + "}").stream;
+  };
+  for (const char* yes : {"true", "1", "1.0", R"("true")", R"("Yes")", R"("on")", R"("1")"}) {
+    EXPECT_TRUE(stream(yes)) << yes;
+  }
+  for (const char* no : {"false", "0", "null", R"("FALSE")", R"("n")", R"("0")"}) {
+    EXPECT_FALSE(stream(no)) << no;
+  }
+  for (const char* none : {R"("")", R"("16.")", R"(".0")", R"("1__6")", R"("_1")", R"("1_")",
+                           R"("0x10")", R"("- 3")", "[]"}) {
+    EXPECT_FALSE(Scan(ApiKind::kCompletions, R"({"max_tokens":)" + std::string(none) + "}"))
+        << none;
+  }
+}
+
+TEST(RequestScanner, SizesAnthropicsMessages) {
+  const RequestFacts facts = Facts(ApiKind::kMessages, R"({
+    "model": "m", "max_tokens": 5, "stream": true, "system": [{"type": "text", "text": "brief"}],
+    "messages": [
+      {"role": "user", "content": "hello"},
+      {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "hm", "signature": "xxxxxxxxxxx"},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]},
+      {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "yes"}]},
+        {"type": "image", "source": {"type": "base64", "data": "AAAAAAAAAAAA"}}]}]})");
+  EXPECT_EQ(facts.prompt_bytes, 5u + 5 + 2 + 8 + 3);
+  EXPECT_EQ(facts.unsized_parts, 1);
+  EXPECT_EQ(facts.max_tokens, 5);
+  EXPECT_TRUE(facts.stream);
+  EXPECT_FALSE(facts.ask_for_usage) << "such streams bring their usage";
+}
+
+TEST(RequestScanner, OfOtherRequestsOnlyTheModelIsRead) {
+  const RequestFacts facts =
+      Facts(ApiKind::kOther, R"({"query":"x","documents":["a"],"model":"m","stream":{},"n":[]})");
+  EXPECT_EQ(facts.model, "m");
+  EXPECT_EQ(facts.prompt_bytes, 0u);
+}
+
+TEST(NameModel, ChangesNothingElse) {
+  const auto named = [](const std::string& body) {
+    return Apply(body, NameModel(Facts(ApiKind::kOther, body).model_at, "a\"b"));
+  };
+  EXPECT_EQ(named(R"({"x":1, "model" : "old" , "y":2})"), R"({"x":1, "model" : "a\"b" , "y":2})");
+  EXPECT_EQ(named(R"({"model":null})"), R"({"model":"a\"b"})");
+  EXPECT_EQ(named(R"( { "x":1})"), R"( {"model":"a\"b", "x":1})");
+  EXPECT_EQ(named("{ }"), R"({"model":"a\"b" })");
+  // An engine takes the last one, too.
+  EXPECT_EQ(named(R"({"model":"a","model":"b"})"), R"({"model":"a","model":"a\"b"})");
+}
+
+TEST(RequestScanner, ReadsTheModelOfAForm) {
+  const std::string type = "Multipart/Form-Data; charset=utf-8; boundary=\"x y\"";
+  const std::string file =
+      "--x y\r\nContent-Disposition: form-data; name=\"file\"; filename=\"model\"\r\n"
+      "Content-Type: audio/wav\r\n\r\nRIFF\r\n--x\r\nname=\"model\"\r\n\r\n\r\n";
+  const std::string model =
+      "--x y\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n";
+  const auto whole = RequestScanner::ScanForm(type, file + model + "--x y--\r\n");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->model, "whisper");
+  EXPECT_THAT(Apply(file + model + "--x y--\r\n", NameModel(whole->model_at, "tiny")),
+              HasSubstr("\r\n\r\ntiny\r\n--x y--"));
+
+  const auto without = RequestScanner::ScanForm(type, file + "--x y--\r\n");
+  ASSERT_TRUE(without);
+  EXPECT_EQ(without->model, "");
+  const std::string named = Apply(file + "--x y--\r\n", NameModel(without->model_at, "tiny"));
+  EXPECT_EQ(RequestScanner::ScanForm(type, named)->model, "tiny");
+
+  for (const std::string& broken :
+       {std::string(), std::string("{}"), file, file + model, file + "--x y", model + "--x y\r\n",
+        "--x y\r\n" + std::string(20000, 'a') + "\r\n\r\n\r\n--x y--"}) {
+    const auto facts = RequestScanner::ScanForm(type, broken);
+    ASSERT_FALSE(facts) << broken;
+    EXPECT_THAT(facts.error().message, HasSubstr("not a valid form: "));
+  }
+  EXPECT_FALSE(RequestScanner::ScanForm("multipart/form-data", file + model));
+  EXPECT_FALSE(RequestScanner::ScanForm("application/json", file + model));
+}
+
 TEST(RequestScanner, JudgesValuesByTheirWholeToken) {
   const std::pair<ApiKind, std::string> places[] = {
       {ApiKind::kChatCompletions, R"({"model":"m","stream":true,"stream_options":@})"},

@@ -75,6 +75,9 @@ Parsed ParseUsage(std::string_view json, Usage& usage) {
   usage = {};
   bool known = false;
   bool credible = true;
+  // Anthropic's, which are not part of its input_tokens.
+  Tokens cache_read = 0;
+  Tokens cache_written = 0;
   const auto take = [&](Tokens& tokens) {
     cursor.Peek();
     const bool null = cursor.rest().starts_with("null");
@@ -90,6 +93,10 @@ Parsed ParseUsage(std::string_view json, Usage& usage) {
     } else if (key == "completion_tokens" || key == "output_tokens") {
       take(usage.completion_tokens);
       known = true;
+    } else if (key == "cache_read_input_tokens") {
+      take(cache_read);
+    } else if (key == "cache_creation_input_tokens") {
+      take(cache_written);
     } else if ((key == "prompt_tokens_details" || key == "input_tokens_details") &&
                cursor.Take('{')) {
       for (bool inner = true; cursor.NextKey(key, inner); inner = false) {
@@ -104,6 +111,10 @@ Parsed ParseUsage(std::string_view json, Usage& usage) {
     }
   }
   if (!cursor.ok()) return json.size() < kMaxUsageBytes ? Parsed::kCut : Parsed::kNot;
+  const std::int64_t prompt = std::int64_t{usage.prompt_tokens} + cache_read + cache_written;
+  if (prompt > kMostTokens) credible = false;
+  usage.prompt_tokens = static_cast<Tokens>(std::min<std::int64_t>(prompt, kMostTokens));
+  if (cache_read > 0) usage.cached_prompt_tokens = cache_read;
   return known && credible ? Parsed::kWhole : Parsed::kNot;
 }
 
@@ -211,6 +222,27 @@ std::optional<EngineError> FindError(std::string_view json) {
   return EngineError{.status = StatusIn(object)};
 }
 
+std::string_view AnthropicType(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    case 504:
+      return "timeout_error";
+    default:
+      return status >= 500 ? "api_error" : "invalid_request_error";
+  }
+}
+
 }  // namespace
 
 std::optional<Usage> FindUsage(std::string_view json) {
@@ -222,7 +254,16 @@ std::optional<Usage> FindUsage(std::string_view json) {
   return last;
 }
 
+std::string ErrorBody(ApiKind kind, const ApiError& error) {
+  if (kind != ApiKind::kMessages) return error.ToJson();
+  JsonWriter json;
+  json.BeginObject().Member("type", "error").Key("error").BeginObject();
+  json.Member("type", AnthropicType(error.status)).Member("message", error.message);
+  return json.EndObject().EndObject().Take();
+}
+
 std::string ErrorEvent(ApiKind kind, const ApiError& error, std::uint64_t events) {
+  if (kind == ApiKind::kMessages) return "event: error\ndata: " + ErrorBody(kind, error) + "\n\n";
   if (kind != ApiKind::kResponses) return "data: " + error.ToJson() + "\n\n";
   JsonWriter json;
   json.BeginObject().Member("type", "error");
@@ -285,7 +326,7 @@ void ResponseStreamParser::Finish(std::vector<std::string_view>& forward) {
 
 bool ResponseStreamParser::complete() const {
   if (form_ == Form::kJson) return first_ == '{' ? last_ == '}' : first_.has_value();
-  if (kind_ == ApiKind::kResponses) return finished_;
+  if (kind_ == ApiKind::kResponses || kind_ == ApiKind::kMessages) return finished_;
   if (!finished_) return done_ && begun_;
   return begun_choices_ == finished_choices_;
 }
@@ -307,7 +348,10 @@ void ResponseStreamParser::FeedJson(std::string_view bytes,
   // Held back while it may be an error: then its status can still be told.
   const bool whole = held_.empty();
   if (!whole) held_.append(bytes);
-  if (opening_ == Opening::kUnknown) opening_ = OpeningOf(whole ? bytes : held_);
+  if (opening_ == Opening::kUnknown) {
+    opening_ = OpeningOf(whole ? bytes : held_);
+    if (kind_ == ApiKind::kResponses) NoteResponseId(whole ? bytes : held_);
+  }
   if (opening_ == Opening::kAnswer && whole) {
     forward.push_back(bytes);
     FindJsonUsage(bytes);
@@ -488,6 +532,22 @@ void ResponseStreamParser::NoteHidden(std::string_view event) {
   skip_blank_ = ended_early_;
 }
 
+// The id of a response object that begins here, if it is one of the first fields.
+void ResponseStreamParser::NoteResponseId(std::string_view json) {
+  JsonCursor cursor(json.substr(0, kMostOpeningBytes));
+  if (!cursor.Take('{')) return;
+  std::string_view key;
+  for (bool first = true; cursor.NextKey(key, first); first = false) {
+    if (key != "id") {
+      cursor.Skip();
+      continue;
+    }
+    const std::string_view id = cursor.Peek() == '"' ? cursor.String() : std::string_view();
+    if (cursor.ok()) response_id_ = id;
+    return;
+  }
+}
+
 // True when the event is to be hidden.
 bool ResponseStreamParser::ReadEvent(std::string_view event) {
   std::string_view name;
@@ -518,6 +578,10 @@ bool ResponseStreamParser::ReadData(std::string_view name, std::string_view data
   data = Trimmed(data);
   if (data == "[DONE]") {
     done_ = true;
+    return false;
+  }
+  if (kind_ == ApiKind::kMessages) {
+    ReadMessagesEvent(name, data);
     return false;
   }
   if (kind_ != ApiKind::kResponses) return ReadChunk(name, data);
@@ -604,6 +668,32 @@ void ResponseStreamParser::ReadAllChoices(std::string_view data) {
   }
 }
 
+// One event of Anthropic's messages. Counts come in pieces: the prompt's in the first event, the
+// response's in message_delta; vLLM repeats the prompt's there.
+void ResponseStreamParser::ReadMessagesEvent(std::string_view name, std::string_view data) {
+  if (name.empty()) {
+    const std::size_t at = FindValue(data, "\"type\"");
+    if (at != data.npos) name = JsonCursor(data.substr(at)).String();
+  }
+  if (name == "content_block_delta") {
+    ++deltas_;
+  } else if (name == "message_start" || name == "message_delta") {
+    if (const std::optional<Usage> usage = FindUsage(data)) {
+      if (!usage_) usage_.emplace();
+      if (usage->prompt_tokens > 0) {
+        usage_->prompt_tokens = usage->prompt_tokens;
+        usage_->cached_prompt_tokens = usage->cached_prompt_tokens;
+      }
+      usage_->completion_tokens = std::max(usage_->completion_tokens, usage->completion_tokens);
+    }
+  } else if (name == "message_stop") {
+    finished_ = true;
+  } else if (std::optional<EngineError> error = FindError(data); error || name == "error") {
+    error_ = error.value_or(EngineError{});
+    error_->understood = true;
+  }
+}
+
 // One event of a response: its type is the event's name, and also in its data.
 void ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_view data) {
   if (name.empty()) {
@@ -612,6 +702,9 @@ void ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_
   }
   if (name.ends_with(".delta")) {
     ++deltas_;
+  } else if (name == "response.created") {
+    const std::size_t at = FindValue(data, "\"response\"");
+    if (at != data.npos) NoteResponseId(data.substr(at));
   } else if (name == "response.completed" || name == "response.incomplete") {
     finished_ = true;
     if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;

@@ -66,8 +66,11 @@ class ResponseStreamParser {
   //   chat, completions  every choice that began has its finish_reason; or `data: [DONE]` came and
   //                      no choice has one. (Some engines leave out the one, some the other.)
   //   responses          response.completed, .incomplete or .failed
+  //   messages           message_stop
   //   JSON               an object that began has ended; anything else, if there is something
   bool complete() const;
+  // Of a response (ApiKind::kResponses): its id, once that has come.
+  const std::string& response_id() const { return response_id_; }
   const std::optional<EngineError>& error() const { return error_; }
   // Events with data so far.
   std::uint64_t events() const { return events_; }
@@ -88,6 +91,8 @@ class ResponseStreamParser {
   bool ReadData(std::string_view name, std::string_view data);
   bool ReadChunk(std::string_view name, std::string_view data);
   void ReadResponseEvent(std::string_view name, std::string_view data);
+  void ReadMessagesEvent(std::string_view name, std::string_view data);
+  void NoteResponseId(std::string_view json);
   bool ReadChoice(std::string_view data);
   void ReadFinish(std::string_view data);
   void ReadAllChoices(std::string_view data);
@@ -101,6 +106,7 @@ class ResponseStreamParser {
   std::uint64_t events_ = 0;
   std::optional<Usage> usage_;
   std::optional<EngineError> error_;
+  std::string response_id_;
 
   // Of an event stream:
   bool done_ = false;
@@ -125,8 +131,10 @@ class ResponseStreamParser {
   char last_ = '\0';
 };
 
-// `error` as the event of a stream that has `events` events, in the form that OpenAI's clients
-// understand.
+// `error` as the body of a response, in the form that the clients of this API understand.
+std::string ErrorBody(ApiKind kind, const ApiError& error);
+
+// The same as the event of a stream that has `events` events.
 std::string ErrorEvent(ApiKind kind, const ApiError& error, std::uint64_t events);
 
 // The usage object of a whole JSON response or of an event's data, if it has one.

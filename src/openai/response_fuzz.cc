@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 2) return 0;
   constexpr ApiKind kKinds[] = {ApiKind::kChatCompletions, ApiKind::kCompletions,
                                 ApiKind::kEmbeddings, ApiKind::kResponses};
-  const ApiKind kind = kKinds[data[0] % 4];
+  const ApiKind kind = data[0] & 16 ? ApiKind::kMessages : kKinds[data[0] % 4];
   const Form form = data[0] & 4 ? Form::kJson : Form::kEventStream;
   const bool hide_usage = form == Form::kEventStream && (data[0] & 8) != 0;
   const std::size_t piece = std::max<std::size_t>(1, data[1] % 64);

@@ -186,6 +186,49 @@ std::vector<bool> CompleteAfterEach(ApiKind kind, const std::vector<std::string>
   return complete;
 }
 
+TEST(ResponseStreamParser, ReadsAnthropicsMessages) {
+  const auto event = [](const std::string& name, const std::string& rest) {
+    return "event: " + name + "\ndata: {\"type\":\"" + name + "\"" + rest + "}\n\n";
+  };
+  const std::string begin =
+      event("message_start", R"(,"message":{"id":"m","usage":{"input_tokens":7,)"
+                             R"("cache_read_input_tokens":4,"output_tokens":1}})") +
+      event("content_block_start", R"(,"index":0)") + event("ping", "") +
+      event("content_block_delta", R"(,"delta":{"type":"text_delta","text":"Hi"})") +
+      event("content_block_delta", R"(,"delta":{"type":"text_delta","text":"!"})") +
+      event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":3})");
+  const std::string whole = begin + event("message_stop", "");
+  for (const std::size_t step : {1, 7, 1000}) {
+    const Seen seen = Meter(ApiKind::kMessages, Form::kEventStream, false, whole, step);
+    EXPECT_EQ(seen.forwarded, whole);
+    EXPECT_EQ(seen.deltas, 2u);
+    EXPECT_EQ(seen.usage, (Usage{11, 3, 4}));
+    EXPECT_TRUE(seen.complete);
+  }
+  EXPECT_FALSE(Meter(ApiKind::kMessages, Form::kEventStream, false, begin).complete);
+  const Seen failed = Meter(ApiKind::kMessages, Form::kEventStream, false,
+                            begin + event("error", R"(,"error":{"type":"overloaded_error"})"));
+  EXPECT_TRUE(failed.error);
+  const Seen json = Meter(ApiKind::kMessages, Form::kJson, false,
+                          R"({"type":"message","usage":{"input_tokens":7,"output_tokens":3}})");
+  EXPECT_EQ(json.usage, (Usage{7, 3, 0}));
+}
+
+TEST(ResponseStreamParser, NotesAResponsesId) {
+  const auto id = [](Form form, const std::string& text) {
+    ResponseStreamParser parser(ApiKind::kResponses, form, false);
+    std::vector<std::string_view> forward;
+    parser.Feed(text, forward);
+    return parser.response_id();
+  };
+  EXPECT_EQ(id(Form::kJson, R"({"object":"response","x":{"id":"no"},"id":"resp_1"})"), "resp_1");
+  EXPECT_EQ(id(Form::kEventStream,
+               "event: response.created\ndata: {\"response\":{\"id\":\"resp_2\""
+               ",\"status\":\"in_progress\"}}\n\n"),
+            "resp_2");
+  EXPECT_EQ(id(Form::kJson, R"({"error":{"id":"x"}})"), "");
+}
+
 TEST(ResponseStreamParser, KnowsTheEndsOfRealEngines) {
   const ApiKind chat = ApiKind::kChatCompletions;
   using testing::ElementsAre;

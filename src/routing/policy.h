@@ -115,4 +115,14 @@ std::span<const PolicyInfo> Policies();
 // Null if there is no policy of that name.
 const PolicyInfo* FindPolicy(std::string_view name);
 
+// A routing strategy of AIBrix that is none of ours, with the policy that comes nearest to it.
+struct ForeignPolicy {
+  std::string_view name;
+  std::string_view nearest;
+};
+std::span<const ForeignPolicy> ForeignPolicies();
+// The policy that comes nearest to one of these, or to a weighted list ("least-request:2,
+// throughput"): then to the heaviest of the list. Null where a name is not known.
+const PolicyInfo* NearestPolicy(std::string_view strategy);
+
 }  // namespace headrace::routing

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "routing/policies.h"
 #include "routing/policy.h"
@@ -34,7 +36,63 @@ constexpr std::array<PolicyInfo, 13> kPolicies{{
     {"random", "any endpoint", PolicyNeeds::kNothing, "random", MakeRandom},
 }};
 
+// Prefix caches are not known here; LMetric at least weighs the prompts that are to be read.
+// Tenants' shares, and prompts kept apart from chat, are slo-headroom's.
+constexpr std::array<ForeignPolicy, 12> kForeignPolicies{{
+    {"least-busy-time", "least-latency"},
+    {"load-balance", "least-latency"},
+    {"least-kv-cache", "lmetric"},
+    {"least-gpu-cache", "lmetric"},
+    {"least-utilization", "least-request"},
+    {"throughput", "lmetric"},
+    {"prefix-cache", "lmetric"},
+    {"prefix-cache-preble", "lmetric"},
+    {"lora-affinity", "least-request"},
+    {"session-affinity", "least-request"},
+    {"vtc-basic", "slo-headroom"},
+    {"pd", "slo-headroom"},
+}};
+
+const PolicyInfo* NearestToName(std::string_view name) {
+  if (const PolicyInfo* own = FindPolicy(name)) return own;
+  for (const ForeignPolicy& foreign : kForeignPolicies) {
+    if (foreign.name == name) return FindPolicy(foreign.nearest);
+  }
+  return nullptr;
+}
+
+std::string_view Trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(' '), text.size());
+  return text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
+}
+
 }  // namespace
+
+std::span<const ForeignPolicy> ForeignPolicies() { return kForeignPolicies; }
+
+const PolicyInfo* NearestPolicy(std::string_view strategy) {
+  const PolicyInfo* nearest = nullptr;
+  double heaviest = 0;
+  for (;;) {
+    const std::size_t comma = std::min(strategy.find(','), strategy.size());
+    const std::string_view item = strategy.substr(0, comma);
+    const std::size_t colon = std::min(item.find(':'), item.size());
+    const PolicyInfo* policy = NearestToName(Trimmed(item.substr(0, colon)));
+    if (policy == nullptr) return nullptr;
+    double weight = 1;
+    if (colon < item.size()) {
+      const std::string_view text = Trimmed(item.substr(colon + 1));
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), weight);
+      if (error != std::errc() || end != text.data() + text.size()) return nullptr;
+    }
+    if (weight > heaviest) {
+      nearest = policy;
+      heaviest = weight;
+    }
+    if (comma == strategy.size()) return nearest;
+    strategy.remove_prefix(comma + 1);
+  }
+}
 
 std::span<const PolicyInfo> Policies() { return kPolicies; }
 

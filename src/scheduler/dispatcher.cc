@@ -113,7 +113,17 @@ bool Dispatcher::HasAlternative(const Record& record,
   return up > 0;
 }
 
-std::span<const fleet::EndpointId> Dispatcher::ToAvoid(const Record& record) const {
+std::span<const fleet::EndpointId> Dispatcher::ToAvoid(const Record& record) {
+  if (record.only && record.failed_at.empty()) {
+    const fleet::Endpoint& only = fleet_.endpoint(*record.only);
+    if (only.up && !only.out && !only.retired) {
+      others_.clear();
+      for (fleet::EndpointId id = 0; id < fleet_.endpoints().size(); ++id) {
+        if (id != *record.only) others_.push_back(id);
+      }
+      return others_;
+    }
+  }
   if (record.failed_at.empty() || !HasAlternative(record)) return {};
   return record.failed_at;
 }

@@ -65,8 +65,8 @@ class Dispatcher {
                 FallbackCause cause, Seconds now, Decisions& decisions);
   // The request as a policy that forecasts gets it: with its SLO.
   fleet::Demand ForecastDemand(const Record& record) const;
-  // The endpoints that the request must not go to now.
-  std::span<const fleet::EndpointId> ToAvoid(const Record& record) const;
+  // The endpoints that the request must not go to now; valid until the next call.
+  std::span<const fleet::EndpointId> ToAvoid(const Record& record);
   // The request was not sent: remembers why.
   void NoteHold(Record& record);
   // What was considered, for a request that is about to be sent by this policy.
@@ -86,6 +86,7 @@ class Dispatcher {
   RecordTable& records_;
   TenantShares& shares_;
   Rng rng_;
+  std::vector<fleet::EndpointId> others_;  // ToAvoid's.
   std::vector<Entry> policies_;
   Seconds last_end_ = 0;
   Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.

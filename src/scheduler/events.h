@@ -44,6 +44,8 @@ struct Arrival {
   // For policies that forecast; others serve all alike.
   int priority = 0;  // Higher ones are served first.
   TenantId tenant = kNoTenant;
+  // The endpoint that has what the request goes on from: no other one gets it while that one is up.
+  std::optional<fleet::EndpointId> only;
 };
 
 // What comes first where both wait: the higher priority, then the tenant that is within its share.

@@ -46,6 +46,7 @@ struct Record {
   WaitQueue::Lane lane;   // Its sub-queue, for as long as it lives: inside one, order is kept.
   Assessment assessment;  // While it waits.
   std::vector<fleet::EndpointId> failed_at;  // Endpoints that it came back from.
+  std::optional<fleet::EndpointId> only;     // Arrival::only.
   // While it runs:
   fleet::EndpointId endpoint = 0;
   Seconds started = 0;

@@ -56,6 +56,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.slo = arrival.slo;
   record.bytes = arrival.bytes;
   record.tenant = arrival.tenant;
+  record.only = arrival.only;
 
   assessments_.Refresh(record);
   record.yields = arrival.priority < 0 || shares_.IsAboveShare(record.tenant);

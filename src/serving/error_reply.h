@@ -22,6 +22,11 @@ inline ErrorReply MakeErrorReply(openai::ApiError error, std::string_view header
   return {std::move(error), {{header, std::move(value)}}};
 }
 
+inline ErrorReply NamesNoModel() {
+  return MakeErrorReply(openai::MakeApiError(400, "The request must name a model.", "model"),
+                        "x-error-no-model-in-request");
+}
+
 inline ErrorReply UnknownModel(std::string_view name) {
   return MakeErrorReply(openai::ModelNotFound(name), "x-error-no-model-backends");
 }

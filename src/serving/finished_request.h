@@ -14,6 +14,7 @@
 #include "serving/explanation.h"
 #include "serving/pool_router.h"
 #include "slo/slo.h"
+#include "system/address.h"
 #include "telemetry/headrace_metrics.h"
 
 namespace headrace::serving {
@@ -34,8 +35,23 @@ struct FailedTry {
   Seconds took = 0;
 };
 
+// What a shell saw of a request and its response. Views of the request.
+struct Exchange {
+  const system::SocketAddress* client = nullptr;
+  std::string_view method;
+  std::string_view path;       // Without its query, which may hold a key.
+  std::uint64_t received = 0;  // Bytes of the request's body, …
+  std::uint64_t sent = 0;      // … and of the response's.
+  int status = 0;              // That the client got; 0: none.
+};
+
 // Only of requests that reached a pool's scheduler.
 struct FinishedRequest {
+  Exchange exchange;
+  std::string_view model;   // As the request names it.
+  std::string_view tenant;  // Likewise; "" where it names none.
+  bool stream = false;
+  bool has_prompt = true;       // Else it only passed: its time says nothing of the model's.
   std::string_view request_id;  // The client's, or the gateway's own.
   std::string_view pool;
   Seconds arrived = 0;  // MonotonicNow.
@@ -86,16 +102,27 @@ struct FinishedRequest {
   }
 };
 
+// A request that the gateway answered by itself, because it asks for nothing else or is invalid.
+struct AnsweredRequest {
+  std::string_view request_id;
+  Seconds arrived = 0;
+  Exchange exchange;
+  std::string_view model = {};
+  std::string_view reason = {};  // What is wrong with it.
+};
+
 // Hears of requests, from any thread: of each that reaches a pool, and later exactly once of its
 // end; or of one that never reaches a pool.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
-  // `arrived` is MonotonicNow at its first byte.
+  // `arrived` is MonotonicNow at its first byte. Only of requests that have a prompt.
   virtual void OnArrived(std::string_view /*pool*/, Seconds /*arrived*/) {}
   virtual void OnFinished(const FinishedRequest& request) = 0;
   // The response had this status before any pool was found for the request.
   virtual void OnInvalid(int /*status*/) {}
+  // Once it has its response, an invalid request too.
+  virtual void OnAnswered(const AnsweredRequest& /*request*/) {}
 };
 
 }  // namespace headrace::serving

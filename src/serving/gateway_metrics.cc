@@ -74,7 +74,7 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
           .Observe(request.outlook->miss);
     }
   }
-  if (request.outcome != telemetry::Outcome::kCompleted) return;
+  if (request.outcome != telemetry::Outcome::kCompleted || !request.has_prompt) return;
   const slo::RequestLatency& latency = request.latency;
   served.ttft.Observe(latency.ttft);
   served.e2e.Observe(latency.e2e);

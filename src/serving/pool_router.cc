@@ -85,12 +85,13 @@ RoutedRequest::~RoutedRequest() {
   ticket_->request = nullptr;
 }
 
-void RoutedRequest::Arrive(const scheduler::Arrival& arrival) {
+void RoutedRequest::Arrive(const scheduler::Arrival& arrival, const EndpointInfo* only) {
   arrival_ = arrival;
   arrival_.tag = std::bit_cast<std::uint64_t>(this);
   open_ = true;
   router_.Apply(
-      [this](PoolRouter::State& state, Seconds now) {
+      [this, only](PoolRouter::State& state, Seconds now) {
+        if (only != nullptr && state.Has(*only)) arrival_.only = only->id;
         id_ = state.scheduler.Arrive(arrival_, now, state.decisions);
         expected_output_tokens_ = state.scheduler.ExpectedOutput(id_);
       },

@@ -86,7 +86,9 @@ class RoutedRequest {
   RoutedRequest(const RoutedRequest&) = delete;
   RoutedRequest& operator=(const RoutedRequest&) = delete;
 
-  void Arrive(const scheduler::Arrival& arrival);
+  // `only`: the endpoint that has what it goes on from (scheduler::Arrival::only); may be null, or
+  // have left the fleet.
+  void Arrive(const scheduler::Arrival& arrival, const EndpointInfo* only = nullptr);
   // The endpoint did not serve it, because of `fault`, and no answer has begun: it waits again, for
   // another one while there is one. `retry_after`: how long a busy endpoint asks to be left alone.
   void Return(std::optional<fleet::EngineFault> fault, Seconds retry_after = 0);

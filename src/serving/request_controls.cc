@@ -24,18 +24,24 @@ scheduler::TenantId TenantOf(const HeaderLookup& header) {
   if (const auto name = header("x-gateway-inference-fairness-id"); !name.empty()) {
     return HashOf(name);
   }
-  const auto key = header("authorization");
-  // A key is no name, even if it has the same text.
-  return key.empty() ? scheduler::kNoTenant : ~HashOf(key);
+  for (const std::string_view field : {"authorization", "x-api-key", "api-key"}) {
+    // A key is no name, even if it has the same text.
+    if (const auto key = header(field); !key.empty()) return ~HashOf(key);
+  }
+  return scheduler::kNoTenant;
 }
 
 }  // namespace
 
-tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header,
-                                                       const Pool& pool) {
+tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header, const Pool& pool,
+                                                       ForeignStrategies foreign) {
   RequestControls controls;
   if (const std::string_view strategy = header("routing-strategy"); !strategy.empty()) {
     controls.policy = routing::FindPolicy(strategy);
+    if (controls.policy == nullptr && foreign == ForeignStrategies::kNearest) {
+      controls.policy = routing::NearestPolicy(strategy);
+      controls.asked_policy = strategy;
+    }
     if (controls.policy == nullptr) {
       std::string names;
       for (const routing::PolicyInfo& policy : routing::Policies()) {
@@ -82,6 +88,7 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
     controls.priority = pool.PriorityOf(objective);
   }
   controls.tenant = TenantOf(header);
+  controls.tenant_name = header("x-gateway-inference-fairness-id");
   return controls;
 }
 

@@ -19,18 +19,26 @@ using HeaderLookup = std::function<std::string_view(std::string_view name)>;
 
 struct RequestControls {
   const routing::PolicyInfo* policy = nullptr;  // `routing-strategy`; null = the pool's own.
+  // What that header said, where the policy is only the nearest to it. A view of the header.
+  std::string_view asked_policy;
   // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-ntpot-ms`, `x-slo-e2e-ms`. When a
   // request has any target of its own, only its own targets hold.
   std::optional<slo::Slo> slo;
   // Of the objective that `x-gateway-inference-objective` names. One that the pool does not know is
   // no error and has priority 0, as in the Gateway API's endpoint picker.
   int priority = 0;
-  // `x-gateway-inference-fairness-id`, else the API key in `authorization`; only its hash is kept.
+  // `x-gateway-inference-fairness-id`, else the API key in `authorization`, `x-api-key`
+  // (Anthropic's clients) or `api-key` (Azure's); only its hash is kept.
   scheduler::TenantId tenant = scheduler::kNoTenant;
-  bool explain = false;  // `x-headrace-explain`.
+  std::string_view tenant_name;  // Of the first of these headers; a view.
+  bool explain = false;          // `x-headrace-explain`.
 };
 
-tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header,
-                                                       const Pool& pool);
+// What becomes of a strategy of AIBrix that is none of our policies.
+enum class ForeignStrategies { kNearest, kRefused };
+
+tl::expected<RequestControls, ErrorReply> ReadControls(
+    const HeaderLookup& header, const Pool& pool,
+    ForeignStrategies foreign = ForeignStrategies::kNearest);
 
 }  // namespace headrace::serving

@@ -41,7 +41,8 @@ void RequestHistory::OnFinished(const FinishedRequest& request) {
   }
   past.request = request;
   past.request.endpoint = nullptr;
-  past.request.request_id = past.request.pool = {};
+  past.request.request_id = past.request.pool = past.request.model = past.request.tenant = {};
+  past.request.exchange = {};
 }
 
 std::optional<PastRequest> RequestHistory::Find(std::string_view request_id) const {

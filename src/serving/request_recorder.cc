@@ -105,7 +105,7 @@ void RequestRecorder::OnArrived(std::string_view pool, Seconds arrived) {
 }
 
 void RequestRecorder::OnFinished(const FinishedRequest& request) {
-  if (count_ == 0) return;
+  if (count_ == 0 || !request.has_prompt) return;
   for (const auto& recording : Current()) {
     if (recording->Covers(request.pool, request.arrived)) recording->Finished(request);
   }

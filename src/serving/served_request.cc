@@ -15,8 +15,7 @@ constexpr std::size_t kRequestOverhead = 4096;
 
 predict::PromptSize PromptSizeOf(openai::ApiKind kind, const openai::RequestFacts& facts) {
   using Form = predict::PromptSize::Form;
-  const bool chat =
-      kind == openai::ApiKind::kChatCompletions || kind == openai::ApiKind::kResponses;
+  const bool chat = kind != openai::ApiKind::kCompletions && kind != openai::ApiKind::kEmbeddings;
   return {.form = facts.prompt_has_json ? Form::kTools
                   : chat                ? Form::kChat
                                         : Form::kPlain,
@@ -61,7 +60,15 @@ ServedRequest::ServedRequest(const ServingContext& context, ServingThread& threa
 
 ServedRequest::~ServedRequest() {
   Cancel();
-  if (!routed_) return;
+  if (!routed_) {
+    const AnsweredRequest answered{.request_id = finished_.request_id,
+                                   .arrived = finished_.arrived,
+                                   .exchange = finished_.exchange,
+                                   .model = facts_.model,
+                                   .reason = invalid_};
+    for (RequestObserver* observer : context_.observers) observer->OnAnswered(answered);
+    return;
+  }
   const std::int64_t expected =
       std::int64_t{routed_->expected_output_tokens()} * std::max(1, facts_.choices);
   finished_.expected_output_tokens =
@@ -80,33 +87,74 @@ tl::expected<void, ErrorReply> ServedRequest::Scan(openai::ApiKind kind, std::st
 tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
     openai::ApiKind kind, tl::expected<openai::RequestFacts, openai::ApiError> facts,
     std::size_t body_bytes, const HeaderLookup& header) {
-  const auto invalid = [this](ErrorReply reply) {
-    for (RequestObserver* observer : context_.observers) observer->OnInvalid(reply.error.status);
-    return tl::unexpected(std::move(reply));
-  };
+  kind_ = kind;
+  body_bytes_ = body_bytes;
   if (!facts) {
     const std::string_view kind_of_error = facts.error().param == "model"
                                                ? "x-error-no-model-in-request"
                                                : "x-error-request-body-processing";
-    return invalid(MakeErrorReply(std::move(facts).error(), kind_of_error));
+    return tl::unexpected(Invalid(MakeErrorReply(std::move(facts).error(), kind_of_error)));
   }
-  pool_ = context_.pools.Find(facts->model);
-  if (pool_ == nullptr) return invalid(UnknownModel(facts->model));
-  auto controls = ReadControls(header, *pool_);
-  if (!controls) return invalid(std::move(controls).error());
-  kind_ = kind;
   facts_ = *std::move(facts);
-  controls_ = *controls;
-  body_bytes_ = body_bytes;
+  if (facts_.model.empty() && !model_in_path_.empty()) {
+    facts_.model = model_in_path_;
+    name_model_ = openai::NameModel(facts_.model_at, facts_.model);
+  }
+  if (facts_.model.empty()) return tl::unexpected(Invalid(NamesNoModel()));
+  pool_ = context_.pools.Find(facts_.model);
+  if (pool_ == nullptr) return tl::unexpected(Invalid(UnknownModel(facts_.model)));
   prompt_ = PromptSizeOf(kind_, facts_);
+  if (!facts_.previous_response.empty() && context_.responses != nullptr) {
+    only_ = context_.responses->Find(facts_.previous_response, finished_.arrived).endpoint.lock();
+  }
+  return TakeControls(header);
+}
+
+tl::expected<void, ErrorReply> ServedRequest::FindResponse(std::string_view id,
+                                                           const HeaderLookup& header) {
+  kind_ = openai::ApiKind::kOther;
+  ResponseOwners::Owner owner;
+  if (context_.responses != nullptr) owner = context_.responses->Find(id, finished_.arrived);
+  only_ = owner.endpoint.lock();
+  pool_ = context_.pools.Find(owner.pool);
+  if (only_ == nullptr || pool_ == nullptr) {
+    return tl::unexpected(Invalid(MakeErrorReply(
+        openai::MakeApiError(404, "The response '" + Excerpt(id) + "' is not known here.", "id"),
+        "x-error-no-model-backends")));
+  }
+  facts_.model = owner.pool;
+  return TakeControls(header);
+}
+
+tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& header) {
+  auto controls = ReadControls(header, *pool_, thread_.foreign_strategies);
+  if (!controls) return tl::unexpected(Invalid(std::move(controls).error()));
+  controls_ = *controls;
+  finished_.model = facts_.model;
+  finished_.tenant = controls_.tenant_name;
+  finished_.stream = facts_.stream;
+  finished_.has_prompt = kind_ != openai::ApiKind::kOther;
+  if (finished_.has_prompt) return {};
+  // What is not sized is nothing to schedule: it goes where the fewest requests are.
+  static const routing::PolicyInfo* const kLeastRequest = routing::FindPolicy("least-request");
+  controls_.policy = kLeastRequest;
+  controls_.slo.emplace();
   return {};
+}
+
+ErrorReply ServedRequest::Invalid(ErrorReply reply) {
+  for (RequestObserver* observer : context_.observers) observer->OnInvalid(reply.error.status);
+  invalid_ = reply.error.message;
+  return reply;
 }
 
 void ServedRequest::Arrive(OnRoute on_route) {
   on_route_ = std::move(on_route);
   finished_.pool = pool_->name();
-  for (RequestObserver* observer : context_.observers)
-    observer->OnArrived(finished_.pool, finished_.arrived);
+  if (finished_.has_prompt) {
+    for (RequestObserver* observer : context_.observers)
+      observer->OnArrived(finished_.pool, finished_.arrived);
+  }
   pool_->retries().Arrived();
   routed_.emplace(
       pool_->router(), thread_.executor, [this](Route route) { TakeRoute(std::move(route)); },
@@ -114,7 +162,7 @@ void ServedRequest::Arrive(OnRoute on_route) {
   routed_->OnEndpointDown([this](const EndpointInfo& down) {
     if (on_stranded_ && endpoint_.get() == &down && MayRetry(kStranded)) on_stranded_();
   });
-  routed_->Arrive(MakeArrival());
+  routed_->Arrive(MakeArrival(), only_.get());
 }
 
 scheduler::Arrival ServedRequest::MakeArrival() {
@@ -125,10 +173,10 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   arrival.max_tokens = facts_.max_tokens;
   arrival.reports_first_token = facts_.stream;
   // Embeddings come without generating: the prompt is all the work.
-  if (kind_ == openai::ApiKind::kEmbeddings || sizing_ == Sizing::kFloor) arrival.output_tokens = 1;
+  if (!Generates(kind_) || sizing_ == Sizing::kFloor) arrival.output_tokens = 1;
   // Several prompts come in one request: the longest has at least its share. Embeddings' inputs are
   // not counted, so nothing is known of them.
-  if (kind_ != openai::ApiKind::kEmbeddings) {
+  if (Generates(kind_)) {
     const double needs = std::ceil(static_cast<double>(arrival.prompt_tokens) / facts_.prompts) +
                          facts_.max_tokens.value_or(1);
     arrival.context = static_cast<Tokens>(std::clamp(needs, 1.0, 2e9));
@@ -156,7 +204,7 @@ bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
   } else {
     return false;
   }
-  routed_->Arrive(MakeArrival());
+  routed_->Arrive(MakeArrival(), only_.get());
   return true;
 }
 
@@ -357,9 +405,22 @@ void ServedRequest::GiveBackRetry() {
 // --- The engine's response
 
 std::vector<std::string_view> ServedRequest::BodyToSend(std::string_view body) const {
-  if (!asks_for_usage_) return {body};
-  const openai::BodySplice& splice = *facts_.ask_for_usage;
-  return {body.substr(0, splice.offset), splice.insert, body.substr(splice.offset + splice.erase)};
+  if (body.empty()) return {};
+  const openai::BodySplice* first = asks_for_usage_ ? &*facts_.ask_for_usage : nullptr;
+  const openai::BodySplice* second = name_model_ ? &*name_model_ : nullptr;
+  if (first != nullptr && second != nullptr && second->offset < first->offset) {
+    std::swap(first, second);
+  }
+  std::vector<std::string_view> pieces;
+  std::size_t at = 0;
+  for (const openai::BodySplice* splice : {first, second}) {
+    if (splice == nullptr) continue;
+    pieces.push_back(body.substr(at, splice->offset - at));
+    pieces.push_back(splice->insert);
+    at = splice->offset + splice->erase;
+  }
+  pieces.push_back(body.substr(at));
+  return pieces;
 }
 
 void ServedRequest::ResponseHead(const EngineHead& head) {
@@ -375,7 +436,7 @@ void ServedRequest::ResponseHead(const EngineHead& head) {
   if (event_stream_ && !ended_) {
     progress_.emplace(thread_.progress, pool_->router(), routed_->id());
   }
-  if (readable) {
+  if (readable && kind_ != openai::ApiKind::kOther) {
     parser_.emplace(kind_, event_stream_ ? Form::kEventStream : Form::kJson, asks_for_usage_,
                     facts_.choices);
     if (refused_usage_) pool_->router().RefusesStreamOptions(*endpoint_);
@@ -403,6 +464,12 @@ void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
   if (!answering_ && !forward.empty()) {
     answering_ = true;
     GiveBackRetry();
+  }
+  if (parser_ && !noted_response_ && !parser_->response_id().empty()) {
+    noted_response_ = true;
+    if (context_.responses != nullptr) {
+      context_.responses->Note(parser_->response_id(), pool_->name(), endpoint_, now);
+    }
   }
   if (!parser_ || !parser_->first_token()) return;
   if (first_token_at_ == 0) first_token_at_ = now;
@@ -484,7 +551,7 @@ void ServedRequest::NoteLatency(Seconds now) {
 }
 
 bool ServedRequest::Credible(const openai::Usage& usage) const {
-  if (max_model_len_ == 0 || kind_ == openai::ApiKind::kEmbeddings) return true;
+  if (max_model_len_ == 0 || !Generates(kind_)) return true;
   const std::int64_t context = max_model_len_;
   return usage.prompt_tokens <= context * std::max(1, facts_.prompts) &&
          usage.completion_tokens <= context * std::max(1, facts_.choices);
@@ -494,7 +561,7 @@ void ServedRequest::Learn(Seconds now) {
   const slo::RequestLatency& latency = finished_.latency;
   const bool ok = finished_.outcome == telemetry::Outcome::kCompleted;
   scheduler::Completion completion{.fault = finished_.fault, .retry_after = retry_after_};
-  if (ok && latency.output_tokens > 0 && kind_ != openai::ApiKind::kEmbeddings) {
+  if (ok && latency.output_tokens > 0 && Generates(kind_)) {
     completion.prompt_tokens = latency.prompt_tokens;
     completion.output_tokens = std::max(1, latency.output_tokens / std::max(1, facts_.choices));
     completion.e2e = now - dispatched_at_;

@@ -22,6 +22,7 @@
 #include "serving/progress_batch.h"
 #include "serving/request_controls.h"
 #include "serving/request_ids.h"
+#include "serving/response_owners.h"
 
 namespace headrace::serving {
 
@@ -29,6 +30,7 @@ namespace headrace::serving {
 struct ServingContext {
   const Pools& pools;
   std::vector<RequestObserver*> observers;
+  ResponseOwners* responses = nullptr;  // Null: nothing is remembered.
 };
 
 // What the requests of one thread share.
@@ -40,13 +42,19 @@ struct ServingThread {
   RequestIds ids;
   ProgressBatch progress;
   Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
+  ForeignStrategies foreign_strategies = ForeignStrategies::kNearest;
 };
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
 // would contradict it: a shell leaves those out.
-inline constexpr std::array<std::string_view, 6> kOwnResponseHeaders = {
-    "request-id",        "x-request-id",     "target-pod",
-    "target-deployment", "routing-strategy", "x-headrace-explain"};
+inline constexpr std::array<std::string_view, 7> kOwnResponseHeaders = {
+    "request-id",
+    "x-request-id",
+    "target-pod",
+    "target-deployment",
+    "routing-strategy",
+    "x-headrace-explain",
+    "x-headrace-asked-strategy"};
 
 // What the head of an engine's response says.
 struct EngineHead {
@@ -97,6 +105,12 @@ class ServedRequest {
   tl::expected<void, ErrorReply> TakeFacts(
       openai::ApiKind kind, tl::expected<openai::RequestFacts, openai::ApiError> facts,
       std::size_t body_bytes, const HeaderLookup& header);
+  // The same of a request about a response that an endpoint has: it has no body.
+  tl::expected<void, ErrorReply> FindResponse(std::string_view id, const HeaderLookup& header);
+  // Before these: the model of a request whose body names none.
+  void SetModelInPath(std::string_view model) { model_in_path_ = model; }
+  // Instead, for what the shell itself finds wrong with it: counts it as invalid.
+  ErrorReply Invalid(ErrorReply reply);
   void Arrive(OnRoute on_route);
   Seconds deadline() const { return finished_.arrived + request_timeout_; }
   // It has come to its end; no call changes that any more.
@@ -105,13 +119,16 @@ class ServedRequest {
   ErrorReply TimeOut();
   void Cancel();
 
-  // The body with the edit that makes the engine report its usage, if it takes that; views into
-  // `body`.
+  // The body with its edits: that which makes the engine report its usage, if it takes that, and
+  // that of the model's name; views into `body`.
   std::vector<std::string_view> BodyToSend(std::string_view body) const;
   // Called when the endpoint has been found down before its answer began, and MayRetry has said
   // yes: Retry, with this fault, or the end follows. From the executor.
   void OnStranded(std::function<void()> on_stranded) { on_stranded_ = std::move(on_stranded); }
   static constexpr fleet::EngineFault kStranded = fleet::EngineFault::kTimeout;
+
+  // What the shell knows of it, for the observers.
+  Exchange& exchange() { return finished_.exchange; }
 
   // Whether the client asked for a stream.
   bool stream() const { return facts_.stream; }
@@ -141,6 +158,7 @@ class ServedRequest {
     add("target-pod", endpoint_->address);
     add("target-deployment", endpoint_->deployment);
     add("routing-strategy", finished_.policy);
+    if (!controls_.asked_policy.empty()) add("x-headrace-asked-strategy", controls_.asked_policy);
     if (controls_.explain) add("x-headrace-explain", ExplanationHeader());
   }
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
@@ -157,6 +175,7 @@ class ServedRequest {
     kFloor,  // What any text of its size comes to at least; its response is a token.
   };
 
+  tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
   scheduler::Arrival MakeArrival();
   // A refusal that may rest on an estimate is no refusal yet: it arrives anew, as less. False if it
   // is one.
@@ -190,7 +209,11 @@ class ServedRequest {
   std::shared_ptr<Pool> pool_;  // Outlives what follows.
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
   openai::RequestFacts facts_;
+  std::string model_in_path_;
+  std::optional<openai::BodySplice> name_model_;
+  std::shared_ptr<const EndpointInfo> only_;  // That has what it goes on from, or asks for.
   RequestControls controls_;
+  std::string invalid_;  // What is wrong with it.
   std::size_t body_bytes_ = 0;
   predict::PromptSize prompt_;
   Sizing sizing_ = Sizing::kEstimate;
@@ -211,6 +234,7 @@ class ServedRequest {
   int status_ = 0;
   Seconds retry_after_ = 0;
   bool answering_ = false;  // Bytes of the response were passed on.
+  bool noted_response_ = false;
   bool event_stream_ = false;
   Seconds first_token_at_ = 0;                          // 0 before.
   std::optional<openai::ResponseStreamParser> parser_;  // None for what is not read.

@@ -37,6 +37,8 @@ Result<std::vector<QueryParameter>> ParseQuery(std::string_view text);
 
 // A text as it is written in a path or a query: "a%2Fb" for "a/b".
 std::string PercentEncode(std::string_view text);
+// A part of a path as it is meant: "org%2Fmodel" is "org/model". What is no escape stays.
+std::string PercentDecoded(std::string_view text);
 
 // True for a path with or without a query, as a request line has them: "/health?full=1".
 bool IsPathAndQuery(std::string_view text);

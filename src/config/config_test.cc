@@ -187,8 +187,8 @@ models:
 TEST(Config, NamesWhatIsPossibleWhenNothingIsNear) {
   EXPECT_THAT(
       FaultsOf(WithModels("log: { colour: red }\n")),
-      ElementsAre("h.yaml:4: the option \"log.colour\" is not known; choose one of level or "
-                  "format"));
+      ElementsAre("h.yaml:4: the option \"log.colour\" is not known; choose one of level, format, "
+                  "access or access_file"));
 }
 
 TEST(Config, RefusesWhatIsGivenTwice) {

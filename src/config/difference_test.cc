@@ -42,6 +42,7 @@ std::vector<std::string> ValuesOf(const OptionDoc& doc) {
       {"address", "another:1"},
       {"list: address", "[another:1, another:2]"},
       {"list: name", "[another]"},
+      {"list: URL path", "[/another]"},
       {"policy", "random"},
       {"Redis URL", "redis://another:6379/1"},
   };

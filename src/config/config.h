@@ -144,7 +144,10 @@ struct DeploymentConfig {
 // One pool: engines that serve the same names.
 struct ModelConfig {
   std::string name;
-  std::vector<std::string> aliases;  // Further names, such as those of LoRA adapters.
+  std::string engine_name;            // What its engines call it; empty: `name`.
+  std::vector<std::string> aliases;   // Further names of the same model.
+  std::vector<std::string> adapters;  // LoRA adapters at its engines.
+  bool is_default = false;            // It serves requests for no model, or an unknown one.
   std::string policy = "slo-headroom";
   std::optional<slo::Slo> slo;  // Absent: the profiles' own.
   QueueConfig queue;

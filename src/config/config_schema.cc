@@ -299,18 +299,33 @@ OptionGroup<ObjectiveConfig> ObjectiveOptions() {
 OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies) {
   return OptionGroup<ModelConfig>()
       .Value("name", &ModelConfig::name, NameForm(),
-             {.prose = "The name that requests give in `model`; engines get it unchanged.",
+             {.prose = "The name that requests give in `model`.",
               .example = "llama2-7b",
               .required = true,
               .unique = OptionNote::Unique::kInList})
+      .Value("engine_name", &ModelConfig::engine_name, NameForm(),
+             {.prose = "What the engines call the model (`--served-model-name`), if it is not "
+                       "`name`: requests for `name` and the aliases reach them under it.",
+              .example = "meta-llama/Llama-2-7b-chat-hf"})
       .Values(
           "aliases", &ModelConfig::aliases, NameForm(),
-          {.prose = "Further names of the same engines, such as LoRA adapters. Requests for all "
-                    "names are scheduled together; metrics and logs use `name`. No two models "
-                    "may have a name or an alias in common.",
-           .example = "[llama2, llama2-7b-legal]",
+          {.prose = "Further names of the model; engines get `engine_name` in their place, unless "
+                    "they list the alias themselves. Requests for all names are scheduled "
+                    "together; metrics and logs use `name`. No two models may have a name in "
+                    "common.",
+           .example = "[llama2]",
            .unique = OptionNote::Unique::kInList,
            .unique_with = "name"})
+      .Values("adapters", &ModelConfig::adapters, NameForm(),
+              {.prose = "LoRA adapters at all of the model's engines, which get these names "
+                        "unchanged. Those that an engine lists in `/v1/models` are served even if "
+                        "they are not listed here.",
+               .example = "[llama2-7b-legal]",
+               .unique = OptionNote::Unique::kInList,
+               .unique_with = "name"})
+      .Value("default", &ModelConfig::is_default, BooleanForm(),
+             {.prose = "Whether the model serves requests that name none, or one that is not known "
+                       "here; of one model at most. Else these get status 400 and 404."})
       .Value("policy", &ModelConfig::policy, OneOfForm("policy", policies),
              {.prose = "The routing policy for requests that name none in the `routing-strategy` "
                        "header."})
@@ -388,6 +403,21 @@ void CheckRedis(const Config& config, const YamlNode& node, ConfigReader& reader
     reader.Fault(LineOf(node, option), std::string(text) +
                                            " needs Redis; add `redis: redis://redis-1:6379/0` "
                                            "beside it");
+  }
+}
+
+// At most one.
+void CheckDefaultModel(const Config& config, const YamlNode& node, ConfigReader& reader) {
+  const YamlNode& models = *node.Find("models");
+  const ModelConfig* first = nullptr;
+  for (std::size_t i = 0; i < config.models.size(); ++i) {
+    if (!config.models[i].is_default) continue;
+    if (first != nullptr) {
+      reader.Fault(LineOf(*models.items[i], "default"),
+                   "models[" + std::to_string(i) + "].default is true, and so is that of '" +
+                       first->name + "'; remove one of the two");
+    }
+    first = &config.models[i];
   }
 }
 
@@ -484,6 +514,7 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
       .Rule([](const Config& config, const YamlNode& node, ConfigReader& reader) {
         CheckListeners(config, node, reader);
         CheckRedis(config, node, reader);
+        CheckDefaultModel(config, node, reader);
         if (config.limits.bodies < config.limits.body) {
           reader.Fault(LineOf(node, "limits"),
                        "limits.bodies (" + WriteSize(config.limits.bodies) +

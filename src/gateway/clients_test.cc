@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <zlib.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "gateway/test_gateway.h"
 #include "gateway/test_recording_engine.h"
 
@@ -331,6 +334,138 @@ TEST_F(ClientsTest, ATlsHelloIsAnsweredAtOnceAndNamedOnce) {
   EXPECT_TRUE(Eventually(
       [&] { return gateway_.Metric("headrace_invalid_requests_total{status=\"400\"}") == 3; }));
   EXPECT_THAT(gateway_.LinesWith("must begin with http://"), SizeIs(1));
+}
+
+// --- Names of models
+
+TEST_F(ClientsTest, EnginesGetTheNameThatTheyKnow) {
+  config::ModelConfig& model = gateway_.config.models[0];
+  model.engine_name = "meta/Llama-2";
+  model.aliases = {"llama", "gpt-4"};
+  model.adapters = {"legal"};
+  Start();
+  const auto sent = [&](const std::string& model_name, const std::string& rest) {
+    EXPECT_EQ(gateway_.Chat("{\"model\":\"" + model_name + "\"" + rest + "}").status, 200);
+    return engine_.Posts().back().body;
+  };
+  EXPECT_EQ(sent("llama2-7b", ""), R"({"model":"meta/Llama-2"})");
+  EXPECT_EQ(sent("gpt-4", R"(,"messages":[])"), R"({"model":"meta/Llama-2","messages":[]})");
+  EXPECT_EQ(sent("legal", ""), R"({"model":"legal"})");
+  EXPECT_EQ(sent("llama", R"(,"stream":true)"),
+            R"({"stream_options":{"include_usage":true},"model":"meta/Llama-2","stream":true})");
+  EXPECT_EQ(gateway_.Chat("{}").status, 400);
+  EXPECT_EQ(gateway_.Chat(R"({"model":"other"})").status, 404);
+}
+
+TEST_F(ClientsTest, TheDefaultModelServesTheRest) {
+  gateway_.config.models[0].is_default = true;
+  Start();
+  EXPECT_EQ(gateway_.Chat(R"({"messages":[]})").status, 200);
+  EXPECT_EQ(engine_.Posts().back().body, R"({"model":"llama2-7b","messages":[]})");
+  EXPECT_EQ(gateway_.Chat(R"({"messages":[],"model":"gpt-4"})").status, 200);
+  EXPECT_EQ(engine_.Posts().back().body, R"({"messages":[],"model":"llama2-7b"})");
+  EXPECT_EQ(gateway_.Chat("{}").status, 200);
+  EXPECT_EQ(engine_.Posts().back().body, R"({"model":"llama2-7b"})");
+}
+
+// As vLLM lists them.
+TEST_F(ClientsTest, AdaptersThatAnEngineListsAreServed) {
+  gateway_.config.models[0].aliases = {"chat", "known-there"};
+  engine_.Answer(R"({"object":"list","data":[
+      {"id":"llama2-7b","parent":null,"max_model_len":2048},
+      {"id":"known-there","parent":null,"max_model_len":2048},
+      {"id":"sql-lora","root":"/lora/sql","parent":"llama2-7b"},
+      {"id":"foreign","parent":"another"}]})");
+  Start();
+  EXPECT_TRUE(Eventually([&] { return Get(address(), "/v1/models/sql-lora").status == 200; }));
+  EXPECT_EQ(Get(address(), "/v1/models/foreign").status, 404);
+  const std::string models = Get(address(), "/v1/models").body;
+  EXPECT_THAT(models, HasSubstr(R"("id":"sql-lora")"));
+  EXPECT_THAT(models, HasSubstr(R"("root":"sql-lora","parent":"llama2-7b","max_model_len":2048)"));
+  EXPECT_THAT(models, HasSubstr(R"("root":"llama2-7b","parent":null,"max_model_len":2048)"));
+  for (const auto& [name, at_engine] : std::map<std::string, std::string>{
+           {"sql-lora", "sql-lora"}, {"known-there", "known-there"}, {"chat", "llama2-7b"}}) {
+    gateway_.Chat("{\"model\":\"" + std::string(name) + "\"}");
+    EXPECT_EQ(engine_.Posts().back().body, "{\"model\":\"" + std::string(at_engine) + "\"}");
+  }
+}
+
+// --- The access log
+
+// The lines of the access log, once there are so many.
+std::vector<std::string> AccessLines(const TestGateway& t, std::size_t count) {
+  std::vector<std::string> lines;
+  EXPECT_TRUE(Eventually([&] {
+    lines.clear();
+    std::ifstream file(t.config.log.access_file);
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines.size() >= count;
+  }));
+  return lines;
+}
+
+TEST_F(ClientsTest, TheAccessLogHasALineForEveryRequest) {
+  using Json = nlohmann::json;
+  gateway_.config.log.access = config::LogConfig::Access::kJson;
+  gateway_.config.log.access_file = (gateway_.folder.path() / "access.log").string();
+  gateway_.config.models[0].policy = "least-request";
+  engine_.Answer(
+      R"({"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3}})");
+  Start();
+  gateway_.Chat(ChatBody(3, false), {"X-Request-Id: one", "x-gateway-inference-fairness-id: team",
+                                     "Authorization: Bearer sk-secret"});
+  AccessLines(gateway_, 1);
+  gateway_.Chat("{\"model\":\"x\\n\\\"y\"}");
+  AccessLines(gateway_, 2);
+  Get(address(), "/health?key=sk-secret");
+  AccessLines(gateway_, 3);
+  Send(address(), "POST /v1/chat/completions", {"Content-Length: x"});
+  const std::vector<std::string> lines = AccessLines(gateway_, 4);
+  ASSERT_THAT(lines, SizeIs(4));
+  for (const std::string& line : lines) {
+    EXPECT_THAT(line, AllOf(Not(HasSubstr("lake")), Not(HasSubstr("sk-secret")))) << "no secrets";
+  }
+  const Json served = Json::parse(lines[0]);
+  EXPECT_EQ(served["request_id"], "one");
+  EXPECT_THAT(std::string(served["client"]), StartsWith("127.0.0.1:"));
+  EXPECT_EQ(served["method"], "POST");
+  EXPECT_EQ(served["path"], "/v1/chat/completions");
+  EXPECT_EQ(served["status"], 200);
+  EXPECT_EQ(served["outcome"], "completed");
+  EXPECT_EQ(served["model"], "llama2-7b");
+  EXPECT_EQ(served["tenant"], "team");
+  EXPECT_EQ(served["policy"], "least-request");
+  EXPECT_EQ(served["endpoint"], engine_.address());
+  EXPECT_EQ(served["prompt_tokens"], 9);
+  EXPECT_EQ(served["output_tokens"], 3);
+  EXPECT_EQ(served["estimated"], false);
+  EXPECT_EQ(served["bytes_in"], ChatBody(3, false).size());
+  EXPECT_GT(served["bytes_out"], 0);
+  EXPECT_GT(served["e2e_ms"], 0);
+  EXPECT_EQ(Json::parse(lines[1])["status"], 404);
+  EXPECT_EQ(Json::parse(lines[1])["outcome"], "invalid");
+  EXPECT_EQ(Json::parse(lines[2])["path"], "/health");
+  EXPECT_EQ(Json::parse(lines[3])["status"], 400);
+}
+
+TEST_F(ClientsTest, TheAccessLogFollowsItsFileAndItsOptions) {
+  config::LogConfig& log = gateway_.config.log;
+  log.access = config::LogConfig::Access::kText;
+  log.access_file = (gateway_.folder.path() / "access.log").string();
+  Start();
+  gateway_.Chat(R"({"model":"forged status=200\u000a"})");
+  EXPECT_THAT(AccessLines(gateway_, 1)[0],
+              AllOf(HasSubstr("status=404"), HasSubstr("model=\"forged status=200 \"")));
+  log.access = config::LogConfig::Access::kOff;
+  ASSERT_TRUE(gateway_.gateway->Apply(gateway_.config));
+  gateway_.Chat(ChatBody(1, false));
+  log.access = config::LogConfig::Access::kText;
+  log.access_file = (gateway_.folder.path() / "no" / "such" / "folder").string();
+  EXPECT_FALSE(gateway_.gateway->Apply(gateway_.config)) << "nothing has changed";
+  log.access_file = (gateway_.folder.path() / "second.log").string();
+  ASSERT_TRUE(gateway_.gateway->Apply(gateway_.config));
+  gateway_.Chat(ChatBody(1, false));
+  EXPECT_THAT(AccessLines(gateway_, 1), SizeIs(1));
 }
 
 // --- Strategies of AIBrix

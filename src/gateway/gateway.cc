@@ -40,12 +40,6 @@ predict::LengthOptions LengthOptionsOf(const config::LengthConfig& config) {
   return options;
 }
 
-std::vector<std::string> NamesOf(const config::ModelConfig& model) {
-  std::vector<std::string> names{model.name};
-  names.insert(names.end(), model.aliases.begin(), model.aliases.end());
-  return names;
-}
-
 scheduler::SchedulerOptions SchedulerOptionsOf(const config::ModelConfig& model) {
   scheduler::SchedulerOptions options;
   options.policy = routing::FindPolicy(model.policy);
@@ -149,7 +143,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       threads_(ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
       context_{.pools = pools_,
-               .observers = {&metrics_, &recorder_, &history_, &request_trace_},
+               .observers = {&metrics_, &recorder_, &history_, &request_trace_, &access_log_},
                .responses = &responses_} {
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
@@ -191,6 +185,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
 Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAddress& address) {
   const std::shared_ptr<const config::Config> config = this->config();
   const system::MutexLock lock(apply_mutex_);
+  HEADRACE_TRY(access_log_.SetConfig(config->log));
   serving::PoolList pools = PoolsOf(*config);
   health_ = std::make_unique<HealthChecker>(config->health, threads_);
   fleets_ = std::make_unique<serving::FleetFeed>(
@@ -271,7 +266,7 @@ std::shared_ptr<serving::Pool> Gateway::MakePool(const config::ModelConfig& mode
       }};
   // Pools share the threads' timers evenly.
   const std::size_t seed = pools_made_++;
-  return std::make_shared<serving::Pool>(NamesOf(model), SchedulerOptionsOf(model),
+  return std::make_shared<serving::Pool>(model.name, SchedulerOptionsOf(model),
                                          std::make_unique<fleet::LittlesLaw>(),
                                          *executors_[seed % executors_.size()], seed, reports);
 }
@@ -285,7 +280,8 @@ serving::PoolList Gateway::PoolsOf(const config::Config& config) {
     const std::shared_ptr<serving::Pool>& pool =
         pools.emplace_back(known == before.end() ? MakePool(model) : *known);
     pool->router().SetOptions(SchedulerOptionsOf(model));
-    pool->SetNames(NamesOf(model));
+    pool->names().Set(
+        {.engine_name = model.engine_name, .aliases = model.aliases, .adapters = model.adapters});
     pool->SetObjectives(ObjectivesOf(model));
     pool->retries().SetOptions(RetryOptionsOf(model));
   }
@@ -312,6 +308,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     return Fail("models[" + model.name + "].policy: there is no policy '" + model.policy + "'.");
   }
   HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(*after));
+  HEADRACE_TRY(access_log_.SetConfig(after->log));
   // From here on nothing fails. A new pool has its endpoints and profiles before it is found.
   serving::PoolList pools = PoolsOf(*after);
   health_->SetConfig(after->health);

@@ -14,6 +14,7 @@
 #include "gateway/proxy.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
+#include "serving/access_log.h"
 #include "serving/fleet_feed.h"
 #include "serving/gateway_metrics.h"
 #include "serving/profile_feed.h"
@@ -72,7 +73,7 @@ class Gateway {
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   // Brings the gauges of the registry up to date.
-  void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections()); }
+  void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections(), access_log_.dropped()); }
   // At least one pool has an endpoint that is up, and the gateway does not drain.
   bool Ready() const { return !draining_ && pools_.AnyUp(); }
 
@@ -96,6 +97,7 @@ class Gateway {
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
   serving::RequestHistory history_;
+  serving::AccessLog access_log_;
   // In the order in which they may be used: each part uses those above it. The executors outlive
   // the threads, which may still run what was posted through them.
   std::vector<std::unique_ptr<IoExecutor>> executors_;  // By thread.

@@ -41,6 +41,9 @@ namespace {
 // The first probes of many endpoints, which all come at once, wait this long for each other.
 constexpr Seconds kFirstProbesApart = kMillisecond;
 
+// LoRA adapters come and go while an engine runs.
+constexpr Seconds kTimeOfModels = 60;
+
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
 struct Response {
@@ -77,14 +80,18 @@ std::string FaultOf(const Response& response, const config::HealthConfig& config
   return {};
 }
 
+// What an engine lists; nothing if that is no list.
+std::vector<openai::ListedModel> ListedBy(const Response& response) {
+  if (response.status != 200) return {};
+  return openai::ParseModelList(response.body).value_or(std::vector<openai::ListedModel>());
+}
+
 // The context that an engine's list of models gives the pool; 0 if it gives none.
-Tokens MaxModelLenOf(const Response& response, const serving::Pool& pool) {
-  if (response.status != 200) return 0;
-  const auto models = openai::ParseModelList(response.body);
-  if (!models) return 0;
-  const std::vector<std::string> names = pool.names();
+Tokens MaxModelLenOf(const std::vector<openai::ListedModel>& models, const serving::Pool& pool) {
+  std::vector<std::string> names = pool.names().Configured();
+  names.push_back(pool.names().EngineName());
   Tokens least = 0;
-  for (const openai::ListedModel& model : *models) {
+  for (const openai::ListedModel& model : models) {
     if (model.max_model_len == 0) continue;
     if (std::ranges::find(names, model.id) == names.end()) continue;
     least = least == 0 ? model.max_model_len : std::min(least, model.max_model_len);
@@ -131,6 +138,9 @@ void HealthChecker::SetEndpoints(serving::Pool& pool, const serving::EndpointLis
   std::erase_if(shared.endpoints, [&](const auto& probed) {
     return probed.second == &pool && !wanted.contains(probed.first);
   });
+  std::vector<std::string> engines;
+  for (const EndpointPtr& endpoint : wanted) engines.push_back(endpoint->address);
+  pool.names().KeepListedBy(engines);
   Seconds delay = 0;
   for (const EndpointPtr& endpoint : wanted) {
     if (!shared.endpoints.emplace(endpoint, &pool).second) continue;
@@ -152,7 +162,7 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
   co_await thread.SleepUntil(next);
   Seconds step = rhythm.phase;  // Of an interval: the second probe finds its place in it.
   int failures = 0;
-  bool knows_context = false;
+  Seconds models_known_until = 0;
   bool knows_kv_room = false;
   for (;;) {
     config::HealthConfig config;
@@ -167,9 +177,12 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
     const std::string fault = FaultOf(health, config);
     failures = fault.empty() ? 0 : failures + 1;
     // An engine that was away may have come back with another context, and less memory.
-    if (failures > 0) knows_context = knows_kv_room = false;
+    if (failures > 0) {
+      models_known_until = 0;
+      knows_kv_room = false;
+    }
     Response models;
-    if (failures == 0 && !knows_context) {
+    if (failures == 0 && started >= models_known_until) {
       models = co_await Get(probes->client, *endpoint, "/v1/models", deadline);
     }
     Response metrics;
@@ -182,8 +195,10 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
       if (probed == shared->endpoints.end()) co_return;
       serving::Pool& pool = *probed->second;
       if (models.whole) {
-        pool.router().SetMaxModelLen(*endpoint, MaxModelLenOf(models, pool));
-        knows_context = true;
+        const std::vector<openai::ListedModel> listed = ListedBy(models);
+        pool.router().SetMaxModelLen(*endpoint, MaxModelLenOf(listed, pool));
+        pool.names().SetListed(endpoint->address, listed);
+        models_known_until = system::MonotonicNow() + kTimeOfModels;
       }
       if (metrics.whole) {
         pool.router().SetKvTokens(*endpoint,

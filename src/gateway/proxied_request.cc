@@ -154,10 +154,6 @@ net::Task<ProxiedRequest::Scanned> ProxiedRequest::UnpackBody() {
   system::Unpacker unpacker(body);
   system::Unpacker::Result result = system::Unpacker::Result::kFull;
   for (std::size_t size = kFirstUnpacked; result == system::Unpacker::Result::kFull; size *= 2) {
-    if (unpacked.size() > most) {
-      co_return tl::unexpected(
-          Invalid(413, "The request's body is too large once it is unpacked."));
-    }
     size = std::min(size, most + 1);
     if (!exchange_.HoldBody(body.size() + size)) {
       serving::ErrorReply reply = Invalid(503, "There is no memory for the request's body now.");
@@ -166,6 +162,10 @@ net::Task<ProxiedRequest::Scanned> ProxiedRequest::UnpackBody() {
     }
     const std::function<void()> unpack = [&] { result = unpacker.UnpackTo(size, unpacked); };
     co_await exchange_.thread().RunAside(unpack);
+    if (unpacked.size() > most) {
+      co_return tl::unexpected(
+          Invalid(413, "The request's body is too large once it is unpacked."));
+    }
   }
   if (result == system::Unpacker::Result::kBroken) {
     co_return tl::unexpected(Invalid(400,

@@ -26,16 +26,25 @@ Tokens MaxModelLenOf(const serving::Pool& pool) {
   return longest;
 }
 
-void WriteModel(std::string_view name, const serving::Pool& pool, Tokens max_model_len,
-                std::int64_t created, JsonWriter& json) {
+bool Contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// As vLLM does: an adapter's parent is its model.
+void WriteModel(std::string_view name, bool adapter, const serving::Pool& pool,
+                Tokens max_model_len, std::int64_t created, JsonWriter& json) {
   json.BeginObject()
       .Member("id", name)
       .Member("object", "model")
       .Member("created", created)
       .Member("owned_by", "headrace")
-      .Member("root", pool.name())
-      .Key("parent")
-      .Null();
+      .Member("root", adapter ? name : pool.name())
+      .Key("parent");
+  if (adapter) {
+    json.Value(pool.name());
+  } else {
+    json.Null();
+  }
   if (max_model_len > 0) json.Member("max_model_len", max_model_len);
   json.EndObject();
 }
@@ -45,8 +54,13 @@ std::string ModelsJson(const serving::Pools& pools, std::int64_t created) {
   json.BeginObject().Member("object", "list").Key("data").BeginArray();
   for (const auto& pool : pools.list()) {
     const Tokens max_model_len = MaxModelLenOf(*pool);
-    for (const std::string& name : pool->names()) {
-      WriteModel(name, *pool, max_model_len, created, json);
+    const std::vector<std::string> adapters = pool->names().Adapters();
+    for (const std::string& name : pool->names().Configured()) {
+      if (Contains(adapters, name)) continue;
+      WriteModel(name, false, *pool, max_model_len, created, json);
+    }
+    for (const std::string& name : adapters) {
+      WriteModel(name, true, *pool, max_model_len, created, json);
     }
   }
   return json.EndArray().EndObject().Take();
@@ -109,6 +123,10 @@ struct Proxy::ThreadState {
     timeouts = config.timeouts;
     most_head_bytes = config.limits.header;
     serving.request_timeout = timeouts.request;
+    const auto is_default = [](const config::ModelConfig& model) { return model.is_default; };
+    const auto default_model = std::ranges::find_if(config.models, is_default);
+    serving.default_model =
+        default_model == config.models.end() ? std::string() : default_model->name;
     serving.foreign_strategies = config.nearest_strategy ? serving::ForeignStrategies::kNearest
                                                          : serving::ForeignStrategies::kRefused;
     base_path = config.base_path == "/" ? "" : config.base_path;
@@ -297,7 +315,8 @@ net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_vie
                     reply.error.message);
   }
   JsonWriter json;
-  WriteModel(name, *pool, MaxModelLenOf(*pool), created_, json);
+  WriteModel(name, Contains(pool->names().Adapters(), name), *pool, MaxModelLenOf(*pool), created_,
+             json);
   return Answered(exchange, RespondJson(exchange, 200, json.Take()));
 }
 

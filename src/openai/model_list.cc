@@ -15,6 +15,8 @@ std::optional<std::vector<ListedModel>> ParseModelList(std::string_view json) {
     const auto id = entry.is_object() ? entry.find("id") : entry.end();
     if (id == entry.end() || !id->is_string()) continue;
     ListedModel& model = models.emplace_back(ListedModel{.id = id->get<std::string>()});
+    const auto parent = entry.find("parent");
+    if (parent != entry.end() && parent->is_string()) model.parent = parent->get<std::string>();
     const auto length = entry.find("max_model_len");
     if (length == entry.end() || !length->is_number_integer()) continue;
     const auto tokens = length->get<std::int64_t>();

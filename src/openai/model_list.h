@@ -12,6 +12,7 @@ namespace headrace::openai {
 
 struct ListedModel {
   std::string id;
+  std::string parent;  // Of a LoRA adapter: the model that it adapts. Else empty.
   // vLLM's and SGLang's: most tokens of prompt and response together; 0 where it is not told, as
   // for a LoRA adapter.
   Tokens max_model_len = 0;

@@ -148,8 +148,13 @@ void PoolObserver::SetProfile(const std::string& pool, const std::string& deploy
   metrics.profile_current.Set(current ? 1 : 0);
 }
 
-void PoolObserver::Refresh(const Pools& pools, int connections) {
+void PoolObserver::Refresh(const Pools& pools, int connections, double dropped) {
   process_.connections.Set(connections);
+  {
+    const system::MutexLock lock(mutex_);
+    process_.access_log_dropped.Add(std::max(0.0, dropped - dropped_));
+    dropped_ = std::max(dropped, dropped_);
+  }
   const PoolList served = pools.list();
   for (const auto& pool : served) {
     const RouterStatus status = pool->router().Status();

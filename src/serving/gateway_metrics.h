@@ -42,7 +42,8 @@ class PoolObserver final : public RequestObserver {
                   const discovery::ProfileReading& reading, Seconds age, std::size_t faults);
   // Brings the gauges up to date: connections, queue, loads, health. Series of pools that are no
   // longer served go once their last request has ended.
-  void Refresh(const Pools& pools, int connections);
+  // `dropped`: lines of the access log so far.
+  void Refresh(const Pools& pools, int connections, double dropped);
 
  private:
   struct PoolSeries {
@@ -60,6 +61,7 @@ class PoolObserver final : public RequestObserver {
   telemetry::GatewayMetrics process_;
   // Guards deployments and endpoints of every pool, too.
   system::Mutex mutex_;
+  double dropped_ HEADRACE_GUARDED_BY(mutex_) = 0;  // As counted.
   std::map<std::string, std::shared_ptr<PoolSeries>, std::less<>> pools_
       HEADRACE_GUARDED_BY(mutex_);
 };

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "predict/prompt_estimator.h"
+#include "serving/model_names.h"
 #include "serving/pool_router.h"
 #include "serving/retry_budget.h"
 #include "system/mutex.h"
@@ -22,24 +23,16 @@ namespace headrace::serving {
 // prompts. Thread-safe.
 class Pool {
  public:
-  // `names`: that of the pool, which metrics, logs and recordings use, then aliases and LoRA
-  // adapters.
-  Pool(std::vector<std::string> names, const scheduler::SchedulerOptions& options,
+  // `name`: what metrics, logs and recordings use.
+  Pool(const std::string& name, const scheduler::SchedulerOptions& options,
        std::unique_ptr<fleet::LoadModel> load_model, Executor& executor, std::uint64_t seed,
        RouterReports reports)
-      : router_(names.front(), options, std::move(load_model), executor, seed, std::move(reports)),
-        names_(std::move(names)) {}
+      : router_(name, options, std::move(load_model), executor, seed, std::move(reports)),
+        names_(name) {}
 
   const std::string& name() const { return router_.pool(); }
-  std::vector<std::string> names() const {
-    const system::MutexLock lock(mutex_);
-    return names_;
-  }
-  // Requests are led here by them from the next Pools::Set on. The first one does not change.
-  void SetNames(std::vector<std::string> names) {
-    const system::MutexLock lock(mutex_);
-    names_ = std::move(names);
-  }
+  ModelNames& names() { return names_; }
+  const ModelNames& names() const { return names_; }
   PoolRouter& router() { return router_; }
   const PoolRouter& router() const { return router_; }
   RetryBudget& retries() { return retries_; }
@@ -83,8 +76,8 @@ class Pool {
  private:
   PoolRouter router_;
   RetryBudget retries_;
+  ModelNames names_;
   mutable system::Mutex mutex_;
-  std::vector<std::string> names_ HEADRACE_GUARDED_BY(mutex_);
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
   Objectives objectives_ HEADRACE_GUARDED_BY(mutex_);
 };
@@ -99,7 +92,7 @@ class Pools {
   void Set(PoolList pools) {
     std::map<std::string, std::shared_ptr<Pool>, std::less<>> by_name;
     for (const std::shared_ptr<Pool>& pool : pools) {
-      for (std::string& name : pool->names()) by_name[std::move(name)] = pool;
+      for (std::string& name : pool->names().Configured()) by_name[std::move(name)] = pool;
     }
     // What goes is destroyed without the lock.
     const system::MutexLock lock(mutex_);
@@ -107,11 +100,18 @@ class Pools {
     pools_.swap(pools);
   }
 
-  // The pool that serves this name; null if none does.
+  // The pool that serves this name; null if none does. What engines list comes after what is
+  // configured.
   std::shared_ptr<Pool> Find(std::string_view name) const {
-    const system::MutexLock lock(mutex_);
-    const auto found = by_name_.find(name);
-    return found == by_name_.end() ? nullptr : found->second;
+    {
+      const system::MutexLock lock(mutex_);
+      const auto found = by_name_.find(name);
+      if (found != by_name_.end()) return found->second;
+    }
+    for (const std::shared_ptr<Pool>& pool : list()) {
+      if (pool->names().IsListed(name)) return pool;
+    }
+    return nullptr;
   }
   // As they are now, in the order of the configuration.
   PoolList list() const {

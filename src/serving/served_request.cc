@@ -96,18 +96,30 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
     return tl::unexpected(Invalid(MakeErrorReply(std::move(facts).error(), kind_of_error)));
   }
   facts_ = *std::move(facts);
-  if (facts_.model.empty() && !model_in_path_.empty()) {
-    facts_.model = model_in_path_;
-    name_model_ = openai::NameModel(facts_.model_at, facts_.model);
-  }
-  if (facts_.model.empty()) return tl::unexpected(Invalid(NamesNoModel()));
-  pool_ = context_.pools.Find(facts_.model);
-  if (pool_ == nullptr) return tl::unexpected(Invalid(UnknownModel(facts_.model)));
+  if (auto named = FindPool(); !named) return named;
   prompt_ = PromptSizeOf(kind_, facts_);
   if (!facts_.previous_response.empty() && context_.responses != nullptr) {
     only_ = context_.responses->Find(facts_.previous_response, finished_.arrived).endpoint.lock();
   }
   return TakeControls(header);
+}
+
+tl::expected<void, ErrorReply> ServedRequest::FindPool() {
+  const bool names_none = facts_.model.empty();
+  if (names_none) facts_.model = model_in_path_;
+  if (facts_.model.empty()) facts_.model = thread_.default_model;
+  if (facts_.model.empty()) return tl::unexpected(Invalid(NamesNoModel()));
+  pool_ = context_.pools.Find(facts_.model);
+  std::string_view name = facts_.model;
+  if (pool_ == nullptr && !thread_.default_model.empty()) {
+    name = thread_.default_model;
+    pool_ = context_.pools.Find(name);
+  }
+  if (pool_ == nullptr) return tl::unexpected(Invalid(UnknownModel(facts_.model)));
+  std::optional<std::string> at_engines = pool_->names().AtEngines(name);
+  if (!at_engines && (names_none || name != facts_.model)) at_engines = name;
+  if (at_engines) name_model_ = openai::NameModel(facts_.model_at, *at_engines);
+  return {};
 }
 
 tl::expected<void, ErrorReply> ServedRequest::FindResponse(std::string_view id,

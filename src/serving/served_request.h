@@ -42,6 +42,7 @@ struct ServingThread {
   RequestIds ids;
   ProgressBatch progress;
   Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
+  std::string default_model;         // For requests that name none, or an unknown one; "": none.
   ForeignStrategies foreign_strategies = ForeignStrategies::kNearest;
 };
 
@@ -175,6 +176,7 @@ class ServedRequest {
     kFloor,  // What any text of its size comes to at least; its response is a token.
   };
 
+  tl::expected<void, ErrorReply> FindPool();
   tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
   scheduler::Arrival MakeArrival();
   // A refusal that may rest on an estimate is no refusal yet: it arrives anew, as less. False if it

@@ -100,13 +100,13 @@ struct FakeServing {
     thread.request_timeout = 600;
     options.policy = routing::FindPolicy(policy);
     auto pool = std::make_shared<Pool>(
-        std::vector<std::string>{"llama", "llama-lora"}, options, std::move(load_model), executor,
-        1,
+        "llama", options, std::move(load_model), executor, 1,
         RouterReports{.decision_seconds = metrics.AddPool("llama"),
                       .faults = faults,
                       .deployment_metrics = [this](const std::string& deployment) {
                         return metrics.DeploymentSeries("llama", deployment);
                       }});
+    pool->names().Set({.aliases = {"llama-lora"}});
     pools.Set({std::move(pool)});
   }
   ~FakeServing() {

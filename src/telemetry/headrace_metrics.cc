@@ -72,6 +72,12 @@ constexpr MetricInfo kConfigAwaitingRestart{
     {},
     "Options of the configuration file that keep their old values until a restart.",
     {}};
+constexpr MetricInfo kAccessLogDropped{
+    "headrace_access_log_dropped_total",
+    kCounter,
+    {},
+    "Lines of the access log that were dropped because nobody read them in time.",
+    {}};
 
 constexpr MetricInfo kRequests{
     "headrace_requests_total",
@@ -235,6 +241,7 @@ constexpr const MetricInfo* kAll[] = {
     &kConfigCurrent,
     &kConfigTakenOver,
     &kConfigAwaitingRestart,
+    &kAccessLogDropped,
     &kRequests,
     &kRefusedRequests,
     &kFallback,
@@ -314,6 +321,7 @@ std::string_view ToString(Outcome outcome) {
 GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view version)
     : info(registry.MakeGauge(kInfo, {version})),
       connections(registry.MakeGauge(kConnections, {})),
+      access_log_dropped(registry.MakeCounter(kAccessLogDropped, {})),
       invalid_requests(registry, kInvalidRequests, {}, {"400", "404", "405", "413", "431"}) {
   info.Set(1);
 }

@@ -40,6 +40,7 @@ struct GatewayMetrics {
 
   Gauge info;
   Gauge connections;
+  Counter access_log_dropped;
   // By status: requests that ended before any model was found for them.
   CounterSet invalid_requests;
 };

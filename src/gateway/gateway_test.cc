@@ -79,9 +79,9 @@ TEST(Gateway, ServesEveryPathOfTheApi) {
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 
-TEST(Gateway, AnAliasIsServedByTheSamePoolAndReachesTheEngineUnchanged) {
+TEST(Gateway, AnAdapterIsServedByTheSamePoolAndReachesTheEngineUnchanged) {
   TestGateway t;
-  t.config.models[0].aliases = {"legal"};
+  t.config.models[0].adapters = {"legal"};
   OneResponseEngine engine("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
   t.AddEndpoint("a10", engine.address());
   t.Start();

@@ -341,6 +341,19 @@ TEST(Weights, AreSharesForPoliciesThatMeasureNoSpeed) {
   }
 }
 
+TEST(Registry, EveryStrategyOfAIBrixHasItsNearestPolicy) {
+  for (const ForeignPolicy& foreign : ForeignPolicies()) {
+    EXPECT_EQ(FindPolicy(foreign.name), nullptr) << foreign.name << " is one of ours";
+    ASSERT_NE(FindPolicy(foreign.nearest), nullptr) << foreign.name;
+    EXPECT_EQ(NearestPolicy(foreign.name), FindPolicy(foreign.nearest));
+  }
+  EXPECT_EQ(NearestPolicy("least-request:1, throughput:3"), FindPolicy("lmetric"));
+  EXPECT_EQ(NearestPolicy("random,least-request"), FindPolicy("random")) << "of equals, the first";
+  for (const char* none : {"", "fastest", "random,", "random:much", "random:0"}) {
+    EXPECT_EQ(NearestPolicy(none), nullptr) << none;
+  }
+}
+
 TEST(Registry, UnknownNameIsNull) { EXPECT_EQ(FindPolicy("fastest"), nullptr); }
 
 }  // namespace

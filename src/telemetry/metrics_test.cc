@@ -144,6 +144,7 @@ TEST(HeadraceMetrics, AnEndpointsSeriesLeaveWithIt) {
 TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   MetricsRegistry registry;
   GatewayMetrics gateway(registry, "1.0");
+  ConfigMetrics config(registry);
   ModelMetrics model(registry, "m", SomeLabels());
   DeploymentMetrics deployment(registry, "m", "d", SomeLabels());
   deployment.profile_age_seconds.Set(std::numeric_limits<double>::quiet_NaN());

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "config/difference.h"
 #include "discovery/profile_files.h"
+#include "gateway/configured_endpoints.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/privileges.h"
@@ -43,10 +44,15 @@ void Warn(const std::string& path, const config::Config& config) {
       if (!error.empty()) Print(stderr, path + ": " + error + "\n");
     }
   }
+  for (const std::string& warning : gateway::EndpointWarnings(config)) {
+    Print(stderr, path + ": " + warning + "\n");
+  }
 }
 
 void Check(const std::string& path) {
   const config::Config config = OrStop(LoadConfigFile(path));
+  const auto endpoints_fit = gateway::CheckEndpoints(config);
+  if (!endpoints_fit) Stop(path + ": " + endpoints_fit.error().message);
   std::size_t deployments = 0;
   std::size_t endpoints = 0;
   for (const config::ModelConfig& model : config.models) {

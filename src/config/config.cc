@@ -24,6 +24,14 @@ void AddGroups(const std::vector<OptionDoc>& docs, const std::string& group,
   }
 }
 
+void ResolvePaths(AccessConfig& access, const std::string& file_name) {
+  if (access.api_key_file) *access.api_key_file = ResolvePath(*access.api_key_file, file_name);
+  if (!access.tls) return;
+  for (std::string* path : {&access.tls->ca, &access.tls->certificate, &access.tls->key}) {
+    if (!path->empty()) *path = ResolvePath(*path, file_name);
+  }
+}
+
 }  // namespace
 
 Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
@@ -41,6 +49,8 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
   for (ModelConfig& model : config.models) {
     for (DeploymentConfig& deployment : model.deployments) {
+      ResolvePaths(deployment, file_name);
+      for (EndpointConfig& endpoint : deployment.endpoints) ResolvePaths(endpoint, file_name);
       // A name may contain a slash (`meta-llama/…`): only a profile that was given can be a path.
       if (deployment.profile.empty()) {
         deployment.profile = deployment.name;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -127,8 +128,44 @@ struct TenantConfig {
   bool operator==(const TenantConfig&) const = default;
 };
 
+// TLS to an engine. Paths are resolved against the configuration's folder.
+struct TlsConfig {
+  std::string ca;           // Empty: the system's.
+  std::string server_name;  // Empty: the URL's host.
+  std::string certificate;  // Shown to the engine; empty: none.
+  std::string key;
+  bool verify = true;
+  bool operator==(const TlsConfig&) const = default;
+};
+
+// How engines are reached. What an endpoint does not say, its deployment says.
+struct AccessConfig {
+  enum class Resolve { kFirst, kAll };
+  std::optional<std::string> api_key;
+  std::optional<std::string> api_key_file;  // Before api_key. Resolved like those of TLS.
+  std::optional<TlsConfig> tls;
+  std::optional<std::string> health_path;  // Absent: health.path; kNoHealthPath.
+  std::vector<std::string> headers;        // "Name: value" each.
+  std::optional<double> weight;            // Absent: 1.
+  std::optional<Resolve> resolve;          // Absent: the first address.
+  bool operator==(const AccessConfig&) const = default;
+};
+// Instead of a path: engines have no such page.
+inline constexpr std::string_view kNoHealthPath = "none";
+
+// One engine.
+struct EndpointConfig : AccessConfig {
+  EndpointConfig() = default;
+  EndpointConfig(std::string its_url) : url(std::move(its_url)) {}
+  EndpointConfig(const char* its_url) : url(its_url) {}
+
+  std::string url;  // As system::HttpUrl writes it.
+  std::optional<int> max_in_flight;
+  bool operator==(const EndpointConfig&) const = default;
+};
+
 // Replicas of one model on one GPU type.
-struct DeploymentConfig {
+struct DeploymentConfig : AccessConfig {
   std::string name;
   // The profile's name in the source of profiles, by default the deployment's; when it holds a
   // slash, a file's path, resolved against the configuration's folder.
@@ -137,7 +174,7 @@ struct DeploymentConfig {
   Tokens max_model_len = 0;    // Of prompt and response together; 0 = what the engines say.
   Tokens kv_tokens = 0;        // That one engine's KV cache holds; 0 = what the engines say.
   bool stream_options = true;  // Streams are asked for their usage.
-  std::vector<std::string> endpoints;
+  std::vector<EndpointConfig> endpoints;
   bool operator==(const DeploymentConfig&) const = default;
 };
 

@@ -1,4 +1,5 @@
 // Writes the JSON Schema from the declarations in config_schema.cc.
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,7 @@ void WriteValue(JsonWriter& json, const ValueSchema& schema) {
 }
 
 void WriteOptions(JsonWriter& json, const std::vector<OptionDoc>& docs);
+void WriteItem(JsonWriter& json, const std::vector<OptionDoc>& docs);
 
 void WriteOption(JsonWriter& json, const OptionDoc& doc) {
   json.BeginObject().Member("description",
@@ -73,12 +75,26 @@ void WriteOption(JsonWriter& json, const OptionDoc& doc) {
       if (doc.kind == OptionDoc::Kind::kValues) {
         WriteValue(json, doc.schema);
       } else {
-        WriteOptions(json, doc.children);
+        WriteItem(json, doc.children);
       }
       json.EndObject();
       break;
   }
   json.EndObject();
+}
+
+// The members of the schema of a list's groups.
+void WriteItem(JsonWriter& json, const std::vector<OptionDoc>& docs) {
+  const auto alone = std::ranges::find(docs, true, &OptionDoc::alone);
+  if (alone == docs.end()) {
+    WriteOptions(json, docs);
+    return;
+  }
+  json.Key("anyOf").BeginArray().BeginObject();
+  WriteValue(json, alone->schema);
+  json.EndObject().BeginObject();
+  WriteOptions(json, docs);
+  json.EndObject().EndArray();
 }
 
 // The members of a group's schema. An empty group is the same as none.

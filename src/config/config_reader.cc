@@ -170,6 +170,12 @@ int LineOf(const YamlNode& group, std::string_view option) {
 }
 
 std::string Quote(std::string_view text) {
+  // The user and the password of a URL are not shown.
+  const std::size_t from = text.find("://");
+  const std::size_t at = from == text.npos ? text.npos : text.find('@', from);
+  if (at != text.npos && at < text.find('/', from + 3)) {
+    return Quote(std::string(text.substr(0, from)) + "://" + std::string(text.substr(at + 1)));
+  }
   constexpr std::size_t kLongest = 80;
   std::string quoted = "\"";
   for (const char c : text) {

@@ -113,7 +113,8 @@ class ConfigReader {
 // The line of a group's option, or of the group if the text does not give the option.
 int LineOf(const YamlNode& group, std::string_view option);
 
-// A text from the file within a sentence: quoted, on one line and not too long.
+// A text from the file within a sentence: quoted, on one line and not too long, without the
+// password of a URL.
 std::string Quote(std::string_view text);
 
 }  // namespace headrace::config

@@ -163,7 +163,7 @@ models:
     deployments: []
   - nam: b
     deployments:
-      - endpoints: [http://x:1, y]
+      - endpoints: [ftp://x:1, y]
 )"),
       ElementsAre(
           HasSubstr("h.yaml:1: listen is \"127.0.0.1\", which has no port; write host:port"),
@@ -178,9 +178,11 @@ models:
           HasSubstr("h.yaml:11: models[0].slo.ttft is \"1 hour\", which is not a duration"),
           HasSubstr("h.yaml:12: models[0].deployments is empty; write at least one item, like"),
           HasSubstr("h.yaml:13: the option \"models[1].nam\" is not known; did you mean name?"),
-          HasSubstr("h.yaml:15: models[1].deployments[0].endpoints is \"http://x:1\", which is a "
-                    "URL; write host:port"),
-          HasSubstr("h.yaml:15: models[1].deployments[0].endpoints is \"y\", which has no port"),
+          HasSubstr(
+              "h.yaml:15: models[1].deployments[0].endpoints[0].url is \"ftp://x:1\", which has a "
+              "scheme that is not known here; write http:// or https://"),
+          HasSubstr(
+              "h.yaml:15: models[1].deployments[0].endpoints[1].url is \"y\", which has no port"),
           HasSubstr("h.yaml:15: models[1].deployments[0] has no \"name\"; add it")));
 }
 
@@ -205,13 +207,14 @@ TEST(Config, RefusesWhatIsGivenTwice) {
     deployments:
       - { name: d, endpoints: [e:1] }
 )"),
-      ElementsAre(HasSubstr("h.yaml:5: models[0].deployments[1].name \"d\" is already used "
-                            "on line 4"),
-                  HasSubstr("h.yaml:5: models[0].deployments[1].endpoints \"e:2\" is already used "
-                            "on line 5"),
-                  HasSubstr("h.yaml:6: models[1].name \"m\" is already used on line 2"),
-                  HasSubstr("h.yaml:8: models[1].deployments[0].endpoints \"e:1\" is already used "
-                            "on line 4")));
+      ElementsAre(
+          HasSubstr("h.yaml:5: models[0].deployments[1].name \"d\" is already used "
+                    "on line 4"),
+          HasSubstr("h.yaml:5: models[0].deployments[1].endpoints[1].url \"e:2\" is already used "
+                    "on line 5"),
+          HasSubstr("h.yaml:6: models[1].name \"m\" is already used on line 2"),
+          HasSubstr("h.yaml:8: models[1].deployments[0].endpoints[0].url \"e:1\" is already used "
+                    "on line 4")));
 }
 
 TEST(Config, NamesAndAliasesAreUniqueOverAllModels) {
@@ -375,10 +378,10 @@ TEST(Config, ChecksAddresses) {
                 IsEmpty());
   }
   for (const char* bad : {"\":80\"", "a", "\"a:\"", "a:0", "a:65536", "a:-1", "\"::1:80\"",
-                          "a b:80", "http://a:80", "a:80/v1", "\"[x]:80\"", "\"\""}) {
+                          "a b:80", "\"[x]:80\"", "\"\""}) {
     EXPECT_THAT(FaultsOf("models: [{ name: m, deployments: [{ name: d, endpoints: [" +
                          std::string(bad) + "] }] }]"),
-                ElementsAre(HasSubstr("write host:port")))
+                ElementsAre(HasSubstr("write it like engine-3:8000")))
         << bad;
   }
   EXPECT_THAT(FaultsOf(WithModels("listen: \":8080\"\nadmin: \"[::]:0\"\n")), IsEmpty());
@@ -477,6 +480,70 @@ TEST(ConfigReference, ItsExamplesAreValid) {
     EXPECT_THAT(FaultsOf(example), IsEmpty()) << example;
   }
   EXPECT_EQ(examples, 2);
+}
+
+// --- Endpoints
+
+TEST(Endpoints, AreUrlsOrGroups) {
+  const auto config = LoadConfig(R"(models:
+  - name: m
+    deployments:
+      - name: d
+        api_key: deployment-key
+        tls: { ca: certificates/ca.pem }
+        endpoints:
+          - 10.0.0.7:8000
+          - https://Engine.example:443/llm/v1
+          - { url: http://engine-3, weight: 2, max_in_flight: 8, resolve: all }
+          - url: https://engine-4
+            api_key_file: /run/key
+            health_path: none
+            headers: ["X-Team: search"]
+            tls: { verify: false, server_name: engine }
+)",
+                                 "conf/h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  const DeploymentConfig& d = config->models[0].deployments[0];
+  EXPECT_EQ(d.api_key, "deployment-key");
+  EXPECT_EQ(d.tls->ca, "conf/certificates/ca.pem");
+  ASSERT_EQ(d.endpoints.size(), 4U);
+  EXPECT_EQ(d.endpoints[0], EndpointConfig("10.0.0.7:8000"));
+  EXPECT_EQ(d.endpoints[1], EndpointConfig("https://engine.example/llm"));
+  EXPECT_EQ(d.endpoints[2].url, "engine-3:80");
+  EXPECT_EQ(d.endpoints[2].weight, 2);
+  EXPECT_EQ(d.endpoints[2].max_in_flight, 8);
+  EXPECT_EQ(d.endpoints[2].resolve, AccessConfig::Resolve::kAll);
+  EXPECT_EQ(d.endpoints[3].api_key_file, "/run/key");
+  EXPECT_EQ(d.endpoints[3].health_path, "none");
+  EXPECT_THAT(d.endpoints[3].headers, ElementsAre("X-Team: search"));
+  EXPECT_FALSE(d.endpoints[3].tls->verify);
+  EXPECT_EQ(d.endpoints[3].tls->server_name, "engine");
+}
+
+TEST(Endpoints, WhatIsWrongIsSaidWithoutTheKey) {
+  const auto faults = FaultsOf(R"(models:
+  - name: m
+    deployments:
+      - name: d
+        api_key: "secret key"
+        endpoints:
+          - https://me:secret@engine
+          - { url: engine:80, tls: { ca: a.pem } }
+          - http://engine:80/
+          - { url: https://engine, tls: { certificate: a.pem } }
+          - { weight: 2 }
+          - { url: engine-2:80, headers: ["Authorization secret"], health_path: health }
+)");
+  ASSERT_EQ(faults.size(), 8U) << testing::PrintToString(faults);
+  EXPECT_THAT(faults[0], HasSubstr("h.yaml:5: models[0].deployments[0].api_key contains a space"));
+  EXPECT_THAT(faults[1], HasSubstr("has a user or a password in it"));
+  EXPECT_THAT(faults[2], HasSubstr("endpoints[1].tls is given, but the URL does not begin with"));
+  EXPECT_THAT(faults[3], HasSubstr("endpoints[2].url \"http://engine:80/\" is already used on"));
+  EXPECT_THAT(faults[4], HasSubstr("a certificate without its key; add `key: gateway-key.pem`"));
+  EXPECT_THAT(faults[5], HasSubstr("endpoints[4] has no \"url\"; add it, like `url: https://"));
+  EXPECT_THAT(faults[6], HasSubstr("endpoints[5].headers is not a header; write it like"));
+  EXPECT_THAT(faults[7], HasSubstr("health_path is \"health\", which is not the path of a URL"));
+  for (const std::string& fault : faults) EXPECT_THAT(fault, Not(HasSubstr("secret")));
 }
 
 }  // namespace

@@ -40,7 +40,10 @@ std::vector<std::string> ValuesOf(const OptionDoc& doc) {
       {"path", "another"},
       {"URL path", "/another"},
       {"address", "another:1"},
-      {"list: address", "[another:1, another:2]"},
+      {"URL", "https://another"},
+      {"URL path or `none`", "none"},
+      {"key", "another"},
+      {"list: header", "[\"X-Other: another\"]"},
       {"list: name", "[another]"},
       {"list: URL path", "[/another]"},
       {"policy", "random"},
@@ -131,11 +134,12 @@ TEST(Difference, ItemsAreMatchedByTheirNames) {
   m.deployments[0].endpoints.emplace_back("b:3");
   m.deployments.push_back({.name = "h100", .endpoints = {"d:1"}});
   after.models[0].queue.max_length = 3;
-  EXPECT_THAT(Changes(*before, after), ElementsAre("removed models[m].deployments[a10], live",
-                                                   "changed models[m].deployments[l20].endpoints, "
-                                                   "live",
-                                                   "added models[m].deployments[h100], live",
-                                                   "changed models[n].queue.max_length, live"));
+  EXPECT_THAT(Changes(*before, after),
+              ElementsAre("removed models[m].deployments[a10], live",
+                          "added models[m].deployments[l20].endpoints[b:3], "
+                          "live",
+                          "added models[m].deployments[h100], live",
+                          "changed models[n].queue.max_length, live"));
   after.models[1].name = "other";
   after.listen = "a:1";
   EXPECT_THAT(Changes(*before, after),

@@ -7,6 +7,7 @@
 #include "base/nearest_name.h"
 #include "base/text.h"
 #include "config/quantity.h"
+#include "system/http_url.h"
 #include "system/url.h"
 
 namespace headrace::config {
@@ -64,10 +65,8 @@ bool IsIpv6(std::string_view host) {
 }
 
 // Checks `host:port`; the fix of every fault is the same example.
-Result<std::string> ParseAddress(std::string_view text, bool listen) {
-  const std::string fix = listen
-                              ? "; write host:port like 127.0.0.1:8080, [::1]:8080 or :8080"
-                              : "; write host:port like 10.0.0.7:8000, engine-3:8000 or [::1]:8000";
+Result<std::string> ParseListen(std::string_view text) {
+  const std::string fix = "; write host:port like 127.0.0.1:8080, [::1]:8080 or :8080";
   if (text.find("://") != std::string_view::npos) return Fail("is a URL" + fix);
   if (text.find('/') != std::string_view::npos) return Fail("has a path" + fix);
   const std::size_t colon = text.rfind(':');
@@ -78,13 +77,12 @@ Result<std::string> ParseAddress(std::string_view text, bool listen) {
     if (!IsIpv6(host.substr(1, host.size() - 2))) return Fail("contains no IPv6 address" + fix);
   } else if (host.find(':') != std::string_view::npos) {
     return Fail("does not show where the port begins" + fix);
-  } else if (host.empty() ? !listen : !IsHostName(host)) {
+  } else if (!host.empty() && !IsHostName(host)) {
     return Fail("has no valid host" + fix);
   }
 
   const Result<std::int64_t> port = ParseInteger(text.substr(colon + 1));
   if (!port || *port < 0 || *port > 65535) return Fail("has no port from 1 to 65535" + fix);
-  if (*port == 0 && !listen) return Fail("has port 0, which nothing can listen on" + fix);
   return std::string(text);
 }
 
@@ -218,13 +216,57 @@ OptionForm<std::string> UrlPathForm() {
 }
 
 OptionForm<std::string> ListenForm() {
-  auto form = StringForm("address", [](std::string_view text) { return ParseAddress(text, true); });
+  auto form = StringForm("address", [](std::string_view text) { return ParseListen(text); });
   form.schema.pattern = "^[^/]*:[0-9]+$";
   return form;
 }
 
-OptionForm<std::string> EndpointForm() {
-  return StringForm("address", [](std::string_view text) { return ParseAddress(text, false); });
+OptionForm<std::string> UrlPathOrNoneForm() {
+  auto form = StringForm("URL path or `none`", [](std::string_view text) -> Result<std::string> {
+    if (text == "none") return std::string(text);
+    return UrlPathForm().parse(text);
+  });
+  form.schema.pattern = "^(/.*|none)$";
+  return form;
+}
+
+OptionForm<std::string> HttpUrlForm() {
+  return StringForm("URL", [](std::string_view text) -> Result<std::string> {
+    std::string why = text.empty() ? "" : WhyNotText(text);
+    if (!why.empty()) return Fail(std::move(why));
+    HEADRACE_ASSIGN(const auto url, system::ParseHttpUrl(text));
+    return url.ToString();
+  });
+}
+
+OptionForm<std::string> HeaderForm() {
+  return StringForm("header", [](std::string_view text) -> Result<std::string> {
+    const auto is_token = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+             std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+    };
+    const std::size_t colon = text.find(':');
+    if (colon == 0 || colon == std::string_view::npos ||
+        !std::ranges::all_of(text.substr(0, colon), is_token)) {
+      return Fail("is not a header; write it like \"X-Team: search\"");
+    }
+    if (!std::ranges::all_of(text, [](unsigned char c) { return c >= ' ' && c != 127; })) {
+      return Fail("contains a control character; remove it");
+    }
+    return std::string(text);
+  });
+}
+
+OptionForm<std::string> KeyForm() {
+  return StringForm("key", [](std::string_view text) -> Result<std::string> {
+    constexpr std::size_t kLongest = 16384;
+    if (text.empty()) return Fail("is empty; write the key or remove the option");
+    if (text.size() > kLongest) return Fail("is longer than 16 KiB; write a shorter key");
+    if (!std::ranges::all_of(text, [](unsigned char c) { return c > ' ' && c < 127; })) {
+      return Fail("contains a space or another character that no key has; remove it");
+    }
+    return std::string(text);
+  });
 }
 
 std::string NotOneOf(std::string_view text, std::span<const std::string_view> names) {

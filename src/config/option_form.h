@@ -56,8 +56,14 @@ OptionForm<bool> BooleanForm();
 OptionForm<std::string> UrlPathForm();
 // Where to listen: `host:port`, `[::1]:port` or `:port`; port 0 picks a free one.
 OptionForm<std::string> ListenForm();
-// Where to connect: as above with a host, and a port that is not 0.
-OptionForm<std::string> EndpointForm();
+// A path of a URL, or `none`.
+OptionForm<std::string> UrlPathOrNoneForm();
+// Where an HTTP server is (system::HttpUrl), as short as it can be written.
+OptionForm<std::string> HttpUrlForm();
+// `Name: value` of a header that is added to requests.
+OptionForm<std::string> HeaderForm();
+// What only machines read: any text without spaces and control characters, up to 16 KiB.
+OptionForm<std::string> KeyForm();
 
 // The rest of a sentence about a text that is none of the names: it suggests the nearest one, or
 // lists all of them.

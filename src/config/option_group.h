@@ -26,7 +26,8 @@ struct OptionDoc {
   std::string prose;
   bool required = false;
   bool live = false;
-  bool key = false;  // Its value identifies an item of the list that it is in.
+  bool key = false;    // Its value identifies an item of the list that it is in.
+  bool alone = false;  // Its value alone may stand for the group that it is in.
   // Of a value:
   std::string type;
   std::string bounds;
@@ -158,7 +159,10 @@ class OptionGroup {
     doc.children = group.Docs();
     Entry entry;
     entry.read = [member, group, doc](T& value, const YamlNode& node, ConfigReader& reader) {
-      const auto items = reader.Items(node, doc.name, SuggestionOf(doc));
+      // One value is meant as a list of it.
+      const bool one = node.kind == YamlNode::Kind::kValue && group.alone_;
+      const auto items = reader.Items(node, doc.name,
+                                      one ? doc.name + ": [" + node.text + "]" : SuggestionOf(doc));
       if (!items) return;
       for (const YamlRef& item : *items) {
         const ConfigReader::Inside inside(
@@ -180,6 +184,15 @@ class OptionGroup {
     return std::move(*this);
   }
 
+  // A group may be written as the value of this option alone.
+  OptionGroup&& Alone(const std::string& name) && {
+    for (std::size_t i = 0; i < docs_.size(); ++i) {
+      docs_[i].alone = docs_[i].name == name;
+      if (docs_[i].alone) alone_ = i;
+    }
+    return std::move(*this);
+  }
+
   // What several options have to agree on; checked only when each of them is valid by itself.
   OptionGroup&& Rule(std::function<void(const T&, const YamlNode&, ConfigReader&)> rule) && {
     rules_.push_back(std::move(rule));
@@ -187,6 +200,10 @@ class OptionGroup {
   }
 
   void Read(T& value, const YamlNode& node, ConfigReader& reader) const {
+    if (alone_ && node.kind == YamlNode::Kind::kValue) {
+      entries_[*alone_].read(value, node, reader);
+      return;
+    }
     const std::size_t faults_before = reader.faults();
     std::vector<std::string_view> names;
     for (const OptionDoc& doc : docs_) names.push_back(doc.name);
@@ -278,7 +295,7 @@ class OptionGroup {
     doc.prose = note.prose;
     doc.required = note.required;
     doc.live = note.live;
-    doc.key = note.unique == OptionNote::Unique::kInList && note.unique_with.empty();
+    doc.key = note.unique != OptionNote::Unique::kNo && note.unique_with.empty();
     doc.former_name = note.former_name;
     doc.example = note.example;
     return doc;
@@ -315,7 +332,11 @@ class OptionGroup {
   }
 
   std::vector<OptionDoc> docs_;
-  std::vector<Entry> entries_;  // By place in docs_.
+  template <typename>
+  friend class OptionGroup;
+
+  std::vector<Entry> entries_;        // By place in docs_.
+  std::optional<std::size_t> alone_;  // The option whose value alone may stand for the group.
   std::vector<FormerName> former_;
   std::function<std::string(const T&)> key_;  // Empty when no option is the key.
   std::vector<std::function<void(const T&, const YamlNode&, ConfigReader&)>> rules_;

@@ -27,12 +27,13 @@ bool IsNumber(const std::string& host) {
 struct NameResolver::State {
   struct Name {
     Answer answer;
-    Seconds began = -kInterval;  // The last look-up.
+    Seconds began = -kNever;  // The last look-up.
     bool under_way = false;
   };
   using Key = std::pair<std::string, std::uint16_t>;
 
-  explicit State(Resolver the_resolver) : resolver(std::move(the_resolver)) {}
+  State(Resolver the_resolver, Seconds the_interval)
+      : resolver(std::move(the_resolver)), interval(the_interval) {}
 
   static void Take(Result<std::vector<system::SocketAddress>> found, const system::HostPort& name,
                    Name& known) {
@@ -92,6 +93,7 @@ struct NameResolver::State {
   }
 
   const Resolver resolver;
+  const Seconds interval;
   system::Mutex mutex;
   system::ConditionVariable all_over;
   std::map<Key, Name> names HEADRACE_GUARDED_BY(mutex);
@@ -99,8 +101,8 @@ struct NameResolver::State {
   int threads HEADRACE_GUARDED_BY(mutex) = 0;
 };
 
-NameResolver::NameResolver(Resolver resolver)
-    : state_(std::make_shared<State>(std::move(resolver))) {}
+NameResolver::NameResolver(Resolver resolver, Seconds interval)
+    : state_(std::make_shared<State>(std::move(resolver), interval)) {}
 
 NameResolver::~NameResolver() {
   const system::MutexLock lock(state_->mutex);
@@ -114,12 +116,12 @@ NameResolver::Answer NameResolver::Look(const system::HostPort& name, Seconds no
     if (known.answer.addresses.empty()) State::Take(state_->resolver(name), name, known);
     return known.answer;
   }
-  if (!known.under_way && now >= known.began + kInterval) {
+  if (!known.under_way && now >= known.began + state_->interval) {
     known.began = now;
     known.under_way = State::Begin(state_, name);
   }
   Answer answer = known.answer;
-  const bool late = answer.addresses.empty() || now >= known.began + kInterval;
+  const bool late = answer.addresses.empty() || now >= known.began + state_->interval;
   if (known.under_way && late && answer.fault.empty()) {
     answer.fault = "host \"" + name.host +
                    "\" is being looked up, without an answer so far; if that lasts, check the name "

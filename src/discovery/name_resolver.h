@@ -26,7 +26,7 @@ class NameResolver {
   // Names that are looked up at a time; more wait for their turn.
   static constexpr int kMostThreads = 64;
 
-  explicit NameResolver(Resolver resolver = system::ResolveAll);
+  explicit NameResolver(Resolver resolver = system::ResolveAll, Seconds interval = kInterval);
   // Look-ups under way end by themselves.
   ~NameResolver();
 
@@ -38,7 +38,7 @@ class NameResolver {
     std::string fault;
   };
   // What is known of the name. Begins the next look-up if the last one is over and began
-  // kInterval ago. `now` is the time on any monotonic clock.
+  // `interval` ago. `now` is the time on any monotonic clock.
   Answer Look(const system::HostPort& name, Seconds now);
   // Until no look-up is under way, for so long at most.
   void Wait(Seconds most);

@@ -20,7 +20,7 @@ class ConfigFollowerTest : public testing::Test {
  protected:
   ConfigFollowerTest() {
     t_.AddEngine("a10");
-    engine_ = t_.config.models[0].deployments[0].endpoints[0];
+    engine_ = t_.config.models[0].deployments[0].endpoints[0].url;
   }
   std::string Text(const std::string& policy, const std::string& more = "") const {
     return "listen: 127.0.0.1:0\nprofiles: { directory: " + t_.folder.path().string() +

@@ -1,11 +1,16 @@
 #include "gateway/configured_endpoints.h"
 
+#include <map>
 #include <memory>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "discovery/named_endpoints.h"
+#include "gateway/engine_access.h"
 #include "system/clock.h"
+#include "system/files.h"
 #include "system/http_url.h"
 
 namespace headrace::gateway {
@@ -13,27 +18,136 @@ namespace {
 
 // So long is waited for names at first, so that most gateways start with all endpoints.
 constexpr Seconds kFirstLook = 1;
+constexpr std::size_t kLargestPem = std::size_t{4} << 20;
+
+// Makes what endpoints share only once: one TLS context costs a megabyte.
+class AccessMaker {
+ public:
+  // `path` is the option's, for errors.
+  Result<std::shared_ptr<const EngineAccess>> Make(const config::DeploymentConfig& deployment,
+                                                   const config::EndpointConfig& endpoint,
+                                                   const system::HttpUrl& url,
+                                                   const std::string& path) {
+    EngineAccess::Options options{.url = url};
+    const bool own_key = endpoint.api_key || endpoint.api_key_file;
+    const config::AccessConfig& keys =
+        own_key ? static_cast<const config::AccessConfig&>(endpoint) : deployment;
+    options.api_key = keys.api_key.value_or("");
+    options.key_path = keys.api_key_file.value_or("");
+    options.headers = endpoint.headers.empty() ? deployment.headers : endpoint.headers;
+    options.health_path = endpoint.health_path ? endpoint.health_path : deployment.health_path;
+    if (!options.key_path.empty()) {
+      options.key_file = std::make_shared<KeyFile>(options.key_path);
+      if (auto read = options.key_file->Refresh(); !read) {
+        return Fail(path + ".api_key_file: " + read.error().message);
+      }
+    }
+    std::shared_ptr<net::TlsPeer> peer;
+    if (url.tls) {
+      const auto& tls = endpoint.tls ? endpoint.tls : deployment.tls;
+      HEADRACE_ASSIGN(const auto context,
+                      ContextOf(tls.value_or(config::TlsConfig{}), path, options));
+      options.server_name = tls && !tls->server_name.empty() ? tls->server_name : url.host.host;
+      peer = std::make_shared<net::TlsPeer>(context, options.server_name);
+    }
+    return std::make_shared<const EngineAccess>(std::move(options), std::move(peer));
+  }
+
+ private:
+  Result<std::shared_ptr<const net::TlsContext>> ContextOf(const config::TlsConfig& tls,
+                                                           const std::string& path,
+                                                           EngineAccess::Options& options) {
+    options.tls.verify = tls.verify;
+    const std::pair<const std::string*, std::string*> files[] = {
+        {&tls.ca, &options.tls.ca},
+        {&tls.certificate, &options.tls.certificate},
+        {&tls.key, &options.tls.key}};
+    for (const auto& [file, text] : files) {
+      if (file->empty()) continue;
+      auto read = system::ReadSmallFile(*file, kLargestPem);
+      if (!read) return Fail(path + ".tls: " + read.error().message);
+      *text = *std::move(read);
+    }
+    auto& made = contexts_[{tls.ca, tls.certificate, tls.key, tls.verify}];
+    if (made == nullptr) {
+      auto context = net::TlsContext::ForClient(options.tls);
+      if (!context) return Fail(path + ".tls " + context.error().message);
+      made = *std::move(context);
+    }
+    return made;
+  }
+
+  std::map<std::tuple<std::string, std::string, std::string, bool>,
+           std::shared_ptr<const net::TlsContext>>
+      contexts_;
+};
+
+// Of a plain `host:port` nothing has to be known beyond its address.
+bool IsPlain(const config::DeploymentConfig& deployment, const config::EndpointConfig& endpoint,
+             const system::HttpUrl& url) {
+  const auto adds_nothing = [](const config::AccessConfig& access) {
+    return !access.api_key && !access.api_key_file && !access.health_path && access.headers.empty();
+  };
+  return !url.tls && url.base.empty() && adds_nothing(deployment) && adds_nothing(endpoint);
+}
+
+std::string PathOf(const config::ModelConfig& model, const config::DeploymentConfig& deployment,
+                   const config::EndpointConfig& endpoint) {
+  return "models[" + model.name + "].deployments[" + deployment.name + "].endpoints[" +
+         endpoint.url + "]";
+}
+
+Result<discovery::NamedEndpoint> EndpointOf(const config::ModelConfig& model,
+                                            const config::DeploymentConfig& deployment,
+                                            const config::EndpointConfig& endpoint,
+                                            AccessMaker& maker) {
+  using Resolve = config::AccessConfig::Resolve;
+  const std::string path = PathOf(model, deployment, endpoint);
+  const auto url = system::ParseHttpUrl(endpoint.url);
+  if (!url) return Fail(path + " " + url.error().message);
+  const auto resolve = endpoint.resolve ? endpoint.resolve : deployment.resolve;
+  const auto weight = endpoint.weight ? endpoint.weight : deployment.weight;
+  discovery::NamedEndpoint named{.url = *url,
+                                 .every_address = resolve == Resolve::kAll,
+                                 .max_in_flight = endpoint.max_in_flight.value_or(0),
+                                 .weight = weight.value_or(1)};
+  if (!IsPlain(deployment, endpoint, *url)) {
+    HEADRACE_ASSIGN(named.access, maker.Make(deployment, endpoint, *url, path));
+  }
+  return named;
+}
+
+using Deployments = std::vector<discovery::NamedDeployment>;
+
+Result<std::vector<Deployments>> DeploymentsOf(const config::Config& config) {
+  AccessMaker maker;
+  std::vector<Deployments> by_model;
+  for (const config::ModelConfig& model : config.models) {
+    Deployments& deployments = by_model.emplace_back();
+    for (const config::DeploymentConfig& deployment : model.deployments) {
+      discovery::NamedDeployment& named = deployments.emplace_back();
+      named.name = deployment.name;
+      named.max_in_flight = deployment.max_in_flight;
+      named.max_model_len = deployment.max_model_len;
+      named.kv_tokens = deployment.kv_tokens;
+      named.stream_options = deployment.stream_options;
+      for (const config::EndpointConfig& endpoint : deployment.endpoints) {
+        HEADRACE_ASSIGN(auto added, EndpointOf(model, deployment, endpoint, maker));
+        named.endpoints.push_back(std::move(added));
+      }
+    }
+  }
+  return by_model;
+}
 
 }  // namespace
 
 Result<EndpointSources> ConfiguredSources(const config::Config& config) {
   // One for the whole process: what was resolved once is known when another configuration comes.
   static const auto resolver = std::make_shared<discovery::NameResolver>();
+  HEADRACE_ASSIGN(auto by_model, DeploymentsOf(config));
   EndpointSources sources;
-  for (const config::ModelConfig& model : config.models) {
-    std::vector<discovery::NamedDeployment> deployments;
-    for (const config::DeploymentConfig& deployment : model.deployments) {
-      discovery::NamedDeployment& named = deployments.emplace_back(
-          discovery::NamedDeployment{.name = deployment.name,
-                                     .max_in_flight = deployment.max_in_flight,
-                                     .max_model_len = deployment.max_model_len,
-                                     .kv_tokens = deployment.kv_tokens,
-                                     .stream_options = deployment.stream_options});
-      for (const std::string& text : deployment.endpoints) {
-        HEADRACE_ASSIGN(const auto url, system::ParseHttpUrl(text));
-        named.endpoints.push_back({.url = url});
-      }
-    }
+  for (Deployments& deployments : by_model) {
     sources.push_back(
         std::make_unique<discovery::NamedEndpoints>(std::move(deployments), resolver));
   }
@@ -41,6 +155,27 @@ Result<EndpointSources> ConfiguredSources(const config::Config& config) {
   resolver->Wait(kFirstLook);
   for (const auto& source : sources) source->Refresh(system::MonotonicNow());
   return sources;
+}
+
+Result<void> CheckEndpoints(const config::Config& config) {
+  HEADRACE_TRY(DeploymentsOf(config));
+  return {};
+}
+
+std::vector<std::string> EndpointWarnings(const config::Config& config) {
+  std::vector<std::string> warnings;
+  for (const config::ModelConfig& model : config.models) {
+    for (const config::DeploymentConfig& deployment : model.deployments) {
+      for (const config::EndpointConfig& endpoint : deployment.endpoints) {
+        const auto& tls = endpoint.tls ? endpoint.tls : deployment.tls;
+        if (!tls || tls->verify || !endpoint.url.starts_with("https://")) continue;
+        warnings.push_back(PathOf(model, deployment, endpoint) +
+                           ".tls.verify is false: anybody on the way can pose as the engine; give "
+                           "the engine's CA as `tls: { ca: … }` instead");
+      }
+    }
+  }
+  return warnings;
 }
 
 }  // namespace headrace::gateway

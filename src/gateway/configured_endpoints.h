@@ -1,6 +1,9 @@
 // From the endpoints that the configuration names to what the gateway follows.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/result.h"
 #include "config/config.h"
 #include "gateway/gateway.h"
@@ -11,5 +14,10 @@ namespace headrace::gateway {
 // no address yet is an endpoint that is down. Errors: what an endpoint needs and is not there, such
 // as a file. May wait for a second.
 Result<EndpointSources> ConfiguredSources(const config::Config& config);
+
+// The errors alone, without looking anything up.
+Result<void> CheckEndpoints(const config::Config& config);
+// What is allowed and dangerous, a sentence each.
+std::vector<std::string> EndpointWarnings(const config::Config& config);
 
 }  // namespace headrace::gateway

@@ -397,7 +397,9 @@ TEST_F(Faults, WhenAllAreBusyTheClientSeesTheAnswerOfTheLast) {
 
 TEST_F(Faults, AKeptAnswerIsForWhenTheQueueGivesUp) {
   t_.config.models[0].queue.timeout = 0.2;
-  t_.config.models[0].deployments.push_back({.name = "a10", .max_in_flight = 1});
+  t_.config.models[0].deployments.emplace_back();
+  t_.config.models[0].deployments[0].name = "a10";
+  t_.config.models[0].deployments[0].max_in_flight = 1;
   t_.config.timeouts.first_byte = t_.config.timeouts.whole = 5;
   std::atomic<int> requests = 0;
   const auto script = [&](int, const FaultRequest&) {

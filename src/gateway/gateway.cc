@@ -184,6 +184,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
 
 Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAddress& address) {
   const std::shared_ptr<const config::Config> config = this->config();
+  for (const std::string& warning : EndpointWarnings(*config)) log_.Warning(warning);
   const system::MutexLock lock(apply_mutex_);
   HEADRACE_TRY(access_log_.SetConfig(config->log));
   serving::PoolList pools = PoolsOf(*config);
@@ -309,6 +310,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   }
   HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(*after));
   HEADRACE_TRY(access_log_.SetConfig(after->log));
+  for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails. A new pool has its endpoints and profiles before it is found.
   serving::PoolList pools = PoolsOf(*after);
   health_->SetConfig(after->health);

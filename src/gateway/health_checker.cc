@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/engine_access.h"
 #include "net/http_client.h"
 #include "openai/engine_metrics.h"
 #include "openai/model_list.h"
@@ -48,6 +50,7 @@ constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
 struct Response {
   net::CallError error = net::CallError::kNone;  // None once the head has arrived.
+  std::string fault;                             // What went wrong, if anything did.
   int status = 0;
   bool whole = false;  // The body has come to its end, …
   std::string body;    // … the first of it, if it is very long.
@@ -55,10 +58,13 @@ struct Response {
 
 net::Task<Response> Get(net::HttpClient& client, const serving::EndpointInfo& endpoint,
                         std::string_view path, Seconds deadline) {
-  const net::RequestHead head("GET", path, endpoint.address);
+  net::RequestHead head = RequestHeadFor(endpoint, "GET", path);
+  if (const EngineAccess* access = AccessOf(endpoint)) access->AddHeaders(head);
+  const net::Destination destination = DestinationOf(endpoint);
   net::HttpCall call(client);
   Response response;
-  response.error = co_await call.Start(*endpoint.socket, head, {}, deadline);
+  response.error = co_await call.Start(destination, head, {}, deadline);
+  response.fault = call.Fault();
   if (response.error != net::CallError::kNone) co_return response;
   response.status = call.status();
   // Read to its end, so that the connection can be kept.
@@ -71,13 +77,46 @@ net::Task<Response> Get(net::HttpClient& client, const serving::EndpointInfo& en
   }
 }
 
+// Only that a connection can be made.
+net::Task<Response> Connect(net::HttpClient& client, const serving::EndpointInfo& endpoint,
+                            Seconds deadline) {
+  const net::Destination destination = DestinationOf(endpoint);
+  net::HttpCall call(client);
+  Response response;
+  response.error = co_await call.Connect(destination, deadline);
+  response.fault = call.Fault();
+  response.status = 200;
+  co_return response;
+}
+
+// Whether a server of HTTPS was asked in plain HTTP: they say so in many words, or close.
+bool WantsTls(const Response& response, const serving::EndpointInfo& endpoint) {
+  const EngineAccess* const access = AccessOf(endpoint);
+  if (access != nullptr && access->peer() != nullptr) return false;
+  if (response.error == net::CallError::kNoResponse) return true;
+  return response.status == 400 && (response.body.find("HTTPS") != std::string::npos ||
+                                    response.body.find("SSL-enabled") != std::string::npos);
+}
+
 // What is wrong with the endpoint, a phrase; "" if it is healthy.
-std::string FaultOf(const Response& response, const config::HealthConfig& config) {
-  if (response.error != net::CallError::kNone) return std::string(Describe(response.error));
-  if (response.status / 100 != 2) {
-    return config.path + " responds with status " + std::to_string(response.status);
+std::string FaultOf(const Response& response, const serving::EndpointInfo& endpoint,
+                    const std::string& path) {
+  std::string fault;
+  if (response.error != net::CallError::kNone) {
+    fault = response.fault;
+  } else if (response.status / 100 != 2) {
+    fault = path + " responds with status " + std::to_string(response.status);
+  } else {
+    return {};
   }
-  return {};
+  if (WantsTls(response, endpoint)) {
+    fault += "; if it speaks TLS, write https:// before its address";
+  } else if (response.error == net::CallError::kNone && response.status == 404) {
+    fault += "; if it has no such page, set `health_path` to one that it has, or to `none`";
+  } else if (response.status == 401 || response.status == 403) {
+    fault += "; if it wants a key, set `api_key` or `api_key_file`";
+  }
+  return fault;
 }
 
 // What an engine lists; nothing if that is no list.
@@ -173,8 +212,22 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
     }
     const Seconds started = system::MonotonicNow();
     const Seconds deadline = started + config.timeout;
-    const Response health = co_await Get(probes->client, *endpoint, config.path, deadline);
-    const std::string fault = FaultOf(health, config);
+    const EngineAccess* const access = AccessOf(*endpoint);
+    if (access != nullptr && access->options().key_file != nullptr) {
+      const std::function<void()> refresh = [access] {
+        (void)access->options().key_file->Refresh();  // Else the last key is still the best.
+      };
+      co_await thread.RunAside(refresh);
+    }
+    const std::string path =
+        access != nullptr ? access->options().health_path.value_or(config.path) : config.path;
+    Response health;
+    if (path == config::kNoHealthPath) {
+      health = co_await Connect(probes->client, *endpoint, deadline);
+    } else {
+      health = co_await Get(probes->client, *endpoint, path, deadline);
+    }
+    const std::string fault = FaultOf(health, *endpoint, path);
     failures = fault.empty() ? 0 : failures + 1;
     // An engine that was away may have come back with another context, and less memory.
     if (failures > 0) {

@@ -13,7 +13,8 @@ namespace headrace::gateway {
 // into one of the widest gaps that those before it have left, so any number is spread evenly.
 double ProbePhase(std::size_t n);
 
-// GETs the health path of every endpoint at every interval, each at its own time in it, and tells
+// GETs the health path of every endpoint at every interval (or only connects, where there is no
+// such page), each at its own time in it, and tells
 // the pool's router: down after `failures` failed probes in a row, up after one success. The data
 // path itself reports an endpoint down as soon as it refuses a connection; a probe is how it comes
 // back. An endpoint that comes up is asked for its models and for its metrics, and the router is

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "gateway/engine_access.h"
 #include "gateway/responses.h"
 #include "net/retry_after.h"
 #include "system/clock.h"
@@ -242,13 +243,14 @@ net::Task<void> ProxiedRequest::Forward(const serving::EndpointInfo& endpoint) {
   kept_.reset();
   stranded_ = false;
   const net::RequestHead head = MakeRequestHead(endpoint);
+  const net::Destination destination = DestinationOf(endpoint);
   const std::vector<std::string_view> body = request_.BodyToSend(exchange_.body());
   const Seconds first_byte =
       system::MonotonicNow() + (request_.stream() ? timeouts_.first_byte : timeouts_.whole);
   const net::CallError error =
-      co_await call.Start(*endpoint.socket, head, body, std::min(request_.deadline(), first_byte));
+      co_await call.Start(destination, head, body, std::min(request_.deadline(), first_byte));
   if (error != net::CallError::kNone) {
-    co_await EndpointFailed(error);
+    co_await EndpointFailed(error, call);
   } else if (const auto fault = serving::ServedRequest::FaultToRetry(call.status());
              fault && request_.MayRetry(*fault)) {
     co_await KeepAnswer(call);
@@ -270,7 +272,7 @@ net::Task<void> ProxiedRequest::Relay(net::HttpCall& call, Seconds first_byte) {
   for (Seconds limit = first_byte;; limit = system::MonotonicNow() + timeouts_.idle) {
     const net::HttpCall::Piece piece = co_await call.ReadSome(std::min(request_.deadline(), limit));
     if (piece.error != net::CallError::kNone) {
-      co_await EndpointFailed(piece.error);
+      co_await EndpointFailed(piece.error, call);
       co_return;
     }
     forward.clear();
@@ -311,7 +313,7 @@ net::Task<void> ProxiedRequest::KeepAnswer(net::HttpCall& call) {
   kept_ = std::move(answer);
 }
 
-net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
+net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error, const net::HttpCall& call) {
   if (exchange_.client_gone()) {
     request_.Cancel();
     co_return;
@@ -324,7 +326,7 @@ net::Task<void> ProxiedRequest::EndpointFailed(net::CallError error) {
   if (IsTimeout(error) && system::MonotonicNow() >= request_.deadline()) {
     reply = request_.TimeOut();
   } else {
-    reply = request_.EndpointFailed(FaultOf(error, exchange_.started()), Describe(error));
+    reply = request_.EndpointFailed(FaultOf(error, exchange_.started()), call.Fault());
   }
   if (reply) co_await TellFailure(*reply);  // Else it waits for another endpoint.
 }
@@ -343,14 +345,16 @@ net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
 }
 
 net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& endpoint) const {
-  net::RequestHead head(exchange_.method(), api_.target, endpoint.address);
+  net::RequestHead head = RequestHeadFor(endpoint, exchange_.method(), api_.target);
+  const EngineAccess* const access = AccessOf(endpoint);
   std::string forwarded_for;
   bool forwarded_proto = false;
   for (const net::HeaderField& field : exchange_.headers()) {
     if (field.hop_by_hop || net::SameHeaderName(field.name, "host") ||
         net::SameHeaderName(field.name, "accept-encoding") ||
         (unpacked_ && net::SameHeaderName(field.name, "content-encoding")) ||
-        net::SameHeaderName(field.name, "x-request-id")) {
+        net::SameHeaderName(field.name, "x-request-id") ||
+        (access != nullptr && access->Replaces(field.name))) {
       continue;
     }
     if (net::SameHeaderName(field.name, "x-forwarded-for")) {
@@ -367,6 +371,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
   head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
   head.Add("via", exchange_.http_1_0() ? "1.0 headrace" : "1.1 headrace");
+  if (access != nullptr) access->AddHeaders(head);
   return head;
 }
 

@@ -51,7 +51,7 @@ class ProxiedRequest {
   // `first_byte`: when the first byte of its body must have come.
   net::Task<void> Relay(net::HttpCall& call, Seconds first_byte);
   net::Task<void> KeepAnswer(net::HttpCall& call);
-  net::Task<void> EndpointFailed(net::CallError error);
+  net::Task<void> EndpointFailed(net::CallError error, const net::HttpCall& call);
   net::Task<void> TellFailure(const serving::ErrorReply& reply);
   net::RequestHead MakeRequestHead(const serving::EndpointInfo& endpoint) const;
   net::ResponseHead MakeResponseHead(const net::HttpCall& call, int status) const;

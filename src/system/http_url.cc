@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
+constexpr auto kFix = "; write it like engine-3:8000, [::1]:8000 or https://engine-3/base";
 
 }  // namespace
 
@@ -29,7 +30,7 @@ Result<HttpUrl> ParseHttpUrl(std::string_view text) {
   const bool has_scheme = text.find("://") != std::string_view::npos;
   const std::string whole = (has_scheme ? "" : "http://") + std::string(text);
   const auto parsed = ParseUrl(whole);
-  if (!parsed) return Fail("is no URL: " + parsed.error().message);
+  if (!parsed) return Fail("is no URL (" + parsed.error().message + ")" + kFix);
   if (parsed->scheme != "http" && parsed->scheme != "https") {
     return Fail("has a scheme that is not known here; write http:// or https://");
   }
@@ -42,11 +43,12 @@ Result<HttpUrl> ParseHttpUrl(std::string_view text) {
   HttpUrl url;
   url.tls = parsed->scheme == "https";
   if (!has_scheme && !parsed->port) {
-    return Fail("has no port; write it as host:port or https://host");
+    return Fail(std::string("has no port") + kFix);
   }
   url.host = {parsed->host, parsed->port.value_or(url.tls ? kHttpsPort : kHttpPort)};
-  if (url.host.host.empty()) return Fail("has no host; write it as host:port or https://host");
-  if (url.host.port == 0) return Fail("has port 0; write the port that the server listens on");
+  if (url.host.host.empty()) return Fail(std::string("has no host") + kFix);
+  if (url.host.port == 0)
+    return Fail(std::string("has port 0, which nothing can listen on") + kFix);
   std::ranges::transform(url.host.host, url.host.host.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const std::size_t path = whole.find('/', whole.find("://") + 3);

@@ -42,7 +42,7 @@ TEST(ParseHttpUrl, KnowsItsParts) {
 
 TEST(ParseHttpUrl, SaysWhatIsWrongAndNeverThePassword) {
   const std::pair<const char*, const char*> cases[] = {
-      {"engine", "has no port; write it as host:port or https://host"},
+      {"engine", "has no port; write it like engine-3:8000"},
       {"", "has no"},
       {"https://", "has no host"},
       {"engine:0", "has port 0"},

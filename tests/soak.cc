@@ -354,22 +354,24 @@ class Soak {
     model.slo = kSlo;
     model.queue.max_length = kMaxQueue;
     model.queue.timeout = 5;
-    const auto add = [&](const std::string& name, std::vector<std::string> endpoints,
-                         std::vector<std::string> groups) {
+    const auto add = [&](const std::string& name, const std::vector<std::string>& endpoints,
+                         bool every_address = false) {
       config::DeploymentConfig& deployment = model.deployments.emplace_back();
       deployment.name = name;
       deployment.max_in_flight = kMaxInFlight;
-      deployment.endpoints = endpoints;
-      deployments.push_back({.name = name,
-                             .max_in_flight = kMaxInFlight,
-                             .endpoints = std::move(endpoints),
-                             .groups = std::move(groups)});
+      discovery::NamedDeployment& named = deployments.emplace_back();
+      named.name = name;
+      named.max_in_flight = kMaxInFlight;
+      for (const std::string& endpoint : endpoints) {
+        deployment.endpoints.emplace_back(endpoint);
+        named.endpoints.push_back(
+            {.url = *system::ParseHttpUrl(endpoint), .every_address = every_address});
+      }
     };
     if (!Until([&] { return std::filesystem::exists(folder_.path() / "bad"); })) std::abort();
-    add("a10", {engines_[0]->address(), engines_[1]->address(), ReadText(folder_.path() / "bad")},
-        {});
-    add("l4", {engines_[2]->address()}, {});
-    add("l20", {}, {"engines:" + named_->address().substr(named_->address().find(':') + 1)});
+    add("a10", {engines_[0]->address(), engines_[1]->address(), ReadText(folder_.path() / "bad")});
+    add("l4", {engines_[2]->address()});
+    add("l20", {"engines:" + named_->address().substr(named_->address().find(':') + 1)}, true);
     model.deployments[0].profile = (folder_.path() / "a10.json").string();
     return config;
   }

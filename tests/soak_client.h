@@ -65,6 +65,9 @@ inline std::string_view PathOf(openai::ApiKind kind) {
       return "/v1/embeddings";
     case openai::ApiKind::kResponses:
       return "/v1/responses";
+    case openai::ApiKind::kMessages:
+    case openai::ApiKind::kOther:
+      break;  // No plan has them.
   }
   return {};
 }
@@ -87,6 +90,9 @@ inline std::string BodyOf(const Plan& plan, const std::string& prompt, int max_t
     case openai::ApiKind::kResponses:
       body["input"] = prompt;
       body["max_output_tokens"] = max_tokens;
+      break;
+    case openai::ApiKind::kMessages:
+    case openai::ApiKind::kOther:
       break;
   }
   if (plan.stream) body["stream"] = true;

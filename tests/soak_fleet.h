@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "admin/admin_server.h"
+#include "discovery/name_resolver.h"
 #include "discovery/named_endpoints.h"
 #include "gateway/gateway.h"
 #include "net/test_peers.h"
@@ -203,7 +204,10 @@ class GatewayProcess {
       return addresses;
     };
     gateway::EndpointSources sources;
-    sources.push_back(std::make_unique<discovery::NamedEndpoints>(deployments, resolve));
+    const auto resolver = std::make_shared<discovery::NameResolver>(resolve);
+    sources.push_back(std::make_unique<discovery::NamedEndpoints>(deployments, resolver));
+    sources.back()->Refresh(system::MonotonicNow());
+    resolver->Wait(5);
     sources.back()->Refresh(system::MonotonicNow());
     const auto gateway = gateway::Gateway::Start(config, std::move(sources), log, registry);
     if (!gateway) {

@@ -26,10 +26,10 @@ namespace headrace::config {
 struct LogConfig {
   enum class Level { kDebug, kInfo, kWarning, kError };
   enum class Format { kText, kJson };
-  enum class Access { kOff, kText, kJson };
+  enum class Access { kNone, kText, kJson };
   Level level = Level::kInfo;
   Format format = Format::kText;
-  Access access = Access::kOff;
+  Access access = Access::kNone;
   std::string access_file = "stdout";
   bool operator==(const LogConfig&) const = default;
 };

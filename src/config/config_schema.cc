@@ -39,7 +39,7 @@ OptionGroup<LogConfig> LogOptions() {
               .live = false})
       .Value("access", &LogConfig::access,
              ChoiceForm<Access>(
-                 {{"off", Access::kOff}, {"text", Access::kText}, {"json", Access::kJson}}),
+                 {{"none", Access::kNone}, {"text", Access::kText}, {"json", Access::kJson}}),
              {.prose = "The access log: one line for each request once it has ended, refused and "
                        "invalid ones too, without any text of prompts "
                        "(docs/operations.md#access-log)."})

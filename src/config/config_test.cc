@@ -546,5 +546,17 @@ TEST(Endpoints, WhatIsWrongIsSaidWithoutTheKey) {
   for (const std::string& fault : faults) EXPECT_THAT(fault, Not(HasSubstr("secret")));
 }
 
+// Programs that write files as YAML 1.1 would make a boolean of it.
+TEST(Config, NoChoiceIsABooleanToOtherPrograms) {
+  for (const OptionPlace& place : PlacesOf(ConfigSchema(kPolicies).Docs())) {
+    if (place.doc.schema.kind != ValueSchema::Kind::kChoice) continue;
+    for (const std::string& choice : place.doc.schema.choices) {
+      EXPECT_THAT(choice, testing::AllOf(testing::Ne("on"), testing::Ne("off"), testing::Ne("yes"),
+                                         testing::Ne("no"), testing::Ne("y"), testing::Ne("n")))
+          << place.doc.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace headrace::config

@@ -456,9 +456,16 @@ TEST_F(ClientsTest, TheAccessLogFollowsItsFileAndItsOptions) {
   gateway_.Chat(R"({"model":"forged status=200\u000a"})");
   EXPECT_THAT(AccessLines(gateway_, 1)[0],
               AllOf(HasSubstr("status=404"), HasSubstr("model=\"forged status=200 \"")));
-  log.access = config::LogConfig::Access::kOff;
+  log.access = config::LogConfig::Access::kNone;
   ASSERT_TRUE(gateway_.gateway->Apply(gateway_.config));
-  gateway_.Chat(ChatBody(1, false));
+  {
+    net::RawPeer client(gateway_.address());
+    client.Send(PostText("/v1/chat/completions", ChatBody(1, false)));
+    ReadResponse(client);
+    // Behind its own end on the same connection.
+    client.Send("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+    ReadResponse(client);
+  }
   log.access = config::LogConfig::Access::kText;
   log.access_file = (gateway_.folder.path() / "no" / "such" / "folder").string();
   EXPECT_FALSE(gateway_.gateway->Apply(gateway_.config)) << "nothing has changed";

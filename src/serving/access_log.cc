@@ -36,7 +36,7 @@ Result<void> AccessLog::SetConfig(const config::LogConfig& config) {
     if (config.access == format_ && config.access_file == file_) return {};
   }
   std::shared_ptr<Output> output;
-  if (config.access != Access::kOff) {
+  if (config.access != Access::kNone) {
     HEADRACE_ASSIGN(auto writer, system::LineWriter::Open(config.access_file));
     output = std::make_shared<Output>(
         config.access == Access::kJson ? telemetry::LogFormat::kJson : telemetry::LogFormat::kText,

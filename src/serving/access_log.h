@@ -42,7 +42,7 @@ class AccessLog final : public RequestObserver {
 
   mutable system::Mutex mutex_;
   std::shared_ptr<Output> output_ HEADRACE_GUARDED_BY(mutex_);  // Null: off.
-  config::LogConfig::Access format_ HEADRACE_GUARDED_BY(mutex_) = config::LogConfig::Access::kOff;
+  config::LogConfig::Access format_ HEADRACE_GUARDED_BY(mutex_) = config::LogConfig::Access::kNone;
   std::string file_ HEADRACE_GUARDED_BY(mutex_);
   double dropped_before_ HEADRACE_GUARDED_BY(mutex_) = 0;  // By outputs that were.
 };

@@ -16,7 +16,8 @@ class FixedEndpoints final : public discovery::EndpointSource {
  public:
   FixedEndpoints(const std::vector<std::string>& addresses, std::string outage) {
     discovery::DiscoveredDeployment deployment{"a10", 8, {}};
-    for (const std::string& address : addresses) deployment.endpoints.push_back({address, system::SocketAddress()});
+    for (const std::string& address : addresses)
+      deployment.endpoints.push_back({address, system::SocketAddress()});
     Publish({deployment}, std::move(outage));
   }
   bool Refresh(Seconds /*now*/) override { return false; }

@@ -14,7 +14,7 @@ import headrace
 
 
 def run(*arguments):
-    environment = {**os.environ, "ENGINE_KEY": "a key"}  # The reference's example names it.
+    environment = {**os.environ, "ENGINE_KEY": "key"}  # The reference's example names it.
     return subprocess.run(
         [headrace.PROGRAM, *arguments], capture_output=True, text=True, env=environment
     )

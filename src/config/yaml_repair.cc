@@ -27,6 +27,13 @@ std::size_t IndentOf(std::string_view line) {
   return std::min(line.find_first_not_of(" \t"), line.size());
 }
 
+// Where an editor shows it to begin: most show a tab as four spaces.
+std::size_t ColumnOf(std::string_view line) {
+  std::size_t column = 0;
+  for (const char c : line.substr(0, IndentOf(line))) column += c == '\t' ? 4 : 1;
+  return column;
+}
+
 bool IsBlank(std::string_view line) {
   const std::size_t begin = IndentOf(line);
   return begin == line.size() || line[begin] == '#' || line[begin] == '\r';
@@ -113,7 +120,7 @@ std::optional<YamlRepair> FindYamlRepair(std::string_view text, int line, int be
     const std::string old = all[index];
     const std::size_t indent = IndentOf(old);
     const auto found = [number](std::string fix) { return YamlRepair{number, std::move(fix)}; };
-    for (const std::size_t other : Indents(std::span(all).first(index), indent)) {
+    for (const std::size_t other : Indents(std::span(all).first(index), ColumnOf(old))) {
       if (!valid_with(index, std::string(other, ' ') + old.substr(indent))) continue;
       return found(other == 0 ? "begin this line without spaces"
                               : "indent this line by " + std::to_string(other) + " spaces");

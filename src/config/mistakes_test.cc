@@ -115,7 +115,7 @@ const std::vector<Mistake>& Mistakes() {
       {"a tab in an item",
        "models:\n  - name: m\n\tdeployments: [{ name: a10, endpoints: [127.0.0.1:1] }]\n",
        "a tab; indent this line by 4 spaces", Paste::kIndent},
-      {"a tab", "log:\n\tlevel: info\n" + std::string(kRest), "a tab; indent this line by 2 spaces",
+      {"a tab", "log:\n\tlevel: info\n" + std::string(kRest), "a tab; indent this line by 4 spaces",
        Paste::kIndent},
       {"one space too few",
        "models:\n  - name: m\n   policy: slo\n    deployments: [{ name: d, "

@@ -306,7 +306,8 @@ TEST(ResponseStreamParser, PassesOnOnlyWholeEvents) {
   for (std::size_t size = 0; size <= wire.size(); ++size) {
     ResponseStreamParser parser(ApiKind::kChatCompletions, Form::kEventStream, false);
     std::vector<std::string_view> forward;
-    parser.Feed(wire.substr(0, size), forward);
+    const std::string begun = wire.substr(0, size);  // `forward` has views of it.
+    parser.Feed(begun, forward);
     std::string got;
     for (const std::string_view view : forward) got += view;
     EXPECT_TRUE(got.empty() || got.ends_with("}\n") || got.ends_with("\n\n")) << size;

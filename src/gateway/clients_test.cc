@@ -156,6 +156,9 @@ TEST(Clients, WhatRefersToAResponseGoesToTheEngineThatHasIt) {
     }
   }
   EXPECT_EQ(Get(t.address(), "/v1/responses/resp_9").status, 404);
+  for (const char* way : {"/../../../metrics", "/%2e%2e/%2e%2e/metrics", "/cancel/..", "/other"}) {
+    EXPECT_EQ(Get(t.address(), std::string("/v1/responses/resp_0") + way).status, 404) << way;
+  }
   EXPECT_TRUE(Eventually([&] { return t.Idle(); }));
 }
 

@@ -273,9 +273,15 @@ net::Task<void> Proxy::ServeAzure(net::HttpExchange& exchange, std::string_view 
                           .model = system::PercentDecoded(rest.substr(0, slash))});
 }
 
-// {id}, {id}/cancel or {id}/input_items.
+// {id}, {id}/cancel or {id}/input_items. Nothing else goes on to an engine: `{id}/../…` would lead to
+// any of its paths.
 net::Task<void> Proxy::ServeResponse(net::HttpExchange& exchange, std::string_view rest) {
   const std::string_view id = rest.substr(0, rest.find('/'));
+  const std::string_view about = rest.substr(id.size());
+  if (!about.empty() && about != "/cancel" && about != "/input_items") {
+    return RespondRouteError(exchange, net::ResponseHead(404),
+                             "There is nothing at " + Excerpt(exchange.path()) + ".");
+  }
   return Serve(exchange, {.target = "/v1/responses/" + std::string(rest),
                           .response_id = system::PercentDecoded(id)});
 }

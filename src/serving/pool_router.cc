@@ -286,6 +286,11 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     const fleet::EndpointId id = ids.at({info.deployment, info.address});
     info.id = id;
     std::shared_ptr<const EndpointInfo>& known = before[id];
+    // Of one that has left, whose id is given to another: nothing is known of that one.
+    if (known != nullptr &&
+        (known->address != info.address || known->deployment != info.deployment)) {
+      known = nullptr;
+    }
     // What was reached once is not lost because it cannot be looked up now.
     if (known != nullptr && known->socket && !info.socket) {
       info.socket = known->socket;

@@ -210,8 +210,11 @@ class PoolRouter {
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
 
-    // The endpoint is in the fleet: it has not left, and no other one has its id.
-    bool Has(const EndpointInfo& endpoint) const { return infos[endpoint.id].get() == &endpoint; }
+    // The endpoint is in the fleet: it has not left, no other one has its id, and it is not of
+    // another pool.
+    bool Has(const EndpointInfo& endpoint) const {
+      return endpoint.id < infos.size() && infos[endpoint.id].get() == &endpoint;
+    }
     bool TakesRequests(const EndpointInfo& endpoint) const {
       return why_down[endpoint.id].empty() && !drained.contains(endpoint.address);
     }

@@ -118,6 +118,40 @@ TEST(PoolRouter, WhatIsFoundAtAnEndpointThatHasLeftIsIgnored) {
   EXPECT_EQ(serving.faults.standing(), 0);
 }
 
+TEST(PoolRouter, OneThatGetsTheIdOfOneThatHasLeftGetsNothingElseOfIt) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  discovery::DiscoveredDeployment deployment{"a10", 512, {}};
+  deployment.endpoints = {{.address = "engine:2", .resolved = {}, .fault = "no such host"}};
+  serving.router().UpdateFleet({deployment});
+  const auto pending = serving.router().Endpoints()[0];
+  EXPECT_EQ(pending->id, 0u);
+  EXPECT_FALSE(pending->socket) << "the address of the one before would get its requests and key";
+  EXPECT_EQ(serving.router().Status().deployments[0].endpoints[0].fault, "no such host");
+  EXPECT_FALSE(serving.router().AnyUp());
+  deployment.endpoints[0].resolved = *system::Resolve({"127.0.0.1", 2});
+  deployment.endpoints[0].fault = "";
+  serving.router().UpdateFleet({deployment});
+  serving.router().SetUp(*serving.router().Endpoints()[0], true);
+  EXPECT_TRUE(serving.router().AnyUp());
+  serving.router().SetUp(*serving.router().Endpoints()[0], false, "it broke");
+  serving.SetEndpoints({"127.0.0.1:3"});
+  EXPECT_TRUE(serving.router().AnyUp()) << "it was another one that broke";
+}
+
+TEST(PoolRouter, ARequestMayGoOnFromAnEndpointOfAnotherPool) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:1"});
+  EndpointInfo elsewhere;
+  elsewhere.id = 1'000'000;
+  std::optional<Route> route;
+  RoutedRequest request(serving.router(), serving.executor,
+                        [&](const Route& given) { route = given; });
+  request.Arrive({}, &elsewhere);
+  ASSERT_TRUE(route);
+  EXPECT_EQ(route->endpoint->address, "127.0.0.1:1");
+}
+
 TEST(PoolRouter, AProfileWaitsForItsDeployment) {
   FakeServing serving;
   serving.SetProfile(1);

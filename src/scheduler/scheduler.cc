@@ -235,6 +235,7 @@ WaitQueue::Lane Scheduler::LaneOf(const Record& record, int priority) const {
 }
 
 WaitQueue::Key Scheduler::KeyOf(const Record& record) {
+  if (record.only) return WaitQueue::kBound;
   if (record.NeedsFallback()) return WaitQueue::kUnranked;
   switch (record.policy->needs) {
     case routing::PolicyNeeds::kNothing:

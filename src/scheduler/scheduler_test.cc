@@ -358,6 +358,25 @@ TEST(Queue, BoundedByLengthAndByBytes) {
   EXPECT_EQ(h.scheduler.queue_bytes(), 10);
 }
 
+TEST(Queue, WhatWaitsForOneEndpointHoldsUpNothingThatMayGoElsewhere) {
+  Harness h("least-request");
+  h.Fleet({{"a10", 1, {"h:1", "h:2"}}});
+  const auto first = h.Arrive();
+  ASSERT_TRUE(first && !first->refused);
+  const RequestId running = h.last;
+  Arrival bound;
+  bound.only = first->endpoint;
+  EXPECT_FALSE(h.Arrive(bound)) << "its endpoint is full";
+  const RequestId waiting = h.last;
+  const auto other = h.Arrive();
+  ASSERT_TRUE(other);
+  EXPECT_NE(other->endpoint, first->endpoint);
+  const Decisions freed = h.Complete(running);
+  ASSERT_EQ(freed.size(), 1u);
+  EXPECT_EQ(freed[0].id, waiting);
+  EXPECT_EQ(freed[0].endpoint, first->endpoint);
+}
+
 TEST(Queue, CancelledHeadLetsTheNextOneThrough) {
   Harness h;
   h.Fleet({{"big", 512, {"h:1"}}});

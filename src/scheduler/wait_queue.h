@@ -38,7 +38,10 @@ class WaitQueue {
   static constexpr Key kUnranked = kLog2Buckets * kLog2Buckets;
   static constexpr Key kBestEffort = kUnranked + 1;
   static constexpr Key kLate = kUnranked + 2;
-  static constexpr Key kKeys = kUnranked + 3;
+  // Of requests that wait for one endpoint: that it is full must not hold up those that may go
+  // elsewhere.
+  static constexpr Key kBound = kUnranked + 3;
+  static constexpr Key kKeys = kUnranked + 4;
   static Key KeyOf(Tokens prompt_tokens, Tokens output_tokens) {
     return static_cast<Key>(Log2Bucket(output_tokens) * kLog2Buckets + Log2Bucket(prompt_tokens));
   }

@@ -1,6 +1,7 @@
 #include "system/line_writer.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -37,6 +38,13 @@ TEST(LineWriter, AFileThatCannotBeOpenedIsNamed) {
   const auto writer = LineWriter::Open("/no/such/folder/log");
   ASSERT_FALSE(writer);
   EXPECT_NE(writer.error().message.find("/no/such/folder/log"), std::string::npos);
+}
+
+TEST(LineWriter, AFifoThatNobodyHasOpenedIsAnError) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() / "fifo";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(LineWriter::Open(path));
 }
 
 // A pipe that nobody reads: its writers go on, and so does the end.

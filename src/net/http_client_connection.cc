@@ -107,11 +107,15 @@ void HttpClient::Impl::Return(std::shared_ptr<HttpClientConnection> connection) 
 }
 
 void HttpClient::Impl::Drop(HttpClientConnection& idle_connection) {
-  Pool& pool = pools[idle_connection.endpoint()];
+  const auto entry = pools.find(idle_connection.endpoint());
+  if (entry == pools.end()) return;
+  Pool& pool = entry->second;
   const auto same = [&](const auto& other) { return other.get() == &idle_connection; };
   // From the back: the last one in is the first one out.
   const auto found = std::find_if(pool.rbegin(), pool.rend(), same);
   if (found != pool.rend()) pool.erase(std::next(found).base());
+  // Its TLS context, which may be of a configuration that was, is not kept for an empty pool.
+  if (pool.empty() && entry->first.tls != nullptr) pools.erase(entry);
 }
 
 std::unique_ptr<char[]> HttpClient::Impl::TakeBuffer() {

@@ -247,7 +247,8 @@ net::Task<void> HealthChecker::Probe(std::shared_ptr<Shared> shared,
       const auto probed = shared->endpoints.find(endpoint);
       if (probed == shared->endpoints.end()) co_return;
       serving::Pool& pool = *probed->second;
-      if (models.whole) {
+      // One that has no time to list them has them all the same.
+      if (models.whole && models.status < 500 && models.status != 429) {
         const std::vector<openai::ListedModel> listed = ListedBy(models);
         pool.router().SetMaxModelLen(*endpoint, MaxModelLenOf(listed, pool));
         pool.names().SetListed(endpoint->address, listed);

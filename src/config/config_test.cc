@@ -546,6 +546,16 @@ TEST(Endpoints, WhatIsWrongIsSaidWithoutTheKey) {
   for (const std::string& fault : faults) EXPECT_THAT(fault, Not(HasSubstr("secret")));
 }
 
+TEST(Endpoints, AHeaderThatFramesTheRequestIsNotForTheFile) {
+  for (const std::string header : {"Content-Length: 0", "transfer-encoding: chunked", "Host: e"}) {
+    const auto faults = FaultsOf("models:\n  - name: m\n    deployments:\n      - name: d\n"
+                                 "        headers: [\"" + header + "\"]\n"
+                                 "        endpoints: [engine:80]\n");
+    ASSERT_EQ(faults.size(), 1U) << testing::PrintToString(faults);
+    EXPECT_THAT(faults[0], HasSubstr("is a header that the gateway writes itself"));
+  }
+}
+
 // Programs that write files as YAML 1.1 would make a boolean of it.
 TEST(Config, NoChoiceIsABooleanToOtherPrograms) {
   for (const OptionPlace& place : PlacesOf(ConfigSchema(kPolicies).Docs())) {

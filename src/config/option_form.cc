@@ -250,6 +250,12 @@ OptionForm<std::string> HeaderForm() {
         !std::ranges::all_of(text.substr(0, colon), is_token)) {
       return Fail("is not a header; write it like \"X-Team: search\"");
     }
+    std::string name(text.substr(0, colon));
+    for (char& c : name) c = static_cast<char>(std::tolower(c & 0xff));
+    for (const char* own : {"connection", "content-length", "host", "keep-alive", "te", "trailer",
+                            "transfer-encoding", "upgrade"}) {
+      if (name == own) return Fail("is a header that the gateway writes itself; remove it");
+    }
     if (!std::ranges::all_of(text, [](unsigned char c) { return c >= ' ' && c != 127; })) {
       return Fail("contains a control character; remove it");
     }

@@ -13,9 +13,9 @@ namespace headrace::cli {
 namespace {
 
 // The innermost subcommand that was named.
-const CLI::App& Named(const CLI::App& app) {
-  for (const CLI::App* sub : app.get_subcommands()) {
-    if (!sub->get_name().empty()) return Named(*sub);
+const CLI::App* Named(const CLI::App* app) {
+  for (const CLI::App* sub : app->get_subcommands()) {
+    if (!sub->get_name().empty()) return Named(sub);
   }
   return app;
 }
@@ -46,7 +46,7 @@ std::string CommandOf(const CLI::App& command) {
 std::string WhyUnknown(const CLI::App& app) {
   const std::vector<std::string> left = app.remaining(true);
   if (left.empty()) return "";
-  const CLI::App& command = Named(app);
+  const CLI::App& command = *Named(&app);
   const bool option = left.front().starts_with("--");
   std::vector<std::string> names;
   AddNames(command, option, names);

@@ -32,7 +32,7 @@ std::string_view KindOf(const YamlNode& node) {
 YamlRef ConfigReader::Parse(std::string_view text) {
   auto root = ParseYaml(text);
   if (root) return *std::move(root);
-  Fault(root.error().line, std::move(root).error().sentence);
+  Fault(root.error().line, root.error().sentence);
   return nullptr;
 }
 

@@ -265,7 +265,7 @@ class OptionGroup {
 
   // `print`: a value as it would be written; empty if it is not given, or is not to be shown.
   template <typename Member, typename Print>
-  static auto CompareMembers(Member T::* member, const OptionDoc& doc, Print print) {
+  static auto CompareMembers(Member T::* member, const OptionDoc& doc, const Print& print) {
     return [member, print, name = doc.name, live = doc.live](const T& before, const T& after,
                                                              const std::string& path,
                                                              std::vector<OptionChange>& changes) {

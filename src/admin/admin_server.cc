@@ -75,6 +75,14 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
   return request;
 }
 
+// A page of another site has sent it, in an operator's browser: browsers say so of every POST.
+bool IsOfAnotherSite(const net::HttpExchange& exchange) {
+  const std::string_view origin = exchange.Header("origin");
+  const std::size_t host = origin.find("://");
+  return !origin.empty() &&
+         (host == origin.npos || origin.substr(host + 3) != exchange.Header("host"));
+}
+
 struct DrainRequest {
   std::optional<std::string> model;
   std::string endpoint;
@@ -140,6 +148,16 @@ std::vector<net::Route> AdminServer::Routes() {
       co_await Send(exchange, made);
     };
   };
+  const auto change = [](auto make) {
+    return [make](net::HttpExchange& exchange) -> net::Task<void> {
+      if (!IsOfAnotherSite(exchange)) {
+        co_await make(exchange);
+        co_return;
+      }
+      const Page refused = Complaint(403, "A page of another site may not change the gateway.");
+      co_await Send(exchange, refused);
+    };
+  };
   return {
       {"GET", "/metrics", page([this] {
          gateway_.RefreshMetrics();
@@ -160,10 +178,10 @@ std::vector<net::Route> AdminServer::Routes() {
       {"GET", "/explain/{request-id}",
        [this](net::HttpExchange& exchange, std::string_view id) { return Explain(exchange, id); }},
       {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
-      {"POST", "/-/reload", [this](net::HttpExchange& exchange) { return Reload(exchange); }},
-      {"POST", "/-/drain", [this](net::HttpExchange& exchange) { return Drain(exchange); }},
+      {"POST", "/-/reload", change([this](auto& exchange) { return Reload(exchange); })},
+      {"POST", "/-/drain", change([this](auto& exchange) { return Drain(exchange); })},
       {"POST", "/-/resume",
-       [this](net::HttpExchange& exchange) { return DrainEndpoint(exchange, false); }},
+       change([this](auto& exchange) { return DrainEndpoint(exchange, false); })},
   };
 }
 

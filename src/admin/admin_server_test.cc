@@ -311,5 +311,18 @@ TEST_F(AdminServerTest, AnEndpointIsDrainedAndResumed) {
   EXPECT_EQ(PostTo(*admin_, "/-/reload").status, 409);
 }
 
+TEST_F(AdminServerTest, APageOfAnotherSiteChangesNothing) {
+  Start();
+  const std::string target = "/-/drain?endpoint=" + t_.engines[0]->address().ToString();
+  const auto post = [&](const std::string& origin) {
+    return gateway::Post(admin_->address(), target, "", {"Origin: " + origin}).status;
+  };
+  for (const char* origin : {"https://evil.example", "http://127.0.0.1:1", "null"}) {
+    EXPECT_EQ(post(origin), 403) << origin;
+  }
+  EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false)).status, 200);
+  EXPECT_EQ(post("http://test"), 200) << "the admin address itself, as its Host header says";
+}
+
 }  // namespace
 }  // namespace headrace::admin

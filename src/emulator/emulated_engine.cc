@@ -308,7 +308,7 @@ Result<std::unique_ptr<EmulatedEngine>> EmulatedEngine::Start(
     return router.Handle(exchange);
   };
   HEADRACE_ASSIGN(state->server,
-                  net::HttpServer::Listen(state->threads, options.listen, std::move(http), handle));
+                  net::HttpServer::Listen(state->threads, options.listen, http, handle));
   return std::unique_ptr<EmulatedEngine>(new EmulatedEngine(std::move(state)));
 }
 

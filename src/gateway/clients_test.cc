@@ -12,7 +12,6 @@ namespace headrace::gateway {
 namespace {
 
 using testing::AllOf;
-using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -217,6 +216,7 @@ TEST(Clients, AGatewayStandsBehindAGateway) {
   inner.AddEngine("a10", 1000, "a10", 4096);
   inner.AddProfile("a10", 10);
   inner.Start();
+  ASSERT_TRUE(Eventually([&] { return inner.ContextOf("a10") == 4096; }));
   TestGateway outer;
   outer.AddEndpoint("inner", inner.address().ToString());
   outer.AddProfile("inner", 10);

@@ -17,7 +17,6 @@ using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 constexpr std::string_view kWhole =
     R"({"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",)"

@@ -273,8 +273,8 @@ net::Task<void> Proxy::ServeAzure(net::HttpExchange& exchange, std::string_view 
                           .model = system::PercentDecoded(rest.substr(0, slash))});
 }
 
-// {id}, {id}/cancel or {id}/input_items. Nothing else goes on to an engine: `{id}/../…` would lead to
-// any of its paths.
+// {id}, {id}/cancel or {id}/input_items. Nothing else goes on to an engine: `{id}/../…` would lead
+// to any of its paths.
 net::Task<void> Proxy::ServeResponse(net::HttpExchange& exchange, std::string_view rest) {
   const std::string_view id = rest.substr(0, rest.find('/'));
   const std::string_view about = rest.substr(id.size());
@@ -287,13 +287,20 @@ net::Task<void> Proxy::ServeResponse(net::HttpExchange& exchange, std::string_vi
 }
 
 net::Task<void> Proxy::Answer(net::HttpExchange& exchange, int status, std::string body) {
-  return Answered(exchange, RespondJson(exchange, status, std::move(body)));
+  return AnswerJson(exchange, net::ResponseHead(status), std::move(body));
 }
 
-net::Task<void> Proxy::Answered(net::HttpExchange& exchange, net::Task<void> answer,
+net::Task<void> Proxy::AnswerJson(net::HttpExchange& exchange, net::ResponseHead head,
+                                  std::string body, std::string reason) const {
+  std::string id = RequestIdOf(exchange);
+  net::Task<void> answer = gateway::RespondJson(exchange, std::move(head), std::move(body), id);
+  return Answered(exchange, std::move(id), std::move(answer), std::move(reason));
+}
+
+net::Task<void> Proxy::Answered(net::HttpExchange& exchange, std::string id, net::Task<void> answer,
                                 std::string reason) const {
   co_await std::move(answer);
-  const serving::AnsweredRequest request{.request_id = exchange.Header("x-request-id"),
+  const serving::AnsweredRequest request{.request_id = id,
                                          .arrived = exchange.arrived(),
                                          .exchange = {.client = &exchange.peer(),
                                                       .method = exchange.method(),
@@ -305,35 +312,27 @@ net::Task<void> Proxy::Answered(net::HttpExchange& exchange, net::Task<void> ans
   for (serving::RequestObserver* observer : context_.observers) observer->OnAnswered(request);
 }
 
-net::Task<void> Proxy::RespondJson(net::HttpExchange& exchange, int status,
-                                   std::string body) const {
-  return gateway::RespondJson(exchange, net::ResponseHead(status), std::move(body),
-                              RequestIdOf(exchange));
-}
-
 net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_view id) const {
   const std::string name = system::PercentDecoded(id);
   const std::shared_ptr<const serving::Pool> pool = context_.pools.Find(name);
   if (pool == nullptr) {
     const serving::ErrorReply reply = serving::UnknownModel(name);
     CountInvalid(reply.error.status);
-    return Answered(exchange, RespondError(exchange, reply, RequestIdOf(exchange)),
-                    reply.error.message);
+    std::string request_id = RequestIdOf(exchange);
+    net::Task<void> answer = RespondError(exchange, reply, request_id);
+    return Answered(exchange, std::move(request_id), std::move(answer), reply.error.message);
   }
   JsonWriter json;
   WriteModel(name, Contains(pool->names().Adapters(), name), *pool, MaxModelLenOf(*pool), created_,
              json);
-  return Answered(exchange, RespondJson(exchange, 200, json.Take()));
+  return AnswerJson(exchange, net::ResponseHead(200), json.Take());
 }
 
 net::Task<void> Proxy::RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                          std::string message) const {
   CountInvalid(head.status());
   std::string body = openai::MakeApiError(head.status(), message).ToJson();
-  return Answered(
-      exchange,
-      gateway::RespondJson(exchange, std::move(head), std::move(body), RequestIdOf(exchange)),
-      std::move(message));
+  return AnswerJson(exchange, std::move(head), std::move(body), std::move(message));
 }
 
 void Proxy::CountInvalid(int status) const {

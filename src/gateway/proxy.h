@@ -44,10 +44,11 @@ class Proxy {
   net::Task<void> ServeAzure(net::HttpExchange& exchange, std::string_view rest);
   net::Task<void> ServeResponse(net::HttpExchange& exchange, std::string_view rest);
   net::Task<void> Answer(net::HttpExchange& exchange, int status, std::string body);
+  net::Task<void> AnswerJson(net::HttpExchange& exchange, net::ResponseHead head, std::string body,
+                             std::string reason = {}) const;
   // Tells the observers of what the gateway has answered by itself.
-  net::Task<void> Answered(net::HttpExchange& exchange, net::Task<void> answer,
-                           std::string reason = {}) const;
-  net::Task<void> RespondJson(net::HttpExchange& exchange, int status, std::string body) const;
+  net::Task<void> Answered(net::HttpExchange& exchange, std::string id, net::Task<void> answer,
+                           std::string reason) const;
   net::Task<void> RespondModel(net::HttpExchange& exchange, std::string_view id) const;
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message) const;

@@ -448,6 +448,7 @@ TEST_F(ClientsTest, TheAccessLogHasALineForEveryRequest) {
   EXPECT_EQ(Json::parse(lines[1])["status"], 404);
   EXPECT_EQ(Json::parse(lines[1])["outcome"], "invalid");
   EXPECT_EQ(Json::parse(lines[2])["path"], "/health");
+  EXPECT_NE(Json::parse(lines[2])["request_id"], "");
   EXPECT_EQ(Json::parse(lines[3])["status"], 400);
 }
 

@@ -5,6 +5,7 @@
 
 #include <future>
 #include <optional>
+#include <thread>
 
 #include "net/http_client.h"
 #include "net/http_server.h"
@@ -45,7 +46,7 @@ class TlsTest : public ::testing::Test {
     threads_[0].Run([this] { client_.reset(); });
   }
 
-  void Serve(HttpHandler handler, TlsContext::Options options) {
+  void Serve(HttpHandler handler, const TlsContext::Options& options) {
     const auto context = TlsContext::ForServer(options);
     ASSERT_TRUE(context) << context.error().message;
     server_options_.stream_factory = TlsServerStreams(*context);
@@ -59,7 +60,7 @@ class TlsTest : public ::testing::Test {
     return {.certificate = own.certificate, .key = own.key};
   }
 
-  std::shared_ptr<TlsPeer> Peer(TlsContext::Options options, const std::string& name) {
+  std::shared_ptr<TlsPeer> Peer(const TlsContext::Options& options, const std::string& name) {
     const auto context = TlsContext::ForClient(options);
     EXPECT_TRUE(context) << context.error().message;
     return std::make_shared<TlsPeer>(*context, name);
@@ -280,12 +281,13 @@ TEST_F(TlsTest, PlainHttpWhereTlsIsExpectedIsSaid) {
 
 TEST_F(TlsTest, TlsWherePlainHttpIsExpectedIsSaid) {
   RawListener alerts;
-  auto answer = std::async(std::launch::async, [&] {
+  std::thread answers([&] {
     RawPeer peer = alerts.Accept();
     peer.ReadUntil("\r\n\r\n");
     peer.Send(std::string("\x15\x03\x03\x00\x02\x02\x0a", 7));
   });
   const Response response = Call(alerts.address());
+  answers.join();
   EXPECT_EQ(response.error, CallError::kInvalidResponse);
   EXPECT_EQ(response.fault, "it speaks TLS there; write https:// before the address");
 }

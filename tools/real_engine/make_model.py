@@ -20,12 +20,10 @@ TEMPLATE = ("{% for message in messages %}{{ message['role'] }}: {{ message['con
 
 
 def make_tokenizer():
-    """A byte-level BPE that has read this project's documentation. Digits stay apart, so that every
-    number of eight digits has as many tokens."""
+    """A byte-level BPE, as GPT-2's, that has read this project's documentation. As there, how many
+    tokens a number has depends on its digits."""
     tokenizer = Tokenizer(models.BPE())
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), byte_level])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     texts = sorted(map(str, ROOT.glob("docs/**/*.md")))
     tokenizer.train(texts, trainers.BpeTrainer(

@@ -548,9 +548,12 @@ TEST(Endpoints, WhatIsWrongIsSaidWithoutTheKey) {
 
 TEST(Endpoints, AHeaderThatFramesTheRequestIsNotForTheFile) {
   for (const std::string header : {"Content-Length: 0", "transfer-encoding: chunked", "Host: e"}) {
-    const auto faults = FaultsOf("models:\n  - name: m\n    deployments:\n      - name: d\n"
-                                 "        headers: [\"" + header + "\"]\n"
-                                 "        endpoints: [engine:80]\n");
+    const auto faults = FaultsOf(
+        "models:\n  - name: m\n    deployments:\n      - name: d\n"
+        "        headers: [\"" +
+        header +
+        "\"]\n"
+        "        endpoints: [engine:80]\n");
     ASSERT_EQ(faults.size(), 1U) << testing::PrintToString(faults);
     EXPECT_THAT(faults[0], HasSubstr("is a header that the gateway writes itself"));
   }

@@ -175,9 +175,9 @@ TEST_F(TlsTest, AnIpAddressIsANameToo) {
 }
 
 TEST_F(TlsTest, WhatIsWrongWithACertificateIsSaid) {
-  const auto fault = [this](const TestCertificate& own, TlsContext::Options options) {
+  const auto fault = [this](const TestCertificate& own, const TlsContext::Options& options) {
     Serve(Echo, OptionsOf(own));
-    const Response response = CallServer(Peer(std::move(options), "engine.test"));
+    const Response response = CallServer(Peer(options, "engine.test"));
     EXPECT_EQ(response.error, CallError::kTlsFailed);
     return response.fault;
   };

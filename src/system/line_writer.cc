@@ -24,8 +24,7 @@ constexpr int kPollMilliseconds = 100;
 int OpenToAppend(const std::string& path) {
   constexpr int kReadableByAll = 0644;
   // Without O_NONBLOCK, a FIFO that nobody reads would be opened for ever.
-  return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
-              kReadableByAll);
+  return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kReadableByAll);
 }
 
 }  // namespace

@@ -332,6 +332,11 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     }
   }
   Apply([&](State& state, Seconds now) {
+    for (fleet::DeploymentSpec& spec : specs) {
+      for (fleet::EndpointSpec& endpoint : spec.endpoints) {
+        if (state.drained.contains(endpoint.address)) endpoint.up = false;
+      }
+    }
     state.scheduler.UpdateFleet(specs, now, state.decisions);
     state.SetEndpoints(endpoints);
     for (const auto& info : state.infos) {

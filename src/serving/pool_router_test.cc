@@ -170,5 +170,21 @@ TEST(PoolRouter, ADeploymentThatHasLeftIsShownUntilItsLastRequestEnds) {
   EXPECT_THAT(serving.router().Status().deployments, SizeIs(0));
 }
 
+TEST(PoolRouter, WhatIsDrainedGetsNothingWhileItMovesToAnotherDeployment) {
+  FakeServing serving({.down_timeout = 100}, "least-request");
+  serving.SetEndpoints({"127.0.0.1:1"});
+  serving.router().SetDrained("127.0.0.1:1", true);
+  bool routed = false;
+  RoutedRequest waiting(serving.router(), serving.executor, [&](const Route&) { routed = true; });
+  waiting.Arrive({});
+  serving.router().UpdateFleet(
+      {{"l20", 512, {{"127.0.0.1:1", *system::Resolve({"127.0.0.1", 1})}}}});
+  serving.executor.Run();
+  EXPECT_FALSE(routed);
+  serving.router().SetDrained("127.0.0.1:1", false);
+  serving.executor.Run();
+  EXPECT_TRUE(routed);
+}
+
 }  // namespace
 }  // namespace headrace::serving

@@ -29,11 +29,11 @@ struct AdminResponse {
   Json body;
 };
 
-net::Task<void> Ask(net::HttpClient& client, system::SocketAddress address, std::string method,
-                    std::string target, AdminResponse& response) {
+net::Task<void> PostTo(net::HttpClient& client, system::SocketAddress address, std::string target,
+                       AdminResponse& response) {
   const Seconds deadline = system::MonotonicNow() + kTimeout;
   const std::string host = address.ToString();
-  const net::RequestHead head(method, target, host);
+  const net::RequestHead head("POST", target, host);
   net::HttpCall call(client);
   response.error = co_await call.Start(address, head, {}, deadline);
   if (response.error != net::CallError::kNone) co_return;
@@ -56,15 +56,13 @@ class Admin {
       : name_(address),
         address_(OrStop(system::ParseHostPort(address).and_then(system::Resolve))) {}
 
-  // Stops the program with the gateway's own sentence, unless it accepts.
-  Json Post(const std::string& target) { return Accepted(Call("POST", target)); }
-  AdminResponse Call(const std::string& method, const std::string& target) {
+  AdminResponse Post(const std::string& target) {
     net::IoThreads threads(1);
     AdminResponse response;
     std::atomic<bool> done = false;
     auto client = std::make_unique<net::HttpClient>(threads[0], net::HttpClientOptions());
     threads[0].Spawn([&]() -> net::Task<void> {
-      co_await Ask(*client, address_, method, target, response);
+      co_await PostTo(*client, address_, target, response);
       done = true;
       done.notify_one();
     });
@@ -78,18 +76,24 @@ class Admin {
     }
     return response;
   }
-  static Json Accepted(const AdminResponse& response) {
-    if (response.status / 100 == 2) return response.body;
-    Stop(response.body.is_object() && response.body.contains("error")
-             ? response.body["error"].get<std::string>()
-             : "the gateway answered with status " + std::to_string(response.status) +
-                   "; is this the admin address of a Headrace of this version?");
-  }
 
  private:
   std::string name_;
   system::SocketAddress address_;
 };
+
+// A member of the answer. Without it the program stops: with the gateway's own sentence, or because
+// whoever answered is no admin address.
+Json MemberOf(const AdminResponse& response, const std::string& name) {
+  const Json& body = response.body;
+  if (body.is_object() && body.contains(name)) return body[name];
+  if (body.is_object() && body.contains("error") && body["error"].is_string()) {
+    Stop(body["error"].get<std::string>());
+  }
+  Stop("what answers there, with status " + std::to_string(response.status) +
+       ", is not the admin address of a Headrace of this version; give the `admin` of its "
+       "configuration: --admin HOST:PORT");
+}
 
 void PrintList(const std::string& title, const Json& texts) {
   if (texts.empty()) return;
@@ -98,16 +102,17 @@ void PrintList(const std::string& title, const Json& texts) {
 }
 
 void Reload(const std::string& address) {
-  const AdminResponse response = Admin(address).Call("POST", "/-/reload");
+  const AdminResponse response = Admin(address).Post("/-/reload");
   if (response.status == 422) {
     std::string faults;
-    for (const Json& fault : response.body["faults"]) faults += "\n" + fault.get<std::string>();
+    for (const Json& fault : MemberOf(response, "faults"))
+      faults += "\n" + fault.get<std::string>();
     Stop("the configuration file was not taken over, the one before stays in force:" + faults);
   }
-  const Json body = Admin::Accepted(response);
-  if (body["changed"].empty()) Print(stdout, "nothing has changed\n");
-  PrintList("in force now:", body["changed"]);
-  PrintList("need a restart:", body["awaiting_restart"]);
+  const Json changed = MemberOf(response, "changed");
+  if (changed.empty()) Print(stdout, "nothing has changed\n");
+  PrintList("in force now:", changed);
+  PrintList("need a restart:", MemberOf(response, "awaiting_restart"));
 }
 
 struct DrainOptions {
@@ -127,14 +132,14 @@ void Drain(const DrainOptions& options) {
   Admin admin(options.admin);
   if (options.endpoint.empty()) {
     if (!options.model.empty()) Stop("--model needs an endpoint; write its address before it");
-    admin.Post("/-/drain");
+    MemberOf(admin.Post("/-/drain"), "draining");
     Print(stdout, "the gateway drains and then ends\n");
     return;
   }
   const Seconds end = system::MonotonicNow() + options.wait;
   StatusLine status;
   for (;;) {
-    const int running = admin.Post(TargetOf("/-/drain", options))["in_flight"].get<int>();
+    const int running = MemberOf(admin.Post(TargetOf("/-/drain", options)), "in_flight").get<int>();
     if (running == 0 || system::MonotonicNow() >= end) {
       status.Show("");
       Print(stdout, options.endpoint + " gets no new requests; " + std::to_string(running) +
@@ -148,7 +153,7 @@ void Drain(const DrainOptions& options) {
 }
 
 void Resume(const DrainOptions& options) {
-  Admin(options.admin).Post(TargetOf("/-/resume", options));
+  MemberOf(Admin(options.admin).Post(TargetOf("/-/resume", options)), "drained");
   Print(stdout, options.endpoint + " gets requests again\n");
 }
 

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "net/http_server.h"
+#include "net/test_peers.h"
 
 namespace headrace::cli {
 namespace {
@@ -91,6 +95,30 @@ TEST(Program, ExitStatusesAreTheUsualOnes) {
         {"profile", "measure", "--model", "m"},
         {"simulate", "--scenario", "x", "--seeds", "none"}}) {
     EXPECT_EQ(Execute(command).status, 2) << command[0];
+  }
+}
+
+// Who gives the clients' address, or that of something else, is told so.
+TEST(Program, ControlsAnAdminAddressOnly) {
+  net::IoThreads threads(1);
+  for (const char* body : {R"({"error":{"message":"There is nothing at this path."}})",
+                           R"({"error":"There is no endpoint e:1."})", "<html>", "[1]", ""}) {
+    const auto server =
+        *net::HttpServer::Listen(threads, net::AnyLoopbackPort(), {},
+                                 [body](net::HttpExchange& exchange) -> net::Task<void> {
+                                   const net::ResponseHead head(200);
+                                   co_await exchange.Respond(head, body);
+                                 });
+    const std::string address = server->address().ToString();
+    const bool own = std::string_view(body).find("no endpoint") != std::string_view::npos;
+    for (const std::vector<const char*>& command :
+         {std::vector<const char*>{"reload"}, {"drain"}, {"drain", "e:1"}, {"resume", "e:1"}}) {
+      std::vector<const char*> arguments = command;
+      arguments.insert(arguments.end(), {"--admin", address.c_str()});
+      const Ran ran = Execute(arguments);
+      EXPECT_EQ(ran.status, 1) << command[0] << " " << body;
+      EXPECT_THAT(ran.err, HasSubstr(own ? "There is no endpoint e:1." : "--admin HOST:PORT"));
+    }
   }
 }
 

@@ -36,8 +36,8 @@ using EndpointSources = std::vector<std::unique_ptr<discovery::EndpointSource>>;
 // Serves the configured models from Start until Stop. Thread-safe.
 class Gateway {
  public:
-  // Errors: an address that cannot be listened on or resolved. `log` and `registry` must outlive
-  // it.
+  // Errors: an address that cannot be listened on or resolved, a file of an endpoint (a key, a
+  // certificate) or the access log that cannot be opened. `log` and `registry` must outlive it.
   static Result<std::unique_ptr<Gateway>> Start(const config::Config& config, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry);
   // As Start, with these endpoints instead of the configured ones.
@@ -49,8 +49,8 @@ class Gateway {
   // Takes over what differs from the configuration in force and may change while the gateway runs
   // (docs/configuration.md, "live"). Returns the paths of the other options that differ: they keep
   // their values until a restart. A model that is gone gets no new requests; those that it has are
-  // served. An error: an endpoint that cannot be resolved or a policy that does not exist; then
-  // nothing has changed.
+  // served. An error: a file that cannot be opened, or a policy that does not exist; then nothing
+  // has changed.
   Result<std::vector<std::string>> Apply(const config::Config& config);
 
   // Not ready from now on, for those who choose where requests go; requests are served as before.

@@ -4,16 +4,12 @@
 #include <charconv>
 
 #include "base/limits.h"
+#include "base/text.h"
 
 namespace headrace {
 namespace {
 
 constexpr std::string_view kBlank = " \t\r";
-
-std::string_view Trimmed(std::string_view cell) {
-  const std::size_t begin = std::min(cell.find_first_not_of(kBlank), cell.size());
-  return cell.substr(begin, cell.find_last_not_of(kBlank) + 1 - begin);
-}
 
 }  // namespace
 
@@ -45,7 +41,7 @@ std::string_view CsvReader::NextCell() {
   }
   const std::string_view cell = rest_.substr(0, rest_.find_first_of(",\n"));
   rest_.remove_prefix(cell.size());
-  return Trimmed(cell);
+  return Trimmed(cell, kBlank);
 }
 
 // `rest_` begins behind the opening quote.

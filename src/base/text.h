@@ -33,6 +33,9 @@ std::string FormatJsonNumber(double value);
 // for the rest, and "?" for each control character and each byte that is not valid UTF-8.
 std::string Excerpt(std::string_view text);
 
+// Without the blanks at its begin and its end.
+std::string_view Trimmed(std::string_view text, std::string_view blanks = " \t\r\n");
+
 // How many bytes at the beginning of `text`, which is not empty, are one character of UTF-8
 // (RFC 3629); 0 if they are none.
 std::size_t Utf8Length(std::string_view text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/text.h"
 #include "net/http_message.h"
 #include "system/files.h"
 
@@ -11,17 +12,11 @@ namespace {
 
 constexpr std::size_t kLongestKey = 16384;
 
-std::string_view Trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const std::size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
-}
-
 std::string_view NameOf(std::string_view header) { return header.substr(0, header.find(':')); }
 
 std::string_view ValueOf(std::string_view header) {
   header.remove_prefix(std::min(header.find(':') + 1, header.size()));
-  return Trim(header);
+  return Trimmed(header);
 }
 
 auto Compared(const net::TlsContext::Options& tls) {
@@ -32,7 +27,7 @@ auto Compared(const net::TlsContext::Options& tls) {
 
 Result<void> KeyFile::Refresh() {
   HEADRACE_ASSIGN(const auto text, system::ReadSmallFile(path_, kLongestKey));
-  const std::string_view key = Trim(text);
+  const std::string_view key = Trimmed(text);
   if (key.empty() || std::ranges::any_of(key, [](unsigned char c) { return c <= ' '; })) {
     return Fail(path_ + ": this is no key; write one line with the key alone");
   }

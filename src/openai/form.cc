@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/text.h"
+
 namespace headrace::openai {
 namespace {
 
@@ -19,11 +21,6 @@ bool StartsWith(std::string_view text, std::string_view lower) {
   });
 }
 
-std::string_view WithoutSpace(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
-  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
-}
-
 // The value of a parameter of a field like `form-data; name="model"`, without its quotes.
 std::optional<std::string_view> Parameter(std::string_view field, std::string_view name) {
   for (;;) {
@@ -37,12 +34,12 @@ std::optional<std::string_view> Parameter(std::string_view field, std::string_vi
       }
     }
     if (at >= field.size()) return std::nullopt;
-    field = WithoutSpace(field.substr(at + 1));
+    field = Trimmed(field.substr(at + 1));
     if (!StartsWith(field, name)) continue;
-    std::string_view value = WithoutSpace(field.substr(name.size()));
+    std::string_view value = Trimmed(field.substr(name.size()));
     if (!value.starts_with('=')) continue;
-    value = WithoutSpace(value.substr(1));
-    if (!value.starts_with('"')) return WithoutSpace(value.substr(0, value.find(';')));
+    value = Trimmed(value.substr(1));
+    if (!value.starts_with('"')) return Trimmed(value.substr(0, value.find(';')));
     value.remove_prefix(1);
     return value.substr(0, value.find('"'));
   }

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
+
 namespace headrace::openai {
 namespace {
 
@@ -124,18 +126,12 @@ class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
   std::size_t size_;
 };
 
-std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n\f\v";
-  const std::size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
-}
-
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
 
 std::optional<double> LaxInteger(std::string_view text) {
-  text = Trimmed(text);
+  text = Trimmed(text, " \t\r\n\f\v");
   const bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   if (const std::size_t point = text.find('.'); point != text.npos) {

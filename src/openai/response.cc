@@ -9,7 +9,7 @@
 #include <charconv>
 #include <utility>
 
-#include "base/json_writer.h"
+#include "base/text.h"
 #include "openai/json_text.h"
 
 namespace headrace::openai {
@@ -27,11 +27,6 @@ constexpr std::size_t kMostErrorBytes = std::size_t{64} << 10;
 constexpr std::int64_t kMostChoices = 1 << 12;
 
 constexpr std::string_view kSpace = " \t\r\n";
-
-std::string_view Trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
-}
 
 // Where the line that goes on at `from` ends: its CR or LF; npos when that has not come.
 std::size_t LineEnd(std::string_view text, std::size_t from) {
@@ -165,84 +160,6 @@ bool IsWholeData(std::string_view data) {
   return cursor.ok() && cursor.rest().empty();
 }
 
-// --- Errors
-
-// The status that belongs to OpenAI's names for kinds of errors, and to those of vLLM.
-int StatusOfName(std::string_view name) {
-  if (name.starts_with("invalid") || name == "BadRequestError" || name == "NotFoundError" ||
-      name == "context_length_exceeded" || name == "exceed_context_size_error") {
-    return 400;
-  }
-  return name.starts_with("rate_limit") ? 429 : 500;
-}
-
-// The status that an error object tells by its code or its type, with the cursor behind its brace.
-int StatusIn(JsonCursor& object) {
-  int by_name = 500;
-  std::string_view key;
-  for (bool first = true; object.NextKey(key, first); first = false) {
-    if (key != "code" && key != "type" && key != "status_code") {
-      object.Skip();
-      continue;
-    }
-    std::string_view text;
-    std::int64_t code = 0;
-    if (object.Peek() == '"') {
-      text = object.String();
-      std::from_chars(text.data(), text.data() + text.size(), code);
-    } else {
-      code = object.Count(599).value_or(0);
-    }
-    if (code >= 400 && code <= 599) return static_cast<int>(code);
-    by_name = std::min(by_name, StatusOfName(text));
-  }
-  return by_name;
-}
-
-// The error in the JSON of an event or a response, if it is one: {"error": …}, or an object that
-// calls itself one.
-std::optional<EngineError> FindError(std::string_view json) {
-  JsonCursor cursor(json);
-  if (!cursor.Take('{')) return std::nullopt;
-  bool is_error = false;
-  std::string_view key;
-  for (bool first = true; cursor.NextKey(key, first); first = false) {
-    if (key == "error" && cursor.Peek() != 'n' && cursor.Peek() != 'f') {
-      return EngineError{.status = cursor.Take('{') ? StatusIn(cursor) : 500, .understood = true};
-    }
-    if ((key == "object" || key == "type") && cursor.Peek() == '"') {
-      is_error = is_error || cursor.String() == "error";
-    } else {
-      cursor.Skip();
-    }
-  }
-  if (!is_error) return std::nullopt;
-  JsonCursor object(json);
-  object.Take('{');
-  return EngineError{.status = StatusIn(object)};
-}
-
-std::string_view AnthropicType(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 413:
-      return "request_too_large";
-    case 429:
-      return "rate_limit_error";
-    case 503:
-      return "overloaded_error";
-    case 504:
-      return "timeout_error";
-    default:
-      return status >= 500 ? "api_error" : "invalid_request_error";
-  }
-}
-
 }  // namespace
 
 std::optional<Usage> FindUsage(std::string_view json) {
@@ -252,24 +169,6 @@ std::optional<Usage> FindUsage(std::string_view json) {
     if (ParseUsage(json.substr(at), usage) == Parsed::kWhole) last = usage;
   }
   return last;
-}
-
-std::string ErrorBody(ApiKind kind, const ApiError& error) {
-  if (kind != ApiKind::kMessages) return error.ToJson();
-  JsonWriter json;
-  json.BeginObject().Member("type", "error").Key("error").BeginObject();
-  json.Member("type", AnthropicType(error.status)).Member("message", error.message);
-  return json.EndObject().EndObject().Take();
-}
-
-std::string ErrorEvent(ApiKind kind, const ApiError& error, std::uint64_t events) {
-  if (kind == ApiKind::kMessages) return "event: error\ndata: " + ErrorBody(kind, error) + "\n\n";
-  if (kind != ApiKind::kResponses) return "data: " + error.ToJson() + "\n\n";
-  JsonWriter json;
-  json.BeginObject().Member("type", "error");
-  json.Member("code", error.code).Member("message", error.message).Key("param").Null();
-  json.Member("sequence_number", events).EndObject();
-  return "event: error\ndata: " + json.Take() + "\n\n";
 }
 
 // What a JSON response that begins with `json` is, by its first key.
@@ -711,9 +610,9 @@ void ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_
   } else if (name == "response.failed") {
     // The response itself has the error, in a form that clients know.
     finished_ = true;
-    const std::size_t at = FindValue(data, "\"error\"");
-    JsonCursor cursor(at == data.npos ? std::string_view() : data.substr(at));
-    error_ = EngineError{.status = cursor.Take('{') ? StatusIn(cursor) : 500, .understood = true};
+    const std::size_t at = FindValue(data, "\"response\"");
+    error_ = at == data.npos ? std::nullopt : FindError(data.substr(at));
+    if (!error_) error_ = EngineError{.understood = true};
   } else if (std::optional<EngineError> error = FindError(data); error || name == "error") {
     error_ = error.value_or(EngineError{});
     error_->understood = error_->understood || name == "error";

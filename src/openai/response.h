@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "openai/error_forms.h"
 #include "openai/request.h"
 
 namespace headrace::openai {
@@ -22,13 +23,6 @@ struct Usage {
   Tokens cached_prompt_tokens = 0;  // prompt_tokens_details.cached_tokens, where it is told.
 
   bool operator==(const Usage&) const = default;
-};
-
-// What an engine said went wrong, in the body of a response whose status says that all is well.
-struct EngineError {
-  int status = 500;  // That it would have been: 4xx is the client's own fault.
-  // It has the form that OpenAI's clients turn into an exception.
-  bool understood = false;
 };
 
 // Fed with the body of one response as it arrives, cut anywhere; tells what to pass on and what it
@@ -130,12 +124,6 @@ class ResponseStreamParser {
   std::optional<char> first_;  // Its first and its last character that is no white space.
   char last_ = '\0';
 };
-
-// `error` as the body of a response, in the form that the clients of this API understand.
-std::string ErrorBody(ApiKind kind, const ApiError& error);
-
-// The same as the event of a stream that has `events` events.
-std::string ErrorEvent(ApiKind kind, const ApiError& error, std::uint64_t events);
 
 // The usage object of a whole JSON response or of an event's data, if it has one.
 std::optional<Usage> FindUsage(std::string_view json);

@@ -2,6 +2,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/text.h"
 #include "routing/policies.h"
 #include "routing/policy.h"
 
@@ -59,11 +60,6 @@ const PolicyInfo* NearestToName(std::string_view name) {
     if (foreign.name == name) return FindPolicy(foreign.nearest);
   }
   return nullptr;
-}
-
-std::string_view Trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(' '), text.size());
-  return text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
 }
 
 }  // namespace

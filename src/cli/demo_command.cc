@@ -123,7 +123,7 @@ class Demo {
   load::LoadOptions LoadOptionsFor(const system::SocketAddress& gateway) {
     for (workload::WorkloadClass& spec : workload_.classes) spec.slo = config_.models[0].slo;
     load::LoadOptions options;
-    options.target = gateway;
+    options.target = completion::EndpointAt(gateway);
     options.model = kModel;
     options.workload = &workload_;
     options.seed = arguments_.seed;

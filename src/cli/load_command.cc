@@ -59,7 +59,7 @@ workload::Workload WorkloadOf(const Arguments& arguments) {
 
 load::LoadOptions OptionsOf(const Arguments& arguments, const workload::Workload& workload) {
   load::LoadOptions options;
-  options.target = OrStop(system::Resolve(OrStop(ParseTarget(arguments.target), kMisused)));
+  options.target = TargetAt(arguments.target, arguments.headers);
   options.model = arguments.model;
   options.workload = &workload;
   options.seed = arguments.seed;
@@ -72,7 +72,6 @@ load::LoadOptions OptionsOf(const Arguments& arguments, const workload::Workload
   options.state_length = !arguments.limit_length;
   options.limit_length = arguments.limit_length;
   options.policy = arguments.policy;
-  options.headers = arguments.headers;
   return options;
 }
 
@@ -93,20 +92,21 @@ class Progress {
 };
 
 // Ends the program if nothing takes a connection there: it would be an hour of failed requests.
-void StopUnlessReached(const std::string& target, const system::SocketAddress& address) {
+void StopUnlessReached(const completion::Endpoint& target) {
   net::IoThreads threads(1);
   std::promise<completion::Response> promise;
   threads[0].Spawn([&]() -> net::Task<void> {
-    completion::Client client(threads[0], {.address = address});
+    completion::Client client(threads[0], target);
     std::string path = "/v1/models";
     promise.set_value(co_await client.Get(std::move(path), system::MonotonicNow() + 10));
   });
   const completion::Response response = promise.get_future().get();
   if (response.error != net::CallError::kConnectFailed &&
-      response.error != net::CallError::kConnectTimeout) {
+      response.error != net::CallError::kConnectTimeout &&
+      response.error != net::CallError::kTlsFailed) {
     return;
   }
-  Stop(target + ": " + completion::Describe(response) +
+  Stop(target.url + ": " + completion::Describe(response) +
        "; start the server, or name another one with --target.");
 }
 
@@ -136,7 +136,7 @@ load::LoadSnapshot Run(const load::LoadOptions& options, std::ofstream& rows) {
 void Load(const Arguments& arguments) {
   const workload::Workload workload = WorkloadOf(arguments);
   const load::LoadOptions options = OptionsOf(arguments, workload);
-  StopUnlessReached(arguments.target, options.target);
+  StopUnlessReached(options.target);
   std::ofstream rows;
   if (!arguments.requests.empty()) {
     rows.open(arguments.requests, std::ios::trunc);
@@ -173,7 +173,9 @@ void AddLoadCommand(CLI::App& app) {
       "load",
       "Send requests to an OpenAI-compatible server at a given rate and measure the responses");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--target", arguments->target, "host:port or http://host:port")
+  command
+      ->add_option("--target", arguments->target,
+                   "host:port, http://host[:port] or https://host[:port]")
       ->capture_default_str();
   command->add_option("--model", arguments->model, "The model in the requests")->required();
   auto* what = command->add_option_group("what to send")->require_option(1);

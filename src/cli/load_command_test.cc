@@ -106,8 +106,8 @@ TEST_F(LoadCommand, SaysWhatItCannotDo) {
   };
   EXPECT_THAT(run({"--workload", "none"}), HasSubstr("choose one of chat-and-code"));
   EXPECT_THAT(run({"--class", "a: rate=1"}), HasSubstr("class \"a\": it has no lengths"));
-  EXPECT_THAT(run({"--workload", "chat-and-code", "--target", "https://x:1"}),
-              HasSubstr("only plain HTTP"));
+  EXPECT_THAT(run({"--workload", "chat-and-code", "--target", "ftp://x:1"}),
+              HasSubstr("The server's URL has a scheme that is not known here"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--duration", "long"}),
               HasSubstr("--duration: long is not a duration; write it like"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--header", "nonsense"}),

@@ -104,14 +104,11 @@ void MeasureInVirtualTime(const Arguments& arguments) {
 }
 
 measure::EndpointOptions OptionsOf(const Arguments& arguments) {
-  const system::HostPort target = OrStop(ParseTarget(arguments.endpoint), kMisused);
   measure::EndpointOptions options;
-  options.target = OrStop(system::Resolve(target));
-  options.host = target.ToString();
+  options.target = TargetAt(arguments.endpoint, arguments.headers);
   options.model = arguments.model;
   options.api =
       arguments.api == "chat" ? openai::ApiKind::kChatCompletions : openai::ApiKind::kCompletions;
-  options.headers = arguments.headers;
   options.seed = arguments.seed;
   options.samples = arguments.samples;
   options.timeout = arguments.timeout;
@@ -249,7 +246,9 @@ void AddMeasureCommand(CLI::App& profile) {
       ->type_name("FILE");
 
   constexpr auto kEndpoint = "An endpoint";
-  command->add_option("--endpoint", arguments->endpoint, "OpenAI-compatible server")
+  command
+      ->add_option("--endpoint", arguments->endpoint,
+                   "OpenAI-compatible server: host:port, http://host[:port] or https://host[:port]")
       ->type_name("URL")
       ->group(kEndpoint);
   command->add_option("--deployment", arguments->deployment, "The deployment's name")

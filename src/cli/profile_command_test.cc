@@ -280,8 +280,8 @@ TEST_F(ProfileCommand, SaysWhatCannotBeMeasured) {
   EXPECT_THAT(Run("profile measure --model m").err, HasSubstr("either --endpoint URL, or --gpu"));
   EXPECT_THAT(Run("profile measure --model m --endpoint http://127.0.0.1:1").err,
               HasSubstr("--deployment is needed"));
-  EXPECT_THAT(Run("profile measure --model m --endpoint https://a --deployment d").err,
-              HasSubstr("only plain HTTP"));
+  EXPECT_THAT(Run("profile measure --model m --endpoint ftp://a --deployment d").err,
+              HasSubstr("a scheme that is not known here"));
   EXPECT_THAT(
       Run("profile measure --model m --endpoint 127.0.0.1:1 --deployment d -o " + Path("d.jsonl"))
           .err,

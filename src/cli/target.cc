@@ -2,28 +2,20 @@
 
 #include <sys/resource.h>
 
-#include <string>
+#include <utility>
 
-#include "system/url.h"
+#include "cli/console.h"
+#include "system/http_url.h"
 
 namespace headrace::cli {
 
-Result<system::HostPort> ParseTarget(std::string_view text) {
+completion::Endpoint TargetAt(std::string_view url, std::vector<std::string> headers) {
+  const auto parsed = system::ParseHttpUrl(url);
   // Without the text, which may hold a password.
-  const auto fail = [](const std::string& why) {
-    return Fail("can't use the server's URL: " + why + "; write it like http://host:port");
-  };
-  const bool has_scheme = text.find("://") != std::string_view::npos;
-  const auto url = system::ParseUrl(has_scheme ? std::string(text) : "http://" + std::string(text));
-  if (!url) return fail(url.error().message);
-  if (url->scheme != "http") return fail("only plain HTTP is supported");
-  if (!url->user.empty() || url->password) return fail("it must not have a user or a password");
-  if (url->host.empty() || !url->port) return fail("it has no host and port");
-  const std::string_view path = url->path;
-  if (!(path.empty() || path == "/" || path == "/v1" || path == "/v1/") || !url->query.empty()) {
-    return fail("only /v1 is allowed behind the port");
-  }
-  return system::HostPort{url->host, *url->port};
+  if (!parsed) Stop("The server's URL " + parsed.error().message + ".", kMisused);
+  completion::Endpoint endpoint = OrStop(completion::EndpointAt(*parsed));
+  endpoint.headers = std::move(headers);
+  return endpoint;
 }
 
 void RaiseConnectionLimit() {

@@ -1,15 +1,17 @@
 // The server that a subcommand sends requests to.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
-#include "base/result.h"
-#include "system/address.h"
+#include "completion/client.h"
 
 namespace headrace::cli {
 
-// `host:port`, with or without `http://` before and a slash or `/v1` behind.
-Result<system::HostPort> ParseTarget(std::string_view text);
+// The server of this URL (system::ParseHttpUrl), with headers for each request. Ends the program
+// if it is none, or cannot be looked up.
+completion::Endpoint TargetAt(std::string_view url, std::vector<std::string> headers);
 
 // As many open connections as the system allows: an open loop may need one for each request of a
 // server that has fallen behind.

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/text.h"
 #include "system/clock.h"
 
 namespace headrace::completion {
@@ -17,8 +18,7 @@ net::HttpClientOptions ManyConnections() {
 
 void AddHeader(std::string_view header, net::RequestHead& head) {
   const std::size_t colon = std::min(header.find(':'), header.size());
-  const std::size_t value = std::min(header.find_first_not_of(": ", colon), header.size());
-  head.Add(header.substr(0, colon), header.substr(value));
+  head.Add(header.substr(0, colon), Trimmed(header.substr(colon), ": \t"));
 }
 
 bool IsTimeout(net::CallError error) {
@@ -53,7 +53,7 @@ std::string Describe(const Response& response) {
       break;
   }
   if (response.error == net::CallError::kNone) return "stream ended without its end";
-  return std::string(net::Describe(response.error));
+  return response.fault;
 }
 
 slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens) {
@@ -65,21 +65,38 @@ slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens) {
   return latency;
 }
 
-Client::Client(net::IoThread& thread, Endpoint endpoint)
-    : endpoint_(std::move(endpoint)), http_(thread, ManyConnections()) {
-  if (endpoint_.host.empty()) endpoint_.host = endpoint_.address.ToString();
+Result<Endpoint> EndpointAt(const system::HttpUrl& url) {
+  HEADRACE_ASSIGN(const auto address, system::Resolve(url.host));
+  Endpoint endpoint{.destination = address,
+                    .url = (url.tls ? "https://" : "http://") + url.Authority() + url.base,
+                    .host = url.Authority(),
+                    .base = url.base};
+  if (url.tls) {
+    auto context = net::TlsContext::ForClient({});
+    if (!context) return Fail(endpoint.url + " " + context.error().message + ".");
+    endpoint.destination.tls = std::make_shared<net::TlsPeer>(std::move(*context), url.host.host);
+  }
+  return endpoint;
 }
+
+Endpoint EndpointAt(const system::SocketAddress& address) {
+  const std::string host = address.ToString();
+  return {.destination = address, .url = "http://" + host, .host = host};
+}
+
+Client::Client(net::IoThread& thread, Endpoint endpoint)
+    : endpoint_(std::move(endpoint)), http_(thread, ManyConnections()) {}
 
 net::Task<Response> Client::Complete(Request request, Seconds due, Seconds deadline,
                                      std::function<void(const Response&)> on_head) {
-  net::RequestHead head = RequestHeadOf(request, endpoint_.host);
+  net::RequestHead head = RequestHeadOf(request, endpoint_.base, endpoint_.host);
   std::string body = RequestJson(request);
   co_return co_await Call(std::move(head), std::move(body), request.api, due, deadline,
                           std::move(on_head));
 }
 
 net::Task<Response> Client::Get(std::string path, Seconds deadline) {
-  net::RequestHead head("GET", path, endpoint_.host);
+  net::RequestHead head("GET", endpoint_.base + path, endpoint_.host);
   std::string body;
   std::function<void(const Response&)> on_head;
   const Seconds now = system::MonotonicNow();
@@ -97,7 +114,8 @@ net::Task<Response> Client::Call(net::RequestHead head, std::string body, openai
   net::HttpCall call(http_);
   calls_.insert(&call);
   response.error = net::CallError::kClosed;
-  if (!stopped_) response.error = co_await call.Start(endpoint_.address, head, pieces, deadline);
+  if (!stopped_)
+    response.error = co_await call.Start(endpoint_.destination, head, pieces, deadline);
   response.sent = call.sent_at();
   if (response.error == net::CallError::kNone) {
     response.head = system::MonotonicNow();
@@ -129,6 +147,7 @@ net::Task<Response> Client::Call(net::RequestHead head, std::string body, openai
     if (piece.last) break;
   }
   calls_.erase(&call);
+  if (response.error != net::CallError::kNone) response.fault = call.Fault();
   response.end = system::MonotonicNow();
   if (response.status != 0 && response.first_token == 0) {
     response.first_token = response.last_token = response.end;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "base/units.h"
 #include "completion/request.h"
 #include "net/http_client.h"
@@ -16,6 +17,7 @@
 #include "openai/response.h"
 #include "slo/slo.h"
 #include "system/address.h"
+#include "system/http_url.h"
 
 namespace headrace::completion {
 
@@ -31,6 +33,7 @@ enum class Outcome {
 struct Response {
   Outcome outcome = Outcome::kStopped;
   net::CallError error = net::CallError::kNone;
+  std::string fault;       // The error, as a phrase.
   int status = 0;          // 0: no head came.
   bool streamed = false;   // As events, not as one JSON object.
   std::string deployment;  // Header target-deployment, else target-pod; may be empty.
@@ -57,11 +60,19 @@ std::string Describe(const Response& response);
 // `prompt_tokens` and the pieces.
 slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens);
 
+// A server that answers completion requests.
 struct Endpoint {
-  system::SocketAddress address;
-  std::string host;                  // For the Host header; the address if empty.
-  std::vector<std::string> headers;  // For each request, "Name: value".
+  net::Destination destination;
+  std::string url;                        // As messages name it.
+  std::string host;                       // The Host header.
+  std::string base = {};                  // Before every path.
+  std::vector<std::string> headers = {};  // For each request, "Name: value".
 };
+// Looks its name up. One with TLS has to have a certificate for its name from a CA that the system
+// trusts, or that the file SSL_CERT_FILE holds.
+Result<Endpoint> EndpointAt(const system::HttpUrl& url);
+// Plain HTTP.
+Endpoint EndpointAt(const system::SocketAddress& address);
 
 // The calls to one endpoint, over pooled connections. All on one thread; must outlive its calls,
 // and ends there, or after the thread has ended.

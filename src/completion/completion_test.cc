@@ -5,8 +5,11 @@
 #include "completion/client.h"
 #include "emulator/emulated_engine.h"
 #include "net/http_server.h"
+#include "net/test_certificates.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
+#include "system/files.h"
+#include "system/temporary_folder.h"
 
 namespace headrace::completion {
 namespace {
@@ -29,12 +32,11 @@ class CompletionTest : public ::testing::Test {
   }
   ~CompletionTest() override { Disconnect(); }
 
-  void Connect(const system::SocketAddress& address) {
+  void Connect(const system::SocketAddress& address) { Connect(EndpointAt(address)); }
+  void Connect(Endpoint endpoint) {
     Disconnect();
-    threads_[0].Run([&] {
-      client_ = std::make_unique<Client>(threads_[0],
-                                         Endpoint{address, "", {"X-Extra:  yes", "X-Empty:"}});
-    });
+    endpoint.headers = {"X-Extra:  yes", "X-Empty:"};
+    threads_[0].Run([&] { client_ = std::make_unique<Client>(threads_[0], std::move(endpoint)); });
   }
   void Disconnect() {
     threads_[0].Run([&] { client_.reset(); });
@@ -194,6 +196,41 @@ TEST_F(CompletionTest, GetsASmallPage) {
   const Response response = net::RunTask(threads_[0], body);
   EXPECT_EQ(response.outcome, Outcome::kCompleted);
   EXPECT_THAT(response.text, HasSubstr("max_model_len"));
+}
+
+TEST_F(CompletionTest, SpeaksTlsAndUsesTheBaseOfTheUrl) {
+  const net::TestCa ca;
+  const net::TestCertificate own = ca.Issue("DNS:localhost");
+  const system::TemporaryFolder folder;
+  const std::string trusted = folder.path() / "ca.pem";
+  ASSERT_TRUE(system::WriteFile(trusted, ca.certificate()));
+  setenv("SSL_CERT_FILE", trusted.c_str(), 1);
+  std::string seen;
+  net::HttpServerOptions options;
+  options.stream_factory = net::TlsServerStreams(
+      *net::TlsContext::ForServer({.certificate = own.certificate, .key = own.key}));
+  server_ = *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), options,
+                                     [&](net::HttpExchange& exchange) -> net::Task<void> {
+                                       seen = std::string(exchange.target()) + " at " +
+                                              std::string(exchange.Header("host"));
+                                       const net::ResponseHead head(200);
+                                       co_await exchange.Respond(head, "{}");
+                                     });
+  const std::string port = std::to_string(server_->address().port());
+  const auto ask = [&](const std::string& url) {
+    const auto endpoint = EndpointAt(*system::ParseHttpUrl(url));
+    EXPECT_TRUE(endpoint) << endpoint.error().message;
+    Connect(*endpoint);
+    return Complete(Ask(1));
+  };
+  EXPECT_EQ(ask("https://localhost:" + port + "/team/v1").outcome, Outcome::kCompleted);
+  EXPECT_EQ(seen, "/team/v1/chat/completions at localhost:" + port);
+
+  // A name that the certificate is not for.
+  const Response other = ask("https://127.0.0.1:" + port);
+  EXPECT_EQ(other.error, net::CallError::kTlsFailed);
+  EXPECT_THAT(Describe(other), HasSubstr("certificate"));
+  unsetenv("SSL_CERT_FILE");
 }
 
 TEST_F(CompletionTest, SendsWhatTheRequestSays) {

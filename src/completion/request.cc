@@ -24,9 +24,10 @@ void AddSlo(const slo::Slo& slo, net::RequestHead& head) {
 
 }  // namespace
 
-net::RequestHead RequestHeadOf(const Request& request, const std::string& host) {
+net::RequestHead RequestHeadOf(const Request& request, const std::string& base,
+                               const std::string& host) {
   const bool chat = request.api == openai::ApiKind::kChatCompletions;
-  net::RequestHead head("POST", chat ? "/v1/chat/completions" : "/v1/completions", host);
+  net::RequestHead head("POST", base + (chat ? "/v1/chat/completions" : "/v1/completions"), host);
   head.Add("content-type", "application/json");
   if (request.slo) AddSlo(*request.slo, head);
   for (const auto& [name, value] : request.headers) head.Add(name, value);

@@ -27,7 +27,9 @@ struct Request {
 };
 
 // Without the headers that are the same for every request (Client).
-net::RequestHead RequestHeadOf(const Request& request, const std::string& host);
+// `base`: before the path.
+net::RequestHead RequestHeadOf(const Request& request, const std::string& base,
+                               const std::string& host);
 std::string RequestJson(const Request& request);
 
 }  // namespace headrace::completion

@@ -58,7 +58,7 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
       : thread(io_thread),
         options(load_options),
         finished(std::move(on_finished)),
-        client(io_thread, {options.target, options.host, options.headers}),
+        client(io_thread, options.target),
         stream(*options.workload, options.seed, options.rate_scale) {
     const std::size_t classes = options.workload->classes.size();
     snapshot.classes.resize(classes);

@@ -10,16 +10,15 @@
 
 #include "base/histogram.h"
 #include "base/units.h"
+#include "completion/client.h"
 #include "net/io_threads.h"
-#include "system/address.h"
 #include "workload/statistics.h"
 #include "workload/workload.h"
 
 namespace headrace::load {
 
 struct LoadOptions {
-  system::SocketAddress target;
-  std::string host;   // For the Host header; the target's address if empty.
+  completion::Endpoint target;
   std::string model;  // The name in the requests.
   // Must pass CheckWorkload and outlive the generator.
   const workload::Workload* workload = nullptr;
@@ -29,11 +28,10 @@ struct LoadOptions {
   std::uint64_t max_requests = 1u << 30;
   Seconds timeout = 120;  // Of one request, from its arrival.
   bool stream = true;
-  bool send_slo = false;             // The class's targets as x-slo-*-ms headers.
-  bool state_length = true;          // The true output length to an emulated engine, by header.
-  bool limit_length = false;         // Or to any engine, as max_tokens with ignore_eos.
-  std::string policy;                // As routing-strategy header; none if empty.
-  std::vector<std::string> headers;  // More, "Name: value".
+  bool send_slo = false;      // The class's targets as x-slo-*-ms headers.
+  bool state_length = true;   // The true output length to an emulated engine, by header.
+  bool limit_length = false;  // Or to any engine, as max_tokens with ignore_eos.
+  std::string policy;         // As routing-strategy header; none if empty.
 };
 
 enum class LoadOutcome {

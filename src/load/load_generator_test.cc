@@ -32,7 +32,7 @@ class LoadTest : public ::testing::Test {
  protected:
   LoadOptions Options(const system::SocketAddress& target) {
     LoadOptions options;
-    options.target = target;
+    options.target = completion::EndpointAt(target);
     options.model = "m";
     options.workload = &workload_;
     options.max_requests = 40;
@@ -168,7 +168,7 @@ TEST_F(LoadTest, SendsWhatTheOptionsSay) {
   options.model = "with \"quotes\"";
   options.send_slo = true;
   options.policy = "least-request";
-  options.headers = {"X-Extra:  yes"};
+  options.target.headers = {"X-Extra:  yes"};
   Run(options);
   EXPECT_THAT(seen, HasSubstr("x-slo-ttft-ms=1500\n"));
   EXPECT_THAT(seen, HasSubstr("x-slo-tpat-ms=50.5\n"));
@@ -251,7 +251,7 @@ TEST_F(LoadTest, TimeoutsAndServersThatDoNotListen) {
   EXPECT_EQ(Run(options).classes[0].report.timed_out, 40u);
 
   net::RawListener closed;
-  options.target = closed.address();
+  options.target = completion::EndpointAt(closed.address());
   closed.Close();
   options.timeout = 30;
   EXPECT_EQ(Run(options).classes[0].report.failed, 40u);

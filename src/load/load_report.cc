@@ -33,7 +33,7 @@ std::string LoadReportJson(const LoadOptions& options, const LoadSnapshot& snaps
   const Histogram& lag = snapshot.send_lag;
   JsonWriter json(JsonWriter::Layout::kSpaced);
   json.BeginObject()
-      .Member("target", options.target.ToString())
+      .Member("target", options.target.url)
       .Member("model", options.model)
       .Member("policy", options.policy)
       .Member("seed", options.seed)

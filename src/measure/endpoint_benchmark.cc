@@ -83,7 +83,7 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   State(net::IoThread& io_thread, EndpointOptions endpoint_options)
       : thread(io_thread),
         options(std::move(endpoint_options)),
-        client(io_thread, {options.target, options.host, options.headers}),
+        client(io_thread, options.target),
         rng(options.seed) {}
 
   net::Task<Response> Generate(PromptShape shape, Tokens output, Seconds due, Seconds deadline);
@@ -136,7 +136,7 @@ net::Task<Response> EndpointBenchmark::State::Generate(PromptShape shape, Tokens
 // Why a response cannot be used, one sentence.
 std::string EndpointBenchmark::State::Refusal(const Response& response) const {
   if (client.stopped()) return "Stopped.";
-  const std::string place = "http://" + options.host;
+  const std::string place = options.target.url;
   if (response.error != net::CallError::kNone) {
     return place + ": " + Describe(response) + "; is the engine running?";
   }
@@ -161,7 +161,7 @@ net::Task<Result<Tokens>> EndpointBenchmark::State::AskContextLength() {
     if (model.id == options.model) co_return model.max_model_len;
     known += (known.empty() ? "" : ", ") + model.id;
   }
-  co_return Fail("http://" + options.host + " does not serve " + options.model + ", but " + known +
+  co_return Fail(options.target.url + " does not serve " + options.model + ", but " + known +
                  "; name one of these with --model.");
 }
 
@@ -171,7 +171,7 @@ net::Task<Result<Tokens>> EndpointBenchmark::State::Count(PromptShape shape) {
   const Response response = co_await Generate(shape, 1, now, now + kSetUpTimeout);
   if (!IsWhole(response)) co_return Fail(Refusal(response));
   if (!response.usage) {
-    co_return Fail("http://" + options.host +
+    co_return Fail(options.target.url +
                    " sends no usage, by which the prompts are measured; it must support "
                    "stream_options.include_usage.");
   }
@@ -308,13 +308,13 @@ void EndpointBenchmark::State::Judge(Run& run, const Response& response) {
   } else if (!IsWhole(response)) {
     run.fault = Refusal(response);
   } else if (response.usage && response.usage->completion_tokens != run.point.output) {
-    run.fault = "http://" + options.host + " ended a response after " +
+    run.fault = options.target.url + " ended a response after " +
                 Plural(response.usage->completion_tokens, "token") + " of " +
                 std::to_string(run.point.output) +
                 "; the output lengths must be known: it must support ignore_eos.";
   } else if (response.usage && std::abs(response.usage->prompt_tokens - run.point.input) >
                                    ToleranceOf(run.point.input)) {
-    run.fault = "http://" + options.host + " counted " +
+    run.fault = options.target.url + " counted " +
                 Plural(response.usage->prompt_tokens, "prompt token") + " instead of " +
                 std::to_string(run.point.input) +
                 "; its tokenizer counts the same words differently in another order.";

@@ -8,19 +8,17 @@
 
 #include "base/result.h"
 #include "benchmark/measurement.h"
+#include "completion/client.h"
 #include "net/io_threads.h"
 #include "openai/request.h"
 #include "slo/slo.h"
-#include "system/address.h"
 
 namespace headrace::measure {
 
 struct EndpointOptions {
-  system::SocketAddress target;
-  std::string host;  // For the Host header.
+  completion::Endpoint target;
   std::string model;
   openai::ApiKind api = openai::ApiKind::kCompletions;  // Or kChatCompletions.
-  std::vector<std::string> headers;                     // More, "Name: value".
   std::uint64_t seed = 0;
   // Requests per measurement, at least; up to eight times as many until the mean E2E has settled.
   int samples = 200;

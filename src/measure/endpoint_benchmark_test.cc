@@ -31,8 +31,7 @@ class EndpointBenchmarkTest : public ::testing::Test {
     auto engine = emulator::EmulatedEngine::Start(engine_options_);
     EXPECT_TRUE(engine);
     engine_ = std::move(*engine);
-    options_.target = engine_->address();
-    options_.host = engine_->address().ToString();
+    options_.target = completion::EndpointAt(engine_->address());
     options_.model = "m";
     options_.samples = 60;
   }
@@ -187,7 +186,7 @@ TEST_F(EndpointBenchmarkTest, AnyTokenizerIsLearned) {
   options_.samples = 20;
   for (const auto& [name, count, most_off] : cases) {
     const OddTokenizer server(count);
-    options_.target = server.address();
+    options_.target = completion::EndpointAt(server.address());
     EndpointBenchmark benchmark(threads_[0], options_);
     for (const Tokens input : {16, 64, 1000, 4096}) {
       const auto measured = benchmark.Measure({.input = input, .output = 2, .rate = 2000});
@@ -204,7 +203,7 @@ TEST_F(EndpointBenchmarkTest, AnEndpointThatCountsOnePromptDifferentlyIsNotMeasu
   int calls = 0;
   const OddTokenizer server(
       [&calls](std::string_view prompt) { return CountWords(prompt) + (++calls % 2) * 100; });
-  options_.target = server.address();
+  options_.target = completion::EndpointAt(server.address());
   EndpointBenchmark benchmark(threads_[0], options_);
   const auto measured = benchmark.Measure({.input = 200, .output = 2, .rate = 100});
   ASSERT_FALSE(measured);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "system/address.h"
 #include "system/temporary_folder.h"
 
 namespace headrace::measure {
@@ -48,8 +49,7 @@ TEST(MeasureGrid, DoesNotRepeatWhatTheFileHolds) {
   net::IoThreads threads(1);
   // Port 1 has no server: a measurement fails.
   EndpointOptions options;
-  options.target = *system::Resolve({"127.0.0.1", 1});
-  options.host = "127.0.0.1:1";
+  options.target = completion::EndpointAt(*system::Resolve({"127.0.0.1", 1}));
   options.model = "m";
   EndpointBenchmark endpoint(threads[0], options);
   int reports = 0;

@@ -47,6 +47,9 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   if (reader.faults() > 0) return Fail(reader.FaultText());
 
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
+  if (!config.kubernetes.kubeconfig.empty()) {
+    config.kubernetes.kubeconfig = ResolvePath(config.kubernetes.kubeconfig, file_name);
+  }
   for (ModelConfig& model : config.models) {
     for (DeploymentConfig& deployment : model.deployments) {
       ResolvePaths(deployment, file_name);
@@ -67,7 +70,7 @@ std::optional<std::string> ProfileFileOf(const Config& config, const DeploymentC
   const bool path =
       deployment.profile != deployment.name && deployment.profile.find('/') != std::string::npos;
   if (path) return deployment.profile;
-  if (config.profiles.source == ProfilesConfig::Source::kRedis) return std::nullopt;
+  if (config.profiles.source != ProfilesConfig::Source::kDirectory) return std::nullopt;
   std::string file = deployment.profile.empty() ? deployment.name : deployment.profile;
   if (!file.ends_with(".json")) file += ".json";
   return (std::filesystem::path(config.profiles.directory) / file).string();

@@ -70,11 +70,20 @@ struct HealthConfig {
   bool operator==(const HealthConfig&) const = default;
 };
 
+// How the API server of Kubernetes is reached.
+struct KubernetesConfig {
+  // Resolved against the file's folder; empty: by the service account of the pod that this is.
+  std::string kubeconfig;
+  std::string context;  // Of the kubeconfig; empty: its current one.
+  bool operator==(const KubernetesConfig&) const = default;
+};
+
 struct ProfilesConfig {
-  enum class Source { kDirectory, kRedis };
+  enum class Source { kDirectory, kRedis, kConfigMap };
   Source source = Source::kDirectory;
-  std::string directory = "profiles";      // Resolved against the file's folder.
-  Seconds max_age = profile::kStaleAfter;  // A profile older than this is reported; 0 = never.
+  std::string directory = "profiles";           // Resolved against the file's folder.
+  std::string configmap = "headrace-profiles";  // In the own namespace.
+  Seconds max_age = profile::kStaleAfter;       // A profile older than this is reported; 0 = never.
   bool operator==(const ProfilesConfig&) const = default;
 };
 
@@ -178,9 +187,28 @@ struct DeploymentConfig : AccessConfig {
   bool operator==(const DeploymentConfig&) const = default;
 };
 
+// Where Kubernetes lists a model's engines.
+struct KubernetesSourceConfig {
+  enum class Kind { kPods, kService, kInferencePool };
+  struct Origin {
+    Kind kind = Kind::kPods;
+    std::string name = {};  // Of the Service or the InferencePool.
+    bool operator==(const Origin&) const = default;
+  };
+  Origin from;
+  std::vector<std::string> namespaces;  // None: the own one. kAny alone: all.
+  std::string selector;                 // Of pods; empty: those with the label.
+  std::string label = "model.aibrix.ai/name";
+  std::string port_label = "model.aibrix.ai/port";
+  std::vector<std::string> ports;  // Numbers or names; none: see the schema.
+  bool operator==(const KubernetesSourceConfig&) const = default;
+};
+// Instead of a name: all there are.
+inline constexpr std::string_view kAny = "*";
+
 // One pool: engines that serve the same names.
 struct ModelConfig {
-  std::string name;
+  std::string name;                   // kAny: one model for each that `kubernetes` finds.
   std::string engine_name;            // What its engines call it; empty: `name`.
   std::vector<std::string> aliases;   // Further names of the same model.
   std::vector<std::string> adapters;  // LoRA adapters at its engines.
@@ -193,6 +221,8 @@ struct ModelConfig {
   EjectionConfig ejection;
   std::vector<ObjectiveConfig> objectives;
   std::vector<TenantConfig> tenants;
+  std::optional<KubernetesSourceConfig> kubernetes;
+  // With `kubernetes`: also options of those that it finds; kAny: of all others.
   std::vector<DeploymentConfig> deployments;
   bool operator==(const ModelConfig&) const = default;
 };
@@ -210,6 +240,7 @@ struct Config {
   TimeoutsConfig timeouts;
   HealthConfig health;
   std::optional<store::RedisUrl> redis;  // What is shared with others; without a model.
+  KubernetesConfig kubernetes;
   ProfilesConfig profiles;
   bool request_trace = false;  // To Redis, for AIBrix's GPU optimizer.
   std::vector<ModelConfig> models;
@@ -224,7 +255,7 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
                           std::span<const std::string_view> policies,
                           const Environment& environment = nullptr);
 
-// The file that holds a deployment's profile; nullopt if Redis does.
+// The file that holds a deployment's profile; nullopt if Redis or a ConfigMap does.
 std::optional<std::string> ProfileFileOf(const Config& config, const DeploymentConfig& deployment);
 
 // A JSON Schema (draft 2020-12) of the file, for editors. What it refuses is refused; what the

@@ -2,6 +2,7 @@
 // and a Value() here.
 #include "config/config_schema.h"
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -149,21 +150,26 @@ OptionGroup<ProfilesConfig> ProfilesOptions() {
   using Source = ProfilesConfig::Source;
   return OptionGroup<ProfilesConfig>()
       .Value("source", &ProfilesConfig::source,
-             ChoiceForm<Source>({{"directory", Source::kDirectory}, {"redis", Source::kRedis}}),
-             {.prose = "Where profiles are kept: one JSON file each in a `directory`, or in "
-                       "`redis` under AIBrix's keys. A running gateway reads changed profiles by "
-                       "itself."})
+             ChoiceForm<Source>({{"directory", Source::kDirectory},
+                                 {"redis", Source::kRedis},
+                                 {"configmap", Source::kConfigMap}}),
+             {.prose = "Where profiles are kept: one JSON file each in a `directory`, in `redis` "
+                       "under AIBrix's keys, or in a `configmap` of Kubernetes. A running gateway "
+                       "reads changed profiles by itself."})
       .Value("directory", &ProfilesConfig::directory, TextForm("path"),
              {.prose = "The directory, relative to this file's folder."})
+      .Value("configmap", &ProfilesConfig::configmap, NameForm(),
+             {.prose = "The ConfigMap, in the gateway's own namespace; its keys are those of a "
+                       "directory's files, `NAME.json`."})
       .Value("max_age", &ProfilesConfig::max_age, DurationForm(0, 3650 * kDay),
              {.prose = "A profile created longer ago than this stays in use and is reported as "
                        "too old in the log, on `/status` and by a metric. `0`: never."})
       .Rule([](const ProfilesConfig& profiles, const YamlNode& node, ConfigReader& reader) {
-        if (profiles.source != Source::kRedis) return;
-        if (node.Find("directory") == nullptr) return;
-        reader.Fault(
-            LineOf(node, "directory"),
-            reader.PathOf("directory") + " is not used with source: redis; remove one of the two");
+        if (profiles.source == Source::kDirectory || node.Find("directory") == nullptr) return;
+        reader.Fault(LineOf(node, "directory"),
+                     reader.PathOf("directory") + " is not used with source: " +
+                         (profiles.source == Source::kRedis ? "redis" : "configmap") +
+                         "; remove one of the two");
       });
 }
 
@@ -352,8 +358,7 @@ OptionGroup<DeploymentConfig> DeploymentOptions() {
       .Groups("endpoints", &DeploymentConfig::endpoints, EndpointOptions(),
               {.prose = "The engines: the URL of each, such as `10.0.0.7:8000`, or a group with "
                         "the URL and options of its own.",
-               .example = "127.0.0.1:9001, 127.0.0.1:9002",
-               .required = true});
+               .example = "127.0.0.1:9001, 127.0.0.1:9002"});
 }
 
 OptionGroup<RetriesConfig> RetriesOptions() {
@@ -409,6 +414,169 @@ OptionGroup<ObjectiveConfig> ObjectiveOptions() {
                        "as little as possible. Requests without an objective, or with one that is "
                        "not listed, have `0`. Give what may wait a priority below that.",
               .example = "-1"});
+}
+
+OptionGroup<KubernetesConfig> KubernetesOptions() {
+  return OptionGroup<KubernetesConfig>()
+      .Value("kubeconfig", &KubernetesConfig::kubeconfig, TextForm("path"),
+             {.prose = "A file as kubectl has it, relative to this file's folder, for a gateway "
+                       "outside of the cluster. Without it: the service account of the pod that "
+                       "the gateway runs in.",
+              .example = "kubeconfig.yaml"})
+      .Value("context", &KubernetesConfig::context, NameForm(),
+             {.prose = "The context of that file, if it is not its `current-context`.",
+              .example = "staging"})
+      .Rule([](const KubernetesConfig& kubernetes, const YamlNode& node, ConfigReader& reader) {
+        if (kubernetes.context.empty() || !kubernetes.kubeconfig.empty()) return;
+        reader.Fault(LineOf(node, "context"), reader.PathOf("context") +
+                                                  " is given without a kubeconfig; add "
+                                                  "`kubeconfig: kubeconfig.yaml` or remove it");
+      });
+}
+
+OptionForm<KubernetesSourceConfig::Origin> OriginForm() {
+  using Kind = KubernetesSourceConfig::Kind;
+  using Origin = KubernetesSourceConfig::Origin;
+  static constexpr std::string_view kService = "service/";
+  static constexpr std::string_view kPool = "inferencepool/";
+  OptionForm<Origin> form;
+  form.type = "origin";
+  form.schema.pattern = "^(pods|service/[a-z0-9.-]+|inferencepool/[a-z0-9.-]+)$";
+  form.parse = [](std::string_view text) -> Result<Origin> {
+    const auto named = [](std::string_view name) {
+      return !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") ==
+                                  std::string_view::npos;
+    };
+    if (text == "pods") return Origin{};
+    for (const auto& [start, kind] :
+         {std::pair{kService, Kind::kService}, {kPool, Kind::kInferencePool}}) {
+      if (!text.starts_with(start) || !named(text.substr(start.size()))) continue;
+      return Origin{kind, std::string(text.substr(start.size()))};
+    }
+    return Fail("names nothing that lists engines; write pods, service/NAME or inferencepool/NAME");
+  };
+  form.print = [](const Origin& origin) {
+    switch (origin.kind) {
+      case Kind::kService:
+        return std::string(kService) + origin.name;
+      case Kind::kInferencePool:
+        return std::string(kPool) + origin.name;
+      case Kind::kPods:
+        break;
+    }
+    return std::string("pods");
+  };
+  return form;
+}
+
+OptionGroup<KubernetesSourceConfig> KubernetesSourceOptions() {
+  using Kind = KubernetesSourceConfig::Kind;
+  return OptionGroup<KubernetesSourceConfig>()
+      .Value("from", &KubernetesSourceConfig::from, OriginForm(),
+             {.prose = "What lists the engines: `pods`; the EndpointSlices of a Service, "
+                       "`service/NAME`; or an InferencePool, `inferencepool/NAME`, with its pods "
+                       "and target ports, and the InferenceObjectives that name it as "
+                       "`objectives`."})
+      .Values("namespaces", &KubernetesSourceConfig::namespaces, NameForm(),
+              {.prose = "Where it looks; `[\"*\"]`: in all. Without the option: in the gateway's "
+                        "own, or that of the kubeconfig's context. Of a model that has a name: "
+                        "one.",
+               .example = "[inference]"})
+      .Value("selector", &KubernetesSourceConfig::selector, TextForm("label selector"),
+             {.prose = "With `from: pods`: which of them are engines, as kubectl's `-l` has it. "
+                       "Without the option: those whose `label` is the model's name.",
+              .example = "app=vllm,tier!=canary"})
+      .Value("label", &KubernetesSourceConfig::label, NameForm(),
+             {.prose = "The label of pods that says which model they serve."})
+      .Value("port_label", &KubernetesSourceConfig::port_label, NameForm(),
+             {.prose = "The label of pods that says at which port; it comes before `ports`."})
+      .Values("ports", &KubernetesSourceConfig::ports, NameForm(),
+              {.prose = "The ports, by number or by name: an endpoint for each, for engines with "
+                        "several data-parallel ranks. Without the option: 8000; of a Service, its "
+                        "only port. An InferencePool says them itself.",
+               .example = "[8000, 8001]"})
+      .Rule([](const KubernetesSourceConfig& source, const YamlNode& node, ConfigReader& reader) {
+        const auto refuse = [&](const char* option, bool given, std::string_view why) {
+          if (!given) return;
+          reader.Fault(LineOf(node, option),
+                       reader.PathOf(option) + " is given, and " + std::string(why));
+        };
+        if (source.from.kind == Kind::kPods) return;
+        refuse("selector", !source.selector.empty(),
+               "`from` does not name pods; remove one of the two");
+        refuse("ports", source.from.kind == Kind::kInferencePool && !source.ports.empty(),
+               "an InferencePool says its ports itself; remove it");
+      });
+}
+
+// What the deployments of a model have to be depends on where its engines come from.
+void CheckModel(const ModelConfig& model, const YamlNode& node, ConfigReader& reader) {
+  const YamlNode* const deployments = node.Find("deployments");
+  const auto fault_of = [&](std::size_t i, const char* option, const std::string& sentence) {
+    const YamlNode& item = *deployments->items[i];
+    reader.Fault(LineOf(item, option),
+                 reader.PathOf("deployments[" + std::to_string(i) + "]") + sentence);
+  };
+  const bool any_model = model.name == kAny;
+  for (std::size_t i = 0; i < model.deployments.size(); ++i) {
+    const DeploymentConfig& deployment = model.deployments[i];
+    const bool any = deployment.name == kAny;
+    if (!model.kubernetes && any) {
+      fault_of(i, "name",
+               ".name is *, which stands for deployments that Kubernetes has; add `kubernetes: { "
+               "from: pods }` to the model or write a name");
+    } else if (!model.kubernetes && deployment.endpoints.empty()) {
+      fault_of(i, "name",
+               " has no \"endpoints\"; add it, like `endpoints: [127.0.0.1:9001, "
+               "127.0.0.1:9002]`");
+    } else if ((any || any_model) && !deployment.endpoints.empty()) {
+      fault_of(i, "endpoints",
+               ".endpoints is given where * stands for what Kubernetes has; remove one of the two");
+    }
+  }
+  if (!model.kubernetes) {
+    if (any_model) {
+      reader.Fault(LineOf(node, "name"),
+                   reader.PathOf("name") +
+                       " is *, which stands for models that Kubernetes has; add `kubernetes: { "
+                       "from: pods }` or write the model's name");
+    } else if (model.deployments.empty()) {
+      reader.Fault(node.line, reader.group() +
+                                  " has no \"deployments\"; add it, like `deployments: [{ name: "
+                                  "llama2-7b-a10, endpoints: [127.0.0.1:9001] }]`");
+    }
+    return;
+  }
+  const KubernetesSourceConfig& source = *model.kubernetes;
+  const YamlNode& group = *node.Find("kubernetes");
+  const bool everywhere = std::ranges::find(source.namespaces, kAny) != source.namespaces.end();
+  if (source.namespaces.size() > 1 && everywhere) {
+    reader.Fault(LineOf(group, "namespaces"),
+                 reader.PathOf("kubernetes.namespaces") +
+                     " has *, which is all of them, and others; remove the others");
+  } else if (!any_model && (everywhere || source.namespaces.size() > 1)) {
+    reader.Fault(LineOf(group, "namespaces"),
+                 reader.PathOf("kubernetes.namespaces") +
+                     " are several, and a model that has a name is in one; write that one, or "
+                     "`name: \"*\"` for the models of all");
+  }
+  if (!any_model) return;
+  if (source.from.kind != KubernetesSourceConfig::Kind::kPods) {
+    reader.Fault(LineOf(group, "from"),
+                 reader.PathOf("kubernetes.from") +
+                     " lists the engines of one model; write `from: pods`, or the model's name "
+                     "instead of *");
+  }
+  for (const auto& [option, given] : {std::pair{"engine_name", !model.engine_name.empty()},
+                                      {"aliases", !model.aliases.empty()},
+                                      {"adapters", !model.adapters.empty()},
+                                      {"default", model.is_default}}) {
+    if (!given) continue;
+    reader.Fault(LineOf(node, option),
+                 reader.PathOf(option) +
+                     " belongs to one model, and * stands for all that Kubernetes has; remove it, "
+                     "or write the model's name");
+  }
 }
 
 OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies) {
@@ -470,10 +638,16 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
                         "belongs to the tenant that the header `x-gateway-inference-fairness-id` "
                         "names, else to its API key. For policies that forecast.",
                .example = "{ name: team-a, weight: 2 }"})
+      .Group("kubernetes", &ModelConfig::kubernetes, KubernetesSourceOptions(),
+             "Engines that Kubernetes lists, beside `endpoints` (docs/kubernetes.md). A model "
+             "with it and the name `*` stands for every model that is found; its other options "
+             "are theirs, too.")
       .Groups("deployments", &ModelConfig::deployments, DeploymentOptions(),
-              {.prose = "Replicas of the model, one deployment per GPU type.",
-               .example = "{ name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }",
-               .required = true});
+              {.prose = "Replicas of the model, one deployment per GPU type. With `kubernetes`: "
+                        "also options of deployments that it finds, by name, which need no "
+                        "`endpoints`; the name `*` is for all others.",
+               .example = "{ name: llama2-7b-a10, endpoints: [127.0.0.1:9001] }"})
+      .Rule(CheckModel);
 }
 
 // Both listeners can begin, and the gateway is none of its own endpoints.
@@ -485,6 +659,7 @@ void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& re
   }
   const YamlNode& models = *node.Find("models");
   for (std::size_t m = 0; m < config.models.size(); ++m) {
+    if (config.models[m].deployments.empty()) continue;
     const YamlNode& deployments = *models.items[m]->Find("deployments");
     for (std::size_t d = 0; d < config.models[m].deployments.size(); ++d) {
       for (const EndpointConfig& endpoint : config.models[m].deployments[d].endpoints) {
@@ -616,6 +791,9 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                        "[/database]`, user and password percent-encoded. TLS is not supported.",
               .example = "redis://redis-1:6379/0",
               .secret = true})
+      .Group("kubernetes", &Config::kubernetes, KubernetesOptions(),
+             "How the API server of Kubernetes is reached, for models with `kubernetes` and for "
+             "`profiles: { source: configmap }`.")
       .Group("profiles", &Config::profiles, ProfilesOptions(),
              "GPU profiles: what each GPU type can do, as measured.")
       .Value("request_trace", &Config::request_trace, BooleanForm(),

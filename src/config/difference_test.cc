@@ -48,6 +48,8 @@ std::vector<std::string> ValuesOf(const OptionDoc& doc) {
       {"list: URL path", "[/another]"},
       {"policy", "random"},
       {"Redis URL", "redis://another:6379/1"},
+      {"origin", "service/another"},
+      {"label selector", "another"},
   };
   if (const auto other = kOthers.find(doc.type); other != kOthers.end()) return {other->second};
   const std::string separator = doc.bounds.find(" to ") != std::string::npos ? " to " : ", ";
@@ -86,11 +88,13 @@ std::vector<std::string> ExpectedChanges(const OptionPlace& place, const std::st
 
 TEST(Difference, AChangeOfAnyOneOptionIsThatOption) {
   const std::vector<OptionDoc> docs = ConfigSchema(kPolicies).Docs();
-  // Two examples, because profiles have either a directory or a Redis.
-  std::array examples = {ExampleOf(docs), ExampleOf(docs)};
+  // Several examples, because profiles have either a directory or a Redis, and engines in
+  // Kubernetes a selector or another origin.
+  std::array examples = {ExampleOf(docs), ExampleOf(docs), ExampleOf(docs)};
   TestText& profiles = examples[1]["profiles"];
   profiles["source"].value = "redis";
   profiles.Remove("directory");
+  examples[2]["models"]["kubernetes"].Remove("selector");
   for (const OptionPlace& place : PlacesOf(docs)) {
     if (!place.doc.children.empty()) continue;
     bool covered = false;

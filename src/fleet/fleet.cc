@@ -62,7 +62,10 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
 }
 
 EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId id) {
-  while (id < endpoints_.size() && !(endpoints_[id].retired && endpoints_[id].in_flight == 0)) ++id;
+  while (id < endpoints_.size() &&
+         !(endpoints_[id].retired && endpoints_[id].all_in_flight() == 0)) {
+    ++id;
+  }
   if (id == endpoints_.size()) {
     endpoints_.emplace_back();
     last_used_.push_back(0);
@@ -70,9 +73,14 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec,
   }
   Endpoint& endpoint = endpoints_[id];
   recent_.Remove(endpoint.breaker.recent());
-  endpoint = {.address = spec.address, .deployment = deployment};
+  endpoint = {.address = spec.address,
+              .key = KeyOf(deployments_[deployment].name, spec.address),
+              .deployment = deployment};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);
+  endpoint.load->SetReplicas(replicas_);
   endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);
+  endpoint.forecast->SetReplicas(replicas_);
+  by_key_[endpoint.key] = id;
   deployments_[deployment].up += 1;
   up_ += 1;
   returns_.Erase(id);
@@ -92,6 +100,7 @@ void Fleet::Declare(EndpointId id, const EndpointSpec& spec) {
 void Fleet::Retire(EndpointId id) {
   Mark(id, false);
   endpoints_[id].retired = true;
+  by_key_.erase(endpoints_[id].key);
 }
 
 bool Fleet::SetProfile(const std::string& deployment,
@@ -170,17 +179,48 @@ Tokens Fleet::LongestContext() const {
   return longest;
 }
 
-Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
+Residence Fleet::Begin(EndpointId id, const Demand& demand, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
-  endpoint.in_flight += 1;
   endpoint.prefilling += demand.prompt_tokens;
-  in_flight_ += 1;
   last_used_[id] = ++uses_;
   Residence residence{.load = endpoint.load->Start(demand, now)};
   if (keeps_forecasts_) residence.forecast = endpoint.forecast->Start(demand, now);
+  return residence;
+}
+
+Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
+  Endpoint& endpoint = endpoints_[id];
+  Residence residence = Begin(id, demand, now);
+  endpoint.in_flight += 1;
+  in_flight_ += 1;
   residence.era = endpoint.breaker.Start();
+  residence.serial = ++serials_;
+  if (keeps_journal_) journal_.Start(residence.serial, endpoint.key, demand, now);
   Refresh(id);
   return residence;
+}
+
+Residence Fleet::StartForeign(EndpointId id, const Demand& demand, Seconds now) {
+  Residence residence = Begin(id, demand, now);
+  endpoints_[id].foreign_in_flight += 1;
+  residence.serial = kNobodys;
+  Refresh(id);
+  return residence;
+}
+
+void Fleet::SetReplicas(int replicas) {
+  if (replicas == replicas_) return;
+  replicas_ = replicas;
+  for (EndpointId id = 0; id < endpoints_.size(); ++id) {
+    endpoints_[id].load->SetReplicas(replicas);
+    endpoints_[id].forecast->SetReplicas(replicas);
+    Refresh(id);
+  }
+}
+
+void Fleet::KeepJournal(bool keep) {
+  keeps_journal_ = keep;
+  if (!keep) journal_ = {};
 }
 
 void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
@@ -188,9 +228,10 @@ void Fleet::FirstToken(EndpointId id, const Residence& residence, Seconds now) {
   const Load before = endpoint.load->Order();
   endpoint.load->FirstToken(residence.load, now);
   if (residence.forecast) endpoint.forecast->FirstToken(*residence.forecast, now);
+  if (keeps_journal_ && !residence.foreign()) journal_.FirstToken(residence.serial, now);
   // Nothing else that endpoints are ordered by has changed.
   if (endpoint.load->Order() != before) Refresh(id);
-  if (endpoint.breaker.state() == CircuitBreaker::State::kProbing) {
+  if (endpoint.breaker.state() == CircuitBreaker::State::kProbing && !residence.foreign()) {
     ChangeBreaker(id, [&](CircuitBreaker& breaker) { breaker.FirstToken(residence.era, now); });
   }
 }
@@ -200,33 +241,30 @@ void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated
   const Load before = endpoint.load->Order();
   endpoint.load->Progress(residence.load, generated, now);
   if (residence.forecast) endpoint.forecast->Progress(*residence.forecast, generated, now);
+  if (keeps_journal_ && !residence.foreign()) journal_.Progress(residence.serial, generated, now);
   if (endpoint.load->Order() != before) Refresh(id);
 }
 
 void Fleet::End(EndpointId id, const Residence& residence, const Completion& completion,
                 Seconds now, bool judged) {
   Endpoint& endpoint = endpoints_[id];
-  assert(endpoint.in_flight > 0);
-  endpoint.in_flight -= 1;
-  in_flight_ -= 1;
+  int& in_flight = residence.foreign() ? endpoint.foreign_in_flight : endpoint.in_flight;
+  assert(in_flight > 0);
+  in_flight -= 1;
   endpoint.load->End(residence.load, completion, now);
   if (residence.forecast) endpoint.forecast->End(*residence.forecast, completion, now);
   if (completion.output_tokens > 0) {
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
   }
-  if (judged) {
-    Judge(id, residence, completion, now);
-  } else {
-    endpoint.breaker.Left(residence.era);
+  if (!residence.foreign()) {
+    in_flight_ -= 1;
+    if (keeps_journal_) journal_.End(residence.serial, completion, now);
+    if (judged) {
+      Judge(id, residence, completion, now);
+    } else {
+      endpoint.breaker.Left(residence.era);
+    }
   }
-  Refresh(id);
-}
-
-void Fleet::SetForeignLoad(EndpointId id, const ForeignLoad& foreign) {
-  if (id >= endpoints_.size() || endpoints_[id].retired) return;
-  endpoints_[id].foreign_in_flight = foreign.in_flight;
-  endpoints_[id].load->SetForeign(foreign);
-  endpoints_[id].forecast->SetForeign(foreign.in_flight);
   Refresh(id);
 }
 
@@ -272,7 +310,7 @@ const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
 
 bool Fleet::Available(const Endpoint& endpoint) const {
   return endpoint.up && !endpoint.retired && !endpoint.hidden &&
-         endpoint.all_in_flight() < endpoint.max_in_flight && endpoint.breaker.Admits();
+         endpoint.all_in_flight() * replicas_ < endpoint.max_in_flight && endpoint.breaker.Admits();
 }
 
 EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {

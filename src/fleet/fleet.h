@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "fleet/circuit_breaker.h"
 #include "fleet/endpoint_order.h"
 #include "fleet/engine_fault.h"
+#include "fleet/journal.h"
 #include "fleet/load_model.h"
 #include "fleet/step_forecast.h"
 #include "profile/gpu_profile.h"
@@ -47,6 +49,7 @@ struct DeploymentSpec {
 
 struct Endpoint {
   std::string address;
+  EndpointKey key = 0;
   DeploymentId deployment = 0;
   int max_in_flight = 0;
   double weight = 1;
@@ -54,11 +57,12 @@ struct Endpoint {
   bool retired = false;  // No longer in the fleet; takes nothing new, may still finish what it has.
   bool hidden = false;   // Not to be chosen for the request at hand.
   int in_flight = 0;     // Requests of this router.
-  int foreign_in_flight = 0;           // Requests of other replicas, as far as known.
-  std::int64_t prefilling = 0;         // Prompt tokens sent there whose first token has not come.
-  Tokens max_model_len = 0;            // What it said itself; 0: nothing yet.
-  Tokens kv_tokens = 0;                // The same.
-  std::unique_ptr<EndpointLoad> load;  // Never null.
+  int foreign_in_flight = 0;  // Requests of other replicas, as far as known.
+  // Prompt tokens sent there, by all replicas, whose first token has not come.
+  std::int64_t prefilling = 0;
+  Tokens max_model_len = 0;                // What it said itself; 0: nothing yet.
+  Tokens kv_tokens = 0;                    // The same.
+  std::unique_ptr<EndpointLoad> load;      // Never null.
   std::unique_ptr<StepForecast> forecast;  // Never null.
   // Decayed mean of E2E seconds per output token over the last finished requests; 0 = none yet.
   double normalized_latency = 0;
@@ -104,6 +108,9 @@ struct Residence {
   Resident load{};
   std::optional<Resident> forecast;  // nullopt if forecasts were not kept when it started.
   CircuitBreaker::Era era = 0;
+  std::uint64_t serial = 0;  // In the journal; kNobodys: of another replica.
+
+  bool foreign() const { return serial == kNobodys; }
 };
 
 // An endpoint's breaker is in another state.
@@ -161,9 +168,18 @@ class Fleet {
   // `judged`: the endpoint served it or failed; else it says nothing about the endpoint.
   void End(EndpointId endpoint, const Residence& residence, const Completion& completion,
            Seconds now, bool judged = true);
-  // Replaces what other replicas of the router are known to have sent to an endpoint. Unknown or
-  // retired endpoints are ignored.
-  void SetForeignLoad(EndpointId endpoint, const ForeignLoad& foreign);
+  // A request that another replica of the router has sent there: it counts and teaches as one of
+  // this router's does, but says nothing of the endpoint's health. First token, progress and end
+  // are reported like those of any other.
+  Residence StartForeign(EndpointId endpoint, const Demand& demand, Seconds now);
+  // So many replicas share the fleet's capacity, and what the others send is not known: each takes
+  // its part of it. 1 while they are known.
+  void SetReplicas(int replicas);
+
+  // From now on what happens to this router's requests is written down, to be told to others.
+  void KeepJournal(bool keep);
+  // What was written down since this was last called.
+  Journal TakeJournal() { return std::exchange(journal_, {}); }
 
   // Endpoints that fail are ejected (circuit_breaker.h), but never so many that no more than
   // max_share of those that are up are out, and none whose context no other one has: a bad engine
@@ -192,6 +208,10 @@ class Fleet {
   }
   std::optional<EndpointId> FindEndpoint(const std::string& deployment,
                                          const std::string& address) const;
+  std::optional<EndpointId> FindEndpoint(EndpointKey key) const {
+    const auto found = by_key_.find(key);
+    return found == by_key_.end() ? std::nullopt : std::optional(found->second);
+  }
   // The largest weight of all endpoints.
   double largest_weight() const { return largest_weight_; }
   // Endpoints that are up, full or not.
@@ -239,6 +259,7 @@ class Fleet {
   void SetAvailable(EndpointId id, bool available);
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId from);
+  Residence Begin(EndpointId endpoint, const Demand& demand, Seconds now);
   void Declare(EndpointId id, const EndpointSpec& spec);
   void Mark(EndpointId id, bool up);
   void Retire(EndpointId id);
@@ -275,6 +296,11 @@ class Fleet {
   std::size_t available_ = 0;
   std::uint64_t uses_ = 0;
   bool keeps_forecasts_ = false;
+  int replicas_ = 1;
+  std::unordered_map<EndpointKey, EndpointId> by_key_;  // Of endpoints that are not retired.
+  bool keeps_journal_ = false;
+  std::uint64_t serials_ = 0;
+  Journal journal_;
   double mean_latency_ = 0;  // As Endpoint::normalized_latency, of all endpoints together.
   double largest_weight_ = 1;
   int up_ = 0;

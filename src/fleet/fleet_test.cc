@@ -61,10 +61,6 @@ TEST(LittlesLaw, EndpointIsFullAtTheSumOfItsShares) {
   const Resident first = load->Start(Share(kCapacity - 5), 0);
   EXPECT_TRUE(fits(5));
   EXPECT_FALSE(fits(6));
-  load->SetForeign({.in_flight = 1, .load = 3});
-  EXPECT_TRUE(fits(2));
-  EXPECT_FALSE(fits(3));
-  load->SetForeign({});
   load->End(first, {}, 0);
   EXPECT_EQ(load->Order(), 0);
 }
@@ -196,15 +192,18 @@ TEST(Fleet, WhatOtherReplicasSentCountsEverywhere) {
   Observe(fleet, 0, 0.01);
   Observe(fleet, 1, 0.01);
   fleet.Add(1, 10);
-  fleet.SetForeignLoad(0, {.in_flight = 2, .load = 300});
+  const Residence some[] = {fleet.StartForeign(0, Share(200), 0),
+                            fleet.StartForeign(0, Share(100), 0)};
   EXPECT_EQ(fleet.ByLoad(0).First(), 1);
   EXPECT_EQ(fleet.ByInFlight(0).First(), 1);
   EXPECT_EQ(fleet.ByLatency(0).First(), 1);
   EXPECT_EQ(fleet.in_flight(), 1) << "others' requests are not ours";
-  fleet.SetForeignLoad(0, {.in_flight = 4, .load = 300});
+  const Residence more[] = {fleet.StartForeign(0, Share(0), 0), fleet.StartForeign(0, Share(0), 0)};
   EXPECT_THAT(fleet.Available(0), ElementsAre(1));
-  fleet.SetForeignLoad(0, {});
+  for (const Residence& one : some) fleet.End(0, one, {.fault = EngineFault::kClosed}, 0);
+  for (const Residence& one : more) fleet.End(0, one, {.fault = EngineFault::kClosed}, 0);
   EXPECT_EQ(fleet.endpoint(0).load->Order(), 0);
+  EXPECT_EQ(fleet.endpoint(0).breaker.failures(), 0) << "who saw it fail judges it";
   EXPECT_EQ(fleet.ByLoad(0).First(), 0);
 }
 

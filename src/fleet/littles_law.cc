@@ -10,31 +10,32 @@ namespace {
 class SumOfShares final : public EndpointLoad {
  public:
   Fit Assess(const Demand& demand, Seconds) const override {
-    return {.now = Weighted(own_ + foreign_ + demand.share) <= kCapacity || (own_ + foreign_ == 0)};
+    return {.now = Weighted(sum_ + demand.share) <= kCapacity || sum_ == 0};
   }
 
   // A resident's name is its share: nothing else has to be remembered of it.
   Resident Start(const Demand& demand, Seconds) override {
-    own_ += demand.share;
+    sum_ += demand.share;
     return static_cast<Resident>(demand.share);
   }
   void End(Resident resident, const Completion&, Seconds) override {
-    own_ -= static_cast<Load>(resident);
-    assert(own_ >= 0);
+    sum_ -= static_cast<Load>(resident);
+    assert(sum_ >= 0);
   }
-  void SetForeign(const ForeignLoad& foreign) override { foreign_ = foreign.load; }
+  void SetReplicas(int replicas) override { replicas_ = replicas; }
 
   void SetWeight(double weight) override { weight_ = weight; }
 
-  Load Order() const override { return Weighted(own_ + foreign_); }
+  Load Order() const override { return Weighted(sum_); }
 
  private:
   Load Weighted(Load load) const {
+    load *= replicas_;
     return weight_ == 1 ? load : std::llround(static_cast<double>(load) / weight_);
   }
 
-  Load own_ = 0;
-  Load foreign_ = 0;
+  Load sum_ = 0;
+  int replicas_ = 1;
   double weight_ = 1;
 };
 

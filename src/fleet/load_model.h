@@ -28,6 +28,9 @@ inline double LoadFraction(Load load) {
 // No response is longer.
 inline constexpr Tokens kNoLimit = 1 << 22;
 
+// Of a request that another replica of the router has sent.
+inline constexpr std::uint64_t kNobodys = ~std::uint64_t{0};
+
 // One request as a load model sees it, on one deployment.
 struct Demand {
   Seconds arrived = 0;
@@ -41,7 +44,7 @@ struct Demand {
   Tokens most_tokens = kNoLimit;     // The longest that the response may be.
   bool reports_first_token = false;  // The shell will say when its first token comes.
   int standing = 0;                  // Promises to requests of a higher one count more.
-  std::uint64_t tag = 0;             // Names it where it is spoken of.
+  std::uint64_t tag = 0;             // Names it where it is spoken of; kNobodys: it is not.
   // What the deployment's profile says that it takes of one endpoint (LoadModel::Share); 0 where no
   // profile tells.
   Load share = 0;
@@ -57,12 +60,6 @@ struct Completion {
   std::optional<EngineFault> fault = {};
   // With EngineFault::kBusy: how long the endpoint asks to be left alone; 0: it does not say.
   Seconds retry_after = 0;
-};
-
-// What other replicas of the router have sent to an endpoint.
-struct ForeignLoad {
-  int in_flight = 0;
-  Load load = 0;  // In the terms of the same load model.
 };
 
 // What one more request would meet at an endpoint.
@@ -87,8 +84,9 @@ class EndpointLoad {
   // `generated`: output tokens so far.
   virtual void Progress(Resident /*resident*/, Tokens /*generated*/, Seconds /*now*/) {}
   virtual void End(Resident resident, const Completion& completion, Seconds now) = 0;
-  // Replaces what was known of other replicas.
-  virtual void SetForeign(const ForeignLoad& foreign) = 0;
+  // So many replicas of the router send alike, and what the others send is not known: every request
+  // here stands for so many. 1 at first.
+  virtual void SetReplicas(int /*replicas*/) {}
 
   // How fast the endpoint is, relative to what the profile says.
   virtual void SetWeight(double /*weight*/) {}

@@ -42,8 +42,8 @@ double StepForecast::LineSteps(double tokens) const {
 void StepForecast::Accumulate(double steps) {
   step_ += steps;
   counters_.steps += steps;
-  counters_.sequence_steps += steps * decoding_;
-  counters_.held_steps += steps * (held_ + steps * decoding_ / 2);
+  counters_.sequence_steps += steps * decoding_ * replicas_;
+  counters_.held_steps += steps * (held_ + steps * decoding_ / 2) * replicas_;
   held_ += steps * decoding_;
 }
 
@@ -53,7 +53,7 @@ void StepForecast::LeaveLine(std::uint32_t slot, Seconds at) {
   line_done_ = std::max(line_done_, held.line_end);
   overdue_ = 0;
   if (line_.empty()) line_done_ = line_end_ = chunk_ = 0;
-  counters_.prefilled += held.prompt;
+  counters_.prefilled += static_cast<double>(held.prompt) * replicas_;
   held.state = State::kDecoding;
   held.first_at = at;
   held.first_step = step_;
@@ -154,7 +154,8 @@ double StepForecast::Keeps(const Held& held, double generated, Seconds first_at,
 
 StepForecast::Line StepForecast::LineOf(const Crowd& crowd) const {
   Line line;
-  const double held = held_ + crowd.line_held;
+  const double decoding_hold = held_ * replicas_;
+  const double held = decoding_hold + crowd.line_held;
   line.pace = belief_.Decode(std::max(crowd.sequences, 1.0), held);
   line.time = LineTime(crowd.waiting, Decode());
   line.stall = std::max(0.0, line.time - LineSteps(crowd.waiting) * line.pace);
@@ -162,7 +163,7 @@ StepForecast::Line StepForecast::LineOf(const Crowd& crowd) const {
   if (room == 0 || held <= room || crowd.line_held == 0) return line;
   // Only a part of the line fits into the KV cache now. The rest enters as others end, at the speed
   // of a full engine: so much of all the work there is has to be done before the last one is in.
-  const double fits = std::clamp((room - held_) / crowd.line_held, 0.0, 1.0);
+  const double fits = std::clamp((room - decoding_hold) / crowd.line_held, 0.0, 1.0);
   const double batch = std::max(1.0, crowd.sequences * room / held);
   const Seconds step = belief_.Decode(batch, room);
   const Seconds prefill = belief_.b * crowd.waiting + step * crowd.waiting / constants().chunk;
@@ -220,21 +221,22 @@ bool StepForecast::Fits(const Demand& demand, const Crowd& crowd) {
     to_come_at_ = now_;
   }
   // What is there grows before it ends, and so does the newcomer.
-  const double grows = constants().kv_growth * (to_come_ + MeanLength(demand));
+  const double grows = constants().kv_growth * (to_come_ * replicas_ + MeanLength(demand));
   const double needs = demand.prompt_tokens + grows;
-  return held_ + crowd.line_held + needs <= room ||
-         HeldIn(LineTime(crowd.waiting, Decode())) + needs <= room;
+  return held_ * replicas_ + crowd.line_held + needs <= room ||
+         HeldIn(LineTime(crowd.waiting, Decode())) * replicas_ + needs <= room;
 }
 
 StepForecast::Question StepForecast::Ask(const Demand& demand) const {
   Question question{.length = MeanLength(demand)};
   const double held = demand.prompt_tokens + question.length / 2;
   Crowd& crowd = question.crowd;
-  crowd.waiting = line_end_ - line_done_;
-  crowd.sequences = decoding_ + foreign_ + static_cast<double>(line_.size());
+  crowd.waiting = (line_end_ - line_done_) * replicas_;
+  crowd.sequences = (decoding_ + static_cast<double>(line_.size())) * replicas_;
   for (const std::uint32_t slot : line_) crowd.line_held += slots_[slot].prompt;
-  if (engine_->kv_tokens > 0 && held_ + crowd.line_held + held > engine_->kv_tokens) {
-    crowd.to_come = OutputToCome();
+  crowd.line_held *= replicas_;
+  if (engine_->kv_tokens > 0 && held_ * replicas_ + crowd.line_held + held > engine_->kv_tokens) {
+    crowd.to_come = OutputToCome() * replicas_;
   }
   question.before = LineOf(crowd);
   question.after = LineOf({.waiting = crowd.waiting + demand.prompt_tokens,
@@ -290,7 +292,7 @@ double StepForecast::Harm(const Demand& demand, Seconds now, std::vector<Harmed>
   const auto add = [&](const Held& held, double keeps, double keeps_after) {
     if (keeps == 0) return;
     harm += WeightOf(held, demand.standing) * (keeps - keeps_after);
-    if (harmed != nullptr && keeps - keeps_after >= kLeastTold) {
+    if (harmed != nullptr && held.tag != kNobodys && keeps - keeps_after >= kLeastTold) {
       harmed->push_back({held.tag, 1 - keeps, 1 - keeps_after});
     }
   };

@@ -78,8 +78,9 @@ class StepForecast {
   void Progress(Resident resident, Tokens generated, Seconds now);
   // Teaches the deployment's learner, and how much slower than it this endpoint is.
   void End(Resident resident, const Completion& completion, Seconds now);
-  // Requests of other replicas: they decode here too.
-  void SetForeign(int in_flight) { foreign_ = in_flight; }
+  // So many replicas of the router send alike, and what the others send is not known: every request
+  // here stands for so many.
+  void SetReplicas(int replicas) { replicas_ = replicas; }
 
   int residents() const { return residents_; }
   // The mean of PrefillShare over the requests there; 0 if there are none.
@@ -164,7 +165,7 @@ class StepForecast {
   Work WorkOf(const Demand& demand) const;
   const HeadroomConstants& constants() const { return engine_->constants; }
   double LineSteps(double tokens) const;
-  Seconds Decode() const { return belief_.Decode(decoding_ + foreign_, held_); }
+  Seconds Decode() const { return belief_.Decode(decoding_ * replicas_, held_ * replicas_); }
   Seconds LineTime(double tokens, Seconds decode) const;
   Line LineOf(const Crowd& crowd) const;
   Question Ask(const Demand& demand) const;
@@ -204,7 +205,7 @@ class StepForecast {
   Seconds now_ = 0;
   int residents_ = 0;
   int decoding_ = 0;
-  int foreign_ = 0;
+  int replicas_ = 1;
   double held_ = 0;  // Tokens that the decoding requests hold.
   double step_ = 0;  // Steps made so far.
   double prefill_shares_ = 0;

@@ -41,7 +41,6 @@ class HalfLoad final : public fleet::LoadModel {
     void End(fleet::Resident resident, const fleet::Completion&, Seconds) override {
       ASSERT_EQ(shares_.erase(static_cast<std::uint64_t>(resident)), 1);
     }
-    void SetForeign(const fleet::ForeignLoad&) override {}
     fleet::Load Order() const override {
       fleet::Load sum = 0;
       for (const auto& [name, share] : shares_) sum += share;
@@ -311,7 +310,10 @@ TEST_F(PolicyFixture, LMetricWeighsPrefillAgainstCompany) {
   EXPECT_EQ(Choose("lmetric"), 0);
   busy.request.prompt_tokens = 5000;  // 5000 · 3, 6000 · 2, 5000 · 4.
   EXPECT_EQ(Choose("lmetric"), 1);
-  busy.fleet.SetForeignLoad(1, {.in_flight = 2});  // 6000 · 4.
+  for (int i = 0; i < 2; ++i) {  // Of another replica: 6000 · 4.
+    busy.fleet.StartForeign(1, {.prompt_tokens = 10}, 0);
+    busy.fleet.Prefilled(1, 10);
+  }
   EXPECT_EQ(Choose("lmetric"), 0);
 }
 

@@ -164,12 +164,6 @@ void Scheduler::SetKvTokens(fleet::EndpointId endpoint, Tokens kv_tokens, Second
   if (fleet_.SetKvTokens(endpoint, kv_tokens)) Drain(now, decisions);
 }
 
-void Scheduler::SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign,
-                               Seconds now, Decisions& decisions) {
-  fleet_.SetForeignLoad(endpoint, foreign);
-  Drain(now, decisions);
-}
-
 void Scheduler::SetOptions(const SchedulerOptions& options, Seconds now, Decisions& decisions) {
   assert(options.policy != nullptr);
   options_ = options;
@@ -192,6 +186,46 @@ void Scheduler::FirstToken(RequestId id, Seconds now) {
 void Scheduler::Progress(RequestId id, Tokens generated, Seconds now) {
   const Record* record = records_.Find(id, Record::State::kRunning);
   if (record != nullptr) fleet_.Progress(record->endpoint, record->resident, generated, now);
+}
+
+Scheduler::ForeignRequest Scheduler::StartForeign(fleet::EndpointId endpoint, fleet::Demand demand,
+                                                  bool exact, Seconds now) {
+  if (options_.policy->needs == routing::PolicyNeeds::kForecast) fleet_.KeepForecasts();
+  if (fleet_.keeps_forecasts() && length_distributions_ && !exact) {
+    demand.lengths =
+        predictor_.Distribution(now, demand.prompt_tokens, assessments_.typical_output());
+  }
+  demand.tag = fleet::kNobodys;
+  return {.endpoint = endpoint,
+          .residence = fleet_.StartForeign(endpoint, demand, now),
+          .prompt_tokens = demand.prompt_tokens};
+}
+
+void Scheduler::FirstTokenOfForeign(ForeignRequest& request, Seconds at) {
+  if (request.prefilled) return;
+  request.prefilled = true;
+  fleet_.Prefilled(request.endpoint, request.prompt_tokens);
+  fleet_.FirstToken(request.endpoint, request.residence, at);
+}
+
+void Scheduler::ProgressOfForeign(const ForeignRequest& request, Tokens generated, Seconds now) {
+  fleet_.Progress(request.endpoint, request.residence, generated, now);
+}
+
+void Scheduler::EndForeign(const ForeignRequest& request, const Completion& completion,
+                           Seconds now) {
+  if (!request.prefilled) fleet_.Prefilled(request.endpoint, request.prompt_tokens);
+  Completion seen = completion;
+  if (request.late) seen.output_tokens = 0;
+  fleet_.End(request.endpoint, request.residence, seen, now);
+  if (completion.output_tokens > 0) {
+    predictor_.Record(now, completion.prompt_tokens, completion.output_tokens);
+  }
+}
+
+void Scheduler::SetReplicas(int replicas, Seconds now, Decisions& decisions) {
+  fleet_.SetReplicas(replicas);
+  Drain(now, decisions);
 }
 
 std::vector<std::uint64_t> Scheduler::RunningAt(fleet::EndpointId endpoint) const {

@@ -69,9 +69,6 @@ class Scheduler {
                       Decisions& decisions);
   // The same of its KV cache, in tokens: forecasts know then when it is full.
   void SetKvTokens(fleet::EndpointId endpoint, Tokens kv_tokens, Seconds now, Decisions& decisions);
-  // Replaces what other replicas of the router are known to have sent to an endpoint.
-  void SetForeignLoad(fleet::EndpointId endpoint, const fleet::ForeignLoad& foreign, Seconds now,
-                      Decisions& decisions);
   // Replaces the options. Requests that wait keep their places, policies and predicted lengths.
   void SetOptions(const SchedulerOptions& options, Seconds now, Decisions& decisions);
   void Tick(Seconds now, Decisions& decisions);
@@ -81,6 +78,28 @@ class Scheduler {
   // ignored. `generated`: output tokens so far.
   void FirstToken(RequestId id, Seconds now);
   void Progress(RequestId id, Tokens generated, Seconds now);
+
+  // What other replicas of the router send runs at their endpoints like what this one sends, and
+  // teaches the same when it ends (replica::Merger). Nothing is decided by these: Tick follows the
+  // last of several. `at` may be somewhat before `now`.
+  struct ForeignRequest {
+    fleet::EndpointId endpoint = 0;
+    fleet::Residence residence;
+    Tokens prompt_tokens = 0;
+    bool prefilled = false;  // Its first token has come.
+    bool late = false;       // It was heard of after its start: its end says nothing of steps.
+  };
+  // Of a demand without `lengths`, they are what responses are expected to be here, unless
+  // `exact`.
+  ForeignRequest StartForeign(fleet::EndpointId endpoint, fleet::Demand demand, bool exact,
+                              Seconds now);
+  void FirstTokenOfForeign(ForeignRequest& request, Seconds at);
+  void ProgressOfForeign(const ForeignRequest& request, Tokens generated, Seconds now);
+  void EndForeign(const ForeignRequest& request, const Completion& completion, Seconds now);
+  // See fleet::Fleet.
+  void SetReplicas(int replicas, Seconds now, Decisions& decisions);
+  void KeepJournal(bool keep) { fleet_.KeepJournal(keep); }
+  fleet::Journal TakeJournal() { return fleet_.TakeJournal(); }
 
   // The shell's names of the requests that run at an endpoint.
   std::vector<std::uint64_t> RunningAt(fleet::EndpointId endpoint) const;

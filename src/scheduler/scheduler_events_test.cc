@@ -56,7 +56,6 @@ class Diary final : public fleet::LoadModel {
       residents_.erase(name);
       Write("end", name, completion.output_tokens);
     }
-    void SetForeign(const fleet::ForeignLoad& foreign) override { little_->SetForeign(foreign); }
     fleet::Load Order() const override { return little_->Order(); }
 
    private:
@@ -136,18 +135,44 @@ TEST_F(Events, TokensOfARequestThatDoesNotRunAreIgnored) {
   EXPECT_THAT(lines, ElementsAre("start 1 128", "end 1 0", "start 2 128", "end 2 0"));
 }
 
-TEST(ForeignLoad, IsRoomThatOtherReplicasHaveTaken) {
+TEST(ForeignRequest, TakesRoomLikeAnyOther) {
   SchedulerHarness h;
   h.Fleet({{"a10", 512, {"h:1"}}});
   h.Profile(FlatProfile("a10", 0.5, 4, E2eSlo(10)));  // Two at a time.
-  h.scheduler.SetForeignLoad(0, {.in_flight = 1, .load = fleet::kCapacity / 2}, h.now, h.decisions);
+  const auto foreign =
+      h.scheduler.StartForeign(0, {.share = fleet::kCapacity / 2}, /*exact=*/true, h.now);
   EXPECT_TRUE(h.Arrive());
   EXPECT_FALSE(h.Arrive()) << "the other half is in use elsewhere";
   const RequestId waiting = h.last;
+  h.scheduler.EndForeign(foreign, {128, 128, 1}, h.now);
+  const Decisions freed = h.Tick();
+  ASSERT_EQ(freed.size(), 1) << "what waits takes the room at once";
+  EXPECT_EQ(freed[0].id, waiting);
+  EXPECT_EQ(h.scheduler.length_predictor().samples(), 1) << "its length is one more sample";
+}
+
+// While what the others send is not known, each of three sends a third of what fits.
+TEST(Replicas, ThatCannotHearEachOtherShareTheCapacity) {
+  SchedulerHarness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  h.Profile(FlatProfile("a10", 3, 3, E2eSlo(100)));  // Nine at a time.
+  h.scheduler.SetReplicas(3, h.now, h.decisions);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(h.Arrive());
+  EXPECT_FALSE(h.Arrive());
   h.decisions.clear();
-  h.scheduler.SetForeignLoad(0, {}, h.now, h.decisions);
-  ASSERT_EQ(h.decisions.size(), 1) << "what waits takes the room at once";
-  EXPECT_EQ(h.decisions[0].id, waiting);
+  h.scheduler.SetReplicas(1, h.now, h.decisions);
+  EXPECT_EQ(h.decisions.size(), 1);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(h.Arrive());
+  EXPECT_FALSE(h.Arrive());
+}
+
+// However many they are, an endpoint that is empty takes one.
+TEST(Replicas, HaveARequestAtAnyEndpoint) {
+  SchedulerHarness h("least-request");
+  h.Fleet({{"a10", 2, {"h:1"}}});
+  h.scheduler.SetReplicas(8, h.now, h.decisions);
+  EXPECT_TRUE(h.Arrive());
+  EXPECT_FALSE(h.Arrive());
 }
 
 TEST(SetOptions, HoldsForWhatWaitsAndForWhatComes) {

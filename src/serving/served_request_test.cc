@@ -55,7 +55,6 @@ class ListeningLoad final : public fleet::LoadModel {
     void End(fleet::Resident resident, const fleet::Completion& completion, Seconds now) override {
       law_->End(resident, completion, now);
     }
-    void SetForeign(const fleet::ForeignLoad& foreign) override { law_->SetForeign(foreign); }
     fleet::Load Order() const override { return law_->Order(); }
 
    private:

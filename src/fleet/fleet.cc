@@ -32,7 +32,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     if (found == deployments_.end()) {
       deployments_.push_back(
           {.name = spec.name, .engine = std::make_shared<EngineBelief>(constants_)});
-      choices_.emplace_back();
+      all_.choices.emplace_back();
     }
     deployments_[id].retired = false;
     deployments_[id].max_in_flight = spec.max_in_flight;
@@ -69,13 +69,14 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec,
   if (id == endpoints_.size()) {
     endpoints_.emplace_back();
     last_used_.push_back(0);
-    available_at_.push_back(kNotAvailable);
+    all_.places.push_back(kNotAvailable);
   }
   Endpoint& endpoint = endpoints_[id];
   recent_.Remove(endpoint.breaker.recent());
   endpoint = {.address = spec.address,
               .key = KeyOf(deployments_[deployment].name, spec.address),
-              .deployment = deployment};
+              .deployment = deployment,
+              .generation = endpoint.generation + 1};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);
   endpoint.load->SetReplicas(replicas_);
   endpoint.forecast = std::make_unique<StepForecast>(deployments_[deployment].engine);
@@ -133,6 +134,33 @@ void Fleet::Mark(EndpointId id, bool up) {
 void Fleet::SetHidden(EndpointId id, bool hidden) {
   endpoints_[id].hidden = hidden;
   Refresh(id);
+}
+
+void Fleet::ShowOnly(std::span<const EndpointId> endpoints) {
+  few_.choices.resize(all_.choices.size());
+  few_.places.resize(endpoints_.size(), kNotAvailable);
+  for (const EndpointId id : endpoints) {
+    if (all_.places[id] == kNotAvailable) continue;
+    SetAvailable(few_, id, true);
+    few_.choices[endpoints_[id].deployment].by_load.Set(id, endpoints_[id].load->Order(),
+                                                        last_used_[id]);
+  }
+  shows_few_ = true;
+}
+
+void Fleet::ShowAll() {
+  shows_few_ = false;
+  for (Choices& choices : few_.choices) {
+    for (const EndpointId id : choices.available) {
+      few_.places[id] = kNotAvailable;
+      choices.by_load.Erase(id);
+      choices.by_in_flight.Erase(id);
+      choices.by_latency.Erase(id);
+    }
+    choices.available.clear();
+    choices.tracks_in_flight = choices.tracks_latency = false;
+  }
+  few_.available = 0;
 }
 
 bool Fleet::SetMaxModelLen(EndpointId id, Tokens max_model_len) {
@@ -287,7 +315,7 @@ std::optional<EndpointId> Fleet::FindEndpoint(const std::string& deployment,
 }
 
 const EndpointOrder& Fleet::ByInFlight(DeploymentId deployment) const {
-  Choices& choices = choices_[deployment];
+  Choices& choices = shown().choices[deployment];
   if (!choices.tracks_in_flight) {
     choices.tracks_in_flight = true;
     for (const EndpointId id : choices.available) {
@@ -298,7 +326,7 @@ const EndpointOrder& Fleet::ByInFlight(DeploymentId deployment) const {
 }
 
 const EndpointOrder& Fleet::ByLatency(DeploymentId deployment) const {
-  Choices& choices = choices_[deployment];
+  Choices& choices = shown().choices[deployment];
   if (!choices.tracks_latency) {
     choices.tracks_latency = true;
     for (const EndpointId id : choices.available) {
@@ -322,21 +350,21 @@ EndpointOrder::Key Fleet::LatencyKey(const Endpoint& endpoint) const {
          (endpoint.all_in_flight() + 1);
 }
 
-void Fleet::SetAvailable(EndpointId id, bool available) {
-  std::uint32_t& at = available_at_[id];
+void Fleet::SetAvailable(View& view, EndpointId id, bool available) {
+  std::uint32_t& at = view.places[id];
   if (available == (at != kNotAvailable)) return;
-  std::vector<EndpointId>& all = choices_[endpoints_[id].deployment].available;
+  std::vector<EndpointId>& all = view.choices[endpoints_[id].deployment].available;
   if (available) {
     at = static_cast<std::uint32_t>(all.size());
     all.push_back(id);
-    ++available_;
+    ++view.available;
     return;
   }
   all[at] = all.back();
-  available_at_[all[at]] = at;
+  view.places[all[at]] = at;
   all.pop_back();
   at = kNotAvailable;
-  --available_;
+  --view.available;
 }
 
 void Fleet::Refresh(EndpointId id) {
@@ -348,8 +376,8 @@ void Fleet::Refresh(EndpointId id) {
     deployments_[endpoint.deployment].out += out ? 1 : -1;
   }
   const bool available = Available(endpoint);
-  SetAvailable(id, available);
-  Choices& choices = choices_[endpoint.deployment];
+  SetAvailable(all_, id, available);
+  Choices& choices = all_.choices[endpoint.deployment];
   if (!available) {
     choices.by_load.Erase(id);
     choices.by_in_flight.Erase(id);

@@ -47,10 +47,18 @@ struct DeploymentSpec {
   Tokens kv_tokens = 0;  // That one endpoint's KV cache holds; 0: what the endpoints say.
 };
 
+// Names an endpoint for as long as it is in the fleet: its id may be given to another one then.
+struct EndpointHandle {
+  EndpointId id = 0;
+  std::uint32_t generation = 0;
+  bool operator==(const EndpointHandle&) const = default;
+};
+
 struct Endpoint {
   std::string address;
   EndpointKey key = 0;
   DeploymentId deployment = 0;
+  std::uint32_t generation = 0;  // How many had its id before.
   int max_in_flight = 0;
   double weight = 1;
   bool up = true;        // Healthy, as far as the shell knows.
@@ -143,6 +151,10 @@ class Fleet {
   void SetUp(EndpointId endpoint, bool up);
   // Takes an endpoint out of every order while one request is decided that must not go there.
   void SetHidden(EndpointId endpoint, bool hidden);
+  // The same of all but these, until ShowAll: O(deployments + n log n) for n of them, whatever the
+  // size of the fleet. Meanwhile the orders stay as they are.
+  void ShowOnly(std::span<const EndpointId> endpoints);
+  void ShowAll();
   // What the endpoint says its context is; 0 takes it back. Returns whether that changes what fits
   // its deployment. Unknown or retired endpoints are ignored.
   bool SetMaxModelLen(EndpointId endpoint, Tokens max_model_len);
@@ -206,6 +218,12 @@ class Fleet {
   const Deployment& deployment_of(EndpointId id) const {
     return deployments_[endpoints_[id].deployment];
   }
+  EndpointHandle HandleOf(EndpointId id) const { return {id, endpoints_[id].generation}; }
+  // Whether that endpoint is in the fleet, up or not.
+  bool Has(EndpointHandle handle) const {
+    return handle.id < endpoints_.size() && !endpoints_[handle.id].retired &&
+           endpoints_[handle.id].generation == handle.generation;
+  }
   std::optional<EndpointId> FindEndpoint(const std::string& deployment,
                                          const std::string& address) const;
   std::optional<EndpointId> FindEndpoint(EndpointKey key) const {
@@ -223,17 +241,17 @@ class Fleet {
   Tokens LongestContext() const;
 
   // Available endpoints of all deployments.
-  std::size_t available() const { return available_; }
+  std::size_t available() const { return shown().available; }
   bool IsAvailable(EndpointId id) const {
-    return id < endpoints_.size() && Available(endpoints_[id]);
+    return id < endpoints_.size() && shown().places[id] != kNotAvailable;
   }
   // A deployment's available endpoints, in no particular order.
   std::span<const EndpointId> Available(DeploymentId deployment) const {
-    return choices_[deployment].available;
+    return shown().choices[deployment].available;
   }
   // The same, by the load model's order.
   const EndpointOrder& ByLoad(DeploymentId deployment) const {
-    return choices_[deployment].by_load;
+    return shown().choices[deployment].by_load;
   }
   // The same, by requests in flight (WeightedInFlight).
   const EndpointOrder& ByInFlight(DeploymentId deployment) const;
@@ -252,11 +270,17 @@ class Fleet {
     bool tracks_in_flight = false;
     bool tracks_latency = false;
   };
+  struct View {
+    std::vector<Choices> choices;       // By deployment.
+    std::vector<std::uint32_t> places;  // By endpoint: its place in Choices::available.
+    std::size_t available = 0;
+  };
 
+  View& shown() const { return shows_few_ ? few_ : all_; }
   bool Available(const Endpoint& endpoint) const;
   // Brings every tracked order up to date with the endpoint's state.
   void Refresh(EndpointId id);
-  void SetAvailable(EndpointId id, bool available);
+  void SetAvailable(View& view, EndpointId id, bool available);
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId from);
   Residence Begin(EndpointId endpoint, const Demand& demand, Seconds now);
@@ -290,10 +314,10 @@ class Fleet {
   HeadroomConstants constants_;
   std::vector<Deployment> deployments_;
   std::vector<Endpoint> endpoints_;
-  std::vector<std::uint64_t> last_used_;     // By endpoint: when it last got a request.
-  std::vector<std::uint32_t> available_at_;  // By endpoint: its place in Choices::available.
-  mutable std::vector<Choices> choices_;     // By deployment.
-  std::size_t available_ = 0;
+  std::vector<std::uint64_t> last_used_;  // By endpoint: when it last got a request.
+  mutable View all_;
+  mutable View few_;  // Of ShowOnly.
+  bool shows_few_ = false;
   std::uint64_t uses_ = 0;
   bool keeps_forecasts_ = false;
   int replicas_ = 1;

@@ -143,6 +143,21 @@ FallbackCause WhyUnusable(const profile::GpuProfile& profile, routing::PolicyNee
   return profile.e2e ? FallbackCause::kNone : FallbackCause::kMissingMatrix;
 }
 
+namespace {
+
+// Whether an endpoint is up in the deployment that the request may go to.
+bool IsUpIn(fleet::DeploymentId id, const SizedRequest& request, const fleet::Fleet& fleet) {
+  if (fleet.deployments()[id].up == 0 || request.among == nullptr) {
+    return fleet.deployments()[id].up > 0;
+  }
+  return std::ranges::any_of(*request.among, [&](fleet::EndpointHandle handle) {
+    return fleet.Has(handle) && fleet.endpoint(handle.id).deployment == id &&
+           fleet.endpoint(handle.id).up;
+  });
+}
+
+}  // namespace
+
 void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessment& assessment) {
   assessment.deployments.clear();
   assessment.too_long_for = 0;
@@ -151,6 +166,9 @@ void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessmen
   assessment.cause = FallbackCause::kNone;
   assessment.slo_deadline = kNever;
   assessment.request = DemandOf(request, nullptr);
+  assessment.nowhere =
+      request.among != nullptr &&
+      std::ranges::none_of(*request.among, [&](auto handle) { return fleet.Has(handle); });
 
   const auto deployments = fleet.deployments();
   bool infeasible = false;
@@ -160,7 +178,7 @@ void AssessAll(const SizedRequest& request, const fleet::Fleet& fleet, Assessmen
       assessment.too_long_for += deployments[id].retired ? 0 : 1;
       continue;
     }
-    if (deployments[id].up == 0) continue;
+    if (!IsUpIn(id, request, fleet)) continue;
     assessment.deployments.push_back(id);
     if (request.needs == routing::PolicyNeeds::kNothing) continue;
     const Verdict verdict = Assess(request, deployments[id], id, fleet.model());

@@ -29,6 +29,7 @@ struct SizedRequest {
   const std::optional<slo::Slo>& own_slo;
   const std::optional<slo::Slo>& pool_slo;
   routing::PolicyNeeds needs = routing::PolicyNeeds::kNothing;
+  const std::vector<fleet::EndpointHandle>* among = nullptr;  // Arrival::among.
 };
 
 // The request as a load model gets it where no profile tells its share. `profile_slo`: of the
@@ -71,9 +72,10 @@ struct Assessment {
   std::uint64_t epoch = 0;                       // When it was made; see AssessmentCache.
   fleet::Demand request;                         // Before there is a deployment.
   std::vector<fleet::DeploymentId> deployments;  // Where it fits and an endpoint is up, by id.
-  int too_long_for = 0;                          // Deployments, up or not, where it does not fit.
-  std::vector<routing::Candidate> candidates;    // Most relaxed first.
-  std::vector<fleet::DeploymentId> unprofiled;   // Nothing is known about the request there.
+  bool nowhere = false;  // None of the endpoints that it is limited to is in the fleet.
+  int too_long_for = 0;  // Deployments, up or not, where it does not fit.
+  std::vector<routing::Candidate> candidates;   // Most relaxed first.
+  std::vector<fleet::DeploymentId> unprofiled;  // Nothing is known about the request there.
   // Why the policy's fallback has to serve the request; kNone if the policy itself can.
   FallbackCause cause = FallbackCause::kNone;
   // The latest start on the most relaxed deployment; −kNever if its SLO is infeasible everywhere,

@@ -54,7 +54,8 @@ class AssessmentCache {
             .most_tokens = record.most_tokens,
             .own_slo = record.slo,
             .pool_slo = pool_slo_,
-            .needs = record.policy->needs};
+            .needs = record.policy->needs,
+            .among = record.among.get()};
   }
 
   // A request that fits nowhere goes where the context is longest: the engine there knows its exact

@@ -83,7 +83,7 @@ Seconds Backlog::TimeoutOf(const Record& record) const {
 
 Seconds Backlog::DeadlineOf(const Record& record) const {
   const bool down = record.assessment.deployments.empty();
-  if (down && options_.down_timeout <= 0) return -kNever;
+  if (down && (options_.down_timeout <= 0 || record.assessment.nowhere)) return -kNever;
   const Seconds timeout = TimeoutOf(record);
   return record.late || down ? timeout : std::min(record.assessment.slo_deadline, timeout);
 }
@@ -92,6 +92,7 @@ void Backlog::Count(const Record& record, int change) {
   bytes_ += static_cast<std::size_t>(change) * record.bytes;
   late_ += static_cast<std::size_t>(record.late ? change : 0);
   forecast_ += static_cast<std::size_t>(record.ByForecast() ? change : 0);
+  among_ += static_cast<std::size_t>(record.among != nullptr ? change : 0);
 }
 
 std::size_t Backlog::Dequeue(Slot slot) {
@@ -127,7 +128,7 @@ void Backlog::Settle(Record& record, Seconds now, Decisions& decisions) {
   if (record.MayBeLate() && !record.late && now < TimeoutOf(record)) {
     record.late = true;
     if (record.hold != Hold::kGaveUp) record.hold = Hold::kLate;
-    record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, WaitQueue::kLate);
+    record.lane.key = WaitQueue::TooLongFor(record.assessment.too_long_for, record.LateKey());
     PushBack(record);
     return;
   }

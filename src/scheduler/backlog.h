@@ -70,6 +70,8 @@ class Backlog {
   std::size_t bytes() const { return bytes_; }
   // Requests in the queue that may still be in time.
   std::size_t in_time() const { return queue_.size() - late_; }
+  // Some may go to certain endpoints only.
+  bool AnyAmong() const { return among_ > 0; }
   // Of the queue, what does not stand lower than the request.
   std::size_t WaitingBefore(const Record& record) const {
     return queue_.size(record.lane.standing);
@@ -105,6 +107,7 @@ class Backlog {
   std::size_t bytes_ = 0;
   std::size_t late_ = 0;      // Requests in the queue that can no longer be in time.
   std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.
+  std::size_t among_ = 0;     // Requests in the queue with Arrival::among.
   Seconds last_drain_ = 0;
   bool up_ = false;              // An endpoint is up, …
   Seconds turned_ = 0;           // … or none, since then.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "routing/choice.h"
@@ -22,27 +23,41 @@ const routing::Candidate* CandidateFor(const Record& record, fleet::DeploymentId
   return nullptr;
 }
 
-// Hides endpoints from every policy for as long as it lives.
-class Hidden {
+// Whether an endpoint may serve requests: it is up, and not ejected.
+bool Serves(const fleet::Endpoint& endpoint) {
+  return endpoint.up && !endpoint.out && !endpoint.retired;
+}
+
+}  // namespace
+
+class Dispatcher::Restricted {
  public:
-  Hidden(fleet::Fleet& fleet, std::span<const fleet::EndpointId> endpoints)
-      : fleet_(fleet), endpoints_(endpoints) {
-    Set(true);
+  Restricted(Dispatcher& dispatcher, const Record& record) : fleet_(dispatcher.fleet_) {
+    const bool bound = dispatcher.IsBound(record);
+    if (bound || record.among != nullptr) {
+      fleet_.ShowOnly(bound ? std::span(&*record.only, 1) : dispatcher.Allowed(record));
+      few_ = true;
+    } else if (!record.failed_at.empty() && dispatcher.HasAlternative(record)) {
+      hidden_ = record.failed_at;
+      Hide(true);
+    }
   }
-  ~Hidden() { Set(false); }
-  Hidden(const Hidden&) = delete;
-  Hidden& operator=(const Hidden&) = delete;
+  ~Restricted() {
+    if (few_) fleet_.ShowAll();
+    Hide(false);
+  }
+  Restricted(const Restricted&) = delete;
+  Restricted& operator=(const Restricted&) = delete;
 
  private:
-  void Set(bool hidden) {
-    for (const fleet::EndpointId endpoint : endpoints_) fleet_.SetHidden(endpoint, hidden);
+  void Hide(bool hidden) {
+    for (const fleet::EndpointId endpoint : hidden_) fleet_.SetHidden(endpoint, hidden);
   }
 
   fleet::Fleet& fleet_;
-  const std::span<const fleet::EndpointId> endpoints_;
+  bool few_ = false;
+  std::span<const fleet::EndpointId> hidden_;  // Endpoints that failed the request.
 };
-
-}  // namespace
 
 Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
                        TenantShares& shares, std::uint64_t seed)
@@ -56,7 +71,7 @@ Dispatcher::Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, Rec
 bool Dispatcher::TryDispatch(Record& record, std::size_t waiting, Seconds now,
                              Decisions& decisions) {
   if (record.assessment.deployments.empty()) return false;
-  const Hidden hidden(fleet_, ToAvoid(record));
+  const Restricted restricted(*this, record);
   const routing::PolicyInfo& fallback = *EntryOf(*record.policy).fallback;
   if (record.NeedsFallback()) {
     const auto endpoint = Choose(fallback, record, {}, waiting, now);
@@ -98,10 +113,14 @@ bool Dispatcher::HasAlternative(const Record& record,
   const auto deployments = fleet_.deployments();
   const Tokens context = std::min(record.context, fleet_.LongestContext());
   const auto counts = [&](fleet::EndpointId id) {
-    const fleet::Endpoint& endpoint = fleet_.endpoint(id);
-    return endpoint.up && !endpoint.out && !endpoint.retired &&
-           deployments[endpoint.deployment].Fits(context);
+    return Serves(fleet_.endpoint(id)) && deployments[fleet_.endpoint(id).deployment].Fits(context);
   };
+  if (record.among != nullptr) {
+    return std::ranges::any_of(*record.among, [&](fleet::EndpointHandle handle) {
+      return fleet_.Has(handle) && counts(handle.id) && besides != handle.id &&
+             std::ranges::find(record.failed_at, handle.id) == record.failed_at.end();
+    });
+  }
   std::ptrdiff_t up = 0;
   for (const fleet::Deployment& deployment : deployments) {
     if (deployment.Fits(context)) up += deployment.up - deployment.out;
@@ -113,19 +132,49 @@ bool Dispatcher::HasAlternative(const Record& record,
   return up > 0;
 }
 
-std::span<const fleet::EndpointId> Dispatcher::ToAvoid(const Record& record) {
-  if (record.only && record.failed_at.empty()) {
-    const fleet::Endpoint& only = fleet_.endpoint(*record.only);
-    if (only.up && !only.out && !only.retired) {
-      others_.clear();
-      for (fleet::EndpointId id = 0; id < fleet_.endpoints().size(); ++id) {
-        if (id != *record.only) others_.push_back(id);
-      }
-      return others_;
-    }
+bool Dispatcher::IsBound(const Record& record) const {
+  return record.only && record.failed_at.empty() && Serves(fleet_.endpoint(*record.only)) &&
+         (record.among == nullptr ||
+          std::ranges::find(*record.among, *record.only, &fleet::EndpointHandle::id) !=
+              record.among->end());
+}
+
+std::span<const fleet::EndpointId> Dispatcher::Allowed(const Record& record) {
+  allowed_.clear();
+  for (const fleet::EndpointHandle handle : *record.among) {
+    if (fleet_.Has(handle)) allowed_.push_back(handle.id);
   }
-  if (record.failed_at.empty() || !HasAlternative(record)) return {};
-  return record.failed_at;
+  if (!record.failed_at.empty() && HasAlternative(record)) {
+    std::erase_if(allowed_, [&](fleet::EndpointId id) {
+      return std::ranges::find(record.failed_at, id) != record.failed_at.end();
+    });
+  }
+  return allowed_;
+}
+
+std::vector<fleet::EndpointId> Dispatcher::Fallbacks(const Record& record, fleet::EndpointId chosen,
+                                                     const routing::PolicyInfo& policy) {
+  const auto considered = EntryOf(policy).policy->Considered();
+  std::vector<std::tuple<double, std::size_t>> options;  // By cost, equal ones as they are.
+  for (std::size_t i = 0; i < considered.size(); ++i) options.emplace_back(considered[i].cost, i);
+  std::ranges::sort(options);
+  std::vector<fleet::EndpointOrder::Entry> emptiest;
+  for (const fleet::DeploymentId deployment : record.assessment.deployments) {
+    std::size_t seen = 0;
+    fleet_.ByInFlight(deployment).ForEachUp([&](const fleet::EndpointOrder::Entry& entry) {
+      emptiest.push_back(entry);
+      return ++seen <= record.fallbacks + options.size();
+    });
+  }
+  std::ranges::sort(emptiest);
+  std::vector<fleet::EndpointId> fallbacks;
+  const auto add = [&](fleet::EndpointId id) {
+    if (fallbacks.size() == record.fallbacks || id == chosen || !fleet_.IsAvailable(id)) return;
+    if (std::ranges::find(fallbacks, id) == fallbacks.end()) fallbacks.push_back(id);
+  };
+  for (const auto& [cost, place] : options) add(considered[place].endpoint);
+  for (const auto& [in_flight, last_used, id] : emptiest) add(id);
+  return fallbacks;
 }
 
 bool Dispatcher::GivesUp(const Record& record) {
@@ -153,7 +202,7 @@ void Dispatcher::Settle(Record& record, std::size_t waiting, Seconds now, Decisi
     Refuse(record, RefusalReason::kQueueTimeout, waiting, now, decisions);
     return;
   }
-  const Hidden hidden(fleet_, ToAvoid(record));
+  const Restricted restricted(*this, record);
   if (const auto endpoint =
           routing::FirstOf(fleet_, record.assessment.unprofiled, &fleet::Fleet::ByInFlight)) {
     Dispatch(record, *endpoint, *EntryOf(*record.policy).fallback,
@@ -170,22 +219,9 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
                           const routing::PolicyInfo& policy, FallbackCause cause, Seconds now,
                           Decisions& decisions) {
   const fleet::DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
-  record.state = Record::State::kRunning;
-  record.endpoint = endpoint;
-  record.prefilled = false;
-  fleet::Demand demand = DemandAt(record, deployment);
-  if (fleet_.keeps_forecasts()) {
-    demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
-    demand.reports_first_token = record.reports_first_token;
-    demand.standing = record.lane.standing;
-    record.started = now;
-    record.charged = fleet_.endpoint(endpoint).forecast->EngineTime(demand);
-    shares_.Charge(record.tenant, record.charged, now);
-    demand.tag = record.tag;
-  }
   Decision& decision = Decide(record, now, decisions);
   if (record.detail != Detail::kNone) decision.explanation = Explain(record, policy, now);
-  record.resident = fleet_.Start(endpoint, demand, now);
+  if (record.fallbacks > 0) decision.fallbacks = Fallbacks(record, endpoint, policy);
   decision.endpoint = endpoint;
   decision.policy = policy.name;
   decision.fallback = cause;
@@ -199,6 +235,25 @@ void Dispatcher::Dispatch(Record& record, fleet::EndpointId endpoint,
   if (candidate != nullptr && candidate->latest_start != kNever) {
     decision.rank = now - candidate->latest_start;
   }
+  Place(record, endpoint, now);
+}
+
+void Dispatcher::Place(Record& record, fleet::EndpointId endpoint, Seconds now) {
+  const fleet::DeploymentId deployment = fleet_.endpoint(endpoint).deployment;
+  record.state = Record::State::kRunning;
+  record.endpoint = endpoint;
+  record.prefilled = record.moved = false;
+  fleet::Demand demand = DemandAt(record, deployment);
+  if (fleet_.keeps_forecasts()) {
+    demand.slo = EffectiveSlo(record, &fleet_.deployments()[deployment]);
+    demand.reports_first_token = record.reports_first_token;
+    demand.standing = record.lane.standing;
+    record.started = now;
+    record.charged = fleet_.endpoint(endpoint).forecast->EngineTime(demand);
+    shares_.Charge(record.tenant, record.charged, now);
+    demand.tag = record.tag;
+  }
+  record.resident = fleet_.Start(endpoint, demand, now);
   records_.ReleaseAssessment(record);
 }
 

@@ -29,6 +29,8 @@ class Dispatcher {
   // Dispatches the request if some endpoint takes it now. `waiting`: requests in the queue that may
   // still be in time.
   bool TryDispatch(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
+  // The request runs at the endpoint from now on, whoever has sent it there.
+  void Place(Record& record, fleet::EndpointId endpoint, Seconds now);
   // Whether the request, which was just let wait, will not be in time and should make room.
   bool GivesUp(const Record& record);
   // For a request whose deadline has passed: it goes where nothing is known about its SLO, or is
@@ -65,8 +67,16 @@ class Dispatcher {
                 FallbackCause cause, Seconds now, Decisions& decisions);
   // The request as a policy that forecasts gets it: with its SLO.
   fleet::Demand ForecastDemand(const Record& record) const;
-  // The endpoints that the request must not go to now; valid until the next call.
-  std::span<const fleet::EndpointId> ToAvoid(const Record& record);
+  // Shows policies only the endpoints where the request may go now, for as long as it lives.
+  class Restricted;
+  // Whether the request may go to the endpoint that has what it goes on from, and nowhere else.
+  bool IsBound(const Record& record) const;
+  // Of the endpoints that it is limited to (Arrival::among), those where it may go now.
+  std::span<const fleet::EndpointId> Allowed(const Record& record);
+  // Where else it could go, the best first: what the policy has compared, then the endpoints with
+  // the fewest requests.
+  std::vector<fleet::EndpointId> Fallbacks(const Record& record, fleet::EndpointId chosen,
+                                           const routing::PolicyInfo& policy);
   // The request was not sent: remembers why.
   void NoteHold(Record& record);
   // What was considered, for a request that is about to be sent by this policy.
@@ -86,7 +96,7 @@ class Dispatcher {
   RecordTable& records_;
   TenantShares& shares_;
   Rng rng_;
-  std::vector<fleet::EndpointId> others_;  // ToAvoid's.
+  std::vector<fleet::EndpointId> allowed_;  // Allowed's.
   std::vector<Entry> policies_;
   Seconds last_end_ = 0;
   Seconds mean_gap_ = 0;  // Decayed mean time between ends of running requests; 0 = none yet.

@@ -46,6 +46,10 @@ struct Arrival {
   TenantId tenant = kNoTenant;
   // The endpoint that has what the request goes on from: no other one gets it while that one is up.
   std::optional<fleet::EndpointId> only;
+  // The endpoints that may be chosen, at any time; those that have left the fleet count for
+  // nothing. Null: all.
+  std::shared_ptr<const std::vector<fleet::EndpointHandle>> among;
+  std::size_t fallbacks = 0;  // How many Decision::fallbacks are wanted.
 };
 
 // What comes first where both wait: the higher priority, then the tenant that is within its share.
@@ -91,6 +95,9 @@ struct Decision {
   fleet::EndpointId endpoint = 0;
   std::string_view policy;  // The one that chose.
   FallbackCause fallback = FallbackCause::kNone;
+  // Other endpoints that would take it now, the best first, for a shell whose transport tries them
+  // by itself; as many as its arrival asked for, if there are so many.
+  std::vector<fleet::EndpointId> fallbacks;
   // What the policy expects of the request there; nullopt if it predicts nothing.
   std::optional<fleet::Outlook> outlook;
   // now − latest start on the chosen deployment, ≤ 0: minus the time that was left. 0 without an

@@ -46,14 +46,27 @@ struct Record {
   WaitQueue::Lane lane;   // Its sub-queue, for as long as it lives: inside one, order is kept.
   Assessment assessment;  // While it waits.
   std::vector<fleet::EndpointId> failed_at;  // Endpoints that it came back from.
-  std::optional<fleet::EndpointId> only;     // Arrival::only.
+  std::optional<fleet::EndpointId> only;     // Arrival::only, …
+  std::shared_ptr<const std::vector<fleet::EndpointHandle>> among;  // … ::among, …
+  std::size_t fallbacks = 0;                                        // … ::fallbacks.
   // While it runs:
   fleet::EndpointId endpoint = 0;
   Seconds started = 0;
   Seconds charged = 0;     // GPU time that its tenant was charged for it.
   bool prefilled = false;  // Its first token has come.
+  bool moved = false;      // Scheduler::Move: nobody knows when it was sent there.
   fleet::Residence resident{};
 
+  bool IsLimited() const { return only.has_value() || among != nullptr; }
+  // The keys of its sub-queue (WaitQueue) if it is limited, and when it is late.
+  WaitQueue::Key LimitedKey(bool is_late = false) const {
+    std::uint64_t limit = only ? *only + 1 : 0;
+    if (among != nullptr) {
+      for (const fleet::EndpointHandle& handle : *among) limit = limit * 31 + handle.id + 1;
+    }
+    return WaitQueue::LimitedTo(limit, is_late);
+  }
+  WaitQueue::Key LateKey() const { return IsLimited() ? LimitedKey(true) : WaitQueue::kLate; }
   bool NeedsFallback() const { return assessment.cause != FallbackCause::kNone; }
   bool ByForecast() const { return policy->needs == routing::PolicyNeeds::kForecast; }
   // Whether it waits on when its deadline has passed, instead of being refused.
@@ -122,6 +135,7 @@ class RecordTable {
     record.state = Record::State::kFree;
     record.lengths.reset();
     record.failed_at.clear();
+    record.among.reset();
     free_.push_back(SlotOf(record.id));
   }
 

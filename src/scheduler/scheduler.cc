@@ -57,6 +57,8 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
   record.bytes = arrival.bytes;
   record.tenant = arrival.tenant;
   record.only = arrival.only;
+  record.among = arrival.among;
+  record.fallbacks = arrival.fallbacks;
 
   assessments_.Refresh(record);
   record.yields = arrival.priority < 0 || shares_.IsAboveShare(record.tenant);
@@ -126,6 +128,25 @@ bool Scheduler::Return(RequestId id, std::optional<fleet::EngineFault> fault, Se
   return true;
 }
 
+bool Scheduler::Move(RequestId id, std::optional<fleet::EndpointId> to, fleet::EngineFault fault,
+                     Seconds now, Decisions& decisions) {
+  Record* record = records_.Find(id, Record::State::kRunning);
+  if (record == nullptr) return false;
+  if (to == record->endpoint) return true;
+  LeaveEndpoint(id, {.fault = fault}, now, true);
+  dispatcher_.Refund(*record, now);
+  if (to && *to < fleet_.endpoints().size() && !fleet_.endpoint(*to).retired) {
+    record->failed_at.push_back(record->endpoint);
+    assessments_.Refresh(*record);
+    dispatcher_.Place(*record, *to, now);
+    record->moved = true;
+  } else {
+    records_.Free(*record);
+  }
+  Drain(now, decisions);
+  return true;
+}
+
 void Scheduler::UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
                             Decisions& decisions) {
   fleet_.Update(deployments);
@@ -146,8 +167,8 @@ void Scheduler::SetUp(fleet::EndpointId endpoint, bool up, Seconds now, Decision
   fleet_.SetUp(endpoint, up);
   const int after = fleet_.deployment_of(endpoint).up;
   // What deployments can do for a request changes only with the first or the last of their
-  // endpoints.
-  if ((before == 0) != (after == 0)) {
+  // endpoints; for one that may go to some of them only, with each.
+  if ((before == 0) != (after == 0) || backlog_.AnyAmong()) {
     BeginEpoch(now, decisions);
   } else {
     Drain(now, decisions);
@@ -269,7 +290,7 @@ WaitQueue::Lane Scheduler::LaneOf(const Record& record, int priority) const {
 }
 
 WaitQueue::Key Scheduler::KeyOf(const Record& record) {
-  if (record.only) return WaitQueue::kBound;
+  if (record.IsLimited()) return record.LimitedKey();
   if (record.NeedsFallback()) return WaitQueue::kUnranked;
   switch (record.policy->needs) {
     case routing::PolicyNeeds::kNothing:
@@ -293,7 +314,9 @@ Record* Scheduler::LeaveEndpoint(RequestId id, const Completion& completion, Sec
   Record* record = records_.Find(id, Record::State::kRunning);
   if (record == nullptr) return nullptr;
   if (!record->prefilled) fleet_.Prefilled(record->endpoint, record->prompt_tokens);
-  fleet_.End(record->endpoint, record->resident, completion, now, judged);
+  Completion learned = completion;
+  if (record->moved) learned.output_tokens = 0;
+  fleet_.End(record->endpoint, record->resident, learned, now, judged);
   return record;
 }
 

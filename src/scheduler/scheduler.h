@@ -57,6 +57,12 @@ class Scheduler {
   // request. `retry_after`: how long a busy endpoint asks to be left alone.
   bool Return(RequestId id, std::optional<fleet::EngineFault> fault, Seconds now,
               Decisions& decisions, Seconds retry_after = 0);
+  // Another endpoint serves it than the one it was sent to: the transport has taken it there, as
+  // the first one failed it (`fault`). From now on it runs there, as if it had been sent there, but
+  // nothing is learned of the endpoint's speed. nullopt: by one that is not in the fleet; the
+  // request is gone. False if there is no such running request.
+  bool Move(RequestId id, std::optional<fleet::EndpointId> to, fleet::EngineFault fault,
+            Seconds now, Decisions& decisions);
   void UpdateFleet(std::span<const fleet::DeploymentSpec> deployments, Seconds now,
                    Decisions& decisions);
   // Null takes the profile away. False if there is no such deployment.

@@ -95,8 +95,11 @@ class History {
       if (!running_.empty()) Complete(decisions);
     } else if (event < 92) {
       Cancel(decisions);
-    } else if (event < 94) {
+    } else if (event < 93) {
       if (!running_.empty()) Return(decisions);
+    } else if (event < 94) {
+      // The transport does not ask whether there is room.
+      if (!running_.empty() && (mixed_policies_ || changing_fleet_)) Move(decisions);
     } else if (event < 96) {
       // Of one request a first token may be reported again and again, or too late.
       if (!running_.empty()) scheduler_->FirstToken(AnyOf(running_), now_);
@@ -145,12 +148,25 @@ class History {
       arrival.slo = slo;
     }
     arrival.bytes = rng_.Below(10'000);
+    if (rng_.Below(4) == 0) arrival.among = Limit();
+    arrival.fallbacks = rng_.Below(4);
     if (mixed_policies_)
       arrival.policy = &routing::Policies()[rng_.Below(routing::Policies().size())];
     const RequestId id = scheduler_->Arrive(arrival, now_, decisions);
     ASSERT_TRUE(names_.insert(id).second) << "an id was given out twice";
     waiting_[id] = arrival.tag;
     contexts_[id] = arrival.context;
+    if (arrival.among != nullptr) limits_[id] = *arrival.among;
+  }
+
+  // Some endpoints, or none; some that have left the fleet.
+  std::shared_ptr<const std::vector<fleet::EndpointHandle>> Limit() {
+    auto limit = std::make_shared<std::vector<fleet::EndpointHandle>>();
+    for (fleet::EndpointId id = 0; id < scheduler_->fleet().endpoints().size(); ++id) {
+      if (rng_.Below(3) == 0) limit->push_back(scheduler_->fleet().HandleOf(id));
+    }
+    if (!limit->empty() && rng_.Below(8) == 0) limit->front().generation -= 1;
+    return limit;
   }
 
   RequestId AnyOf(const std::map<RequestId, fleet::EndpointId>& requests) {
@@ -200,6 +216,24 @@ class History {
     ASSERT_TRUE(scheduler_->Return(id, fault, now_, decisions));
   }
 
+  void Move(Decisions& decisions) {
+    const RequestId id = AnyOf(running_);
+    const fleet::Fleet& fleet = scheduler_->fleet();
+    std::optional<fleet::EndpointId> to = static_cast<fleet::EndpointId>(rng_.Below(10));
+    if (*to == 9) to.reset();
+    const bool known = to && *to < fleet.endpoints().size() && !fleet.endpoint(*to).retired;
+    const bool stays = to == running_.at(id);
+    ASSERT_TRUE(scheduler_->Move(id, to, fleet::EngineFault::kClosed, now_, decisions));
+    if (known || stays) {
+      running_[id] = *to;
+      return;
+    }
+    running_.erase(id);
+    ++ended_;
+    ASSERT_FALSE(scheduler_->Move(id, to, fleet::EngineFault::kClosed, now_, decisions));
+    ASSERT_FALSE(scheduler_->Complete(id, {100, 10, 1}, now_, decisions));
+  }
+
   void Change(Decisions& decisions) {
     const auto& spec = specs_[rng_.Below(specs_.size())];
     switch (rng_.Below(5)) {
@@ -241,7 +275,12 @@ class History {
         continue;
       }
       running_[decision.id] = decision.endpoint;
-      CheckFits(decision);
+      CheckFits(decision, decision.endpoint);
+      std::set<fleet::EndpointId> places{decision.endpoint};
+      for (const fleet::EndpointId fallback : decision.fallbacks) {
+        ASSERT_TRUE(places.insert(fallback).second) << "named twice";
+        CheckFits(decision, fallback);
+      }
       const fleet::Endpoint& endpoint = scheduler_->fleet().endpoint(decision.endpoint);
       ASSERT_NE(endpoint.breaker.state(), fleet::CircuitBreaker::State::kEjected);
       ASSERT_NE(endpoint.breaker.state(), fleet::CircuitBreaker::State::kResting);
@@ -257,10 +296,15 @@ class History {
   }
 
   // Nowhere where the request does not fit; one that fits nowhere, where the context is longest.
-  void CheckFits(const Decision& decision) {
+  // One that is limited to some endpoints, only there.
+  void CheckFits(const Decision& decision, fleet::EndpointId endpoint) {
     const fleet::Fleet& fleet = scheduler_->fleet();
     const Tokens context = std::min(contexts_.at(decision.id), fleet.LongestContext());
-    ASSERT_TRUE(fleet.deployment_of(decision.endpoint).Fits(context)) << context;
+    ASSERT_TRUE(fleet.deployment_of(endpoint).Fits(context)) << context;
+    ASSERT_TRUE(fleet.endpoint(endpoint).up && !fleet.endpoint(endpoint).retired);
+    if (limits_.contains(decision.id)) {
+      ASSERT_THAT(limits_.at(decision.id), testing::Contains(fleet.HandleOf(endpoint)));
+    }
   }
 
   void CheckCapacity() {
@@ -283,6 +327,7 @@ class History {
   std::set<RequestId> returned_;
   std::map<RequestId, std::uint64_t> waiting_;
   std::map<RequestId, Tokens> contexts_;
+  std::map<RequestId, std::vector<fleet::EndpointHandle>> limits_;
   std::map<RequestId, fleet::EndpointId> running_;
   std::uint64_t arrived_ = 0;
   std::uint64_t ended_ = 0;

@@ -38,10 +38,13 @@ class WaitQueue {
   static constexpr Key kUnranked = kLog2Buckets * kLog2Buckets;
   static constexpr Key kBestEffort = kUnranked + 1;
   static constexpr Key kLate = kUnranked + 2;
-  // Of requests that wait for one endpoint: that it is full must not hold up those that may go
-  // elsewhere.
-  static constexpr Key kBound = kUnranked + 3;
-  static constexpr Key kKeys = kUnranked + 4;
+  // Of requests that may go to some endpoints only: that those are full must not hold up those that
+  // may go elsewhere, and rarely those that are limited to others. `limit`: a hash of the limit.
+  static constexpr Key kLimits = 16;
+  static constexpr Key LimitedTo(std::uint64_t limit, bool late = false) {
+    return kUnranked + 3 + static_cast<Key>(limit % kLimits) * 2 + (late ? 1 : 0);
+  }
+  static constexpr Key kKeys = kUnranked + 3 + 2 * kLimits;
   static Key KeyOf(Tokens prompt_tokens, Tokens output_tokens) {
     return static_cast<Key>(Log2Bucket(output_tokens) * kLog2Buckets + Log2Bucket(prompt_tokens));
   }

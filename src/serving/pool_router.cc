@@ -85,13 +85,17 @@ RoutedRequest::~RoutedRequest() {
   ticket_->request = nullptr;
 }
 
-void RoutedRequest::Arrive(const scheduler::Arrival& arrival, const EndpointInfo* only) {
+void RoutedRequest::Arrive(const scheduler::Arrival& arrival, const Destinations& destinations) {
   arrival_ = arrival;
   arrival_.tag = std::bit_cast<std::uint64_t>(this);
   open_ = true;
   router_.Apply(
-      [this, only](PoolRouter::State& state, Seconds now) {
+      [&](PoolRouter::State& state, Seconds now) {
+        const auto& [only, among] = destinations;
         if (only != nullptr && state.Has(*only)) arrival_.only = only->id;
+        if (among != nullptr) {
+          arrival_.among = std::make_shared<std::vector<fleet::EndpointHandle>>(state.Find(*among));
+        }
         id_ = state.scheduler.Arrive(arrival_, now, state.decisions);
         expected_output_tokens_ = state.scheduler.ExpectedOutput(id_);
       },
@@ -109,6 +113,28 @@ void RoutedRequest::Return(std::optional<fleet::EngineFault> fault, Seconds retr
 bool RoutedRequest::HasAlternative() const {
   const system::MutexLock lock(router_.mutex_);
   return router_.state_.scheduler.HasAlternative(id_);
+}
+
+bool RoutedRequest::AnyUp() const {
+  const system::MutexLock lock(router_.mutex_);
+  const fleet::Fleet& fleet = router_.state_.scheduler.fleet();
+  if (arrival_.among == nullptr) return fleet.up() > 0;
+  return std::ranges::any_of(*arrival_.among, [&](fleet::EndpointHandle handle) {
+    return fleet.Has(handle) && fleet.endpoint(handle.id).up;
+  });
+}
+
+std::shared_ptr<const EndpointInfo> RoutedRequest::Move(std::string_view address,
+                                                        fleet::EngineFault fault) {
+  std::shared_ptr<const EndpointInfo> endpoint;
+  router_.Apply([&](PoolRouter::State& state, Seconds now) {
+    const auto found = state.by_address.find(address);
+    if (found != state.by_address.end()) endpoint = state.infos[found->second];
+    const auto to = endpoint ? std::optional(endpoint->id) : std::nullopt;
+    state.scheduler.Move(id_, to, fault, now, state.decisions);
+  });
+  if (endpoint == nullptr) open_ = false;
+  return endpoint;
 }
 
 void RoutedRequest::Complete(const scheduler::Completion& completion) {
@@ -212,6 +238,9 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
       const fleet::Fleet& fleet = state.scheduler.fleet();
       const Tokens own = fleet.endpoint(decision.endpoint).max_model_len;
       route.endpoint = state.infos[decision.endpoint];
+      for (const fleet::EndpointId other : decision.fallbacks) {
+        route.fallbacks.push_back(state.infos[other]);
+      }
       route.max_model_len = own > 0 ? own : fleet.deployment_of(decision.endpoint).max_model_len;
     }
     if (decision.explanation) {
@@ -300,9 +329,36 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     if (known == nullptr || !info.socket) why_down[id] = info.fault;
     infos[id] = stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
   }
+  by_address.clear();
+  for (const auto& info : infos) {
+    if (info == nullptr) continue;
+    std::set<std::string> addresses{info->address};
+    if (info->socket) {
+      addresses.insert(info->socket->ToString());
+      const auto parts = system::ParseHostPort(info->socket->ToString());
+      if (parts) addresses.insert(parts->host);
+    }
+    for (const std::string& address : addresses) by_address.emplace(address, info->id);
+  }
   std::erase_if(drained, [&](const std::string& address) {
     return std::ranges::find(endpoints, address, &EndpointInfo::address) == endpoints.end();
   });
+}
+
+std::vector<fleet::EndpointHandle> PoolRouter::State::Find(
+    std::span<const std::string> addresses) const {
+  std::vector<fleet::EndpointId> ids;
+  for (const std::string& address : addresses) {
+    const auto [first, last] = by_address.equal_range(address);
+    for (auto found = first; found != last; ++found) ids.push_back(found->second);
+  }
+  std::ranges::sort(ids);
+  const auto repeated = std::ranges::unique(ids);
+  ids.erase(repeated.begin(), repeated.end());
+  std::vector<fleet::EndpointHandle> handles;
+  handles.reserve(ids.size());
+  for (const fleet::EndpointId id : ids) handles.push_back(scheduler.fleet().HandleOf(id));
+  return handles;
 }
 
 void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
@@ -606,11 +662,23 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
   }
   const auto deployments = state_.scheduler.fleet().deployments();
   const auto verdicts = state_.scheduler.Explain(arrival, decision.length.tokens, 0);
+  std::set<fleet::DeploymentId> among;
+  std::set<fleet::DeploymentId> among_up;
+  if (arrival.among != nullptr) {
+    const fleet::Fleet& fleet = state_.scheduler.fleet();
+    for (const fleet::EndpointHandle handle : *arrival.among) {
+      if (!fleet.Has(handle)) continue;
+      const fleet::Endpoint& endpoint = fleet.endpoint(handle.id);
+      among.insert(endpoint.deployment);
+      if (endpoint.up) among_up.insert(endpoint.deployment);
+    }
+    facts.limit = among.empty() ? RefusalFacts::Limit::kNowhere : RefusalFacts::Limit::kSome;
+  }
   for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
     const fleet::Deployment& deployment = deployments[id];
-    if (deployment.retired) continue;
-    facts.deployments.push_back(
-        {deployment.name, deployment.up > 0, deployment.max_model_len, verdicts[id]});
+    if (deployment.retired || (arrival.among != nullptr && !among.contains(id))) continue;
+    const bool up = arrival.among != nullptr ? among_up.contains(id) : deployment.up > 0;
+    facts.deployments.push_back({deployment.name, up, deployment.max_model_len, verdicts[id]});
   }
   return facts;
 }

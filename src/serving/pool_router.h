@@ -41,6 +41,10 @@ struct EndpointInfo {
   // be asked.
   std::shared_ptr<std::atomic<bool>> stream_options;
   std::shared_ptr<const discovery::EndpointAccess> access;  // Null: plain HTTP, nothing added.
+  // Whether this is its address, as it is written or as numbers.
+  bool IsAt(std::string_view text) const {
+    return text == address || (socket && text == socket->ToString());
+  }
   bool operator==(const EndpointInfo& other) const {
     return id == other.id && address == other.address && socket == other.socket &&
            fault == other.fault && deployment == other.deployment && metrics == other.metrics &&
@@ -53,8 +57,18 @@ using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 struct Route {
   scheduler::Decision decision;
   std::shared_ptr<const EndpointInfo> endpoint;  // Null when refused.
+  EndpointList fallbacks;                        // Decision::fallbacks.
   Tokens max_model_len = 0;                      // Of the endpoint; 0: not known.
   Considered considered;                         // decision.explanation, with names.
+};
+
+// Where a request may go, beside what its arrival says.
+struct Destinations {
+  // The endpoint that has what it goes on from (scheduler::Arrival::only); may be null, or have
+  // left the fleet.
+  const EndpointInfo* only = nullptr;
+  // The addresses that may be chosen (scheduler::Arrival::among); null: all.
+  const std::vector<std::string>* among = nullptr;
 };
 
 // How far the response to a running request is.
@@ -86,20 +100,25 @@ class RoutedRequest {
   RoutedRequest(const RoutedRequest&) = delete;
   RoutedRequest& operator=(const RoutedRequest&) = delete;
 
-  // `only`: the endpoint that has what it goes on from (scheduler::Arrival::only); may be null, or
-  // have left the fleet.
-  void Arrive(const scheduler::Arrival& arrival, const EndpointInfo* only = nullptr);
+  void Arrive(const scheduler::Arrival& arrival, const Destinations& destinations = {});
   // The endpoint did not serve it, because of `fault`, and no answer has begun: it waits again, for
   // another one while there is one. `retry_after`: how long a busy endpoint asks to be left alone.
   void Return(std::optional<fleet::EngineFault> fault, Seconds retry_after = 0);
   // Whether another endpoint is up for it, which has not failed it.
   bool HasAlternative() const;
+  // Whether any endpoint is up where it may go.
+  bool AnyUp() const;
+  // The endpoint of this address serves it, not the one that it was sent to, which failed it by
+  // `fault` (scheduler::Scheduler::Move). Null if the fleet has none: it has ended here.
+  std::shared_ptr<const EndpointInfo> Move(std::string_view address, fleet::EngineFault fault);
   // It has ended at its endpoint.
   void Complete(const scheduler::Completion& completion);
   // The client has gone, or does not want to wait any longer. A decision that is on its way is
   // taken back.
   void Cancel();
 
+  // It waits or runs there.
+  bool open() const { return open_; }
   PoolRouter& router() const { return router_; }
   scheduler::RequestId id() const { return id_; }
   const scheduler::Arrival& arrival() const { return arrival_; }
@@ -207,6 +226,8 @@ class PoolRouter {
     std::vector<std::string> why_down;           // By endpoint id; empty: it is up.
     std::set<std::string, std::less<>> drained;  // Addresses in the fleet.
     std::shared_ptr<const FleetNames> names;
+    // By each of their addresses: as they are written, as numbers with the port, and without it.
+    std::multimap<std::string, fleet::EndpointId, std::less<>> by_address;
     // By deployment, those that are not in the fleet included.
     std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
 
@@ -219,6 +240,8 @@ class PoolRouter {
       return why_down[endpoint.id].empty() && !drained.contains(endpoint.address);
     }
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
+    // Those in the fleet that have one of these addresses, by id, each once.
+    std::vector<fleet::EndpointHandle> Find(std::span<const std::string> addresses) const;
   };
   struct Delivery;
   struct BreakerReport;

@@ -147,7 +147,7 @@ TEST(PoolRouter, ARequestMayGoOnFromAnEndpointOfAnotherPool) {
   std::optional<Route> route;
   RoutedRequest request(serving.router(), serving.executor,
                         [&](const Route& given) { route = given; });
-  request.Arrive({}, &elsewhere);
+  request.Arrive({}, {.only = &elsewhere});
   ASSERT_TRUE(route);
   EXPECT_EQ(route->endpoint->address, "127.0.0.1:1");
 }

@@ -72,14 +72,20 @@ std::string DescribeRefusal(const std::string& pool, const RefusalFacts& facts) 
   for (const RefusalFacts::DeploymentFacts& deployment : facts.deployments) {
     reasons += (reasons.empty() ? "" : ", ") + deployment.name + ": " + Describe(deployment);
   }
+  const std::string offered =
+      facts.limit == RefusalFacts::Limit::kSome ? " that the proxy offers" : "";
   std::string waited;
   switch (facts.reason) {
     case RefusalReason::kNoEndpoint:
-      if (std::ranges::any_of(facts.deployments, IsUpButTooShort)) {
-        return "No endpoint of model '" + pool + "' is up whose context holds " + request +
-               std::to_string(facts.context) + " tokens (" + reasons + ").";
+      if (facts.limit == RefusalFacts::Limit::kNowhere) {
+        return "None of the endpoints that the proxy offers for this request serves model '" +
+               pool + "'.";
       }
-      return "No endpoint of model '" + pool + "' is up" +
+      if (std::ranges::any_of(facts.deployments, IsUpButTooShort)) {
+        return "No endpoint of model '" + pool + "'" + offered + " is up whose context holds " +
+               request + std::to_string(facts.context) + " tokens (" + reasons + ").";
+      }
+      return "No endpoint of model '" + pool + "'" + offered + " is up" +
              (facts.drained > 0 ? " and not drained" : "") +
              (facts.hold == Hold::kDown ? ", after waiting " + Milliseconds(facts.queued) : "") +
              ".";

@@ -18,7 +18,14 @@ struct RefusalFacts {
     Tokens max_model_len = 0;  // 0: not known.
     scheduler::Verdict verdict;
   };
+  // Which endpoints the request's transport offers.
+  enum class Limit {
+    kNone,     // All.
+    kSome,     // Some of the fleet.
+    kNowhere,  // None that is in the fleet.
+  };
   scheduler::RefusalReason reason = scheduler::RefusalReason::kNoEndpoint;
+  Limit limit = Limit::kNone;
   Tokens prompt_tokens = 0;
   bool at_least = false;     // It has at least so many; else about so many.
   Tokens output_tokens = 0;  // Expected.

@@ -174,7 +174,11 @@ void ServedRequest::Arrive(OnRoute on_route) {
   routed_->OnEndpointDown([this](const EndpointInfo& down) {
     if (on_stranded_ && endpoint_.get() == &down && MayRetry(kStranded)) on_stranded_();
   });
-  routed_->Arrive(MakeArrival(), only_.get());
+  ArriveAtRouter();
+}
+
+void ServedRequest::ArriveAtRouter() {
+  routed_->Arrive(MakeArrival(), {.only = only_.get(), .among = offered_ ? &*offered_ : nullptr});
 }
 
 scheduler::Arrival ServedRequest::MakeArrival() {
@@ -199,6 +203,7 @@ scheduler::Arrival ServedRequest::MakeArrival() {
   arrival.tenant = controls_.tenant;
   arrival.detail = controls_.explain ? scheduler::Detail::kHarmed : scheduler::Detail::kConsidered;
   arrival.bytes = body_bytes_ + kRequestOverhead;
+  arrival.fallbacks = wanted_fallbacks_;
   finished_.estimated_prompt_tokens = arrival.prompt_tokens;
   return arrival;
 }
@@ -206,7 +211,7 @@ scheduler::Arrival ServedRequest::MakeArrival() {
 bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
   using scheduler::RefusalReason;
   const bool for_size = reason == RefusalReason::kSloUnattainable ||
-                        (reason == RefusalReason::kNoEndpoint && pool_->router().AnyUp());
+                        (reason == RefusalReason::kNoEndpoint && routed_->AnyUp());
   if (!for_size || sizing_ == Sizing::kFloor) return false;
   const Tokens taken_for = routed_->arrival().prompt_tokens;
   if (sizing_ == Sizing::kEstimate && pool_->LeastPrompt(prompt_) < taken_for) {
@@ -216,7 +221,7 @@ bool ServedRequest::ArriveAsLess(scheduler::RefusalReason reason) {
   } else {
     return false;
   }
-  routed_->Arrive(MakeArrival(), only_.get());
+  ArriveAtRouter();
   return true;
 }
 
@@ -245,6 +250,7 @@ void ServedRequest::TakeRoute(Route route) {
   }
   dispatched_at_ = now;
   endpoint_ = std::move(route.endpoint);
+  fallbacks_ = std::move(route.fallbacks);
   max_model_len_ = route.max_model_len;
   asks_for_usage_ =
       facts_.ask_for_usage && endpoint_->stream_options && endpoint_->stream_options->load();
@@ -340,7 +346,8 @@ std::optional<fleet::EngineFault> ServedRequest::FaultToRetry(int status) {
 
 bool ServedRequest::MayRetry(fleet::EngineFault fault) {
   RetryBudget& budget = pool_->retries();
-  if (ended_ || answering_ || thread_.executor.Now() >= deadline()) return false;
+  if (ended_ || answering_ || !routed_->open() || thread_.executor.Now() >= deadline())
+    return false;
   if (std::ssize(finished_.failed_tries) >= budget.most()) return false;
   if (std::ranges::find(kRetriedFaults, fault) == kRetriedFaults.end()) return false;
   // Nothing was sent, so nothing is repeated; and the queue knows whether there is another one.
@@ -353,6 +360,15 @@ bool ServedRequest::MayRetry(fleet::EngineFault fault) {
 
 void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why, Seconds retry_after) {
   if (ended_) return;
+  last_failure_.reset();
+  if (fault != fleet::EngineFault::kConnect) last_failure_ = DescribeFault(fault, why);
+  LeaveEndpoint(fault, why);
+  finished_.policy = {};
+  finished_.fallback = scheduler::FallbackCause::kNone;
+  routed_->Return(fault, retry_after);
+}
+
+void ServedRequest::LeaveEndpoint(fleet::EngineFault fault, std::string_view why) {
   const Seconds now = thread_.executor.Now();
   finished_.failed_tries.push_back({.address = endpoint_->address,
                                     .deployment = endpoint_->deployment,
@@ -360,20 +376,28 @@ void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why, Second
                                     .why = std::string(why),
                                     .sent = dispatched_at_ - finished_.arrived,
                                     .took = now - dispatched_at_});
-  last_failure_.reset();
-  if (fault != fleet::EngineFault::kConnect) last_failure_ = DescribeFault(fault, why);
   // No endpoint has served it yet.
   endpoint_ = nullptr;
+  fallbacks_.clear();
   finished_.endpoint = nullptr;
-  finished_.policy = {};
-  finished_.fallback = scheduler::FallbackCause::kNone;
   finished_.outlook.reset();
   finished_.considered = {};
   status_ = 0;
   event_stream_ = false;
   parser_.reset();
   progress_.reset();
-  routed_->Return(fault, retry_after);
+}
+
+void ServedRequest::ServedBy(std::string_view address) {
+  if (ended_ || endpoint_ == nullptr || endpoint_->IsAt(address)) return;
+  LeaveEndpoint(kMoved, "the proxy sent it to another endpoint");
+  dispatched_at_ = thread_.executor.Now();
+  endpoint_ = routed_->Move(address, kMoved);
+  if (endpoint_ == nullptr) {
+    endpoint_ = std::make_shared<EndpointInfo>(EndpointInfo{.address = std::string(address)});
+  }
+  max_model_len_ = 0;
+  finished_.endpoint = endpoint_.get();
 }
 
 std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault,

@@ -79,7 +79,8 @@ struct EngineHead {
 //                              what the gateway adds, `on_route` is called with it once more.
 //     EndpointFailed           instead, at any time after `on_route` has named an endpoint: back
 //                              into the queue, if it may be tried again; else the reply.
-//     TimeOut                  deadline() has passed, wherever the request is.
+//     ServedBy                 instead of Retry, if the transport itself has tried another
+//     endpoint. TimeOut                  deadline() has passed, wherever the request is.
 //   Cancel                     the client has gone. At any time; later calls change nothing.
 //
 // The destructor tells the observers how it ended, exactly once if it arrived; what has not ended
@@ -112,6 +113,13 @@ class ServedRequest {
   void SetModelInPath(std::string_view model) { model_in_path_ = model; }
   // Instead, for what the shell itself finds wrong with it: counts it as invalid.
   ErrorReply Invalid(ErrorReply reply);
+  // Before Arrive: it goes to endpoints of these addresses only, because its transport offers no
+  // others: "10.0.0.7:8000", or "10.0.0.7" for every endpoint of that host. If its pool has none of
+  // them, it is refused (503).
+  void LimitTo(std::vector<std::string> addresses) { offered_ = std::move(addresses); }
+  // Before Arrive: for a transport that tries other endpoints by itself. It gets so many
+  // `fallbacks` beside the endpoint, if there are so many.
+  void WantFallbacks(std::size_t most) { wanted_fallbacks_ = most; }
   void Arrive(OnRoute on_route);
   Seconds deadline() const { return finished_.arrived + request_timeout_; }
   // It has come to its end; no call changes that any more.
@@ -130,6 +138,16 @@ class ServedRequest {
 
   // What the shell knows of it, for the observers.
   Exchange& exchange() { return finished_.exchange; }
+
+  // Since `on_route` got its endpoint: others that are up, hold its context and have room for it,
+  // those that would have been chosen next first.
+  const EndpointList& fallbacks() const { return fallbacks_; }
+  // Between `on_route` and ResponseHead: the transport says that the endpoint of this address
+  // serves it. If that is not the one that it was sent to, the transport has tried another one by
+  // itself: the first one has failed, and from now on the request is at this one, or, if its pool
+  // has no endpoint of this address, at one that nothing is known of. May be called again.
+  void ServedBy(std::string_view address);
+  static constexpr fleet::EngineFault kMoved = fleet::EngineFault::kClosed;
 
   // Whether the client asked for a stream.
   bool stream() const { return facts_.stream; }
@@ -179,6 +197,8 @@ class ServedRequest {
   tl::expected<void, ErrorReply> FindPool();
   tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
   scheduler::Arrival MakeArrival();
+  // It goes to the scheduler.
+  void ArriveAtRouter();
   // A refusal that may rest on an estimate is no refusal yet: it arrives anew, as less. False if it
   // is one.
   bool ArriveAsLess(scheduler::RefusalReason reason);
@@ -196,6 +216,8 @@ class ServedRequest {
   bool Credible(const openai::Usage& usage) const;
   static telemetry::Outcome OutcomeOf(fleet::EngineFault fault);
   void GiveBackRetry();
+  // The endpoint has failed it: it is written down, and nothing of its doing is left.
+  void LeaveEndpoint(fleet::EngineFault fault, std::string_view why);
   // Adds the endpoint to a reply, if there is one.
   ErrorReply Reply(openai::ApiError error) const;
   void Learn(Seconds now);
@@ -213,7 +235,9 @@ class ServedRequest {
   openai::RequestFacts facts_;
   std::string model_in_path_;
   std::optional<openai::BodySplice> name_model_;
-  std::shared_ptr<const EndpointInfo> only_;  // That has what it goes on from, or asks for.
+  std::shared_ptr<const EndpointInfo> only_;         // That has what it goes on from, or asks for.
+  std::optional<std::vector<std::string>> offered_;  // LimitTo.
+  std::size_t wanted_fallbacks_ = 0;
   RequestControls controls_;
   std::string invalid_;  // What is wrong with it.
   std::size_t body_bytes_ = 0;
@@ -222,9 +246,10 @@ class ServedRequest {
   // From Arrive on:
   std::optional<RoutedRequest> routed_;
   std::shared_ptr<const EndpointInfo> endpoint_;  // Null while it waits.
-  Tokens max_model_len_ = 0;                      // Of the endpoint; 0: not known.
-  bool asks_for_usage_ = false;                   // It was sent there with the edit.
-  bool refused_usage_ = false;                    // It was refused there for it.
+  EndpointList fallbacks_;
+  Tokens max_model_len_ = 0;     // Of the endpoint; 0: not known.
+  bool asks_for_usage_ = false;  // It was sent there with the edit.
+  bool refused_usage_ = false;   // It was refused there for it.
   Seconds dispatched_at_ = 0;
   bool ended_ = false;
   bool holds_retry_ = false;  // A part of the pool's retry budget.

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
+#include "extproc/picker_server.h"
 #include "gateway/config_follower.h"
 #include "gateway/gateway.h"
 #include "system/termination.h"
@@ -16,9 +17,14 @@
 namespace headrace::cli {
 namespace {
 
-void Serve(const std::string& file) {
+// `extproc`: where the endpoint picker listens, whatever the file says; "": as it says.
+void Serve(const std::string& file, const std::string& extproc) {
   const std::string text = OrStop(ReadConfigFile(file));
-  const auto parse = [&file](std::string_view read) { return ParseConfig(read, file); };
+  const auto parse = [&](std::string_view read) -> Result<config::Config> {
+    HEADRACE_ASSIGN(config::Config config, ParseConfig(read, file));
+    if (!extproc.empty()) config.extproc.listen = extproc;
+    return config;
+  };
   const config::Config config = OrStop(parse(text));
   system::ServerSignals signals;
   telemetry::Log log(gateway::LogLevelOf(config.log.level),
@@ -26,10 +32,19 @@ void Serve(const std::string& file) {
                          ? telemetry::LogFormat::kJson
                          : telemetry::LogFormat::kText);
   telemetry::MetricsRegistry registry;
+  std::unique_ptr<extproc::PickerServer> picker;  // Outlives what may still decide for it.
   const auto gateway = OrStop(gateway::Gateway::Start(config, log, registry));
   gateway::ConfigFollower follower(file, text, parse, *gateway, log, registry);
   const auto admin = OrStop(admin::AdminServer::Start(
       config.admin, *gateway, registry, {.config = &follower, .drain = system::Terminate}));
+  if (config.extproc.listen != "none") {
+    picker = OrStop(extproc::PickerServer::Start([&gateway] { return gateway->config(); },
+                                                 gateway->serving(),
+                                                 [&gateway] { return gateway->Ready(); }, log));
+    log.Info("picking endpoints for Envoy", {{"extproc", config.extproc.listen},
+                                             {"health", config.extproc.health},
+                                             {"tls", config.extproc.tls}});
+  }
   log.Info("serving", {{"address", gateway->address().ToString()},
                        {"admin", admin->address().ToString()},
                        {"models", config.models.size()}});
@@ -38,7 +53,9 @@ void Serve(const std::string& file) {
   log.Info("draining; a second signal ends at once",
            {{"delay", timeouts.drain_delay}, {"seconds", timeouts.drain}});
   gateway->BeginDrain();
+  if (picker) picker->BeginDrain();
   std::this_thread::sleep_for(std::chrono::duration<double>(timeouts.drain_delay));
+  if (picker) picker->Stop(timeouts.drain);
   gateway->Stop();
   log.Info("stopped");
 }
@@ -52,7 +69,12 @@ void AddServeCommand(CLI::App& app) {
   command->add_option("--config,-c", *file, "Configuration file (YAML; docs/configuration.md)")
       ->type_name("FILE")
       ->required();
-  command->callback([file] { Serve(*file); });
+  auto extproc = std::make_shared<std::string>();
+  command
+      ->add_option("--extproc", *extproc,
+                   "Where to pick endpoints for Envoy, as `extproc: { listen: ADDRESS }` says")
+      ->type_name("ADDRESS");
+  command->callback([file, extproc] { Serve(*file, *extproc); });
 }
 
 }  // namespace headrace::cli

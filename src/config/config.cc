@@ -50,6 +50,9 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   if (!config.kubernetes.kubeconfig.empty()) {
     config.kubernetes.kubeconfig = ResolvePath(config.kubernetes.kubeconfig, file_name);
   }
+  for (std::string* path : {&config.extproc.certificate, &config.extproc.key}) {
+    if (!path->empty()) *path = ResolvePath(*path, file_name);
+  }
   for (ModelConfig& model : config.models) {
     for (DeploymentConfig& deployment : model.deployments) {
       ResolvePaths(deployment, file_name);

@@ -62,6 +62,19 @@ struct TimeoutsConfig {
   bool operator==(const TimeoutsConfig&) const = default;
 };
 
+// The endpoint picker for Envoy (external processing).
+struct ExtProcConfig {
+  // How Envoy sends a request's body.
+  enum class BodyMode { kNone, kStreamed, kBuffered, kBufferedPartial, kFullDuplex };
+  std::string listen = "none";   // gRPC; none: there is no picker.
+  std::string health = ":9003";  // gRPC health checks alone, without TLS.
+  bool tls = true;
+  std::string certificate;  // PEM; none: a self-signed one.
+  std::string key;
+  BodyMode body_mode = BodyMode::kFullDuplex;  // Where Envoy does not say it.
+  bool operator==(const ExtProcConfig&) const = default;
+};
+
 struct HealthConfig {
   std::string path = "/health";
   Seconds interval = 5;
@@ -228,7 +241,7 @@ struct ModelConfig {
 };
 
 struct Config {
-  std::string listen = "127.0.0.1:8080";
+  std::string listen = "127.0.0.1:8080";  // Or `none`.
   std::string admin = "127.0.0.1:9090";
   int threads = 0;  // 0 = one per core.
   std::string base_path = "/";
@@ -239,6 +252,7 @@ struct Config {
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   HealthConfig health;
+  ExtProcConfig extproc;
   std::optional<store::RedisUrl> redis;  // What is shared with others; without a model.
   KubernetesConfig kubernetes;
   ProfilesConfig profiles;

@@ -132,6 +132,49 @@ OptionGroup<HealthConfig> HealthOptions() {
       });
 }
 
+OptionGroup<ExtProcConfig> ExtProcOptions() {
+  using BodyMode = ExtProcConfig::BodyMode;
+  return OptionGroup<ExtProcConfig>()
+      .Value("listen", &ExtProcConfig::listen, ListenOrNoneForm(),
+             {.prose = "Where Envoy asks, by gRPC; `none`: there is no picker. The command line's "
+                       "`--extproc` comes before it.",
+              .live = false})
+      .Value(
+          "health", &ExtProcConfig::health, ListenOrNoneForm(),
+          {.prose = "Where gRPC's health checks (`grpc.health.v1`) are answered without TLS, for "
+                    "probes: `liveness`, `readiness` and `inference-extension`. `listen` answers "
+                    "them, too; `none`: only there.",
+           .live = false})
+      .Value("tls", &ExtProcConfig::tls, BooleanForm(),
+             {.prose = "Whether `listen` speaks TLS, as the Gateway API's proxies expect it.",
+              .live = false})
+      .Value("certificate", &ExtProcConfig::certificate, TextForm("path"),
+             {.prose = "A file with the certificate that is shown to Envoy, and its chain, in PEM "
+                       "form, relative to this file's folder. It is read again when it changes. "
+                       "Without it: a self-signed one, made at each start.",
+              .example = "picker.pem",
+              .live = false})
+      .Value("key", &ExtProcConfig::key, TextForm("path"),
+             {.prose = "A file with the key of that certificate, in PEM form, not encrypted.",
+              .example = "picker-key.pem",
+              .live = false})
+      .Value("body_mode", &ExtProcConfig::body_mode,
+             ChoiceForm<BodyMode>({{"FULL_DUPLEX_STREAMED", BodyMode::kFullDuplex},
+                                   {"BUFFERED", BodyMode::kBuffered},
+                                   {"STREAMED", BodyMode::kStreamed}}),
+             {.prose = "How a proxy sends bodies that does not say it by itself, as Envoy before "
+                       "1.34; Envoy's `request_body_mode`.",
+              .live = false})
+      .Rule([](const ExtProcConfig& extproc, const YamlNode& node, ConfigReader& reader) {
+        if (extproc.certificate.empty() == extproc.key.empty()) return;
+        const bool has_key = extproc.certificate.empty();
+        reader.Fault(node.line, reader.path() + (has_key ? " has a key without its certificate; "
+                                                           "add `certificate: picker.pem`"
+                                                         : " has a certificate without its key; "
+                                                           "add `key: picker-key.pem`"));
+      });
+}
+
 OptionForm<store::RedisUrl> RedisForm() {
   OptionForm<store::RedisUrl> form;
   form.type = "Redis URL";
@@ -650,12 +693,29 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
       .Rule(CheckModel);
 }
 
-// Both listeners can begin, and the gateway is none of its own endpoints.
+// All listeners can begin, and the gateway is none of its own endpoints.
 void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& reader) {
-  if (Collide(config.listen, config.admin)) {
-    reader.Fault(LineOf(node, "admin"), "admin is the same address as listen or a part of it (" +
-                                            config.admin + " and " + config.listen +
-                                            "); give it another port");
+  struct Listener {
+    const char* name;
+    const char* option;  // Of the file itself, that it is in.
+    const std::string& address;
+  };
+  std::vector<Listener> listeners = {{"listen", "listen", config.listen},
+                                     {"admin", "admin", config.admin}};
+  if (config.extproc.listen != "none") {
+    listeners.push_back({"extproc.listen", "extproc", config.extproc.listen});
+    listeners.push_back({"extproc.health", "extproc", config.extproc.health});
+  }
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const Listener& one = listeners[i];
+      const Listener& other = listeners[j];
+      if (!Collide(other.address, one.address)) continue;
+      reader.Fault(LineOf(node, one.option), std::string(one.name) + " is the same address as " +
+                                                 other.name + " or a part of it (" + one.address +
+                                                 " and " + other.address +
+                                                 "); give it another port");
+    }
   }
   const YamlNode& models = *node.Find("models");
   for (std::size_t m = 0; m < config.models.size(); ++m) {
@@ -663,15 +723,15 @@ void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& re
     const YamlNode& deployments = *models.items[m]->Find("deployments");
     for (std::size_t d = 0; d < config.models[m].deployments.size(); ++d) {
       for (const EndpointConfig& endpoint : config.models[m].deployments[d].endpoints) {
-        for (const auto& [option, listener] :
-             {std::pair{"listen", &config.listen}, {"admin", &config.admin}}) {
+        for (const Listener& listener : listeners) {
           const auto url = system::ParseHttpUrl(endpoint.url);
-          if (!url || !Reaches(url->host.ToString(), *listener)) continue;
+          if (!url || !Reaches(url->host.ToString(), listener.address)) continue;
           reader.Fault(LineOf(*deployments.items[d], "endpoints"),
                        "models[" + std::to_string(m) + "].deployments[" + std::to_string(d) +
                            "].endpoints names " + Quote(endpoint.url) +
-                           ", which is this gateway itself (" + option + " is " + *listener +
-                           "); write the engine's address, or give " + option + " another port");
+                           ", which is this gateway itself (" + listener.name + " is " +
+                           listener.address + "); write the engine's address, or give " +
+                           listener.name + " another port");
         }
       }
     }
@@ -755,9 +815,9 @@ OptionForm<int> PriorityForm() { return IntegerForm(-1000, 1000); }
 
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()
-      .Value("listen", &Config::listen, ListenForm(),
+      .Value("listen", &Config::listen, ListenOrNoneForm(),
              {.prose = "Where clients connect. `:8080` listens on all addresses; port 0 picks a "
-                       "free one.",
+                       "free one; `none`: nowhere, because all requests come through Envoy.",
               .live = false})
       .Value("admin", &Config::admin, ListenForm(),
              {.prose = "Where `/metrics`, `/status` and the probes are served. Do not make it "
@@ -786,6 +846,8 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
              "How long each step of a request may take.")
       .Group("health", &Config::health, HealthOptions(),
              "How the gateway finds out whether an endpoint is up.")
+      .Group("extproc", &Config::extproc, ExtProcOptions(),
+             "The endpoint picker for Envoy (docs/envoy.md).")
       .Value("redis", &Config::redis, RedisForm(),
              {.prose = "The Redis that is shared with AIBrix: `redis://[user:password@]host[:port]"
                        "[/database]`, user and password percent-encoded. TLS is not supported.",

@@ -40,6 +40,7 @@ std::vector<std::string> ValuesOf(const OptionDoc& doc) {
       {"path", "another"},
       {"URL path", "/another"},
       {"address", "another:1"},
+      {"address or `none`", "another:1"},
       {"URL", "https://another"},
       {"URL path or `none`", "none"},
       {"key", "another"},

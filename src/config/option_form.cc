@@ -221,6 +221,15 @@ OptionForm<std::string> ListenForm() {
   return form;
 }
 
+OptionForm<std::string> ListenOrNoneForm() {
+  auto form = StringForm("address or `none`", [](std::string_view text) -> Result<std::string> {
+    if (text == "none") return std::string(text);
+    return ParseListen(text);
+  });
+  form.schema.pattern = "^([^/]*:[0-9]+|none)$";
+  return form;
+}
+
 OptionForm<std::string> UrlPathOrNoneForm() {
   auto form = StringForm("URL path or `none`", [](std::string_view text) -> Result<std::string> {
     if (text == "none") return std::string(text);

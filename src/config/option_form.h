@@ -56,6 +56,7 @@ OptionForm<bool> BooleanForm();
 OptionForm<std::string> UrlPathForm();
 // Where to listen: `host:port`, `[::1]:port` or `:port`; port 0 picks a free one.
 OptionForm<std::string> ListenForm();
+OptionForm<std::string> ListenOrNoneForm();
 // A path of a URL, or `none`.
 OptionForm<std::string> UrlPathOrNoneForm();
 // Where an HTTP server is (system::HttpUrl), as short as it can be written.

@@ -53,7 +53,7 @@ class ClientsTest : public testing::Test {
     gateway_.AddEndpoint("a10", engine_.address());
     gateway_.Start();
   }
-  const system::SocketAddress& address() const { return gateway_.address(); }
+  system::SocketAddress address() const { return gateway_.address(); }
 
   RecordingEngine engine_;
   TestGateway gateway_;

@@ -78,6 +78,7 @@ serving::RetryOptions RetryOptionsOf(const config::ModelConfig& model) {
 config::Config WithLiveOptions(const config::Config& in_force, config::Config config) {
   config.listen = in_force.listen;
   config.admin = in_force.admin;
+  config.extproc = in_force.extproc;
   config.threads = in_force.threads;
   config.log.format = in_force.log.format;
   return config;
@@ -175,14 +176,18 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config, te
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 EndpointSources sources, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
-  HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
-  HEADRACE_ASSIGN(const auto address, system::Resolve(listen));
+  std::optional<system::SocketAddress> address;
+  if (config.listen != "none") {
+    HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
+    HEADRACE_ASSIGN(address, system::Resolve(listen));
+  }
   std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
   HEADRACE_TRY(gateway->StartParts(std::move(sources), address));
   return gateway;
 }
 
-Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAddress& address) {
+Result<void> Gateway::StartParts(EndpointSources sources,
+                                 const std::optional<system::SocketAddress>& address) {
   const std::shared_ptr<const config::Config> config = this->config();
   for (const std::string& warning : EndpointWarnings(*config)) log_.Warning(warning);
   const system::MutexLock lock(apply_mutex_);
@@ -197,11 +202,12 @@ Result<void> Gateway::StartParts(EndpointSources sources, const system::SocketAd
   FollowProfiles(*config, pools);
   pools_.Set(std::move(pools));
   request_trace_.SetRedis(RequestTraceOf(*config));
+  if (!address) return {};
   proxy_ =
       std::make_unique<Proxy>(*config, context_, [this] { return Ready(); }, threads_, executors_);
   HEADRACE_ASSIGN(server_,
                   net::HttpServer::Listen(
-                      threads_, address, ServerOptionsOf(*config, context_.observers, faults_),
+                      threads_, *address, ServerOptionsOf(*config, context_.observers, faults_),
                       [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
   return {};
 }
@@ -322,8 +328,10 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     if (std::ranges::find(pools, old) == pools.end()) health_->SetEndpoints(*old, {});
   }
   request_trace_.SetRedis(RequestTraceOf(*after));
-  proxy_->SetConfig(*after);
-  server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
+  if (server_) {
+    proxy_->SetConfig(*after);
+    server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
+  }
   log_.SetLeast(LogLevelOf(after->log.level));
   {
     const system::MutexLock config_lock(mutex_);

@@ -64,7 +64,12 @@ class Gateway {
   // then their clients are cut off. A second call does nothing.
   void Stop();
 
-  const system::SocketAddress& address() const { return server_->address(); }
+  // Of the own listener; never set where there is none.
+  system::SocketAddress address() const {
+    return server_ ? server_->address() : system::SocketAddress();
+  }
+  // What another shell serves the same pools with, until Stop.
+  const serving::ServingContext& serving() const { return context_; }
   // What is in force.
   std::shared_ptr<const config::Config> config() const;
   // One for each model of the configuration, in its order.
@@ -73,13 +78,17 @@ class Gateway {
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   // Brings the gauges of the registry up to date.
-  void RefreshMetrics() { metrics_.Refresh(pools_, server_->connections(), access_log_.dropped()); }
+  void RefreshMetrics() {
+    metrics_.Refresh(pools_, server_ ? server_->connections() : 0, access_log_.dropped());
+  }
   // At least one pool has an endpoint that is up, and the gateway does not drain.
   bool Ready() const { return !draining_ && pools_.AnyUp(); }
 
  private:
   Gateway(const config::Config& config, telemetry::Log& log, telemetry::MetricsRegistry& registry);
-  Result<void> StartParts(EndpointSources sources, const system::SocketAddress& address);
+  // Without an address: with no listener of its own.
+  Result<void> StartParts(EndpointSources sources,
+                          const std::optional<system::SocketAddress>& address);
   std::shared_ptr<serving::Pool> MakePool(const config::ModelConfig& model)
       HEADRACE_REQUIRES(apply_mutex_);
   // The pools of the configuration, with its options: those that serve its models already, and new
@@ -109,7 +118,7 @@ class Gateway {
   serving::RequestTraceFeed request_trace_;
   serving::ResponseOwners responses_;
   serving::ServingContext context_;
-  std::unique_ptr<Proxy> proxy_;
+  std::unique_ptr<Proxy> proxy_;  // Null without a listener, as the server.
   std::unique_ptr<net::HttpServer> server_;
 };
 

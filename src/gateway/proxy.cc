@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <utility>
 
 #include "base/json_writer.h"
@@ -10,6 +9,7 @@
 #include "gateway/proxied_request.h"
 #include "gateway/responses.h"
 #include "net/http_client.h"
+#include "openai/api_path.h"
 #include "system/clock.h"
 #include "system/url.h"
 
@@ -65,40 +65,6 @@ std::string ModelsJson(const serving::Pools& pools, std::int64_t created) {
   }
   return json.EndArray().EndObject().Take();
 }
-
-// What a path is to be read as; all are POST.
-struct ApiPath {
-  std::string_view path;
-  openai::ApiKind kind = openai::ApiKind::kOther;
-  bool form = false;
-};
-
-constexpr ApiPath kApiPaths[] = {
-    {"/v1/chat/completions", openai::ApiKind::kChatCompletions},
-    {"/v1/completions", openai::ApiKind::kCompletions},
-    {"/v1/embeddings", openai::ApiKind::kEmbeddings},
-    {"/v1/responses", openai::ApiKind::kResponses},
-    {"/v1/messages", openai::ApiKind::kMessages},
-    {"/v1/messages/count_tokens"},
-    {"/v1/rerank"},
-    {"/v2/rerank"},
-    {"/rerank"},
-    {"/v1/score"},
-    {"/score"},
-    {"/classify"},
-    {"/pooling"},
-    {"/v2/embed"},
-    {"/tokenize"},
-    {"/detokenize"},
-    {"/v1/audio/speech"},
-    {"/v1/audio/transcriptions", openai::ApiKind::kOther, true},
-    {"/v1/audio/translations", openai::ApiKind::kOther, true},
-    {"/v1/images/generations"},
-    {"/v1/images/edits", openai::ApiKind::kOther, true},
-    {"/v1/images/variations", openai::ApiKind::kOther, true},
-};
-
-constexpr std::string_view kAzureV1Paths = "/openai/v1/";
 
 // Single slashes, and none at the end.
 std::string WithSingleSlashes(std::string_view path) {
@@ -186,7 +152,7 @@ Proxy::~Proxy() {
 net::Task<void> Proxy::Handle(net::HttpExchange& exchange) {
   const std::string_view path = exchange.path();
   const bool plain = StateOf(exchange).plain_paths && (path.size() == 1 || !path.ends_with('/')) &&
-                     path.find("//") == path.npos && !path.starts_with(kAzureV1Paths);
+                     path.find("//") == path.npos && !path.starts_with(openai::kAzureV1Paths);
   return plain ? router_.Handle(exchange) : HandleOther(exchange);
 }
 
@@ -196,7 +162,8 @@ net::Task<void> Proxy::HandleOther(net::HttpExchange& exchange) {
   std::string path = WithSingleSlashes(exchange.path());
   if (path == base) path = "/";
   if (!base.empty() && path.starts_with(base + "/")) path.erase(0, base.size());
-  if (path.starts_with(kAzureV1Paths)) path.replace(0, kAzureV1Paths.size(), "/v1/");
+  if (path.starts_with(openai::kAzureV1Paths))
+    path.replace(0, openai::kAzureV1Paths.size(), "/v1/");
   const bool asks = exchange.method() == "GET" || exchange.method() == "POST";
   if (asks && std::ranges::find(state.passthrough, path) != state.passthrough.end()) {
     ApiCall api{.target = path};
@@ -208,7 +175,7 @@ net::Task<void> Proxy::HandleOther(net::HttpExchange& exchange) {
 
 std::vector<net::Route> Proxy::Routes() {
   std::vector<net::Route> routes;
-  for (const ApiPath& api : kApiPaths) {
+  for (const openai::ApiPath& api : openai::ApiPaths()) {
     routes.emplace_back("POST", std::string(api.path), [this, &api](net::HttpExchange& exchange) {
       return Serve(exchange, {.kind = api.kind, .form = api.form, .target = std::string(api.path)});
     });
@@ -262,8 +229,8 @@ net::Task<void> Proxy::Serve(net::HttpExchange& exchange, ApiCall api) {
 net::Task<void> Proxy::ServeAzure(net::HttpExchange& exchange, std::string_view rest) {
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   const std::string path = "/v1" + std::string(rest.substr(slash));
-  const auto api = std::ranges::find(kApiPaths, path, &ApiPath::path);
-  if (api == std::end(kApiPaths)) {
+  const openai::ApiPath* const api = openai::FindApiPath(path);
+  if (api == nullptr) {
     return RespondRouteError(exchange, net::ResponseHead(404),
                              "There is nothing at " + Excerpt(exchange.path()) + ".");
   }

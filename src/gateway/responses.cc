@@ -1,12 +1,9 @@
 #include "gateway/responses.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace headrace::gateway {
 namespace {
-
-constexpr std::size_t kLongestRequestId = 200;
 
 // Keeps head and body until they are sent.
 net::Task<void> Send(net::HttpExchange& exchange, net::ResponseHead head, std::string body) {
@@ -17,9 +14,7 @@ net::Task<void> Send(net::HttpExchange& exchange, net::ResponseHead head, std::s
 
 std::string RequestIdOf(const net::HttpExchange& exchange, serving::RequestIds& ids) {
   const std::string_view given = exchange.Header("x-request-id");
-  const bool printable = std::ranges::all_of(given, [](char c) { return c >= 0x20 && c < 0x7F; });
-  const bool usable = printable && !given.empty() && given.size() <= kLongestRequestId;
-  return usable ? std::string(given) : ids.Next();
+  return serving::UsableRequestId(given) ? std::string(given) : ids.Next();
 }
 
 void AddRequestId(std::string_view request_id, net::ResponseHead& head) {

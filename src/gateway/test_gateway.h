@@ -215,7 +215,7 @@ class TestGateway {
     if (!started) throw std::runtime_error(started.error().message);
     gateway = std::move(*started);
   }
-  const system::SocketAddress& address() const { return gateway->address(); }
+  system::SocketAddress address() const { return gateway->address(); }
   HttpResponse Chat(std::string_view body, const std::vector<std::string>& headers = {}) const {
     return Post(address(), "/v1/chat/completions", body, headers);
   }

@@ -84,6 +84,7 @@ struct FinishedRequest {
   Tokens expected_output_tokens = 0;
   bool counted = false;  // The engine counted the tokens that came: they are not an estimate.
   int choices = 1;       // Responses that it asked for.
+  bool unread = false;   // Of its response only the head was seen, and when it ended.
 
   // From its arrival, as predicted when it was sent; only with an outlook.
   Seconds PredictedTtft() const { return outlook->first_token - arrived; }
@@ -91,10 +92,10 @@ struct FinishedRequest {
   Seconds PredictedE2e() const {
     return outlook->EndOf(std::max(1, latency.output_tokens / choices)) - arrived;
   }
-  // Every request whose client stayed and made no mistake counts: one that was refused or failed
-  // has missed its SLO.
+  // Every request whose client stayed and made no mistake counts, unless nobody saw its tokens: one
+  // that was refused or failed has missed its SLO.
   bool CountsForSlo() const {
-    return slo.HasLatency() && outcome != telemetry::Outcome::kCancelled &&
+    return slo.HasLatency() && !unread && outcome != telemetry::Outcome::kCancelled &&
            outcome != telemetry::Outcome::kClientError;
   }
   bool MetSlo() const {

@@ -1,10 +1,13 @@
 #include "serving/request_ids.h"
 
+#include <algorithm>
 #include <memory>
 #include <random>
 
 namespace headrace::serving {
 namespace {
+
+constexpr std::size_t kLongestRequestId = 200;
 
 std::uint64_t Seed(const std::function<std::uint32_t()>& entropy) {
   const std::uint64_t high = entropy();
@@ -12,6 +15,11 @@ std::uint64_t Seed(const std::function<std::uint32_t()>& entropy) {
 }
 
 }  // namespace
+
+bool UsableRequestId(std::string_view id) {
+  const bool printable = std::ranges::all_of(id, [](char c) { return c >= 0x20 && c < 0x7F; });
+  return printable && !id.empty() && id.size() <= kLongestRequestId;
+}
 
 RequestIds::RequestIds()
     : RequestIds([device = std::make_shared<std::random_device>()] { return (*device)(); }) {}

@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/random.h"
 
 namespace headrace::serving {
+
+// Whether a client's own name for its request can be kept: short and printable.
+bool UsableRequestId(std::string_view id);
 
 // Ids that no other thread, process or replica hands out: 32 hexadecimal digits, from 128 bits of
 // entropy. One per thread.

@@ -346,8 +346,8 @@ std::optional<fleet::EngineFault> ServedRequest::FaultToRetry(int status) {
 
 bool ServedRequest::MayRetry(fleet::EngineFault fault) {
   RetryBudget& budget = pool_->retries();
-  if (ended_ || answering_ || !routed_->open() || thread_.executor.Now() >= deadline())
-    return false;
+  if (once_ || ended_ || answering_ || !routed_->open()) return false;
+  if (thread_.executor.Now() >= deadline()) return false;
   if (std::ssize(finished_.failed_tries) >= budget.most()) return false;
   if (std::ranges::find(kRetriedFaults, fault) == kRetriedFaults.end()) return false;
   // Nothing was sent, so nothing is repeated; and the queue knows whether there is another one.
@@ -522,8 +522,11 @@ std::optional<ErrorReply> ServedRequest::ResponseEnd(Seconds now,
   if (ended_) return std::nullopt;
   if (std::exchange(may_refuse_usage_, false)) {
     if (held_.find("stream_options") != held_.npos || held_.find("include_usage") != held_.npos) {
-      SendAgainAsItCame();
-      return std::nullopt;
+      if (!once_) {
+        SendAgainAsItCame();
+        return std::nullopt;
+      }
+      pool_->router().RefusesStreamOptions(*endpoint_);  // The next one is sent as it came.
     }
     if (!held_.empty()) forward.push_back(held_);
   }
@@ -548,6 +551,14 @@ std::optional<ErrorReply> ServedRequest::ResponseEnd(Seconds now,
   // An error in a form that clients know, or that is the whole response, has told them itself.
   if (!in_body || !event_stream_ || parser_->error()->understood) return std::nullopt;
   return DescribeFault(fleet::EngineFault::kErrorInBody, "it sent an error in its response");
+}
+
+void ServedRequest::EndUnread(Seconds now) {
+  parser_.reset();
+  may_refuse_usage_ = false;
+  finished_.unread = true;
+  std::vector<std::string_view> nothing;
+  ResponseEnd(now, nothing);
 }
 
 void ServedRequest::SendAgainAsItCame() {

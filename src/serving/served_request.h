@@ -120,6 +120,9 @@ class ServedRequest {
   // Before Arrive: for a transport that tries other endpoints by itself. It gets so many
   // `fallbacks` beside the endpoint, if there are so many.
   void WantFallbacks(std::size_t most) { wanted_fallbacks_ = most; }
+  // Before Arrive: the transport cannot send it a second time. MayRetry says no, and an answer that
+  // no other one can follow is passed on.
+  void SentOnlyOnce() { once_ = true; }
   void Arrive(OnRoute on_route);
   Seconds deadline() const { return finished_.arrived + request_timeout_; }
   // It has come to its end; no call changes that any more.
@@ -183,6 +186,8 @@ class ServedRequest {
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
   void ResponseBytes(std::string_view bytes, Seconds now, std::vector<std::string_view>& forward);
   std::optional<ErrorReply> ResponseEnd(Seconds now, std::vector<std::string_view>& forward);
+  // Instead, where the transport shows nothing of the response but its head and its end.
+  void EndUnread(Seconds now);
   // A failure as an event, for a client that has read some.
   std::string ErrorEvent(const ErrorReply& reply) const;
 
@@ -233,6 +238,7 @@ class ServedRequest {
   std::shared_ptr<Pool> pool_;  // Outlives what follows.
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
   openai::RequestFacts facts_;
+  bool once_ = false;
   std::string model_in_path_;
   std::optional<openai::BodySplice> name_model_;
   std::shared_ptr<const EndpointInfo> only_;         // That has what it goes on from, or asks for.

@@ -1,0 +1,25 @@
+// The paths of the API, and what a request to each is read as.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "openai/request.h"
+
+namespace headrace::openai {
+
+struct ApiPath {
+  std::string_view path;
+  ApiKind kind = ApiKind::kOther;
+  bool form = false;  // Its body is a form.
+};
+
+// All are POST.
+std::span<const ApiPath> ApiPaths();
+// Null: not one of these.
+const ApiPath* FindApiPath(std::string_view path);
+
+// Azure's API: what follows is a path without its "/v1/".
+inline constexpr std::string_view kAzureV1Paths = "/openai/v1/";
+
+}  // namespace headrace::openai

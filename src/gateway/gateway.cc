@@ -249,6 +249,13 @@ std::optional<int> Gateway::SetDrained(const std::string* model, std::string_vie
   return running;
 }
 
+bool Gateway::Ready() const {
+  if (draining_) return false;
+  return pools_.AnyUp() || std::ranges::any_of(config()->models, [](const auto& model) {
+           return model.queue.down_timeout > 0;
+         });
+}
+
 std::shared_ptr<const config::Config> Gateway::config() const {
   const system::MutexLock lock(mutex_);
   return config_;

@@ -81,8 +81,9 @@ class Gateway {
   void RefreshMetrics() {
     metrics_.Refresh(pools_, server_ ? server_->connections() : 0, access_log_.dropped());
   }
-  // At least one pool has an endpoint that is up, and the gateway does not drain.
-  bool Ready() const { return !draining_ && pools_.AnyUp(); }
+  // At least one pool has an endpoint that is up, or lets requests wait for the first one; and the
+  // gateway does not drain.
+  bool Ready() const;
 
  private:
   Gateway(const config::Config& config, telemetry::Log& log, telemetry::MetricsRegistry& registry);

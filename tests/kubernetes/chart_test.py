@@ -171,6 +171,7 @@ class ChartTest(unittest.TestCase):
     def test_what_the_chart_cannot_do_it_says(self):
         for changes, fault in [
                 (["--set", "image.repository="], "image.repository is required"),
+                (["--set", "config.models=null"], "config.models is empty: name a model"),
                 (["--set", "config.listen=:80"], "config.listen is set by the chart; remove it"),
                 (["--set", "config.timeouts.drain=1s"], "config.timeouts.drain is set by the chart"),
                 (["--set", "serviceMonitor.enabled=true"], "needs networkPolicy.metrics"),

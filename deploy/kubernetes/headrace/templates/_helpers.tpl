@@ -15,6 +15,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- /* The configuration file: the user's, and what the chart decides. */}}
 {{- define "headrace.config" -}}
+{{- if not .Values.config.models }}
+{{- fail "config.models is empty: name a model, like [{ name: \"*\", kubernetes: { from: pods } }]" }}
+{{- end }}
 {{- $own := dict "admin" ":9090" "timeouts" (dict
       "drain_delay" (printf "%ds" (int .Values.drain.delaySeconds))
       "drain" (printf "%ds" (int .Values.drain.seconds))) }}

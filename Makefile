@@ -1,6 +1,7 @@
 # The daily commands. Each installs what is missing (Debian 12) and does the least work that is left.
 #
 #   make run [ARGS="--duration 60s --policy least-request"]   the demo: engines, gateway, workload
+#   make run-envoy [ARGS="buffered --rate-scale 2"]           engines, Headrace as Envoy's picker, load
 #   make build                                                build/release/headrace
 #   make test                                                 every test
 #   make evaluate                                             docs/evaluation*.md, every figure anew
@@ -24,7 +25,7 @@ clang-18 := $(shell grep -qs =noble /etc/os-release && \
   echo -DCMAKE_C_COMPILER=clang-18 -DCMAKE_CXX_COMPILER=clang++-18)
 tests_on := grep -qs HEADRACE_TESTS:BOOL=ON
 
-.PHONY: build run test soak evaluate check-engines lint sanitize fuzz bench docs install package \
+.PHONY: build run run-envoy test soak evaluate check-engines lint sanitize fuzz bench docs install package \
   check-packages site
 .DEFAULT_GOAL := build
 
@@ -49,6 +50,11 @@ check-engines: build
 
 run: build
 	@$(release)/headrace demo $(ARGS)
+
+# Envoy itself comes from Python's packages, into build/envoy.
+run-envoy: build
+	@tests/envoy/setup
+	@tools/run-envoy $(ARGS)
 
 # As root for a PREFIX of the system. Static packages for other machines: make package.
 install: build
@@ -115,6 +121,7 @@ bench: everything
 	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
 	@tools/bench-proxy
 	@tools/bench-streams --streams 9000
+	@tools/bench-envoy
 
 # Writes the generated pages anew; `make test` fails while one is stale.
 docs: everything

@@ -72,6 +72,7 @@ struct ExtProcConfig {
   std::string certificate;  // PEM; none: a self-signed one.
   std::string key;
   BodyMode body_mode = BodyMode::kFullDuplex;  // Where Envoy does not say it.
+  int fallbacks = 0;  // Endpoints beside the chosen one that Envoy may try.
   bool operator==(const ExtProcConfig&) const = default;
 };
 

@@ -165,6 +165,10 @@ OptionGroup<ExtProcConfig> ExtProcOptions() {
              {.prose = "How a proxy sends bodies that does not say it by itself, as Envoy before "
                        "1.34; Envoy's `request_body_mode`.",
               .live = false})
+      .Value("fallbacks", &ExtProcConfig::fallbacks, IntegerForm(0, 8),
+             {.prose = "How many other endpoints Envoy is told, to try them if the chosen one fails. "
+                       "Above 0 only if Envoy takes a list (its `override_host` policy): a cluster "
+                       "of type `ORIGINAL_DST` takes one address."})
       .Rule([](const ExtProcConfig& extproc, const YamlNode& node, ConfigReader& reader) {
         if (extproc.certificate.empty() == extproc.key.empty()) return;
         const bool has_key = extproc.certificate.empty();

@@ -34,9 +34,6 @@ constexpr std::array kControls = {"routing-strategy",
                                   "x-gateway-inference-fairness-id",
                                   "x-gateway-destination-endpoint-subset"};
 
-// Endpoints beside the chosen one, for Envoy's retries.
-constexpr std::size_t kFallbacks = 2;
-
 PickerContext::BodyMode BodyModeOf(ProcessingMode::BodySendMode mode) {
   using Mode = PickerContext::BodyMode;
   switch (mode) {
@@ -123,6 +120,7 @@ void PickerThread::SetConfig(const config::Config& config) {
   serving.foreign_strategies = config.nearest_strategy ? serving::ForeignStrategies::kNearest
                                                        : serving::ForeignStrategies::kRefused;
   body_mode = config.extproc.body_mode;
+  fallbacks = static_cast<std::size_t>(config.extproc.fallbacks);
   most_body_bytes = config.limits.body;
   most_held_bytes = config.limits.bodies;
   base_path = config.base_path == "/" ? "" : config.base_path;
@@ -184,7 +182,7 @@ void PickedRequest::OnRequestHeaders(Headers& headers, const Metadata& metadata)
   request_id_ = serving::UsableRequestId(given) ? std::string(given) : thread_.serving.ids.Next();
   request_.emplace(context_.serving, thread_.serving, thread_.serving.executor.Now(), request_id_);
   request_->SentOnlyOnce();
-  request_->WantFallbacks(kFallbacks);
+  request_->WantFallbacks(thread_.fallbacks);
   if (auto offered = OfferedEndpoints(metadata)) request_->LimitTo(*std::move(offered));
   request_->exchange() = {.method = method_, .path = path_};
   if (headers.end_of_stream()) {

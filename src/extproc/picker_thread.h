@@ -29,6 +29,7 @@ struct PickerThread {
 
   serving::ServingThread serving;
   config::ExtProcConfig::BodyMode body_mode{};
+  std::size_t fallbacks = 0;
   std::size_t most_body_bytes = 0;
   std::size_t most_held_bytes = 0;
   std::string base_path;

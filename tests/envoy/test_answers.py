@@ -1,0 +1,132 @@
+"""What the official OpenAI client gets through Envoy, in every body mode."""
+
+import json
+import urllib.request
+
+import openai
+import pytest
+
+import headrace
+from headrace import MODEL
+
+QUESTION = [{"role": "user", "content": "How deep is the lake?"}]
+
+
+def tokens(count):
+    """Options for a call whose answer ends by itself after so many tokens (one word each)."""
+    return {"model": MODEL, "extra_headers": {"x-headrace-output-tokens": str(count)}}
+
+
+def words(text):
+    return len(text.split())
+
+
+@pytest.fixture
+def client(shared):
+    with shared.client() as client:
+        yield client
+
+
+def test_chat(shared, client):
+    raw = client.chat.completions.with_raw_response.create(messages=QUESTION, **tokens(12))
+    answer = raw.parse()
+    (choice,) = answer.choices
+    assert words(choice.message.content) == 12
+    assert answer.usage.completion_tokens == 12
+    assert raw.headers["routing-strategy"] == "slo"
+    assert raw.headers["target-deployment"] in shared.engines
+    assert raw.headers["target-pod"] == shared.engines[raw.headers["target-deployment"]].address
+    assert raw.headers["request-id"]
+    assert "x-gateway-destination-endpoint-served" not in raw.headers
+
+
+def test_chat_streamed(client):
+    text, reasons = "", []
+    for chunk in client.chat.completions.create(messages=QUESTION, stream=True, **tokens(12)):
+        assert chunk.usage is None, "the client did not ask for it"
+        (choice,) = chunk.choices
+        text += choice.delta.content or ""
+        reasons.append(choice.finish_reason)
+    assert words(text) == 12
+    assert reasons[-1] == "stop" and not any(reasons[:-1])
+
+
+def test_chat_streamed_with_usage(client):
+    *chunks, last = client.chat.completions.create(
+        messages=QUESTION, stream=True, stream_options={"include_usage": True}, **tokens(12)
+    )
+    assert last.choices == []
+    assert last.usage.completion_tokens == 12
+
+
+def test_a_long_stream_is_whole(client):
+    chunks = client.chat.completions.create(messages=QUESTION, stream=True, **tokens(3000))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert words(text) == 3000
+
+
+def test_usage_teaches(shared, client):
+    """The engine's counts reach Headrace, streamed or whole."""
+
+    def known():
+        return shared.picker.metric("headrace_prompt_tokens_ratio_count")
+
+    before = known()
+    client.chat.completions.create(messages=QUESTION, **tokens(7))
+    headrace.eventually(lambda: known() > before)
+    before = known()
+    list(client.chat.completions.create(messages=QUESTION, stream=True, **tokens(7)))
+    headrace.eventually(lambda: known() > before)
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000, 4_000_000])
+def test_prompts_of_any_size_arrive_whole(client, size):
+    # Longer than the engine's context, which only the engine finds out: it says how long they are.
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model=MODEL, input="lake " * (size // 5))
+    assert f"you requested {size // 4} tokens" in caught.value.message
+
+
+def test_models(client):
+    assert MODEL in [model.id for model in client.models.list()]
+
+
+def test_errors_are_the_clients_own(client):
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="gpt-9", messages=QUESTION)
+    assert caught.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=5, messages=QUESTION)
+    assert caught.value.param == "model"
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.chat.completions.create(
+            model=MODEL, messages=QUESTION, extra_headers={"x-slo-e2e-ms": "1"}
+        )
+    assert caught.value.code == "slo_unattainable"
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert caught.value.response.headers["x-error-routing"] == "slo_unattainable"
+
+
+def test_body_that_is_no_json(shared):
+    request = urllib.request.Request(
+        f"http://{shared.envoy.address}/v1/chat/completions",
+        data=b"{no json",
+        headers={"content-type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=headrace.PATIENCE_S)
+    assert caught.value.code == 400
+    assert json.loads(caught.value.read())["error"]["type"] == "invalid_request_error"
+
+
+def test_client_does_not_choose_the_endpoint(shared, client):
+    raw = client.chat.completions.with_raw_response.create(
+        messages=QUESTION,
+        model=MODEL,
+        max_tokens=2,
+        extra_headers={
+            "x-gateway-destination-endpoint": "127.0.0.1:1",
+            "x-gateway-destination-endpoint-served": "127.0.0.1:1",
+        },
+    )
+    assert raw.headers["target-pod"] in [one.address for one in shared.engines.values()]

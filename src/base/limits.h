@@ -39,6 +39,8 @@ inline constexpr NumberRange kLatency{1e-6, 30 * 86400.0};
 // Requests or tokens per second that an engine gives, and other measured figures above 0.
 inline constexpr NumberRange kMeasured{1e-9, 1e9};
 inline constexpr NumberRange kPrice{0, 1e9};
+// What one client may send in a minute: requests, or tokens.
+inline constexpr NumberRange kPerMinute{1e-3, 1e12};
 // In seconds since 1970: until the year 5138.
 inline constexpr NumberRange kUnixTime{0, 1e11};
 

@@ -23,6 +23,8 @@ void AddSimulateCommand(CLI::App& app);
 void AddDemoCommand(CLI::App& app);
 // `config check`, `diff`, `schema` and `reference`.
 void AddConfigCommand(CLI::App& app);
+// `key add`, `list` and `revoke`: API keys.
+void AddKeyCommand(CLI::App& app);
 // Completions of shells, and manual pages, made of all the others.
 void AddCompletionCommand(CLI::App& app);
 void AddManCommand(CLI::App& app);

@@ -9,6 +9,7 @@
 #include "config/difference.h"
 #include "discovery/profile_files.h"
 #include "gateway/configured_endpoints.h"
+#include "gateway/configured_keys.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/privileges.h"
@@ -53,6 +54,7 @@ void Check(const std::string& path) {
   const config::Config config = OrStop(LoadConfigFile(path));
   const auto endpoints_fit = gateway::CheckEndpoints(config);
   if (!endpoints_fit) Stop(path + ": " + endpoints_fit.error().message);
+  const auto keys = OrStop(gateway::ConfiguredKeys(config));
   std::size_t deployments = 0;
   std::size_t endpoints = 0;
   for (const config::ModelConfig& model : config.models) {
@@ -62,7 +64,8 @@ void Check(const std::string& path) {
     }
   }
   Print(stdout, path + ": valid; " + Count(config.models.size(), "model") + ", " +
-                    Count(deployments, "deployment") + ", " + Count(endpoints, "endpoint") + "\n");
+                    Count(deployments, "deployment") + ", " + Count(endpoints, "endpoint") +
+                    (keys ? ", " + Count(keys->keys.size(), "API key") : "") + "\n");
   Warn(path, config);
 }
 

@@ -73,6 +73,7 @@ std::unique_ptr<CLI::App> MakeProgram() {
   AddProfileCommand(*app);
   AddSimulateCommand(*app);
   AddConfigCommand(*app);
+  AddKeyCommand(*app);
   AddCompletionCommand(*app);
   AddManCommand(*app);
   return app;

@@ -47,6 +47,7 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   if (reader.faults() > 0) return Fail(reader.FaultText());
 
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
+  if (!config.api_keys.empty()) config.api_keys = ResolvePath(config.api_keys, file_name);
   if (!config.kubernetes.kubeconfig.empty()) {
     config.kubernetes.kubeconfig = ResolvePath(config.kubernetes.kubeconfig, file_name);
   }

@@ -248,6 +248,7 @@ struct Config {
   std::string base_path = "/";
   std::vector<std::string> passthrough;  // Paths that go to engines unread.
   CorsConfig cors;
+  std::string api_keys;          // The file of the keys that are required; empty: none is.
   bool nearest_strategy = true;  // For a strategy of AIBrix that is no policy here.
   LogConfig log;
   LimitsConfig limits;

@@ -839,6 +839,13 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
            .example = "[/v1/decisions]"})
       .Group("cors", &Config::cors, CorsOptions(), "Pages of other origins, in browsers (CORS).")
       .Value(
+          "api_keys", &Config::api_keys, TextForm("path"),
+          {.prose = "The file of the API keys that are let in, and of what each may do: `headrace "
+                    "key add` writes it (docs/security.md#api-keys). A changed file is taken "
+                    "over within seconds. Without the option everybody is let in, and keys go "
+                    "on to the engines.",
+           .example = "/etc/headrace/keys.yaml"})
+      .Value(
           "nearest_strategy", &Config::nearest_strategy, BooleanForm(),
           {.prose = "Whether the nearest policy serves a request whose `routing-strategy` is one "
                     "of AIBrix's that is none here (docs/routing.md#strategies-of-aibrix). "

@@ -92,6 +92,7 @@ void ConfigFollower::Run() {
       }
       if (stopping_) return;
     }
+    gateway_.RefreshKeys();
     if (IsPipe(file_)) continue;
     const system::MutexLock lock(reload_mutex_);
     const Reading reading = Read(file_);

@@ -34,7 +34,8 @@ struct ConfigFileStatus {
 // long, so that a file that is being written is not. Reading it also finds what a notification of
 // the kernel misses: a mounted ConfigMap, a symbolic link that leads elsewhere, a network file
 // system. A file that is missing or has a fault changes nothing; that is logged, counted and shown.
-// A pipe cannot be read twice and is not followed. Thread-safe.
+// A pipe cannot be read twice and is not followed. The file of API keys is read as often.
+// Thread-safe.
 class ConfigFollower {
  public:
   // Reads and checks a text; the error has one fault per line.

@@ -8,6 +8,7 @@
 #include "config/difference.h"
 #include "fleet/littles_law.h"
 #include "gateway/configured_endpoints.h"
+#include "gateway/configured_keys.h"
 #include "gateway/cors.h"
 #include "routing/policy.h"
 #include "system/address.h"
@@ -145,7 +146,8 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       request_trace_(pools_, faults_),
       context_{.pools = pools_,
                .observers = {&metrics_, &recorder_, &history_, &request_trace_, &access_log_},
-               .responses = &responses_} {
+               .responses = &responses_,
+               .keys = &keys_} {
   for (int i = 0; i < threads_.size(); ++i) {
     executors_.push_back(std::make_unique<IoExecutor>(threads_[i]));
   }
@@ -191,7 +193,9 @@ Result<void> Gateway::StartParts(EndpointSources sources,
   const std::shared_ptr<const config::Config> config = this->config();
   for (const std::string& warning : EndpointWarnings(*config)) log_.Warning(warning);
   const system::MutexLock lock(apply_mutex_);
+  HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*config));
   HEADRACE_TRY(access_log_.SetConfig(config->log));
+  keys_.Set(key_file_ = keys, system::MonotonicNow());
   serving::PoolList pools = PoolsOf(*config);
   health_ = std::make_unique<HealthChecker>(config->health, threads_);
   fleets_ = std::make_unique<serving::FleetFeed>(
@@ -261,6 +265,19 @@ std::shared_ptr<const config::Config> Gateway::config() const {
   return config_;
 }
 
+void Gateway::RefreshKeys() {
+  const system::MutexLock lock(apply_mutex_);
+  const auto keys = ConfiguredKeys(*config());
+  const Seconds now = system::MonotonicNow();
+  if (keys) {
+    if (*keys != key_file_) keys_.Set(key_file_ = *keys, now);
+    faults_.Clear("API keys", "the file of API keys is in order again", now);
+  } else {
+    faults_.Raise(telemetry::LogLevel::kError, "API keys",
+                  "the keys stay as they were: " + keys.error().message, now);
+  }
+}
+
 std::vector<serving::ProfileStatus> Gateway::Profiles() const {
   std::shared_ptr<serving::ProfileFeed> profiles;
   {
@@ -322,9 +339,11 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     return Fail("models[" + model.name + "].policy: there is no policy '" + model.policy + "'.");
   }
   HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(*after));
+  HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*after));
   HEADRACE_TRY(access_log_.SetConfig(after->log));
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails. A new pool has its endpoints and profiles before it is found.
+  keys_.Set(key_file_ = keys, system::MonotonicNow());
   serving::PoolList pools = PoolsOf(*after);
   health_->SetConfig(after->health);
   fleets_->Follow(Followed(pools, std::move(sources)));

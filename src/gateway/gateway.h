@@ -15,6 +15,7 @@
 #include "net/http_server.h"
 #include "net/io_threads.h"
 #include "serving/access_log.h"
+#include "serving/client_keys.h"
 #include "serving/fleet_feed.h"
 #include "serving/gateway_metrics.h"
 #include "serving/profile_feed.h"
@@ -75,6 +76,9 @@ class Gateway {
   // One for each model of the configuration, in its order.
   const serving::Pools& pools() const { return pools_; }
   std::vector<serving::ProfileStatus> Profiles() const;
+  // Reads the file of API keys again. One that cannot be read or has a fault leaves the keys as
+  // they are, and is logged. Blocks.
+  void RefreshKeys();
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   // Brings the gauges of the registry up to date.
@@ -99,6 +103,7 @@ class Gateway {
 
   system::Mutex apply_mutex_;  // One change at a time.
   std::size_t pools_made_ HEADRACE_GUARDED_BY(apply_mutex_) = 0;
+  std::optional<access::KeyFile> key_file_ HEADRACE_GUARDED_BY(apply_mutex_);  // In force.
   mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
   std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
   std::atomic<bool> draining_ = false;
@@ -118,6 +123,7 @@ class Gateway {
   std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
   serving::RequestTraceFeed request_trace_;
   serving::ResponseOwners responses_;
+  serving::ClientKeys keys_;
   serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;  // Null without a listener, as the server.
   std::unique_ptr<net::HttpServer> server_;

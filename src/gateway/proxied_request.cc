@@ -19,6 +19,11 @@ bool IsOwnHeader(std::string_view name) {
                              [&](std::string_view own) { return net::SameHeaderName(name, own); });
 }
 
+bool IsKeyHeader(std::string_view name) {
+  return std::ranges::any_of(serving::kKeyHeaders,
+                             [&](std::string_view key) { return net::SameHeaderName(name, key); });
+}
+
 // Of an answer that says that the endpoint is busy. Longer ones, and those that come slowly, are
 // forgotten.
 constexpr std::size_t kMostBytesToKeep = std::size_t{64} << 10;
@@ -354,6 +359,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
         net::SameHeaderName(field.name, "accept-encoding") ||
         (unpacked_ && net::SameHeaderName(field.name, "content-encoding")) ||
         net::SameHeaderName(field.name, "x-request-id") ||
+        (request_.keeps_key() && IsKeyHeader(field.name)) ||
         (access != nullptr && access->Replaces(field.name))) {
       continue;
     }

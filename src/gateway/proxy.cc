@@ -49,17 +49,20 @@ void WriteModel(std::string_view name, bool adapter, const serving::Pool& pool,
   json.EndObject();
 }
 
-std::string ModelsJson(const serving::Pools& pools, std::int64_t created) {
+// Those that the key may use, where there is one.
+std::string ModelsJson(const serving::Pools& pools, const serving::ClientKeys::Key& key,
+                       std::int64_t created) {
   JsonWriter json;
   json.BeginObject().Member("object", "list").Key("data").BeginArray();
   for (const auto& pool : pools.list()) {
     const Tokens max_model_len = MaxModelLenOf(*pool);
     const std::vector<std::string> adapters = pool->names().Adapters();
     for (const std::string& name : pool->names().Configured()) {
-      if (Contains(adapters, name)) continue;
+      if (Contains(adapters, name) || (key && !key->MayUse(name))) continue;
       WriteModel(name, false, *pool, max_model_len, created, json);
     }
     for (const std::string& name : adapters) {
+      if (key && !key->MayUse(name)) continue;
       WriteModel(name, true, *pool, max_model_len, created, json);
     }
   }
@@ -196,7 +199,8 @@ std::vector<net::Route> Proxy::Routes() {
     });
   };
   const auto about = [] { return R"({"name":"headrace","version":")" HEADRACE_VERSION R"("})"; };
-  page("/v1/models", [this] { return ModelsJson(context_.pools, created_); });
+  routes.emplace_back("GET", "/v1/models",
+                      [this](net::HttpExchange& exchange) { return RespondModels(exchange); });
   routes.emplace_back("GET", "/v1/models/{id}",
                       [this](net::HttpExchange& exchange, std::string_view id) {
                         return RespondModel(exchange, id);
@@ -279,15 +283,32 @@ net::Task<void> Proxy::Answered(net::HttpExchange& exchange, std::string id, net
   for (serving::RequestObserver* observer : context_.observers) observer->OnAnswered(request);
 }
 
+tl::expected<serving::ClientKeys::Key, serving::ErrorReply> Proxy::KeyOf(
+    const net::HttpExchange& exchange) const {
+  if (context_.keys == nullptr) return nullptr;
+  return context_.keys->Find([&exchange](std::string_view name) { return exchange.Header(name); });
+}
+
+net::Task<void> Proxy::Refuse(net::HttpExchange& exchange, const serving::ErrorReply& reply) const {
+  CountInvalid(reply.error.status);
+  std::string request_id = RequestIdOf(exchange);
+  net::Task<void> answer = RespondError(exchange, reply, request_id);
+  return Answered(exchange, std::move(request_id), std::move(answer), reply.error.message);
+}
+
+net::Task<void> Proxy::RespondModels(net::HttpExchange& exchange) const {
+  const auto key = KeyOf(exchange);
+  if (!key) return Refuse(exchange, key.error());
+  return AnswerJson(exchange, net::ResponseHead(200), ModelsJson(context_.pools, *key, created_));
+}
+
 net::Task<void> Proxy::RespondModel(net::HttpExchange& exchange, std::string_view id) const {
+  const auto key = KeyOf(exchange);
+  if (!key) return Refuse(exchange, key.error());
   const std::string name = system::PercentDecoded(id);
   const std::shared_ptr<const serving::Pool> pool = context_.pools.Find(name);
-  if (pool == nullptr) {
-    const serving::ErrorReply reply = serving::UnknownModel(name);
-    CountInvalid(reply.error.status);
-    std::string request_id = RequestIdOf(exchange);
-    net::Task<void> answer = RespondError(exchange, reply, request_id);
-    return Answered(exchange, std::move(request_id), std::move(answer), reply.error.message);
+  if (pool == nullptr || (*key && !(*key)->MayUse(name))) {
+    return Refuse(exchange, serving::UnknownModel(name));
   }
   JsonWriter json;
   WriteModel(name, Contains(pool->names().Adapters(), name), *pool, MaxModelLenOf(*pool), created_,

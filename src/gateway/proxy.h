@@ -49,6 +49,11 @@ class Proxy {
   // Tells the observers of what the gateway has answered by itself.
   net::Task<void> Answered(net::HttpExchange& exchange, std::string id, net::Task<void> answer,
                            std::string reason) const;
+  // The client's key, for what the gateway answers by itself; null if none is required.
+  tl::expected<serving::ClientKeys::Key, serving::ErrorReply> KeyOf(
+      const net::HttpExchange& exchange) const;
+  net::Task<void> Refuse(net::HttpExchange& exchange, const serving::ErrorReply& reply) const;
+  net::Task<void> RespondModels(net::HttpExchange& exchange) const;
   net::Task<void> RespondModel(net::HttpExchange& exchange, std::string_view id) const;
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message) const;

@@ -1,7 +1,6 @@
 // The headers by which a client controls how its request is routed.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -9,13 +8,11 @@
 #include "routing/policy.h"
 #include "scheduler/events.h"
 #include "serving/error_reply.h"
+#include "serving/header_lookup.h"
 #include "serving/pool.h"
 #include "slo/slo.h"
 
 namespace headrace::serving {
-
-// The value of the header with this (lower-case) name; "" when the request has none.
-using HeaderLookup = std::function<std::string_view(std::string_view name)>;
 
 struct RequestControls {
   const routing::PolicyInfo* policy = nullptr;  // `routing-strategy`; null = the pool's own.

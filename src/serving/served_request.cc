@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace headrace::serving {
@@ -60,6 +61,9 @@ ServedRequest::ServedRequest(const ServingContext& context, ServingThread& threa
 
 ServedRequest::~ServedRequest() {
   Cancel();
+  if (counts_for_key_) {
+    context_.keys->End(*key_, prompt_for_key_, TokensUsed(), thread_.executor.Now());
+  }
   if (!routed_) {
     const AnsweredRequest answered{.request_id = finished_.request_id,
                                    .arrived = finished_.arrived,
@@ -89,6 +93,7 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
     std::size_t body_bytes, const HeaderLookup& header) {
   kind_ = kind;
   body_bytes_ = body_bytes;
+  if (auto known = FindKey(header); !known) return known;
   if (!facts) {
     const std::string_view kind_of_error = facts.error().param == "model"
                                                ? "x-error-no-model-in-request"
@@ -125,6 +130,7 @@ tl::expected<void, ErrorReply> ServedRequest::FindPool() {
 tl::expected<void, ErrorReply> ServedRequest::FindResponse(std::string_view id,
                                                            const HeaderLookup& header) {
   kind_ = openai::ApiKind::kOther;
+  if (auto known = FindKey(header); !known) return known;
   ResponseOwners::Owner owner;
   if (context_.responses != nullptr) owner = context_.responses->Find(id, finished_.arrived);
   only_ = owner.endpoint.lock();
@@ -146,12 +152,47 @@ tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& h
   finished_.tenant = controls_.tenant_name;
   finished_.stream = facts_.stream;
   finished_.has_prompt = kind_ != openai::ApiKind::kOther;
+  if (key_) {
+    controls_.priority += key_->priority;
+    controls_.tenant = HashOf(key_->Tenant());
+    controls_.tenant_name = key_->Tenant();
+    finished_.tenant = controls_.tenant_name;
+    if (auto counted = CountForKey(); !counted) return counted;
+  }
   if (finished_.has_prompt) return {};
   // What is not sized is nothing to schedule: it goes where the fewest requests are.
   static const routing::PolicyInfo* const kLeastRequest = routing::FindPolicy("least-request");
   controls_.policy = kLeastRequest;
   controls_.slo.emplace();
   return {};
+}
+
+tl::expected<void, ErrorReply> ServedRequest::FindKey(const HeaderLookup& header) {
+  if (context_.keys == nullptr) return {};
+  auto key = context_.keys->Find(header);
+  if (!key) return tl::unexpected(Invalid(std::move(key).error()));
+  key_ = *std::move(key);
+  return {};
+}
+
+tl::expected<void, ErrorReply> ServedRequest::CountForKey() {
+  prompt_for_key_ = finished_.has_prompt ? pool_->EstimatePrompt(prompt_) : 0;
+  auto begun = context_.keys->Begin(*key_, facts_.model, prompt_for_key_, thread_.executor.Now());
+  if (!begun) return tl::unexpected(Invalid(std::move(begun).error()));
+  counts_for_key_ = true;
+  return {};
+}
+
+std::int64_t ServedRequest::TokensUsed() const {
+  const slo::RequestLatency& latency = finished_.latency;
+  if (finished_.outcome == telemetry::Outcome::kCompleted && finished_.has_prompt) {
+    return std::int64_t{latency.prompt_tokens} + latency.output_tokens;
+  }
+  // What was broken off was work all the same; what the engine failed was none.
+  const bool worked =
+      answering_ || (finished_.outcome == telemetry::Outcome::kCancelled && endpoint_ != nullptr);
+  const auto deltas = parser_ ? static_cast<std::int64_t>(parser_->deltas()) : 0;
+  return worked ? prompt_for_key_ + deltas : 0;
 }
 
 ErrorReply ServedRequest::Invalid(ErrorReply reply) {

@@ -15,6 +15,7 @@
 #include "fleet/engine_fault.h"
 #include "openai/request.h"
 #include "openai/response.h"
+#include "serving/client_keys.h"
 #include "serving/error_reply.h"
 #include "serving/executor.h"
 #include "serving/finished_request.h"
@@ -31,6 +32,7 @@ struct ServingContext {
   const Pools& pools;
   std::vector<RequestObserver*> observers;
   ResponseOwners* responses = nullptr;  // Null: nothing is remembered.
+  ClientKeys* keys = nullptr;           // Null: none is required.
 };
 
 // What the requests of one thread share.
@@ -79,8 +81,8 @@ struct EngineHead {
 //                              what the gateway adds, `on_route` is called with it once more.
 //     EndpointFailed           instead, at any time after `on_route` has named an endpoint: back
 //                              into the queue, if it may be tried again; else the reply.
-//     ServedBy                 instead of Retry, if the transport itself has tried another
-//     endpoint. TimeOut                  deadline() has passed, wherever the request is.
+//     ServedBy                 instead of Retry, if the transport itself has tried another one.
+//     TimeOut                  deadline() has passed, wherever the request is.
 //   Cancel                     the client has gone. At any time; later calls change nothing.
 //
 // The destructor tells the observers how it ended, exactly once if it arrived; what has not ended
@@ -169,6 +171,8 @@ class ServedRequest {
   void ResponseHead(const EngineHead& head);
   // The fault of an endpoint that answers with this status, if another one may answer better.
   static std::optional<fleet::EngineFault> FaultToRetry(int status);
+  // The client's key is for the gateway: kKeyHeaders don't go on to the endpoint.
+  bool keeps_key() const { return key_ != nullptr; }
   // Of the response, after ResponseHead: events that can be read. Their bytes change on the way
   // (usage is hidden, an error is added), so their length is not known.
   bool event_stream() const { return event_stream_; }
@@ -182,6 +186,7 @@ class ServedRequest {
     add("routing-strategy", finished_.policy);
     if (!controls_.asked_policy.empty()) add("x-headrace-asked-strategy", controls_.asked_policy);
     if (controls_.explain) add("x-headrace-explain", ExplanationHeader());
+    if (key_) context_.keys->AddLimitHeaders(*key_, thread_.executor.Now(), add);
   }
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
   void ResponseBytes(std::string_view bytes, Seconds now, std::vector<std::string_view>& forward);
@@ -199,8 +204,13 @@ class ServedRequest {
     kFloor,  // What any text of its size comes to at least; its response is a token.
   };
 
+  tl::expected<void, ErrorReply> FindKey(const HeaderLookup& header);
   tl::expected<void, ErrorReply> FindPool();
   tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
+  // Its key may use the model, and has not used up its limits.
+  tl::expected<void, ErrorReply> CountForKey();
+  // What its key is charged for.
+  std::int64_t TokensUsed() const;
   scheduler::Arrival MakeArrival();
   // It goes to the scheduler.
   void ArriveAtRouter();
@@ -235,7 +245,10 @@ class ServedRequest {
   OnRoute on_route_;
   std::function<void()> on_stranded_;
   // By Scan:
-  std::shared_ptr<Pool> pool_;  // Outlives what follows.
+  ClientKeys::Key key_;          // Null if none is required.
+  bool counts_for_key_ = false;  // Among what its key has in flight.
+  Tokens prompt_for_key_ = 0;    // That it was counted with.
+  std::shared_ptr<Pool> pool_;   // Outlives what follows.
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
   openai::RequestFacts facts_;
   bool once_ = false;

@@ -1,0 +1,66 @@
+#include "access/api_key.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+
+namespace headrace::access {
+namespace {
+
+// RFC 4648 §6 in lower case: no digits that look like letters.
+constexpr std::string_view kBase32 = "abcdefghijklmnopqrstuvwxyz234567";
+constexpr std::string_view kHex = "0123456789abcdef";
+
+}  // namespace
+
+bool ApiKey::MayUse(std::string_view model) const {
+  return models.empty() || std::ranges::find(models, model) != models.end();
+}
+
+KeyHash HashOfKey(std::string_view salt, std::string_view key) {
+  KeyHash hash{};
+  std::string text(salt);
+  text += key;
+  EVP_Digest(text.data(), text.size(), hash.data(), nullptr, EVP_sha256(), nullptr);
+  OPENSSL_cleanse(text.data(), text.size());
+  return hash;
+}
+
+bool SameHash(const KeyHash& one, const KeyHash& other) {
+  return CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
+std::string MakeApiKey(std::span<const std::uint8_t, 25> random) {
+  std::string key = "hr_";
+  std::uint64_t bits = 0;
+  int count = 0;
+  for (const std::uint8_t byte : random) {
+    bits = bits << 8 | byte;
+    for (count += 8; count >= 5; count -= 5) key += kBase32[bits >> (count - 5) & 31];
+  }
+  return key;
+}
+
+std::string ToHex(std::span<const std::uint8_t> bytes) {
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text += kHex[byte >> 4];
+    text += kHex[byte & 15];
+  }
+  return text;
+}
+
+std::optional<std::vector<std::uint8_t>> FromHex(std::string_view text, std::size_t bytes) {
+  if (text.size() != 2 * bytes) return std::nullopt;
+  std::vector<std::uint8_t> result;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const std::size_t high = kHex.find(text[i]);
+    const std::size_t low = kHex.find(text[i + 1]);
+    if (high == kHex.npos || low == kHex.npos) return std::nullopt;
+    result.push_back(static_cast<std::uint8_t>(high << 4 | low));
+  }
+  return result;
+}
+
+}  // namespace headrace::access

@@ -1,0 +1,97 @@
+#include "access/key_ring.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace headrace::access {
+namespace {
+
+// When a place may be free again: nobody knows, so clients are not to ask at once.
+constexpr Seconds kRetryInFlight = 1;
+
+void SetRate(std::optional<TokenBucket>& bucket, const std::optional<double>& per_minute,
+             Seconds now) {
+  if (!per_minute) {
+    bucket.reset();
+  } else if (bucket) {
+    bucket->SetRate(*per_minute, now);
+  } else {
+    bucket.emplace(*per_minute);
+  }
+}
+
+std::optional<RateUse> UseOf(const std::optional<TokenBucket>& bucket, Seconds now) {
+  if (!bucket) return std::nullopt;
+  return RateUse{.limit = bucket->per_minute(),
+                 .remaining = std::max(0.0, bucket->Level(now)),
+                 .full_after = bucket->Until(bucket->per_minute(), now)};
+}
+
+}  // namespace
+
+std::size_t KeyRing::HashOfHash::operator()(const KeyHash& hash) const {
+  std::size_t first = 0;
+  std::memcpy(&first, hash.data(), sizeof first);
+  return first;
+}
+
+void KeyRing::Set(const KeyFile& file, Seconds now) {
+  salt_ = file.salt;
+  by_hash_.clear();
+  std::map<std::string, Account, std::less<>> accounts;
+  for (const ApiKey& key : file.keys) {
+    by_hash_[key.hash] = std::make_shared<const ApiKey>(key);
+    Account& account = accounts[key.name];
+    if (const auto known = accounts_.find(key.name); known != accounts_.end()) {
+      account = known->second;
+    }
+    SetRate(account.requests, key.requests_per_minute, now);
+    SetRate(account.tokens, key.tokens_per_minute, now);
+  }
+  accounts_ = std::move(accounts);
+}
+
+std::shared_ptr<const ApiKey> KeyRing::Find(std::string_view text) const {
+  const KeyHash hash = HashOfKey(salt_, text);
+  // What a client learns from how long this takes is a part of a hash that it cannot choose.
+  const auto found = by_hash_.find(hash);
+  if (found == by_hash_.end() || !SameHash(found->first, hash)) return nullptr;
+  return found->second;
+}
+
+std::optional<KeyRing::Refusal> KeyRing::Begin(const ApiKey& key, Tokens prompt, Seconds now) {
+  const auto found = accounts_.find(key.name);
+  if (found == accounts_.end()) return std::nullopt;  // Revoked since it was found: its last one.
+  Account& account = found->second;
+  if (key.max_in_flight && account.in_flight >= *key.max_in_flight) {
+    return Refusal{Exceeded::kInFlight, kRetryInFlight};
+  }
+  if (account.requests && !account.requests->Has(1, now)) {
+    return Refusal{Exceeded::kRequests, account.requests->Until(1, now)};
+  }
+  if (account.tokens && !account.tokens->Has(prompt, now)) {
+    return Refusal{Exceeded::kTokens, account.tokens->Until(prompt, now)};
+  }
+  ++account.in_flight;
+  if (account.requests) account.requests->Take(1, now);
+  if (account.tokens) account.tokens->Take(prompt, now);
+  return std::nullopt;
+}
+
+void KeyRing::End(const ApiKey& key, Tokens prompt, std::int64_t tokens, Seconds now) {
+  const auto found = accounts_.find(key.name);
+  if (found == accounts_.end()) return;
+  Account& account = found->second;
+  account.in_flight = std::max(0, account.in_flight - 1);
+  if (account.tokens) account.tokens->Take(static_cast<double>(tokens - prompt), now);
+}
+
+KeyUse KeyRing::Use(const ApiKey& key, Seconds now) const {
+  const auto found = accounts_.find(key.name);
+  if (found == accounts_.end()) return {};
+  return {.requests = UseOf(found->second.requests, now),
+          .tokens = UseOf(found->second.tokens, now)};
+}
+
+}  // namespace headrace::access

@@ -1,0 +1,191 @@
+// API keys: who is let in, and how much each may send.
+#include <gmock/gmock.h>
+
+#include "config/key_file.h"
+#include "gateway/test_gateway.h"
+#include "gateway/test_recording_engine.h"
+
+namespace headrace::gateway {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr char kAnswer[] = R"({"choices":[{"finish_reason":"stop"}],)"
+                           R"("usage":{"prompt_tokens":300,"completion_tokens":200}})";
+
+class Keys : public ::testing::Test {
+ protected:
+  Keys() {
+    t_.config.models[0].policy = "least-request";
+    t_.AddEndpoint("a10", engine_.address());
+    t_.config.api_keys = (t_.folder.path() / "keys.yaml").string();
+    Write({Key("any")});
+    engine_.Answer(kAnswer);
+  }
+  static access::ApiKey Key(const std::string& name) {
+    return {.name = name, .hash = access::HashOfKey(kSalt, SecretOf(name))};
+  }
+  static std::string SecretOf(const std::string& name) { return "secret-of-" + name; }
+  static std::string Bearer(const std::string& name) {
+    return "Authorization: Bearer " + SecretOf(name);
+  }
+  void Write(const std::vector<access::ApiKey>& keys) {
+    std::string text = "salt: " + access::ToHex({reinterpret_cast<const std::uint8_t*>(kSalt), 16});
+    for (const access::ApiKey& key : keys) text = *config::WithKey(text, "keys.yaml", kSalt, key);
+    t_.folder.Write("keys.yaml", text);
+  }
+  HttpResponse Models(const std::string& header) {
+    net::RawPeer peer(t_.address());
+    peer.Send("GET /v1/models HTTP/1.1\r\nHost: test\r\n" + header + "\r\n\r\n");
+    return ReadResponse(peer);
+  }
+
+  static constexpr char kSalt[] = "0123456789abcdef";
+  RecordingEngine engine_;
+  TestGateway t_;
+};
+
+TEST_F(Keys, WithoutOneNobodyIsLetIn) {
+  t_.Start();
+  const HttpResponse none = t_.Chat(ChatBody(5, false));
+  EXPECT_EQ(none.status, 401);
+  EXPECT_EQ(none.Header("www-authenticate"), "Bearer");
+  EXPECT_THAT(none.body, AllOf(HasSubstr("An API key is required"), HasSubstr("invalid_api_key")));
+  for (const char* header : {"Authorization: Bearer secret-of-nobody",
+                             "Authorization: Basic c2VjcmV0LW9mLWFueQ==", "x-api-key: secret-of",
+                             "api-key: secret-of-any2", "Authorization: secret-of-any"}) {
+    EXPECT_EQ(t_.Chat(ChatBody(5, false), {header}).status, 401) << header;
+    EXPECT_EQ(Models(header).status, 401) << header;
+  }
+  EXPECT_EQ(Get(t_.address(), "/v1/models/llama2-7b").status, 401);
+  EXPECT_THAT(engine_.Posts(), IsEmpty());
+  EXPECT_FALSE(t_.Said("secret-of"));
+  // Probes have no key.
+  EXPECT_EQ(Get(t_.address(), "/readyz").status, 200);
+}
+
+TEST_F(Keys, EveryClientsHeaderIsReadAndNoneGoesOn) {
+  t_.Start();
+  for (const char* header :
+       {"Authorization: Bearer secret-of-any", "AUTHORIZATION: bearer secret-of-any",
+        "x-api-key: secret-of-any", "api-key: secret-of-any"}) {
+    EXPECT_EQ(t_.Chat(ChatBody(5, false), {header}).status, 200) << header;
+  }
+  EXPECT_THAT(engine_.Posts(), SizeIs(4));
+  EXPECT_THAT(engine_.Posts(),
+              Each(Field(&RecordingEngine::Request::fields, Not(HasSubstr("secret-of")))));
+}
+
+TEST_F(Keys, WithoutAFileOfThemTheyAreForTheEngines) {
+  t_.config.api_keys.clear();
+  t_.Start();
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("whoever")}).status, 200);
+  EXPECT_THAT(engine_.Posts()[0].fields, HasSubstr("Bearer secret-of-whoever"));
+}
+
+TEST_F(Keys, OpenOnlyTheModelsThatTheyAreFor) {
+  access::ApiKey other = Key("other");
+  other.models = {"mixtral"};
+  Write({Key("any"), other});
+  t_.Start();
+  const HttpResponse refused = t_.Chat(ChatBody(5, false), {Bearer("other")});
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_THAT(refused.body, HasSubstr("may not use the model `llama2-7b`"));
+  EXPECT_THAT(Models(Bearer("other")).body, Not(HasSubstr("llama2-7b")));
+  EXPECT_THAT(Models(Bearer("any")).body, HasSubstr("llama2-7b"));
+}
+
+TEST_F(Keys, AboveTheirRequestsAMinuteGet429) {
+  access::ApiKey slow = Key("slow");
+  slow.requests_per_minute = 2;
+  Write({slow, Key("any")});
+  t_.Start();
+  const HttpResponse first = t_.Chat(ChatBody(5, false), {Bearer("slow")});
+  EXPECT_EQ(first.Header("x-ratelimit-limit-requests"), "2");
+  EXPECT_EQ(first.Header("x-ratelimit-remaining-requests"), "1");
+  EXPECT_EQ(first.Header("x-ratelimit-limit-tokens"), "");
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("slow")}).status, 200);
+  const HttpResponse third = t_.Chat(ChatBody(5, false), {Bearer("slow")});
+  EXPECT_EQ(third.status, 429);
+  EXPECT_THAT(third.body, AllOf(HasSubstr("2 requests a minute"), HasSubstr("rate_limit_exceeded"),
+                                HasSubstr(R"("type":"requests")")));
+  const int retry_after = std::stoi(third.Header("retry-after"));
+  EXPECT_GE(retry_after, 1);
+  EXPECT_LE(retry_after, 30);
+  EXPECT_EQ(third.Header("x-ratelimit-remaining-requests"), "0");
+  // Another key has limits of its own.
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("any")}).status, 200);
+}
+
+TEST_F(Keys, PayForTheTokensThatCame) {
+  access::ApiKey key = Key("metered");
+  key.tokens_per_minute = 1000;
+  Write({key});
+  t_.Start();
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("metered")}).status, 200);
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("metered")}).status, 200);
+  // 500 each, by the engine's account; little has come since.
+  ASSERT_TRUE(Eventually([&] { return t_.Idle(); }));
+  const HttpResponse third = t_.Chat(ChatBody(5, false), {Bearer("metered")});
+  EXPECT_THAT(third.status, testing::AnyOf(200, 429));
+  const int remaining = std::stoi(third.Header("x-ratelimit-remaining-tokens"));
+  EXPECT_LT(remaining, 200);
+}
+
+TEST_F(Keys, OnlySoManyRequestsAtATime) {
+  TestGateway t;
+  t.config.models[0].policy = "least-request";
+  emulator::EmulatedEngine& engine = t.AddEngine("a10", 1);
+  access::ApiKey key = Key("one");
+  key.max_in_flight = 1;
+  Write({key});
+  t.config.api_keys = t_.config.api_keys;
+  t.Start();
+  {
+    net::RawPeer running(t.address());
+    running.Send(PostText("/v1/chat/completions", ChatBody(2000, true), {Bearer("one")}));
+    ASSERT_TRUE(Eventually([&] { return RunningAt(engine) == 1; }));
+    const HttpResponse second = t.Chat(ChatBody(5, false), {Bearer("one")});
+    EXPECT_EQ(second.status, 429);
+    EXPECT_THAT(second.body, HasSubstr("1 requests at a time"));
+    EXPECT_EQ(second.Header("retry-after"), "1");
+  }
+  // Its client has gone: the place is free again.
+  ASSERT_TRUE(Eventually([&] { return t.Idle(); }));
+  EXPECT_TRUE(
+      Eventually([&] { return t.Chat(ChatBody(1, false), {Bearer("one")}).status == 200; }));
+}
+
+TEST_F(Keys, AChangedFileIsTakenOver) {
+  t_.Start();
+  Write({Key("new")});
+  t_.gateway->RefreshKeys();
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("any")}).status, 401);
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("new")}).status, 200);
+  // One with a fault changes nothing, and says so.
+  t_.folder.Write("keys.yaml", "keys: [");
+  t_.gateway->RefreshKeys();
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("new")}).status, 200);
+  EXPECT_TRUE(t_.Said("the keys stay as they were"));
+  EXPECT_FALSE(t_.gateway->Apply(t_.config));
+  Write({Key("new")});
+  t_.config.api_keys.clear();
+  ASSERT_TRUE(t_.gateway->Apply(t_.config));
+  EXPECT_EQ(t_.Chat(ChatBody(5, false)).status, 200);
+}
+
+TEST_F(Keys, AFileThatIsMissingStopsTheStart) {
+  t_.config.api_keys += ".gone";
+  const auto started = Gateway::Start(t_.config, t_.log, t_.registry);
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message, HasSubstr("keys.yaml.gone"));
+}
+
+}  // namespace
+}  // namespace headrace::gateway

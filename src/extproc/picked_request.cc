@@ -416,6 +416,10 @@ void PickedRequest::SetDestination(const serving::EndpointInfo& endpoint, Reply&
   for (const char* const control : kControls) {
     if (!RequestHeader(control).empty()) mutation.add_remove_headers(control);
   }
+  for (const std::string_view key : serving::kKeyHeaders) {
+    const bool goes = request_->keeps_key() && !RequestHeader(key).empty();
+    if (goes) mutation.add_remove_headers(std::string(key));
+  }
 }
 
 void PickedRequest::Refuse(const serving::ErrorReply& refusal) {

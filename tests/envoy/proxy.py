@@ -11,7 +11,7 @@ import socket
 import sys
 
 import yaml
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/clients/python"))

@@ -1,6 +1,8 @@
 """What the official OpenAI client gets through Envoy, in every body mode."""
 
+import gzip
 import json
+import urllib.error
 import urllib.request
 
 import openai
@@ -117,6 +119,28 @@ def test_body_that_is_no_json(shared):
         urllib.request.urlopen(request, timeout=headrace.PATIENCE_S)
     assert caught.value.code == 400
     assert json.loads(caught.value.read())["error"]["type"] == "invalid_request_error"
+
+
+def test_packed_body(shared):
+    body = json.dumps({"model": MODEL, "messages": QUESTION, "max_tokens": 3}).encode()
+    request = urllib.request.Request(
+        f"http://{shared.envoy.address}/v1/chat/completions",
+        data=gzip.compress(body),
+        headers={"content-type": "application/json", "content-encoding": "gzip"},
+    )
+    with urllib.request.urlopen(request, timeout=headrace.PATIENCE_S) as answer:
+        assert json.loads(answer.read())["usage"]["completion_tokens"] == 3
+
+
+def test_body_in_chunks_of_unknown_length(shared):
+    body = json.dumps({"model": MODEL, "messages": QUESTION, "max_tokens": 3}).encode()
+    request = urllib.request.Request(
+        f"http://{shared.envoy.address}/v1/chat/completions",
+        data=(body[i : i + 20] for i in range(0, len(body), 20)),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=headrace.PATIENCE_S) as answer:
+        assert json.loads(answer.read())["usage"]["completion_tokens"] == 3
 
 
 def test_client_does_not_choose_the_endpoint(shared, client):

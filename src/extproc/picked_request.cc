@@ -182,6 +182,7 @@ void PickedRequest::OnRequestHeaders(Headers& headers, const Metadata& metadata)
   request_id_ = serving::UsableRequestId(given) ? std::string(given) : thread_.serving.ids.Next();
   request_.emplace(context_.serving, thread_.serving, thread_.serving.executor.Now(), request_id_);
   request_->SentOnlyOnce();
+  if (response_mode_ == BodyMode::kNone) request_->WillBeUnread();
   request_->WantFallbacks(thread_.fallbacks);
   if (auto offered = OfferedEndpoints(metadata)) request_->LimitTo(*std::move(offered));
   request_->exchange() = {.method = method_, .path = path_};

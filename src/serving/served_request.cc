@@ -293,8 +293,8 @@ void ServedRequest::TakeRoute(Route route) {
   endpoint_ = std::move(route.endpoint);
   fallbacks_ = std::move(route.fallbacks);
   max_model_len_ = route.max_model_len;
-  asks_for_usage_ =
-      facts_.ask_for_usage && endpoint_->stream_options && endpoint_->stream_options->load();
+  asks_for_usage_ = facts_.ask_for_usage && !unread_ && endpoint_->stream_options &&
+                    endpoint_->stream_options->load();
   refused_usage_ = false;
   finished_.endpoint = endpoint_.get();
   finished_.policy = route.decision.policy;

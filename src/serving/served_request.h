@@ -125,6 +125,9 @@ class ServedRequest {
   // Before Arrive: the transport cannot send it a second time. MayRetry says no, and an answer that
   // no other one can follow is passed on.
   void SentOnlyOnce() { once_ = true; }
+  // Before Arrive: its end will be EndUnread. The engine is not asked for its usage, which nobody
+  // could keep from the client.
+  void WillBeUnread() { unread_ = true; }
   void Arrive(OnRoute on_route);
   Seconds deadline() const { return finished_.arrived + request_timeout_; }
   // It has come to its end; no call changes that any more.
@@ -252,6 +255,7 @@ class ServedRequest {
   openai::ApiKind kind_ = openai::ApiKind::kChatCompletions;
   openai::RequestFacts facts_;
   bool once_ = false;
+  bool unread_ = false;
   std::string model_in_path_;
   std::optional<openai::BodySplice> name_model_;
   std::shared_ptr<const EndpointInfo> only_;         // That has what it goes on from, or asks for.

@@ -143,6 +143,20 @@ TEST_F(TransportTest, SaysWhoServesWhenItsEndpointHasLeft) {
   EXPECT_EQ(End().outcome, Outcome::kCompleted);
 }
 
+TEST_F(TransportTest, ShowsNothingOfTheAnswer) {
+  discovery::DiscoveredDeployment deployment{"a10", 512, {}};
+  deployment.stream_options = true;
+  deployment.endpoints.push_back(
+      {kEngine, *system::Resolve(*system::ParseHostPort(std::string_view(kEngine)))});
+  serving_.router().UpdateFleet({deployment});
+  FakeExchange shown(serving_);
+  shown.Send(Chat(true));
+  EXPECT_THAT(shown.sent(), HasSubstr("include_usage"));
+  exchange_->request().WillBeUnread();
+  exchange_->Send(Chat(true));
+  EXPECT_EQ(exchange_->sent(), Chat(true)) << "nobody could hide the usage";
+}
+
 TEST_F(TransportTest, SaysNothingOfARequestThatHasEnded) {
   Sent();
   exchange_->Leave();

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 import headrace
+import proxy
 from headrace import MODEL
 
 QUESTION = [{"role": "user", "content": "How deep is the lake?"}]
@@ -154,3 +155,45 @@ def test_client_does_not_choose_the_endpoint(shared, client):
         },
     )
     assert raw.headers["target-pod"] in [one.address for one in shared.engines.values()]
+
+
+# --- Modes that Headrace has to correct, or to do without
+
+
+def request_body(mode):
+    def edit(config):
+        filter_ = proxy.filters(config)["envoy.filters.http.ext_proc"]
+        filter_["processing_mode"]["request_body_mode"] = mode
+        filter_.pop("send_body_without_waiting_for_header_response", None)
+
+    return edit
+
+
+def response_body_none(config):
+    filter_ = proxy.filters(config)["envoy.filters.http.ext_proc"]
+    filter_["processing_mode"]["response_body_mode"] = "NONE"
+
+
+@pytest.mark.parametrize("mode", ["NONE", "STREAMED"])
+def test_bodies_that_would_come_too_late_are_asked_for(start, mode):
+    site = start("buffered", engines=2, edit=request_body(mode))
+    with site.client() as client:
+        for size in [1, 100_000]:
+            answer = client.embeddings.create(model=MODEL, input=["lake"] * size)
+            assert answer.usage.prompt_tokens == size
+    headrace.eventually(site.idle)
+
+
+def test_answers_that_are_not_shown(start):
+    site = start("buffered", engines=2, edit=response_body_none)
+    with site.client() as client:
+        for stream in [False, True]:
+            answer = client.chat.completions.create(
+                messages=QUESTION, stream=stream, **tokens(12)
+            )
+            if stream:
+                assert words("".join(c.choices[0].delta.content or "" for c in answer)) == 12
+            else:
+                assert words(answer.choices[0].message.content) == 12
+    headrace.eventually(site.idle)
+    assert site.picker.metric("headrace_requests_total", outcome="completed") == 2

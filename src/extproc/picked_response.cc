@@ -40,7 +40,15 @@ bool SameText(const std::vector<std::string_view>& pieces, std::string_view text
 void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata) {
   if (std::exchange(response_begun_, true)) return;
   response_headers_.Swap(headers.mutable_headers());
-  if (!routed_) return SendResponseHead();
+  if (!routed_) {
+    if (request_ && !request_whole_) {
+      context_.faults.Raise(telemetry::LogLevel::kWarning, "Envoy's ext_proc filter",
+                            "Envoy sends no bodies of requests, so no endpoint is picked for them; "
+                            "set its request_body_mode to FULL_DUPLEX_STREAMED",
+                            thread_.serving.executor.Now());
+    }
+    return SendResponseHead();
+  }
   if (const auto served = ServedEndpoint(metadata); !served.empty()) request_->ServedBy(served);
   const auto header = [this](std::string_view name) { return ValueOf(response_headers_, name); };
   request_->ResponseHead({.status = NumberIn(header(":status")),

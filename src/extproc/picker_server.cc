@@ -1,5 +1,6 @@
 #include "extproc/picker_server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/tls_certificate_provider.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -26,7 +28,7 @@ constexpr int kWaitingStreams = 64;
 // How often the configuration and the health are looked at.
 constexpr Seconds kLookInterval = 0.5;
 // How often the files of a certificate are read again.
-constexpr unsigned int kCertificateInterval = 5;
+constexpr unsigned int kCertificateInterval = 1;
 // Of one message: a body that Envoy has buffered comes in one.
 constexpr int kMostMessageBytes = 1 << 30;
 // What may be on its way to us of one stream before it has been read.
@@ -76,6 +78,12 @@ Result<std::string> ListenAddress(const std::string& text) {
   return address.ToString();
 }
 
+// What clients do wrong, such as to speak no TLS, gRPC writes to standard error in a form of its
+// own; with GRPC_VERBOSITY it goes on to.
+void SilenceLibrary() {
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
 }  // namespace
 
 struct PickerServer::Parts {
@@ -121,6 +129,7 @@ Result<void> PickerServer::Parts::Listen() {
   const std::shared_ptr<const config::Config> config = config_in_force();
   HEADRACE_ASSIGN(const Credentials credentials, CredentialsOf(config->extproc));
   HEADRACE_ASSIGN(const std::string address, ListenAddress(config->extproc.listen));
+  SilenceLibrary();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, credentials, &port);

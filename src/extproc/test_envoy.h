@@ -1,7 +1,9 @@
 // For tests: what Envoy says on its streams, and a picker before emulated engines.
 #pragma once
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
 #include <memory>

@@ -76,8 +76,9 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   }
   if (request.outcome != telemetry::Outcome::kCompleted || !request.has_prompt) return;
   const slo::RequestLatency& latency = request.latency;
-  served.ttft.Observe(latency.ttft);
   served.e2e.Observe(latency.e2e);
+  if (request.unread) return;
+  served.ttft.Observe(latency.ttft);
   served.tpat.Observe(latency.Tpat());
   // A response that came all at once has no time between its tokens.
   if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {

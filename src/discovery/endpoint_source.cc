@@ -11,6 +11,7 @@ bool SameAccess(const std::shared_ptr<const EndpointAccess>& one,
 
 bool DiscoveredEndpoint::operator==(const DiscoveredEndpoint& other) const {
   return address == other.address && resolved == other.resolved && fault == other.fault &&
+         instance == other.instance && closed == other.closed &&
          max_in_flight == other.max_in_flight && weight == other.weight &&
          SameAccess(access, other.access);
 }

@@ -27,8 +27,12 @@ struct DiscoveredEndpoint {
   // As it is named in the configuration, or as the place lists it: what logs, metrics and /status
   // show. `host:port`, or a URL.
   std::string address;
-  std::optional<system::SocketAddress> resolved;      // nullopt: it cannot be reached, …
-  std::string fault = {};                             // … because of this, a sentence.
+  std::optional<system::SocketAddress> resolved;  // nullopt: it cannot be reached, …
+  std::string fault = {};                         // … because of this, a sentence.
+  // What runs there, such as a pod's UID: another one at the same address is another endpoint.
+  std::string instance = {};
+  // Why it gets no new requests, a phrase; what runs there goes on. Empty: it gets them.
+  std::string closed = {};
   int max_in_flight = 0;                              // Requests there; 0: as the deployment says.
   double weight = 1;                                  // Its speed, relative to the others'.
   std::shared_ptr<const EndpointAccess> access = {};  // Null: plain HTTP, nothing added.
@@ -54,7 +58,7 @@ using EndpointSnapshot = std::vector<DiscoveredDeployment>;
 // - A snapshot is whole: it replaces the one before, and the consumer computes the difference. It
 //   never changes after it was handed out.
 // - Names identify: a deployment is the same as before if its name is, an endpoint if its
-//   deployment and its address are. No name and no address is in a snapshot twice.
+//   deployment, its address and its instance are. No name and no address is in a snapshot twice.
 // - What stays keeps its order relative to the rest that stays, so that a place that lists the same
 //   endpoints in another order changes nothing.
 // - An endpoint that is missing from a new snapshot gets no further requests; those in flight go on

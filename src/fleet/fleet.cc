@@ -40,7 +40,7 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     deployments_[id].declared_kv_tokens = spec.kv_tokens;
     for (const EndpointSpec& endpoint : spec.endpoints) {
       const auto same = known.find({id, endpoint.address});
-      if (same == known.end()) {
+      if (same == known.end() || endpoints_[same->second].instance != endpoint.instance) {
         added.emplace_back(id, &endpoint);
         continue;
       }
@@ -74,7 +74,8 @@ EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec,
   Endpoint& endpoint = endpoints_[id];
   recent_.Remove(endpoint.breaker.recent());
   endpoint = {.address = spec.address,
-              .key = KeyOf(deployments_[deployment].name, spec.address),
+              .instance = spec.instance,
+              .key = KeyOf(deployments_[deployment].name, spec.address + spec.instance),
               .deployment = deployment,
               .generation = endpoint.generation + 1};
   endpoint.load = model_->Join(deployments_[deployment], endpoint);

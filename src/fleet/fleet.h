@@ -31,6 +31,7 @@ struct EndpointSpec {
   EndpointSpec(const char* its_address) : address(its_address) {}
 
   std::string address;    // Its name within the deployment.
+  std::string instance;   // What runs there; another one is another endpoint.
   int max_in_flight = 0;  // 0: the deployment's.
   double weight = 1;      // Its speed, relative to the others'; > 0.
   bool up = true;         // Of a new one: whether it can be reached.
@@ -56,6 +57,7 @@ struct EndpointHandle {
 
 struct Endpoint {
   std::string address;
+  std::string instance;
   EndpointKey key = 0;
   DeploymentId deployment = 0;
   std::uint32_t generation = 0;  // How many had its id before.
@@ -141,8 +143,8 @@ class Fleet {
       : model_(std::move(model)), constants_(constants) {}
 
   // Replaces the declared fleet by a new snapshot. Deployments are matched by name, endpoints by
-  // deployment and address. What stays keeps its load, what is new starts up and idle, what is gone
-  // is retired: it finishes what it has.
+  // deployment, address and instance. What stays keeps its load, what is new starts up and idle,
+  // what is gone is retired: it finishes what it has.
   void Update(std::span<const DeploymentSpec> deployments);
   // Null takes the profile away. Returns false if there is no such deployment.
   bool SetProfile(const std::string& deployment,

@@ -317,7 +317,8 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     std::shared_ptr<const EndpointInfo>& known = before[id];
     // Of one that has left, whose id is given to another: nothing is known of that one.
     if (known != nullptr &&
-        (known->address != info.address || known->deployment != info.deployment)) {
+        (known->address != info.address || known->deployment != info.deployment ||
+         known->instance != info.instance)) {
       known = nullptr;
     }
     // What was reached once is not lost because it cannot be looked up now.
@@ -340,8 +341,15 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
     }
     for (const std::string& address : addresses) by_address.emplace(address, info->id);
   }
+}
+
+void PoolRouter::State::ForgetDrains(std::span<const EndpointInfo> endpoints) {
   std::erase_if(drained, [&](const std::string& address) {
-    return std::ranges::find(endpoints, address, &EndpointInfo::address) == endpoints.end();
+    const auto there = std::ranges::find(endpoints, address, &EndpointInfo::address);
+    return there == endpoints.end() || std::ranges::any_of(infos, [&](const auto& info) {
+             return info != nullptr && info->address == address &&
+                    info->instance != there->instance;
+           });
   });
 }
 
@@ -377,10 +385,13 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       fleet::EndpointSpec& declared = spec.endpoints.emplace_back(endpoint.address);
       declared.max_in_flight = endpoint.max_in_flight;
       declared.weight = endpoint.weight;
-      declared.up = endpoint.resolved.has_value();
+      declared.instance = endpoint.instance;
+      declared.up = endpoint.resolved.has_value() && endpoint.closed.empty();
       endpoints.push_back({.address = endpoint.address,
                            .socket = endpoint.resolved,
                            .fault = endpoint.fault,
+                           .instance = endpoint.instance,
+                           .closed = endpoint.closed,
                            .deployment = deployment.name,
                            .metrics = metrics,
                            .stream_options = stream_options,
@@ -388,6 +399,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     }
   }
   Apply([&](State& state, Seconds now) {
+    state.ForgetDrains(endpoints);
     for (fleet::DeploymentSpec& spec : specs) {
       for (fleet::EndpointSpec& endpoint : spec.endpoints) {
         if (state.drained.contains(endpoint.address)) endpoint.up = false;
@@ -396,8 +408,10 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     state.scheduler.UpdateFleet(specs, now, state.decisions);
     state.SetEndpoints(endpoints);
     for (const auto& info : state.infos) {
-      if (info == nullptr || state.TakesRequests(*info)) continue;
-      state.scheduler.SetUp(info->id, false, now, state.decisions);
+      if (info == nullptr) continue;
+      const bool up = state.TakesRequests(*info);
+      if (state.scheduler.fleet().endpoint(info->id).up == up) continue;
+      state.scheduler.SetUp(info->id, up, now, state.decisions);
     }
     for (const fleet::DeploymentSpec& spec : specs) {
       const auto profile = state.profiles.find(spec.name);
@@ -588,14 +602,16 @@ RouterStatus PoolRouter::Status() const {
     status.deployments[endpoint.deployment].endpoints.push_back(
         {.address = endpoint.address,
          .up = endpoint.retired ? endpoint.up : state_.why_down[id].empty(),
-         .drained = !endpoint.retired && state_.drained.contains(endpoint.address),
+         .drained = !endpoint.retired && state_.IsDrained(*state_.infos[id]),
          .retired = endpoint.retired,
          .in_flight = endpoint.in_flight,
          .load = fleet::LoadFraction(endpoint.load->Order()),
          .normalized_latency = endpoint.normalized_latency,
          .ejection = EjectionStatusOf(endpoint.breaker, now)});
     if (!endpoint.retired) {
-      status.deployments[endpoint.deployment].endpoints.back().fault = state_.why_down[id];
+      const std::string& why_down = state_.why_down[id];
+      status.deployments[endpoint.deployment].endpoints.back().fault =
+          why_down.empty() ? state_.infos[id]->closed : why_down;
     }
     if (!fleet.keeps_forecasts()) continue;
     const fleet::StepForecast& forecast = *endpoint.forecast;
@@ -657,7 +673,7 @@ RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
     return facts;
   }
   for (const auto& info : state_.infos) {
-    if (info == nullptr || !state_.drained.contains(info->address)) continue;
+    if (info == nullptr || !state_.IsDrained(*info)) continue;
     facts.drained += state_.why_down[info->id].empty() ? 1 : 0;
   }
   const auto deployments = state_.scheduler.fleet().deployments();

@@ -35,6 +35,8 @@ struct EndpointInfo {
   std::string address;                          // As it is configured or listed.
   std::optional<system::SocketAddress> socket;  // nullopt: it cannot be reached, …
   std::string fault;                            // … because of this; then it is down.
+  std::string instance;                         // What runs there (discovery).
+  std::string closed;                           // Why it gets no new requests; empty: it does.
   std::string deployment;
   std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
   // Likewise: whether its engines take `stream_options`, as far as is known; null: they are not to
@@ -47,7 +49,8 @@ struct EndpointInfo {
   }
   bool operator==(const EndpointInfo& other) const {
     return id == other.id && address == other.address && socket == other.socket &&
-           fault == other.fault && deployment == other.deployment && metrics == other.metrics &&
+           fault == other.fault && instance == other.instance && closed == other.closed &&
+           deployment == other.deployment && metrics == other.metrics &&
            stream_options == other.stream_options && discovery::SameAccess(access, other.access);
   }
 };
@@ -221,8 +224,8 @@ class PoolRouter {
     scheduler::Scheduler scheduler;
     scheduler::Decisions decisions;  // Of the event under way.
     EndpointList infos;              // By endpoint id; null for those that have left.
-    // The scheduler is told that an endpoint is up if nothing is known against it and no operator
-    // has drained it.
+    // The scheduler is told that an endpoint is up if nothing is known against it, and neither an
+    // operator has drained it nor the place that lists it has closed it.
     std::vector<std::string> why_down;           // By endpoint id; empty: it is up.
     std::set<std::string, std::less<>> drained;  // Addresses in the fleet.
     std::shared_ptr<const FleetNames> names;
@@ -237,8 +240,13 @@ class PoolRouter {
       return endpoint.id < infos.size() && infos[endpoint.id].get() == &endpoint;
     }
     bool TakesRequests(const EndpointInfo& endpoint) const {
-      return why_down[endpoint.id].empty() && !drained.contains(endpoint.address);
+      return why_down[endpoint.id].empty() && !IsDrained(endpoint);
     }
+    bool IsDrained(const EndpointInfo& endpoint) const {
+      return drained.contains(endpoint.address) || !endpoint.closed.empty();
+    }
+    // A drain ends with what was drained, whatever comes to its address.
+    void ForgetDrains(std::span<const EndpointInfo> endpoints);
     void SetEndpoints(std::span<const EndpointInfo> endpoints);
     // Those in the fleet that have one of these addresses, by id, each once.
     std::vector<fleet::EndpointHandle> Find(std::span<const std::string> addresses) const;

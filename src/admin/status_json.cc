@@ -152,6 +152,8 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   WriteTenants(config.tenants, status, json);
   json.Member("learned_lengths", status.learned_lengths).Key("prompts");
   WritePrompts(pool.prompt_estimator(), json);
+  const std::string source_fault = pool.source_fault();
+  if (!source_fault.empty()) json.Member("source_fault", source_fault);
   json.Key("deployments").BeginArray();
   for (const serving::RouterStatus::DeploymentStatus& deployment : status.deployments) {
     json.BeginObject().Member("name", deployment.name);
@@ -201,7 +203,7 @@ void WriteConfigFile(const gateway::ConfigFileStatus& status, JsonWriter& json) 
 
 std::string StatusJson(const gateway::Gateway& gateway,
                        const std::optional<gateway::ConfigFileStatus>& file, Seconds unix_now) {
-  const std::shared_ptr<const config::Config> config = gateway.config();
+  const std::shared_ptr<const config::Config> config = gateway.served();
   const std::vector<serving::ProfileStatus> profiles = gateway.Profiles();
   JsonWriter json(JsonWriter::Layout::kLines);
   json.BeginObject().Member("version", HEADRACE_VERSION).Member("ready", gateway.Ready());

@@ -223,6 +223,7 @@ inline constexpr std::string_view kAny = "*";
 // One pool: engines that serve the same names.
 struct ModelConfig {
   std::string name;                   // kAny: one model for each that `kubernetes` finds.
+  std::string name_in_keys;           // In AIBrix's keys; empty: `name`. No option: found, too.
   std::string engine_name;            // What its engines call it; empty: `name`.
   std::vector<std::string> aliases;   // Further names of the same model.
   std::vector<std::string> adapters;  // LoRA adapters at its engines.

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "discovery/kubernetes_endpoints.h"
 #include "discovery/named_endpoints.h"
 #include "gateway/engine_access.h"
 #include "system/clock.h"
@@ -91,6 +92,57 @@ bool IsPlain(const config::DeploymentConfig& deployment, const config::EndpointC
   return !url.tls && url.base.empty() && adds_nothing(deployment) && adds_nothing(endpoint);
 }
 
+// The pods of a model, completed by what the file says of their deployments.
+class PodCompleter {
+ public:
+  PodCompleter(config::ModelConfig declared, std::shared_ptr<AccessMaker> maker)
+      : declared_(std::move(declared)), maker_(std::move(maker)) {}
+
+  discovery::DiscoveredDeployment Declare(const std::string& name) const {
+    const config::DeploymentConfig deployment = DeclaredOf(declared_, name);
+    return {.name = name,
+            .max_in_flight = deployment.max_in_flight,
+            .max_model_len = deployment.max_model_len,
+            .kv_tokens = deployment.kv_tokens,
+            .stream_options = deployment.stream_options};
+  }
+
+  void Complete(const std::string& name, discovery::DiscoveredEndpoint& endpoint) const {
+    const config::DeploymentConfig deployment = DeclaredOf(declared_, name);
+    endpoint.weight = deployment.weight.value_or(1);
+    auto access = AccessOf(deployment, endpoint.address);
+    if (access) {
+      endpoint.access = *std::move(access);
+    } else {
+      endpoint.resolved.reset();
+      endpoint.fault = access.error().message;
+    }
+  }
+
+  // What would fail for every pod.
+  Result<void> Check() const {
+    for (const config::DeploymentConfig& deployment : declared_.deployments) {
+      HEADRACE_TRY(AccessOf(deployment, "127.0.0.1:1"));
+    }
+    return {};
+  }
+
+ private:
+  // Null: nothing but the address.
+  Result<std::shared_ptr<const EngineAccess>> AccessOf(const config::DeploymentConfig& deployment,
+                                                       const std::string& address) const {
+    config::EndpointConfig endpoint((deployment.tls ? "https://" : "") + address);
+    const auto url = system::ParseHttpUrl(endpoint.url);
+    const std::string path = "models[" + declared_.name + "].deployments[" + deployment.name + "]";
+    if (!url) return Fail(path + " " + url.error().message);
+    if (IsPlain(deployment, endpoint, *url)) return nullptr;
+    return maker_->Make(deployment, endpoint, *url, path);
+  }
+
+  const config::ModelConfig declared_;
+  const std::shared_ptr<AccessMaker> maker_;
+};
+
 std::string PathOf(const config::ModelConfig& model, const config::DeploymentConfig& deployment,
                    const config::EndpointConfig& endpoint) {
   return "models[" + model.name + "].deployments[" + deployment.name + "].endpoints[" +
@@ -119,8 +171,7 @@ Result<discovery::NamedEndpoint> EndpointOf(const config::ModelConfig& model,
 
 using Deployments = std::vector<discovery::NamedDeployment>;
 
-Result<std::vector<Deployments>> DeploymentsOf(const config::Config& config) {
-  AccessMaker maker;
+Result<std::vector<Deployments>> DeploymentsOf(const config::Config& config, AccessMaker& maker) {
   std::vector<Deployments> by_model;
   for (const config::ModelConfig& model : config.models) {
     Deployments& deployments = by_model.emplace_back();
@@ -142,14 +193,30 @@ Result<std::vector<Deployments>> DeploymentsOf(const config::Config& config) {
 
 }  // namespace
 
-Result<EndpointSources> ConfiguredSources(const config::Config& config) {
+Result<EndpointSources> ConfiguredSources(const ServedConfig& served) {
   // One for the whole process: what was resolved once is known when another configuration comes.
   static const auto resolver = std::make_shared<discovery::NameResolver>();
-  HEADRACE_ASSIGN(auto by_model, DeploymentsOf(config));
+  const auto maker = std::make_shared<AccessMaker>();
+  HEADRACE_ASSIGN(auto by_model, DeploymentsOf(served.config, *maker));
   EndpointSources sources;
-  for (Deployments& deployments : by_model) {
-    sources.push_back(
-        std::make_unique<discovery::NamedEndpoints>(std::move(deployments), resolver));
+  for (std::size_t i = 0; i < by_model.size(); ++i) {
+    auto named = std::make_unique<discovery::NamedEndpoints>(std::move(by_model[i]), resolver);
+    const KubernetesOrigin& origin = served.origins[i];
+    if (origin.view == nullptr) {
+      sources.push_back(std::move(named));
+      continue;
+    }
+    const auto pods = std::make_shared<const PodCompleter>(origin.declared, maker);
+    HEADRACE_TRY(pods->Check());
+    EndpointSources both;
+    both.push_back(std::move(named));
+    both.push_back(std::make_unique<discovery::KubernetesEndpoints>(
+        origin.view, origin.name_space, origin.model,
+        [pods](const std::string& deployment) { return pods->Declare(deployment); },
+        [pods](const std::string& deployment, discovery::DiscoveredEndpoint& endpoint) {
+          pods->Complete(deployment, endpoint);
+        }));
+    sources.push_back(std::make_unique<discovery::CombinedEndpoints>(std::move(both)));
   }
   for (const auto& source : sources) source->Refresh(system::MonotonicNow());
   resolver->Wait(kFirstLook);
@@ -158,8 +225,12 @@ Result<EndpointSources> ConfiguredSources(const config::Config& config) {
 }
 
 Result<void> CheckEndpoints(const config::Config& config) {
-  HEADRACE_TRY(DeploymentsOf(config));
-  return {};
+  const auto maker = std::make_shared<AccessMaker>();
+  HEADRACE_TRY(DeploymentsOf(config, *maker));
+  for (const config::ModelConfig& model : config.models) {
+    if (model.kubernetes) HEADRACE_TRY(PodCompleter(model, maker).Check());
+  }
+  return CheckKubernetes(config);
 }
 
 std::vector<std::string> EndpointWarnings(const config::Config& config) {

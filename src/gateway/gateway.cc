@@ -17,6 +17,11 @@
 namespace headrace::gateway {
 namespace {
 
+// So long is waited for Kubernetes at first, so that most gateways start with all endpoints.
+constexpr Seconds kFirstList = 2;
+// How often it is looked whether models have come or gone.
+constexpr Seconds kModelsInterval = 1;
+
 int ThreadCount(int configured) {
   if (configured > 0) return configured;
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -171,12 +176,18 @@ telemetry::LogLevel LogLevelOf(config::LogConfig::Level level) {
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config, telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
-  HEADRACE_ASSIGN(auto sources, ConfiguredSources(config));
-  return Start(config, std::move(sources), log, registry);
+  return Start(config, std::optional<EndpointSources>(), log, registry);
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 EndpointSources sources, telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry) {
+  return Start(config, std::optional(std::move(sources)), log, registry);
+}
+
+Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
+                                                std::optional<EndpointSources> sources,
+                                                telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
   std::optional<system::SocketAddress> address;
   if (config.listen != "none") {
@@ -188,7 +199,7 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
   return gateway;
 }
 
-Result<void> Gateway::StartParts(EndpointSources sources,
+Result<void> Gateway::StartParts(std::optional<EndpointSources> sources,
                                  const std::optional<system::SocketAddress>& address) {
   const std::shared_ptr<const config::Config> config = this->config();
   for (const std::string& warning : EndpointWarnings(*config)) log_.Warning(warning);
@@ -196,28 +207,43 @@ Result<void> Gateway::StartParts(EndpointSources sources,
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*config));
   HEADRACE_TRY(access_log_.SetConfig(config->log));
   keys_.Set(key_file_ = keys, system::MonotonicNow());
-  serving::PoolList pools = PoolsOf(*config);
+  HEADRACE_TRY(kubernetes_.SetConfig(*config));
+  kubernetes_.Wait(kFirstList);
+  const ServedConfig served = kubernetes_.Serve(*config, system::MonotonicNow());
+  if (!sources) {
+    HEADRACE_ASSIGN(sources, ConfiguredSources(served));
+  }
+  SetServed(served.config);
+  serving::PoolList pools = PoolsOf(served.config);
   health_ = std::make_unique<HealthChecker>(config->health, threads_);
   fleets_ = std::make_unique<serving::FleetFeed>(
-      Followed(pools, std::move(sources)), metrics_, faults_,
+      Followed(pools, *std::move(sources)), metrics_, faults_,
       [this](serving::Pool& pool, const serving::EndpointList& endpoints) {
         health_->SetEndpoints(pool, endpoints);
       });
-  FollowProfiles(*config, pools);
+  FollowProfiles(served.config, pools);
   pools_.Set(std::move(pools));
   request_trace_.SetRedis(RequestTraceOf(*config));
-  if (!address) return {};
-  proxy_ =
-      std::make_unique<Proxy>(*config, context_, [this] { return Ready(); }, threads_, executors_);
-  HEADRACE_ASSIGN(server_,
-                  net::HttpServer::Listen(
-                      threads_, *address, ServerOptionsOf(*config, context_.observers, faults_),
-                      [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
+  if (address) {
+    proxy_ = std::make_unique<Proxy>(
+        served.config, context_, [this] { return Ready(); }, threads_, executors_);
+    HEADRACE_ASSIGN(server_,
+                    net::HttpServer::Listen(
+                        threads_, *address, ServerOptionsOf(*config, context_.observers, faults_),
+                        [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
+  }
+  models_thread_ = std::thread([this] { FollowModels(); });
   return {};
 }
 
 Gateway::~Gateway() {
   Stop();
+  {
+    const system::MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.NotifyAll();
+  if (models_thread_.joinable()) models_thread_.join();
   // What runs on the threads goes before them.
   server_.reset();
   proxy_.reset();
@@ -255,7 +281,7 @@ std::optional<int> Gateway::SetDrained(const std::string* model, std::string_vie
 
 bool Gateway::Ready() const {
   if (draining_) return false;
-  return pools_.AnyUp() || std::ranges::any_of(config()->models, [](const auto& model) {
+  return pools_.AnyUp() || std::ranges::any_of(served()->models, [](const auto& model) {
            return model.queue.down_timeout > 0;
          });
 }
@@ -276,6 +302,17 @@ void Gateway::RefreshKeys() {
     faults_.Raise(telemetry::LogLevel::kError, "API keys",
                   "the keys stay as they were: " + keys.error().message, now);
   }
+}
+
+std::shared_ptr<const config::Config> Gateway::served() const {
+  const system::MutexLock lock(mutex_);
+  return served_;
+}
+
+void Gateway::SetServed(config::Config served) {
+  auto now = std::make_shared<const config::Config>(std::move(served));
+  const system::MutexLock lock(mutex_);
+  served_.swap(now);
 }
 
 std::vector<serving::ProfileStatus> Gateway::Profiles() const {
@@ -327,7 +364,54 @@ void Gateway::FollowProfiles(const config::Config& config, const serving::PoolLi
   };
   // The old feed ends first, so that no older reading of a profile follows a newer one.
   exchange(nullptr).reset();
-  exchange(std::make_shared<serving::ProfileFeed>(config, pools, metrics_, faults_));
+  exchange(std::make_shared<serving::ProfileFeed>(config, pools, kubernetes_.cluster(), metrics_,
+                                                  faults_));
+}
+
+// A new pool has its endpoints and profiles before it is found.
+void Gateway::TakeOver(const config::Config& served, EndpointSources sources) {
+  serving::PoolList pools = PoolsOf(served);
+  fleets_->Follow(Followed(pools, std::move(sources)));
+  FollowProfiles(served, pools);
+  const serving::PoolList old_pools = pools_.list();
+  pools_.Set(pools);
+  for (const auto& old : old_pools) {
+    if (std::ranges::find(pools, old) == pools.end()) health_->SetEndpoints(*old, {});
+  }
+  if (proxy_) proxy_->SetConfig(served);
+  SetServed(served);
+}
+
+void Gateway::FollowModels() {
+  for (;;) {
+    {
+      const system::MutexLock lock(mutex_);
+      while (!stopping_ && stop_.WaitFor(mutex_, kModelsInterval)) {
+      }
+      if (stopping_) return;
+    }
+    Rediscover();
+  }
+}
+
+void Gateway::Rediscover() {
+  const system::MutexLock lock(apply_mutex_);
+  if (!kubernetes_.follows()) return;
+  const ServedConfig now = kubernetes_.Serve(*config(), system::MonotonicNow());
+  const std::shared_ptr<const config::Config> before = served();
+  if (now.config == *before) return;
+  constexpr std::string_view kCause = "models of Kubernetes";
+  auto sources = ConfiguredSources(now);
+  if (!sources) {
+    faults_.Raise(telemetry::LogLevel::kError, kCause, sources.error().message,
+                  system::MonotonicNow());
+    return;
+  }
+  faults_.Clear(kCause, "models of Kubernetes: in order again", system::MonotonicNow());
+  TakeOver(now.config, *std::move(sources));
+  for (const config::OptionChange& change : config::Difference(*before, now.config)) {
+    log_.Info("Kubernetes has changed what is served", {{"changed", change.path}});
+  }
 }
 
 Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
@@ -338,26 +422,20 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
     if (routing::FindPolicy(model.policy) != nullptr) continue;
     return Fail("models[" + model.name + "].policy: there is no policy '" + model.policy + "'.");
   }
-  HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(*after));
+  HEADRACE_TRY(CheckEndpoints(*after));
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*after));
   HEADRACE_TRY(access_log_.SetConfig(after->log));
+  HEADRACE_TRY(kubernetes_.SetConfig(*after));
+  kubernetes_.Wait(kFirstList);
+  const ServedConfig served = kubernetes_.Serve(*after, system::MonotonicNow());
+  HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(served));
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
-  // From here on nothing fails. A new pool has its endpoints and profiles before it is found.
+  // From here on nothing fails.
   keys_.Set(key_file_ = keys, system::MonotonicNow());
-  serving::PoolList pools = PoolsOf(*after);
   health_->SetConfig(after->health);
-  fleets_->Follow(Followed(pools, std::move(sources)));
-  FollowProfiles(*after, pools);
-  const serving::PoolList old_pools = pools_.list();
-  pools_.Set(pools);
-  for (const auto& old : old_pools) {
-    if (std::ranges::find(pools, old) == pools.end()) health_->SetEndpoints(*old, {});
-  }
+  TakeOver(served.config, std::move(sources));
   request_trace_.SetRedis(RequestTraceOf(*after));
-  if (server_) {
-    proxy_->SetConfig(*after);
-    server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
-  }
+  if (server_) server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
   log_.SetLeast(LogLevelOf(after->log.level));
   {
     const system::MutexLock config_lock(mutex_);

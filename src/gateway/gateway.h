@@ -5,12 +5,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/result.h"
 #include "config/config.h"
+#include "gateway/configured_endpoints.h"
 #include "gateway/health_checker.h"
 #include "gateway/io_executor.h"
+#include "gateway/kubernetes_models.h"
 #include "gateway/proxy.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
@@ -30,9 +33,6 @@
 namespace headrace::gateway {
 
 telemetry::LogLevel LogLevelOf(config::LogConfig::Level level);
-
-// One for each model of a configuration, in its order.
-using EndpointSources = std::vector<std::unique_ptr<discovery::EndpointSource>>;
 
 // Serves the configured models from Start until Stop. Thread-safe.
 class Gateway {
@@ -73,7 +73,9 @@ class Gateway {
   const serving::ServingContext& serving() const { return context_; }
   // What is in force.
   std::shared_ptr<const config::Config> config() const;
-  // One for each model of the configuration, in its order.
+  // The same with the models and deployments that Kubernetes has.
+  std::shared_ptr<const config::Config> served() const;
+  // One for each model that is served, in its order.
   const serving::Pools& pools() const { return pools_; }
   std::vector<serving::ProfileStatus> Profiles() const;
   // Reads the file of API keys again. One that cannot be read or has a fault leaves the keys as
@@ -91,21 +93,36 @@ class Gateway {
 
  private:
   Gateway(const config::Config& config, telemetry::Log& log, telemetry::MetricsRegistry& registry);
+  // Without sources: those of the configuration.
+  static Result<std::unique_ptr<Gateway>> Start(const config::Config& config,
+                                                std::optional<EndpointSources> sources,
+                                                telemetry::Log& log,
+                                                telemetry::MetricsRegistry& registry);
   // Without an address: with no listener of its own.
-  Result<void> StartParts(EndpointSources sources,
+  Result<void> StartParts(std::optional<EndpointSources> sources,
                           const std::optional<system::SocketAddress>& address);
+  // Takes over what Kubernetes has now, if that is other models than before.
+  void Rediscover();
+  void FollowModels();
+  // Serves these from now on. Nothing fails.
+  void TakeOver(const config::Config& served, EndpointSources sources)
+      HEADRACE_REQUIRES(apply_mutex_);
+  void SetServed(config::Config served);
   std::shared_ptr<serving::Pool> MakePool(const config::ModelConfig& model)
       HEADRACE_REQUIRES(apply_mutex_);
   // The pools of the configuration, with its options: those that serve its models already, and new
   // ones.
   serving::PoolList PoolsOf(const config::Config& config) HEADRACE_REQUIRES(apply_mutex_);
-  void FollowProfiles(const config::Config& config, const serving::PoolList& pools);
+  void FollowProfiles(const config::Config& config, const serving::PoolList& pools)
+      HEADRACE_REQUIRES(apply_mutex_);
 
   system::Mutex apply_mutex_;  // One change at a time.
   std::size_t pools_made_ HEADRACE_GUARDED_BY(apply_mutex_) = 0;
   std::optional<access::KeyFile> key_file_ HEADRACE_GUARDED_BY(apply_mutex_);  // In force.
   mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
   std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
+  std::shared_ptr<const config::Config> served_ HEADRACE_GUARDED_BY(mutex_);
+  KubernetesModels kubernetes_ HEADRACE_GUARDED_BY(apply_mutex_);
   std::atomic<bool> draining_ = false;
   telemetry::Log& log_;
   telemetry::StandingFaults faults_;
@@ -127,6 +144,9 @@ class Gateway {
   serving::ServingContext context_;
   std::unique_ptr<Proxy> proxy_;  // Null without a listener, as the server.
   std::unique_ptr<net::HttpServer> server_;
+  system::ConditionVariable stop_;  // With mutex_.
+  bool stopping_ HEADRACE_GUARDED_BY(mutex_) = false;
+  std::thread models_thread_;
 };
 
 }  // namespace headrace::gateway

@@ -55,6 +55,8 @@ void FleetFeed::Run() {
 void FleetFeed::TakeOver(Follower& follower) {
   Pool& pool = *follower.followed.pool;
   const discovery::EndpointSource& source = *follower.followed.source;
+  pool.SetSourceFault(source.outage());
+  metrics_.SetSourceUp(pool.name(), source.outage().empty());
   const std::string cause = "endpoints of " + pool.name();
   if (source.outage().empty()) {
     faults_.Clear(cause, cause + ": in order again", system::MonotonicNow());

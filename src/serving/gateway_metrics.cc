@@ -133,6 +133,12 @@ void PoolObserver::SetFleet(const std::string& pool, const discovery::EndpointSn
   }
 }
 
+void PoolObserver::SetSourceUp(const std::string& pool, bool up) {
+  const system::MutexLock lock(mutex_);
+  const auto found = pools_.find(pool);
+  if (found != pools_.end()) found->second->metrics.endpoint_source_up.Set(up ? 1 : 0);
+}
+
 void PoolObserver::SetProfile(const std::string& pool, const std::string& deployment,
                               const discovery::ProfileReading& reading, Seconds age,
                               std::size_t faults) {

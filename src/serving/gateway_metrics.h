@@ -36,6 +36,8 @@ class PoolObserver final : public RequestObserver {
                                                                  const std::string& deployment);
   // Gives every deployment and endpoint of a pool its series, and takes those of others away.
   void SetFleet(const std::string& pool, const discovery::EndpointSnapshot& snapshot);
+  // Whether the place that lists the pool's endpoints can be asked.
+  void SetSourceUp(const std::string& pool, bool up);
   // What is known of a deployment's profile; with its age (NaN = unknown) and the number of faults
   // beside the reading's own.
   void SetProfile(const std::string& pool, const std::string& deployment,

@@ -67,6 +67,15 @@ class Pool {
     const auto found = objectives_.find(objective);
     return found == objectives_.end() ? 0 : found->second;
   }
+  // Why its endpoints may be old or incomplete, a sentence; empty: they are not.
+  void SetSourceFault(const std::string& fault) {
+    const system::MutexLock lock(mutex_);
+    source_fault_ = fault;
+  }
+  std::string source_fault() const {
+    const system::MutexLock lock(mutex_);
+    return source_fault_;
+  }
   // A copy, for status pages.
   predict::PromptEstimator prompt_estimator() const {
     const system::MutexLock lock(mutex_);
@@ -80,6 +89,7 @@ class Pool {
   mutable system::Mutex mutex_;
   predict::PromptEstimator estimator_ HEADRACE_GUARDED_BY(mutex_);
   Objectives objectives_ HEADRACE_GUARDED_BY(mutex_);
+  std::string source_fault_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 using PoolList = std::vector<std::shared_ptr<Pool>>;

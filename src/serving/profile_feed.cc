@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "discovery/kubernetes_profiles.h"
 #include "discovery/profile_files.h"
 #include "discovery/redis_profiles.h"
 #include "system/clock.h"
@@ -26,12 +27,15 @@ const std::string& ProfileNameOf(const config::DeploymentConfig& deployment) {
 
 }  // namespace
 
-ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, PoolObserver& metrics,
-                         telemetry::StandingFaults& faults)
+ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools,
+                         const std::shared_ptr<discovery::KubernetesCluster>& cluster,
+                         PoolObserver& metrics, telemetry::StandingFaults& faults)
     : max_age_(config.profiles.max_age), metrics_(metrics), faults_(faults) {
   std::vector<std::filesystem::path> paths;
   std::vector<std::string> keys;
+  std::vector<std::string> names;
   Watch files;
+  Watch configmap;
   Watch redis;
   for (const config::ModelConfig& model : config.models) {
     const std::shared_ptr<Pool>& pool =
@@ -43,8 +47,13 @@ ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, Po
       if (const auto file = config::ProfileFileOf(config, deployment)) {
         paths.emplace_back(*file);
         files.readers.push_back(reader);
+      } else if (config.profiles.source == config::ProfilesConfig::Source::kConfigMap) {
+        names.push_back(ProfileNameOf(deployment));
+        configmap.readers.push_back(reader);
       } else {
-        keys.push_back(discovery::ProfileKey(pool->name(), ProfileNameOf(deployment)));
+        const std::string& model_name =
+            model.name_in_keys.empty() ? model.name : model.name_in_keys;
+        keys.push_back(discovery::ProfileKey(model_name, ProfileNameOf(deployment)));
         redis.readers.push_back(reader);
       }
     }
@@ -52,6 +61,11 @@ ProfileFeed::ProfileFeed(const config::Config& config, const PoolList& pools, Po
   if (!paths.empty()) {
     files.source = std::make_unique<discovery::ProfileFiles>(std::move(paths));
     watches_.push_back(std::move(files));
+  }
+  if (!names.empty()) {
+    configmap.source =
+        std::make_unique<discovery::KubernetesProfiles>(cluster, config.profiles.configmap, names);
+    watches_.push_back(std::move(configmap));
   }
   if (!keys.empty()) {
     redis.source = std::make_unique<discovery::RedisProfiles>(*config.redis, std::move(keys));

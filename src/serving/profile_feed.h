@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "discovery/kubernetes_cluster.h"
 #include "discovery/profile_source.h"
 #include "serving/gateway_metrics.h"
 #include "serving/pool.h"
@@ -30,9 +31,10 @@ struct ProfileStatus {
 // pool's policy needs none, and the configuration does not name it.
 class ProfileFeed {
  public:
-  // `pools`: those of the configuration, at least. The rest of what is passed in must outlive the
-  // feed.
-  ProfileFeed(const config::Config& config, const PoolList& pools, PoolObserver& metrics,
+  // `pools`: those of the configuration, at least. `cluster`: that has the ConfigMap, if profiles
+  // are in one. The rest of what is passed in must outlive the feed.
+  ProfileFeed(const config::Config& config, const PoolList& pools,
+              const std::shared_ptr<discovery::KubernetesCluster>& cluster, PoolObserver& metrics,
               telemetry::StandingFaults& faults);
   ~ProfileFeed();
 

@@ -197,6 +197,13 @@ constexpr MetricInfo kProfileCurrent{
     "its profile is missing or broken, and an older profile or none is in use.",
     {}};
 
+constexpr MetricInfo kEndpointSourceUp{
+    "headrace_endpoint_source_up",
+    kGauge,
+    kModelLabels,
+    "1 if the places that list the model's endpoints (DNS, Kubernetes) can be asked; else 0, and "
+    "those that were found last stay.",
+    {}};
 constexpr MetricInfo kEndpointLoad{
     "headrace_endpoint_load",
     kGauge,
@@ -266,6 +273,7 @@ constexpr const MetricInfo* kAll[] = {
     &kProfileAge,
     &kProfileFaults,
     &kProfileCurrent,
+    &kEndpointSourceUp,
     &kEndpointLoad,
     &kEndpointInFlight,
     &kEndpointUp,
@@ -340,6 +348,7 @@ ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
       retry_budget_exhausted(registry.MakeCounter(kRetryBudgetExhausted, {model})),
       queue_length(registry.MakeGauge(kQueueLength, {model})),
       queue_bytes(registry.MakeGauge(kQueueBytes, {model})),
+      endpoint_source_up(registry.MakeGauge(kEndpointSourceUp, {model})),
       decision_seconds(registry.MakeHistogram(kDecision, {model})),
       output_length_ratio(registry.MakeHistogram(kOutputLengthRatio, {model})),
       prompt_tokens_ratio(registry.MakeHistogram(kPromptTokensRatio, {model})) {

@@ -69,6 +69,7 @@ struct ModelMetrics {
   Counter retry_budget_exhausted;
   Gauge queue_length;
   Gauge queue_bytes;
+  Gauge endpoint_source_up;
   HistogramMetric decision_seconds;
   HistogramMetric output_length_ratio;
   HistogramMetric prompt_tokens_ratio;

@@ -105,15 +105,15 @@ TEST(KubernetesObjects, Events) {
 }
 })");
   ASSERT_TRUE(event);
-EXPECT_EQ(event->type, Type::kError);
-EXPECT_EQ(event->code, 410);
-event = ParseEvent(KubernetesKind::kInferenceObjective, R"({"type": "MODIFIED", "object":
+  EXPECT_EQ(event->type, Type::kError);
+  EXPECT_EQ(event->code, 410);
+  event = ParseEvent(KubernetesKind::kInferenceObjective, R"({"type": "MODIFIED", "object":
       {"metadata": {"name": "o", "namespace": "a", "resourceVersion": "13"}, "spec": {}}})");
-ASSERT_TRUE(event) << "it goes on from there";
-EXPECT_THAT(event->fault, HasSubstr("a/o has no spec.poolRef.name"));
-EXPECT_EQ(event->object.name, "o");
-EXPECT_FALSE(ParseEvent(KubernetesKind::kPod, R"({"type": "ADDED", "object": {}})"));
-EXPECT_FALSE(ParseEvent(KubernetesKind::kPod, R"({"type": "NEW", "object": {"metadata":
+  ASSERT_TRUE(event) << "it goes on from there";
+  EXPECT_THAT(event->fault, HasSubstr("a/o has no spec.poolRef.name"));
+  EXPECT_EQ(event->object.name, "o");
+  EXPECT_FALSE(ParseEvent(KubernetesKind::kPod, R"({"type": "ADDED", "object": {}})"));
+  EXPECT_FALSE(ParseEvent(KubernetesKind::kPod, R"({"type": "NEW", "object": {"metadata":
       {"name": "p", "resourceVersion": "1"}}})"));
 }
 

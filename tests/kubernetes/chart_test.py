@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 import time
 import unittest
+import urllib.request
 
 from api import Cluster, Refused
 
@@ -282,6 +283,63 @@ class ChartTest(unittest.TestCase):
             with self.subTest(f"{method} {path}"), self.assertRaises(Refused) as refused:
                 api.request(method, path, "{}" if method == "POST" else None)
             self.assertEqual(refused.exception.code, 403)
+
+    # --- Headrace with these rights
+
+    def test_headrace_finds_its_engines_with_these_rights(self):
+        for document in documents((HERE / "engines.yaml").read_text()):
+            self.cluster.create(document)
+        for namespace, name, address in [(NAMESPACE, "labelled", "10.1.0.1"),
+                                         ("inference", "pooled", "10.1.0.2")]:
+            self.cluster.request(
+                "PATCH", f"/api/v1/namespaces/{namespace}/pods/{name}/status", json.dumps(
+                    {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
+                                "conditions": [{"type": "Ready", "status": "True"}]}}),
+                "application/merge-patch+json")
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        config = {
+            "profiles": {"source": "configmap"},
+            "models": [
+                {"name": "by-label", "kubernetes": {"from": "pods"},
+                 "deployments": [{"name": "*", "profile": "{gpu}"}]},
+                {"name": "by-service", "kubernetes": {"from": "service/engines"}},
+                {"name": "by-pool", "kubernetes": {"from": "inferencepool/pool",
+                                                   "namespaces": ["inference"]}}]}
+        values = folder / "values.yaml"
+        values.write_text(json.dumps({"image": {"repository": "x"}, "config": config}))
+        api = self.account_of(values)
+        (folder / "kubeconfig").write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {
+                "server": api.server, "certificate-authority": self.cluster.about["ca_file"]}}],
+            "users": [{"name": "c", "user": {"token": api.token}}],
+            "contexts": [{"name": "c", "context": {
+                "cluster": "c", "user": "c", "namespace": NAMESPACE}}]}))
+        (folder / "headrace.yaml").write_text(json.dumps({
+            "listen": "127.0.0.1:0", "admin": "127.0.0.1:0",
+            "kubernetes": {"kubeconfig": "kubeconfig"}, **config}))
+        log = open(folder / "log", "w+", encoding="utf-8")
+        self.addCleanup(log.close)
+        program = subprocess.Popen([HEADRACE, "serve", "--config", folder / "headrace.yaml"],
+                                   stdout=log, stderr=log)
+        self.addCleanup(program.wait)
+        self.addCleanup(program.kill)
+
+        def endpoints():
+            said = (folder / "log").read_text()
+            admin = re.search(r"admin=(\S+)", said)
+            self.assertIsNotNone(admin, said)
+            with urllib.request.urlopen(f"http://{admin[1]}/status", timeout=30) as page:
+                models = json.loads(page.read())["models"]
+            self.assertEqual([model["source_fault"] for model in models if "source_fault" in model],
+                             [], said)
+            return {model["name"]: [endpoint["address"] for deployment in model["deployments"]
+                                    for endpoint in deployment["endpoints"]] for model in models}
+
+        self.eventually(lambda: self.assertEqual(endpoints(), {
+            "by-label": ["10.1.0.1:8001"], "by-service": ["10.1.0.3:8003"],
+            "by-pool": ["10.1.0.2:8002"]}))
+        self.assertNotIn("forbidden", (folder / "log").read_text())
 
 
 if __name__ == "__main__":

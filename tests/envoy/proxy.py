@@ -94,7 +94,7 @@ class Envoy(headrace.Process):
 class Site:
     """Engines, Headrace as their picker, and Envoy before them."""
 
-    def __init__(self, folder, mode, engines, edit=None, **config):
+    def __init__(self, folder, mode, engines, edit=None, picker=None, **config):
         self.folder = folder
         self.engines = engines
         self.port, self.health = free_port(), free_port()
@@ -103,6 +103,7 @@ class Site:
                 "listen": f"127.0.0.1:{self.port}",
                 "health": f"127.0.0.1:{self.health}",
                 "fallbacks": 2 if mode == "full-duplex" else 0,
+                **(picker or {}),
             },
             **config,
         }

@@ -105,6 +105,8 @@ class Site:
                 "fallbacks": 2 if mode == "full-duplex" else 0,
                 **(picker or {}),
             },
+            # Not so often that a busy machine fails it.
+            "health": {"interval": "500ms", "timeout": "500ms"},
             **config,
         }
         self.stack = contextlib.ExitStack()

@@ -8,6 +8,7 @@ from headrace import MODEL
 from test_answers import QUESTION
 
 SUBSET = "x-test-subset"
+FILTER = "envoy.extensions.filters.http.header_to_metadata"
 
 
 def offer_what_the_test_says(config):
@@ -25,7 +26,7 @@ def offer_what_the_test_says(config):
         config,
         "test.subset",
         {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config",
+            "@type": f"type.googleapis.com/{FILTER}.v3.Config",
             "request_rules": [add],
         },
     )

@@ -6,8 +6,10 @@
 
 #include "admin/explain_json.h"
 #include "admin/status_json.h"
+#include "admin/timeline_json.h"
 #include "base/duration.h"
 #include "base/json_writer.h"
+#include "embedded/status_page.h"
 #include "openai/error.h"
 #include "system/clock.h"
 #include "system/url.h"
@@ -19,6 +21,8 @@ constexpr std::string_view kJsonType = "application/json";
 constexpr Seconds kDrain = 1;
 constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
 constexpr Seconds kLongestRecording = 86400;
+constexpr Seconds kLiveInterval = 2;
+constexpr int kTimelineEvery = 2;  // Times that the status was sent.
 
 struct Page {
   int status = 200;
@@ -30,6 +34,33 @@ net::Task<void> Send(net::HttpExchange& exchange, const Page& page) {
   net::ResponseHead head(page.status);
   head.Add("content-type", page.content_type);
   co_await exchange.Respond(head, page.body);
+}
+
+// A file of the status page. It may use nothing from elsewhere, and run no script but its own.
+net::Task<void> SendFile(net::HttpExchange& exchange, std::string_view name) {
+  net::ResponseHead head(200);
+  const std::string_view type = name.substr(name.rfind('.') + 1);
+  head.Add("content-type", type == "js" ? "text/javascript; charset=utf-8"
+                                        : "text/" + std::string(type) + "; charset=utf-8");
+  head.Add("content-security-policy",
+           "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+  head.Add("x-content-type-options", "nosniff");
+  head.Add("cache-control", "no-cache");
+  for (const auto& [file, text] : embedded::k_status_page) {
+    if (file == name) co_await exchange.Respond(head, text);
+  }
+}
+
+// An event of a stream; `json` may have several lines.
+std::string EventOf(std::string_view name, std::string_view json) {
+  std::string event = "event: " + std::string(name) + "\n";
+  while (!json.empty()) {
+    const std::size_t end = std::min(json.find('\n'), json.size());
+    event.append("data: ").append(json.substr(0, end)).append("\n");
+    json.remove_prefix(std::min(end + 1, json.size()));
+  }
+  return event + "\n";
 }
 
 Page Complaint(int status, const std::string& sentence) {
@@ -163,11 +194,13 @@ std::vector<net::Route> AdminServer::Routes() {
          gateway_.RefreshMetrics();
          return Page{200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
        })},
-      {"GET", "/status", page([this] {
-         const gateway::ConfigFollower* file = controls_.config;
-         const auto status = file ? std::optional(file->status()) : std::nullopt;
-         return Page{.body = StatusJson(gateway_, status, system::UnixNow())};
-       })},
+      {"GET", "/status", page([this] { return Page{.body = Status()}; })},
+      {"GET", "/", [](net::HttpExchange& exchange) { return SendFile(exchange, "status.html"); }},
+      {"GET", "/status.css",
+       [](net::HttpExchange& exchange) { return SendFile(exchange, "status.css"); }},
+      {"GET", "/status.js",
+       [](net::HttpExchange& exchange) { return SendFile(exchange, "status.js"); }},
+      {"GET", "/live", [this](net::HttpExchange& exchange) { return Live(exchange); }},
       {"GET", "/healthz", page([] { return Page{.body = "{\"status\":\"ok\"}\n"}; })},
       {"GET", "/readyz", page([this] {
          return gateway_.Ready()
@@ -240,6 +273,29 @@ net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {
     co_await exchange.thread().SleepUntil(system::MonotonicNow() + kRecordingInterval);
   }
   co_await exchange.Finish();
+}
+
+std::string AdminServer::Status() const {
+  const gateway::ConfigFollower* file = controls_.config;
+  const auto status = file ? std::optional(file->status()) : std::nullopt;
+  return StatusJson(gateway_, status, system::UnixNow());
+}
+
+net::Task<void> AdminServer::Live(net::HttpExchange& exchange) {
+  net::ResponseHead head(200);
+  head.Add("content-type", "text/event-stream");
+  head.Add("cache-control", "no-store");
+  exchange.Start(head);
+  for (int i = 0; !exchange.client_gone(); ++i) {
+    std::string events = EventOf("status", Status());
+    if (i % kTimelineEvery == 0) {
+      events +=
+          EventOf("timeline", TimelineJson(gateway_, system::UnixNow(), system::MonotonicNow()));
+    }
+    const bool reading = co_await exchange.Write(events);
+    if (!reading) co_return;
+    co_await exchange.thread().SleepUntil(system::MonotonicNow() + kLiveInterval);
+  }
 }
 
 // --- What changes the gateway

@@ -21,10 +21,11 @@ struct Controls {
   std::function<void()> drain = {};           // Begins to drain, then ends the program; empty: no.
 };
 
-// GET /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz (some model
-// can be served), /explain/{request-id} (why one of the last requests went where it went),
-// /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives
-// meanwhile, as it ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
+// GET / (the status page), /live (what it shows, as server-sent events: `status` as /status, and
+// `timeline`), /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz
+// (some model can be served), /explain/{request-id} (why one of the last requests went where it
+// went), /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives meanwhile,
+// as it ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
 // /-/drain (the gateway, as SIGTERM does), /-/drain?endpoint=ADDRESS[&model=NAME] and /-/resume
 // (one endpoint gets no new requests, or gets them again). On its own thread, so that a busy
 // gateway can still be inspected.
@@ -47,6 +48,8 @@ class AdminServer {
                                     std::string message);
   net::Task<void> Explain(net::HttpExchange& exchange, std::string_view id);
   net::Task<void> Record(net::HttpExchange& exchange);
+  net::Task<void> Live(net::HttpExchange& exchange);
+  std::string Status() const;
   net::Task<void> Reload(net::HttpExchange& exchange);
   // Of the gateway, or of one endpoint.
   net::Task<void> Drain(net::HttpExchange& exchange);

@@ -150,7 +150,8 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       threads_(ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
       context_{.pools = pools_,
-               .observers = {&metrics_, &recorder_, &history_, &request_trace_, &access_log_},
+               .observers = {&metrics_, &recorder_, &history_, &timeline_, &request_trace_,
+                             &access_log_},
                .responses = &responses_,
                .keys = &keys_} {
   for (int i = 0; i < threads_.size(); ++i) {

@@ -26,6 +26,7 @@
 #include "serving/request_recorder.h"
 #include "serving/request_trace_feed.h"
 #include "serving/served_request.h"
+#include "serving/timeline.h"
 #include "system/mutex.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -83,6 +84,7 @@ class Gateway {
   void RefreshKeys();
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
+  const serving::Timeline& timeline() const { return timeline_; }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() {
     metrics_.Refresh(pools_, server_ ? server_->connections() : 0, access_log_.dropped());
@@ -129,6 +131,7 @@ class Gateway {
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
   serving::RequestHistory history_;
+  serving::Timeline timeline_;
   serving::AccessLog access_log_;
   // In the order in which they may be used: each part uses those above it. The executors outlive
   // the threads, which may still run what was posted through them.

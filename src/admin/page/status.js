@@ -1,0 +1,374 @@
+'use strict';
+// Shows what /live says. Whatever comes from there is text: nothing of it is read as HTML.
+
+const kMinutes = 30;
+
+function element(name, options = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(options)) {
+    if (key === 'class') made.className = value;
+    else if (key === 'text') made.textContent = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function svg(name, attributes) {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function byId(id) { return document.getElementById(id); }
+
+function duration(seconds) {
+  if (seconds >= 60) return (seconds / 60).toFixed(1) + ' min';
+  if (seconds >= 1) return seconds.toFixed(2) + ' s';
+  return (seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0) + ' ms';
+}
+
+function number(value) {
+  if (value >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString('en');
+  return value.toFixed(value < 10 ? 2 : 1);
+}
+
+function percent(share) { return (100 * share).toFixed(1) + ' %'; }
+
+function sum(values) { return values.reduce((all, one) => all + (one || 0), 0); }
+
+// --- Changes
+
+let confirmed = null;
+
+function ask(question, action, run) {
+  byId('question').textContent = question;
+  byId('yes').textContent = action;
+  confirmed = run;
+  byId('confirm').showModal();
+}
+
+byId('yes').addEventListener('click', () => confirmed());
+
+async function post(target) {
+  try {
+    const response = await fetch(target, {method: 'POST'});
+    const answer = await response.json();
+    if (!response.ok) say(answer.error || 'status ' + response.status, true);
+  } catch (error) {
+    say('The gateway does not answer.', true);
+  }
+}
+
+function say(text, bad) {
+  const place = byId('connection');
+  place.textContent = text;
+  place.className = bad ? 'bad' : 'quiet';
+}
+
+byId('drain').addEventListener('click', () => ask(
+  'Headrace gets no new requests, finishes those that it has, and stops.', 'Drain and stop',
+  () => post('/-/drain')));
+
+function drainEndpoint(model, address) {
+  ask('Send no new requests for ' + model + ' to ' + address + '? Those that run there go on.',
+      'Drain', () => post('/-/drain?' + new URLSearchParams({endpoint: address, model})));
+}
+
+function resumeEndpoint(model, address) {
+  post('/-/resume?' + new URLSearchParams({endpoint: address, model}));
+}
+
+// --- Charts
+
+let pointedAt = 0;  // When somebody last moved over one.
+
+// `series`: [{name, color, values, area}], as long as the half hour; null where there is nothing.
+function chart(title, series, format, most) {
+  const width = 360, height = 100, left = 2, right = 2, top = 3, bottom = 3;
+  const count = series[0].values.length;
+  const highest = most || Math.max(...series.flatMap(one => one.values.map(v => v || 0))) || 1;
+  const x = i => left + (width - left - right) * i / Math.max(1, count - 1);
+  const y = value => height - bottom - (height - top - bottom) * Math.min(1, value / highest);
+  const figure = element('figure');
+  const caption = element('figcaption', {}, element('b', {text: title}));
+  const keys = series.map(one => {
+    const key = element('span', {class: 'key', text: one.name});
+    key.style.setProperty('--color', one.color);
+    caption.append(key);
+    return key;
+  });
+  const picture = svg('svg', {viewBox: `0 0 ${width} ${height}`, role: 'img',
+                              'aria-label': title, preserveAspectRatio: 'none'});
+  for (const share of [0, 0.5, 1]) {
+    picture.append(svg('line', {x1: left, x2: width - right, y1: y(highest * share),
+                                y2: y(highest * share), stroke: 'var(--line)'}));
+  }
+  const ends = (...texts) => element('div', {class: 'ends quiet'},
+                                     ...texts.map(text => element('span', {text})));
+  for (const one of series) {
+    let path = '';
+    let open = false;
+    one.values.forEach((value, i) => {
+      if (value === null) { open = false; return; }
+      path += (open ? 'L' : 'M') + x(i).toFixed(1) + ' ' + y(value).toFixed(1);
+      // A value between two gaps is a dot.
+      if (!open && (one.values[i + 1] ?? null) === null) path += 'h.1';
+      open = true;
+    });
+    picture.append(svg('path', {d: path, fill: 'none', stroke: one.color, 'stroke-width': 1.6,
+                                'stroke-linecap': 'round', 'vector-effect': 'non-scaling-stroke'}));
+  }
+  const pointer = svg('line', {y1: top, y2: height - bottom, stroke: 'var(--quiet)', x1: -9, x2: -9});
+  picture.append(pointer);
+  const tell = i => keys.forEach((key, k) => {
+    const value = i === null ? null : series[k].values[i];
+    key.textContent = series[k].name + (i === null ? '' : ': ' + (value === null ? '–' : format(value)));
+  });
+  picture.addEventListener('pointermove', event => {
+    pointedAt = Date.now();
+    const box = picture.getBoundingClientRect();
+    const i = Math.max(0, Math.min(count - 1,
+                                   Math.round((event.clientX - box.left) / box.width * (count - 1))));
+    pointer.setAttribute('x1', x(i));
+    pointer.setAttribute('x2', x(i));
+    tell(i);
+  });
+  picture.addEventListener('pointerleave', () => {
+    pointer.setAttribute('x1', -9);
+    pointer.setAttribute('x2', -9);
+    tell(null);
+  });
+  figure.append(caption, ends(format(highest)), picture, ends(`−${kMinutes} min`, 'now'));
+  return figure;
+}
+
+// --- Models
+
+function tile(name, value, state) {
+  return element('div', {class: 'tile'}, element('b', {text: value, class: state || ''}),
+                 element('span', {class: 'quiet', text: name}));
+}
+
+function sloText(slo) {
+  return Object.entries(slo || {}).map(([name, value]) => name.replace(/_s$/, '') + ' ' + duration(value))
+      .join(', ');
+}
+
+function table(columns, rows) {
+  const head = element('tr');
+  for (const [title, kind] of columns) head.append(element('th', {text: title, class: kind || ''}));
+  const body = element('tbody');
+  for (const row of rows) {
+    const line = element('tr');
+    row.forEach((cell, i) => {
+      const made = element('td', {class: columns[i][1] || ''});
+      made.append(cell);
+      line.append(made);
+    });
+    body.append(line);
+  }
+  return element('div', {class: 'scroll'}, element('table', {}, element('thead', {}, head), body));
+}
+
+function stateOf(endpoint) {
+  if (endpoint.retired) return ['leaving', 'quiet'];
+  if (endpoint.drained) return ['drained', 'warn'];
+  if (!endpoint.up) return ['down', 'bad'];
+  const circuit = endpoint.ejection.state;
+  return circuit === 'closed' ? ['up', 'good'] : [circuit, 'warn'];
+}
+
+function endpointRow(model, deployment, endpoint) {
+  const [state, kind] = stateOf(endpoint);
+  const load = Math.max(0, endpoint.load);
+  const bar = element('i', {class: load >= 1 ? 'full' : ''});
+  bar.style.width = Math.min(100, 100 * load) + '%';
+  const button = endpoint.drained ? element('button', {type: 'button', text: 'Resume'})
+                                  : element('button', {type: 'button', text: 'Drain'});
+  button.addEventListener('click', () => endpoint.drained
+      ? resumeEndpoint(model, endpoint.address) : drainEndpoint(model, endpoint.address));
+  button.dataset.key = JSON.stringify([model, deployment, endpoint.address]);
+  button.setAttribute('aria-label', button.textContent + ' ' + endpoint.address);
+  const faults = [endpoint.fault, endpoint.ejection.last_fault && circuitText(endpoint.ejection)];
+  const forecast = endpoint.forecast;
+  return [
+    deployment, element('span', {text: endpoint.address}),
+    element('span', {class: 'badge ' + kind, text: state}),
+    element('div', {class: 'bar', title: percent(load)}, bar),
+    String(endpoint.in_flight),
+    forecast ? String(forecast.prompts_in_line) : '–',
+    forecast ? '× ' + forecast.scale.toFixed(2) : '–',
+    element('span', {class: 'bad', text: faults.filter(Boolean).join(' ')}), button,
+  ];
+}
+
+function circuitText(ejection) {
+  if (ejection.state === 'closed') return '';
+  return 'last fault: ' + ejection.last_fault +
+      (ejection.returns_in_s === undefined ? '' : ', back in ' + duration(ejection.returns_in_s));
+}
+
+function profileText(profile) {
+  if (!profile || profile.state === 'none') return element('span', {class: 'quiet', text: 'none'});
+  const kind = {'in force': 'good', stale: 'warn', missing: 'bad'}[profile.state] || '';
+  const faults = [profile.error, ...profile.faults].filter(Boolean).join(' ');
+  return element('span', {}, element('span', {class: 'badge ' + kind, text: profile.state}),
+                 element('span', {class: 'quiet', text: ' ' + profile.origin + ' ' + faults}));
+}
+
+function charts(timeline) {
+  const rate = names => timeline.ended[names[0]].map(
+      (_, i) => sum(names.map(name => timeline.ended[name][i])) / timeline.interval_s);
+  const attained = timeline.promised.map((all, i) => all ? timeline.met[i] / all : null);
+  return element('div', {class: 'charts'},
+      chart('SLO attainment', [{name: 'met', color: 'var(--good)', values: attained}], percent, 1),
+      chart('Requests per second', [
+        {name: 'completed', color: 'var(--blue)', values: rate(['completed'])},
+        {name: 'refused', color: 'var(--warn)', values: rate(['refused'])},
+        {name: 'failed', color: 'var(--bad)',
+         values: rate(['engine_error', 'timed_out', 'failed'])}], number),
+      chart('TTFT', [
+        {name: 'P50', color: 'var(--blue)', values: timeline.ttft_p50_s},
+        {name: 'P95', color: 'var(--warn)', values: timeline.ttft_p95_s}], duration),
+      chart('Time per token', [
+        {name: 'P50', color: 'var(--blue)', values: timeline.tpot_p50_s},
+        {name: 'P95', color: 'var(--warn)', values: timeline.tpot_p95_s}], duration));
+}
+
+// Of the last five minutes, or since the first request.
+function tiles(model, timeline) {
+  let last = 0;
+  if (timeline) {
+    const first = timeline.ended.completed.findIndex(
+        (_, i) => Object.values(timeline.ended).some(counts => counts[i] > 0));
+    const since = first < 0 ? 1 : timeline.ended.completed.length - first;
+    last = Math.min(Math.round(300 / timeline.interval_s), since);
+  }
+  const recent = values => sum(values.slice(-last));
+  const rate = values => number(recent(values) / (last * timeline.interval_s));
+  const up = model.deployments.flatMap(one => one.endpoints).filter(one => one.up && !one.drained);
+  const all = model.deployments.flatMap(one => one.endpoints);
+  const made = [
+    tile('endpoints up', up.length + ' of ' + all.length, up.length < all.length ? 'warn' : ''),
+    tile('running', String(model.in_flight)),
+    tile('waiting', String(model.queue.length), model.queue.length ? 'warn' : ''),
+  ];
+  if (timeline) {
+    const promised = recent(timeline.promised);
+    const share = promised ? recent(timeline.met) / promised : null;
+    made.push(
+        tile('SLO met, 5 min', share === null ? '–' : percent(share),
+             share === null ? '' : share < 0.9 ? 'bad' : share < 0.99 ? 'warn' : 'good'),
+        tile('requests per second', rate(timeline.ended.completed)),
+        tile('tokens per second', rate(timeline.output_tokens)));
+  }
+  return element('div', {class: 'tiles'}, ...made);
+}
+
+function modelSection(model, timeline) {
+  const title = element('h2', {}, model.name + ' ', element('span', {
+    class: 'quiet', text: [model.policy, sloText(model.slo)].filter(Boolean).join(', '),
+  }));
+  const section = element('section', {'data-model': model.name}, title, tiles(model, timeline));
+  if (model.source_fault) {
+    section.append(element('ul', {class: 'faults'}, element('li', {text: model.source_fault})));
+  }
+  if (timeline) section.append(charts(timeline));
+  section.append(element('h3', {text: 'Fleet'}), table(
+      [['Deployment'], ['Endpoint', 'address'], ['State'], ['Load'], ['Running', 'number'],
+       ['Prompts in line', 'number'], ['Slower', 'number'], ['Fault', 'why'], ['']],
+      model.deployments.flatMap(deployment => deployment.endpoints.map(
+          endpoint => endpointRow(model.name, deployment.name, endpoint)))));
+  section.append(element('h3', {text: 'Deployments'}), table(
+      [['Deployment'], ['Profile', 'why'], ['Step: base', 'number'], ['per sequence', 'number'],
+       ['per prompt token', 'number'], ['per context token', 'number'], ['Learned from', 'number'],
+       ['Context', 'number']],
+      model.deployments.map(deployment => {
+        const engine = deployment.engine;
+        const learned = engine ? [
+          engine.a_ms.toFixed(2) + ' ms', engine.b_us.toFixed(1) + ' µs', engine.c_us.toFixed(1) + ' µs',
+          engine.d_us.toFixed(4) + ' µs', number(engine.samples)] : ['–', '–', '–', '–', '–'];
+        return [deployment.name, profileText(deployment.profile), ...learned,
+                deployment.max_model_len ? number(deployment.max_model_len) : '–'];
+      })));
+  const waiting = model.queue.sub_queues.filter(one => one.length > 0);
+  if (waiting.length) {
+    section.append(element('h3', {text: 'Queue'}), table(
+        [['Prompt tokens', 'number'], ['Output tokens', 'number'], ['Waiting', 'number']],
+        waiting.map(one => [one.prompt_tokens ? number(one.prompt_tokens) : 'any',
+                            one.output_tokens ? number(one.output_tokens) : 'any', String(one.length)])));
+  }
+  return section;
+}
+
+// --- The page
+
+let status = null;
+let timelines = {models: [], failures: []};
+
+function showConfiguration(configuration) {
+  byId('configuration').hidden = !configuration;
+  if (!configuration) return;
+  const since = new Date(configuration.taken_over * 1000).toLocaleString();
+  byId('file').replaceChildren(
+      element('span', {class: 'badge ' + (configuration.state === 'in force' ? 'good' : 'bad'),
+                       text: configuration.state}),
+      ` ${configuration.file}, taken over ${since}`);
+  byId('config-faults').replaceChildren(
+      ...configuration.faults.map(fault => element('li', {text: fault})));
+  const waiting = configuration.awaiting_restart;
+  byId('awaiting').hidden = !waiting.length;
+  byId('awaiting').replaceChildren(
+      element('span', {class: 'warn', text: 'Needs a restart: '}), waiting.join(', '));
+}
+
+function showFailures(failures) {
+  byId('no-failures').hidden = failures.length > 0;
+  byId('failures').hidden = !failures.length;
+  byId('failures').tBodies[0].replaceChildren(...failures.map(failure => element('tr', {},
+      element('td', {class: 'when', text: new Date(failure.at * 1000).toLocaleTimeString()}),
+      element('td', {text: failure.model}),
+      element('td', {text: failure.outcome.replace('_', ' ')}),
+      element('td', {class: 'why', text: failure.why}),
+      element('td', {}, element('a', {
+        href: '/explain/' + encodeURIComponent(failure.request_id),
+        text: failure.request_id.length > 20 ? failure.request_id.slice(0, 19) + '…'
+                                             : failure.request_id})))));
+}
+
+function show() {
+  if (!status) return;
+  byId('version').textContent = status.version;
+  const state = status.draining ? ['draining', 'warn'] : status.ready ? ['ready', 'good']
+                                                                      : ['not ready', 'bad'];
+  byId('ready').textContent = state[0];
+  byId('ready').className = 'badge ' + state[1];
+  byId('drain').disabled = status.draining;
+  showConfiguration(status.configuration);
+  // A chart that somebody reads stays for a moment, and a button that is being pressed.
+  const reading = Date.now() - pointedAt < 3000;
+  if (!reading && !byId('models').querySelector('button:active')) showModels();
+  showFailures(timelines.failures);
+}
+
+function showModels() {
+  const found = new Map(timelines.models.map(one => [one.name, one]));
+  const focused = document.activeElement.dataset.key;
+  byId('models').replaceChildren(
+      ...status.models.map(model => modelSection(model, found.get(model.name))));
+  const buttons = [...byId('models').querySelectorAll('button')];
+  if (focused) buttons.find(button => button.dataset.key === focused)?.focus();
+}
+
+const live = new EventSource('/live');
+live.addEventListener('status', event => {
+  status = JSON.parse(event.data);
+  say('live', false);
+  show();
+});
+live.addEventListener('timeline', event => {
+  timelines = JSON.parse(event.data);
+  show();
+});
+live.addEventListener('error', () => say('The gateway does not answer; trying again.', true));

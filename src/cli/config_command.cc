@@ -37,6 +37,10 @@ void Warn(const std::string& path, const config::Config& config) {
     const bool by_profile =
         needs == routing::PolicyNeeds::kLoad || needs == routing::PolicyNeeds::kSlo;
     for (const config::DeploymentConfig& deployment : model.deployments) {
+      // Which profiles it stands for shows where Kubernetes does.
+      const bool stands_for_others =
+          deployment.name == config::kAny || deployment.profile.find('{') != std::string::npos;
+      if (stands_for_others) continue;
       const auto file = config::ProfileFileOf(config, deployment);
       if (!file || (!by_profile && deployment.profile == deployment.name)) continue;
       discovery::ProfileFiles source({*file});

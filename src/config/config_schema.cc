@@ -165,10 +165,11 @@ OptionGroup<ExtProcConfig> ExtProcOptions() {
              {.prose = "How a proxy sends bodies that does not say it by itself, as Envoy before "
                        "1.34; Envoy's `request_body_mode`.",
               .live = false})
-      .Value("fallbacks", &ExtProcConfig::fallbacks, IntegerForm(0, 8),
-             {.prose = "How many other endpoints Envoy is told, to try them if the chosen one fails. "
-                       "Above 0 only if Envoy takes a list (its `override_host` policy): a cluster "
-                       "of type `ORIGINAL_DST` takes one address."})
+      .Value(
+          "fallbacks", &ExtProcConfig::fallbacks, IntegerForm(0, 8),
+          {.prose = "How many other endpoints Envoy is told, to try them if the chosen one fails. "
+                    "Above 0 only if Envoy takes a list (its `override_host` policy): a cluster "
+                    "of type `ORIGINAL_DST` takes one address."})
       .Rule([](const ExtProcConfig& extproc, const YamlNode& node, ConfigReader& reader) {
         if (extproc.certificate.empty() == extproc.key.empty()) return;
         const bool has_key = extproc.certificate.empty();
@@ -606,6 +607,19 @@ void CheckModel(const ModelConfig& model, const YamlNode& node, ConfigReader& re
                  reader.PathOf("kubernetes.namespaces") +
                      " are several, and a model that has a name is in one; write that one, or "
                      "`name: \"*\"` for the models of all");
+  }
+  // What labels may hold.
+  constexpr std::string_view kLabel =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  constexpr std::size_t kLongestLabel = 63;
+  const bool by_label = source.from.kind == KubernetesSourceConfig::Kind::kPods &&
+                        source.selector.empty() && !any_model;
+  if (by_label && (model.name.size() > kLongestLabel ||
+                   model.name.find_first_not_of(kLabel) != std::string::npos)) {
+    reader.Fault(LineOf(node, "name"),
+                 reader.PathOf("name") +
+                     " can be no label's value, so no pod has it; add a `selector: app=vllm` to "
+                     "kubernetes");
   }
   if (!any_model) return;
   if (source.from.kind != KubernetesSourceConfig::Kind::kPods) {

@@ -571,5 +571,59 @@ TEST(Config, NoChoiceIsABooleanToOtherPrograms) {
   }
 }
 
+TEST(Config, ModelsThatKubernetesHas) {
+  const auto config = Load(R"(
+profiles: { source: configmap }
+models:
+  - name: llama
+    kubernetes: { from: inferencepool/llama-pool }
+    deployments: [{ name: a10, max_in_flight: 64 }, { name: "*", profile: "{gpu}" }]
+  - name: m
+    kubernetes: { from: pods }
+    deployments: [{ name: outside, endpoints: [127.0.0.1:1] }]
+  - name: "*"
+    kubernetes: { namespaces: ["*"], selector: tier!=canary, ports: [http, 8001] }
+)");
+  ASSERT_TRUE(config) << config.error().message;
+  using Kind = KubernetesSourceConfig::Kind;
+  EXPECT_EQ(config->models[0].kubernetes->from.kind, Kind::kInferencePool);
+  EXPECT_EQ(config->models[0].kubernetes->from.name, "llama-pool");
+  EXPECT_EQ(config->models[2].kubernetes->from.kind, Kind::kPods);
+  EXPECT_EQ(config->models[2].kubernetes->label, "model.aibrix.ai/name");
+  EXPECT_THAT(config->models[2].kubernetes->ports, ElementsAre("http", "8001"));
+  EXPECT_EQ(config->profiles.configmap, "headrace-profiles");
+  EXPECT_EQ(ProfileFileOf(*config, config->models[0].deployments[0]), std::nullopt);
+}
+
+TEST(Config, WhatKubernetesCannotMean) {
+  const auto fault = [](const std::string& model) {
+    const std::vector<std::string> faults = FaultsOf("models:\n  - " + model);
+    return faults.empty() ? "" : faults.front();
+  };
+  EXPECT_THAT(fault("{ name: '*' }"),
+              HasSubstr("h.yaml:2: models[0].name is *, which stands for models that Kubernetes"));
+  EXPECT_THAT(fault("{ name: m }"), HasSubstr("models[0] has no \"deployments\""));
+  EXPECT_THAT(fault("{ name: m, deployments: [{ name: d }] }"),
+              HasSubstr("models[0].deployments[0] has no \"endpoints\""));
+  EXPECT_THAT(fault("{ name: '*', aliases: [a], kubernetes: { from: pods } }"),
+              HasSubstr("models[0].aliases belongs to one model"));
+  EXPECT_THAT(fault("{ name: '*', kubernetes: { from: service/s } }"),
+              HasSubstr("lists the engines of one model"));
+  EXPECT_THAT(fault("{ name: m, kubernetes: { namespaces: [a, b] } }"),
+              HasSubstr("are several, and a model that has a name is in one"));
+  EXPECT_THAT(fault("{ name: '*', kubernetes: { namespaces: [a, '*'] } }"),
+              HasSubstr("remove the others"));
+  EXPECT_THAT(fault("{ name: m, kubernetes: { from: deployment/d } }"),
+              HasSubstr("write pods, service/NAME or inferencepool/NAME"));
+  EXPECT_THAT(fault("{ name: m, kubernetes: { from: service/s, selector: a=b } }"),
+              HasSubstr("selector is given, and `from` does not name pods"));
+  EXPECT_THAT(fault("{ name: m, kubernetes: { from: inferencepool/p, ports: [1] } }"),
+              HasSubstr("says its ports itself"));
+  EXPECT_THAT(fault("{ name: meta-llama/Llama-2, kubernetes: { from: pods } }"),
+              HasSubstr("can be no label's value"));
+  EXPECT_THAT(FaultsOf(WithModels("kubernetes: { context: c }\n")),
+              ElementsAre(HasSubstr("kubernetes.context is given without a kubeconfig")));
+}
+
 }  // namespace
 }  // namespace headrace::config

@@ -186,5 +186,63 @@ TEST(PoolRouter, WhatIsDrainedGetsNothingWhileItMovesToAnotherDeployment) {
   EXPECT_TRUE(routed);
 }
 
+// A pod's address, and the UID of the pod that has it.
+discovery::EndpointSnapshot PodAt(const std::string& address, const std::string& uid,
+                                  const std::string& closed = "") {
+  return {{"a10",
+           512,
+           {{.address = address,
+             .resolved = *system::Resolve(*system::ParseHostPort(address)),
+             .instance = uid,
+             .closed = closed}}}};
+}
+
+TEST(PoolRouter, AnotherInstanceAtTheSameAddressIsAnotherEndpoint) {
+  FakeServing serving({}, "least-request");
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
+  const auto before = serving.router().Endpoints()[0];
+  RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+  running.Arrive({});
+  serving.router().SetDrained("127.0.0.1:1", true);
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
+  EXPECT_EQ(serving.router().Endpoints()[0], before);
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u2"));
+  EXPECT_NE(serving.router().Endpoints()[0]->id, before->id);
+  std::optional<Route> route;
+  RoutedRequest next(serving.router(), serving.executor,
+                     [&](const Route& given) { route = given; });
+  next.Arrive({});
+  ASSERT_TRUE(route) << "what was drained is gone";
+  EXPECT_EQ(route->endpoint, serving.router().Endpoints()[0]);
+  running.Complete({});
+  next.Complete({});
+  EXPECT_TRUE(serving.Idle());
+}
+
+TEST(PoolRouter, AClosedEndpointFinishesWhatItHas) {
+  FakeServing serving({.down_timeout = 100}, "least-request");
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
+  const auto id = serving.router().Endpoints()[0]->id;
+  RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
+  running.Arrive({});
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1", "its pod is not ready"));
+  bool routed = false;
+  RoutedRequest waiting(serving.router(), serving.executor, [&](const Route&) { routed = true; });
+  waiting.Arrive({});
+  serving.executor.Run();
+  EXPECT_FALSE(routed);
+  const auto status = serving.router().Status().deployments[0].endpoints[0];
+  EXPECT_EQ(status.in_flight, 1);
+  EXPECT_TRUE(status.drained);
+  EXPECT_EQ(status.fault, "its pod is not ready");
+  EXPECT_FALSE(serving.router().SetDrained("127.0.0.1:1", false) == 0) << "what runs goes on";
+  serving.executor.Run();
+  EXPECT_FALSE(routed) << "an operator does not open what its place closes";
+  serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
+  serving.executor.Run();
+  EXPECT_TRUE(routed);
+  EXPECT_EQ(serving.router().Endpoints()[0]->id, id) << "what was learned of it stays";
+}
+
 }  // namespace
 }  // namespace headrace::serving

@@ -229,7 +229,7 @@ struct KubernetesCluster::Reader {
   net::Task<End> List();
   net::Task<End> Watch();
   // Sends a GET; `call` has its response if the result is ok.
-  net::Task<End> Send(net::HttpCall& call, std::string target, bool is_watch);
+  net::Task<End> Send(net::HttpCall& call, const std::string& target, bool is_watch);
   // The rest of a response, of `most` bytes at most.
   net::Task<End> ReadBody(net::HttpCall& call, std::string& body, std::size_t most) const;
   End Take(std::string_view line);
@@ -289,7 +289,7 @@ net::Task<void> KubernetesCluster::Reader::Run() {
 }
 
 net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::Send(net::HttpCall& call,
-                                                                          std::string target,
+                                                                          const std::string& target,
                                                                           bool is_watch) {
   const auto ready = session->Refresh();
   if (!ready) co_return End{.phrase = ready.error().message};
@@ -343,7 +343,7 @@ net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::List() {
     net::HttpCall call(session->client);
     state->call = &call;
     std::string body;
-    End end = co_await Send(call, std::move(target), /*is_watch=*/false);
+    End end = co_await Send(call, target, /*is_watch=*/false);
     if (end.ok) end = co_await ReadBody(call, body, kLargestPage);
     state->call = nullptr;
     if (!end.ok) co_return end;
@@ -372,11 +372,10 @@ net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::Watch() {
   const Seconds began = system::MonotonicNow();
   net::HttpCall call(session->client);
   state->call = &call;
-  End end = co_await Send(call,
-                          path + "watch=true&allowWatchBookmarks=true&timeoutSeconds=" +
-                              std::to_string(static_cast<int>(std::max(1.0, options.watch))) +
-                              "&resourceVersion=" + system::PercentEncode(version),
-                          /*is_watch=*/true);
+  const std::string target = path + "watch=true&allowWatchBookmarks=true&timeoutSeconds=" +
+                             std::to_string(static_cast<int>(std::max(1.0, options.watch))) +
+                             "&resourceVersion=" + system::PercentEncode(version);
+  End end = co_await Send(call, target, /*is_watch=*/true);
   if (end.ok) Succeeded();
   std::string line;  // The beginning of one whose end has not come.
   const Seconds deadline = began + options.watch + options.patience;

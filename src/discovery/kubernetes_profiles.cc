@@ -14,13 +14,19 @@ constexpr std::size_t kMostNamed = 8;
 
 }  // namespace
 
+std::shared_ptr<const KubernetesTable> WatchProfiles(KubernetesCluster& cluster,
+                                                     const std::string& configmap) {
+  return cluster.Watch({.kind = KubernetesKind::kConfigMap,
+                        .name_space = cluster.access().name_space,
+                        .name = configmap});
+}
+
 KubernetesProfiles::KubernetesProfiles(const std::shared_ptr<KubernetesCluster>& cluster,
-                                       std::string configmap, const std::vector<std::string>& names)
+                                       const std::string& configmap,
+                                       const std::vector<std::string>& names)
     : title_("ConfigMap " + cluster->access().name_space + "/" + configmap),
       seen_(names.size()),
-      table_(cluster->Watch({.kind = KubernetesKind::kConfigMap,
-                             .name_space = cluster->access().name_space,
-                             .name = std::move(configmap)})) {
+      table_(WatchProfiles(*cluster, configmap)) {
   for (const std::string& name : names) {
     keys_.push_back(name.ends_with(".json") ? name : name + ".json");
     readings_.emplace_back().origin = keys_.back() + " in " + title_;

@@ -11,11 +11,15 @@
 
 namespace headrace::discovery {
 
+// A ConfigMap of the cluster's own namespace.
+std::shared_ptr<const KubernetesTable> WatchProfiles(KubernetesCluster& cluster,
+                                                     const std::string& configmap);
+
 // Reads the keys NAME.json of a ConfigMap of the cluster's own namespace, which is watched.
 class KubernetesProfiles final : public ProfileSource {
  public:
-  KubernetesProfiles(const std::shared_ptr<KubernetesCluster>& cluster, std::string configmap,
-                     const std::vector<std::string>& names);
+  KubernetesProfiles(const std::shared_ptr<KubernetesCluster>& cluster,
+                     const std::string& configmap, const std::vector<std::string>& names);
 
   bool Refresh(Seconds now) override;
 

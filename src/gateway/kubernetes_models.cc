@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "config/kubeconfig.h"
+#include "discovery/kubernetes_profiles.h"
 #include "system/clock.h"
 #include "system/files.h"
 
@@ -129,6 +130,7 @@ config::DeploymentConfig DeclaredOf(const config::ModelConfig& model, const std:
 Result<void> KubernetesModels::SetConfig(const config::Config& config) {
   if (!NeedsCluster(config)) {
     entries_.clear();
+    profiles_.reset();
     cluster_.reset();
     return {};
   }
@@ -136,6 +138,10 @@ Result<void> KubernetesModels::SetConfig(const config::Config& config) {
   if (cluster_ == nullptr || cluster_->access() != access) {
     cluster_ = discovery::KubernetesCluster::Open(std::move(access));
     entries_.clear();
+  }
+  profiles_.reset();
+  if (config.profiles.source == config::ProfilesConfig::Source::kConfigMap) {
+    profiles_ = discovery::WatchProfiles(*cluster_, config.profiles.configmap);
   }
   std::vector<Entry> before = std::exchange(entries_, {});
   for (const config::ModelConfig& model : config.models) {

@@ -68,6 +68,8 @@ class KubernetesModels {
   static void Remember(Entry& entry, Seconds now);
 
   std::shared_ptr<discovery::KubernetesCluster> cluster_;
+  // The ConfigMap of profiles, watched on while their readers are exchanged; null: none is used.
+  std::shared_ptr<const discovery::KubernetesTable> profiles_;
   std::vector<Entry> entries_;  // In the order of the models that have `kubernetes`.
 };
 

@@ -509,6 +509,54 @@ TEST_F(ServedByPods, AModelOfItsOwnComesBeforeThoseThatAreFound) {
   EXPECT_EQ(t_.gateway->pools().list().size(), 1);
 }
 
+TEST_F(ServedByPods, AnInferencePoolsObjectivesAreTheModels) {
+  config::ModelConfig& model = t_.config.models[0];
+  model.name = "llama2-7b";
+  model.objectives = {{.name = "batch", .priority = 3}, {.name = "own", .priority = 4}};
+  model.kubernetes->from = {.kind = config::KubernetesSourceConfig::Kind::kInferencePool,
+                            .name = "pool"};
+  const auto& engine = AddPod(space_, "llama-0");
+  api_->Create("/apis/inference.networking.k8s.io/v1/namespaces/" + space_ + "/inferencepools",
+               {{"apiVersion", "inference.networking.k8s.io/v1"},
+                {"kind", "InferencePool"},
+                {"metadata", {{"name", "pool"}}},
+                {"spec",
+                 {{"selector", {{"matchLabels", {{"model.aibrix.ai/name", "llama2-7b"}}}}},
+                  {"targetPorts", {{{"number", engine.address().port()}}}},
+                  {"endpointPickerRef", {{"name", "picker"}, {"port", {{"number", 9002}}}}}}}});
+  const std::string objectives =
+      "/apis/inference.networking.x-k8s.io/v1alpha2/namespaces/" + space_ + "/inferenceobjectives";
+  api_->Create(objectives, {{"apiVersion", "inference.networking.x-k8s.io/v1alpha2"},
+                            {"kind", "InferenceObjective"},
+                            {"metadata", {{"name", "batch"}}},
+                            {"spec", {{"poolRef", {{"name", "pool"}}}, {"priority", -1}}}});
+  t_.Start();
+  ASSERT_TRUE(Serves("llama2-7b"));
+  const auto priority = [&](std::string_view name) {
+    return t_.gateway->pools().list()[0]->PriorityOf(name);
+  };
+  EXPECT_TRUE(Eventually([&] { return priority("batch") == -1; }));
+  EXPECT_EQ(priority("own"), 4);
+  api_->Merge(objectives + "/batch", {{"spec", {{"priority", -2}}}});
+  EXPECT_TRUE(Eventually([&] { return priority("batch") == -2; }));
+}
+
+TEST_F(ServedByPods, ARunningGatewayTurnsToKubernetes) {
+  const config::Config kubernetes = t_.config;
+  t_.config.models[0].name = "llama2-7b";
+  t_.config.models[0].kubernetes.reset();
+  t_.AddEngine("a10");
+  t_.Start();
+  ASSERT_TRUE(Serves("llama2-7b"));
+  AddPod(space_, "mistral-0", "mistral");
+  const auto applied = t_.gateway->Apply(kubernetes);
+  ASSERT_TRUE(applied) << applied.error().message;
+  EXPECT_TRUE(Serves("mistral"));
+  EXPECT_EQ(Chat("llama2-7b"), 404);
+  ASSERT_TRUE(t_.gateway->Apply(t_.config));
+  EXPECT_TRUE(Serves("llama2-7b"));
+}
+
 TEST_F(ServedByPods, ProfilesByNamespaceAndGpu) {
   t_.config.profiles.source = config::ProfilesConfig::Source::kConfigMap;
   t_.config.profiles.configmap = "profiles";

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -67,8 +68,11 @@ void Check(const std::string& path) {
       endpoints += deployment.endpoints.size();
     }
   }
+  const bool found = std::ranges::any_of(
+      config.models, [](const auto& model) { return model.kubernetes.has_value(); });
   Print(stdout, path + ": valid; " + Count(config.models.size(), "model") + ", " +
                     Count(deployments, "deployment") + ", " + Count(endpoints, "endpoint") +
+                    (found ? " and those that Kubernetes has" : "") +
                     (keys ? ", " + Count(keys->keys.size(), "API key") : "") + "\n");
   Warn(path, config);
 }

@@ -25,6 +25,8 @@ using envoy::service::ext_proc::v3::ProtocolConfiguration;
 // What is said to the picker only.
 constexpr std::array kControls = {"routing-strategy",
                                   "x-headrace-explain",
+                                  "x-llm-d-slo-ttft-ms",
+                                  "x-llm-d-slo-tpot-ms",
                                   "x-slo-ttft-ms",
                                   "x-slo-tpot-ms",
                                   "x-slo-tpat-ms",

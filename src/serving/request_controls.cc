@@ -14,11 +14,12 @@ struct SloHeader {
   std::string_view name;
   std::optional<Seconds> slo::Slo::* target;
 };
-constexpr SloHeader kSloHeaders[] = {{"x-slo-ttft-ms", &slo::Slo::ttft},
-                                     {"x-slo-tpot-ms", &slo::Slo::tpot},
-                                     {"x-slo-tpat-ms", &slo::Slo::tpat},
-                                     {"x-slo-ntpot-ms", &slo::Slo::ntpot},
-                                     {"x-slo-e2e-ms", &slo::Slo::e2e}};
+// llm-d's names come first: where a request has both, ours hold.
+constexpr SloHeader kSloHeaders[] = {
+    {"x-llm-d-slo-ttft-ms", &slo::Slo::ttft}, {"x-llm-d-slo-tpot-ms", &slo::Slo::tpot},
+    {"x-slo-ttft-ms", &slo::Slo::ttft},       {"x-slo-tpot-ms", &slo::Slo::tpot},
+    {"x-slo-tpat-ms", &slo::Slo::tpat},       {"x-slo-ntpot-ms", &slo::Slo::ntpot},
+    {"x-slo-e2e-ms", &slo::Slo::e2e}};
 
 scheduler::TenantId TenantOf(const HeaderLookup& header) {
   if (const auto name = header("x-gateway-inference-fairness-id"); !name.empty()) {

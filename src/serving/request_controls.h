@@ -18,7 +18,8 @@ struct RequestControls {
   const routing::PolicyInfo* policy = nullptr;  // `routing-strategy`; null = the pool's own.
   // What that header said, where the policy is only the nearest to it. A view of the header.
   std::string_view asked_policy;
-  // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-ntpot-ms`, `x-slo-e2e-ms`. When a
+  // `x-slo-ttft-ms`, `x-slo-tpot-ms`, `x-slo-tpat-ms`, `x-slo-ntpot-ms`, `x-slo-e2e-ms`; the first
+  // two also as `x-llm-d-slo-…`. When a
   // request has any target of its own, only its own targets hold.
   std::optional<slo::Slo> slo;
   // Of the objective that `x-gateway-inference-objective` names. One that the pool does not know is

@@ -31,6 +31,14 @@ class RequestControlsTest : public testing::Test {
   FakeServing serving;
 };
 
+TEST_F(RequestControlsTest, TargetsMayHaveLlmDsNames) {
+  const auto slo = Read({{"x-llm-d-slo-ttft-ms", "500"}, {"x-llm-d-slo-tpot-ms", "40"}}).slo;
+  EXPECT_DOUBLE_EQ(*slo->ttft, 0.5);
+  EXPECT_DOUBLE_EQ(*slo->tpot, 0.04);
+  const auto both = Read({{"x-slo-ttft-ms", "300"}, {"x-llm-d-slo-ttft-ms", "500"}}).slo;
+  EXPECT_DOUBLE_EQ(*both->ttft, 0.3);
+}
+
 TEST_F(RequestControlsTest, AnObjectiveHasItsPriorityAndAnUnknownOneNone) {
   EXPECT_EQ(PriorityOf("chat"), 10);
   EXPECT_EQ(PriorityOf("batch"), -1);

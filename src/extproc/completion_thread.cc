@@ -51,24 +51,33 @@ void CompletionThread::Start() {
 }
 
 void CompletionThread::Stop() {
-  {
-    const system::MutexLock lock(mutex_);
-    if (std::exchange(stopped_, true)) return;
-    queue_->Shutdown();
-  }
   if (thread_.joinable()) {
+    Post([this] {
+      stopping_ = true;
+      ShutDownIfEmpty();
+    });
     thread_.join();
-  } else {
-    void* call = nullptr;
-    bool ok = false;
-    while (queue_->Next(&call, &ok)) {
-    }
+    return;
   }
+  const system::MutexLock lock(mutex_);
+  if (!std::exchange(shut_down_, true)) queue_->Shutdown();
+}
+
+void CompletionThread::Leave() {
+  --living_;
+  ShutDownIfEmpty();
+}
+
+// Nothing may be asked of gRPC on a queue that has been shut down.
+void CompletionThread::ShutDownIfEmpty() {
+  if (!stopping_ || living_ > 0) return;
+  const system::MutexLock lock(mutex_);
+  if (!std::exchange(shut_down_, true)) queue_->Shutdown();
 }
 
 void CompletionThread::Post(std::function<void()> work) {
   const system::MutexLock lock(mutex_);
-  if (stopped_) return;
+  if (shut_down_) return;
   posted_.push_back(std::move(work));
   // One wake-up runs all that is there by then.
   if (posted_.size() == 1) wake_.Set(queue_.get(), gpr_inf_past(GPR_CLOCK_MONOTONIC), &woken_);

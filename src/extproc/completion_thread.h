@@ -42,9 +42,14 @@ class CompletionThread final : public serving::Executor {
 
   grpc::ServerCompletionQueue& queue() { return *queue_; }
   void Start();
-  // After the server that it belongs to has been shut down: everything that pends is given up, then
-  // the thread ends. What is posted from now on is never run.
+  // After the server that it belongs to has been shut down, which ends all calls: the thread ends
+  // once nobody lives on it any more. What is posted from then on is never run.
   void Stop();
+
+  // Who asks gRPC for something lives on the thread until that is done. On the thread, or before it
+  // has started.
+  void Enter() { ++living_; }
+  void Leave();
 
   Seconds Now() const override { return system::MonotonicNow(); }
   void Post(std::function<void()> work) override;
@@ -54,14 +59,17 @@ class CompletionThread final : public serving::Executor {
   class QueueAlarm;
 
   void Run();
+  void ShutDownIfEmpty();
   void RunPosted();
   void RingAlarms();
 
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::multimap<Seconds, QueueAlarm*> alarms_;  // Those that are set.
+  int living_ = 0;
+  bool stopping_ = false;
   system::Mutex mutex_;
   std::vector<std::function<void()>> posted_ HEADRACE_GUARDED_BY(mutex_);
-  bool stopped_ HEADRACE_GUARDED_BY(mutex_) = false;
+  bool shut_down_ HEADRACE_GUARDED_BY(mutex_) = false;
   grpc::Alarm wake_ HEADRACE_GUARDED_BY(mutex_);
   PendingCall woken_;
   std::thread thread_;

@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -78,10 +80,14 @@ Result<std::string> ListenAddress(const std::string& text) {
   return address.ToString();
 }
 
-// What clients do wrong, such as to speak no TLS, gRPC writes to standard error in a form of its
-// own; with GRPC_VERBOSITY it goes on to.
-void SilenceLibrary() {
-  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+// What gRPC has to say to standard error, but for what clients do wrong (to speak no TLS) and what
+// Start itself says.
+void SayFaults(gpr_log_func_args* line) {
+  const std::string_view file = line->file;
+  const auto from = [file](std::string_view part) { return file.find(part) != file.npos; };
+  if (from("ssl_transport_security") || from("chttp2_server") || from("completion_queue_cc"))
+    return;
+  std::fprintf(stderr, "gRPC: %s\n", line->message);
 }
 
 }  // namespace
@@ -129,7 +135,7 @@ Result<void> PickerServer::Parts::Listen() {
   const std::shared_ptr<const config::Config> config = config_in_force();
   HEADRACE_ASSIGN(const Credentials credentials, CredentialsOf(config->extproc));
   HEADRACE_ASSIGN(const std::string address, ListenAddress(config->extproc.listen));
-  SilenceLibrary();
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(SayFaults);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, credentials, &port);

@@ -28,7 +28,11 @@ ProcessStream::ProcessStream(ProcessService& service, const PickerContext& conte
       begun_(this, &Call<&ProcessStream::OnBegun>),
       read_(this, &Call<&ProcessStream::OnRead>),
       written_(this, &Call<&ProcessStream::OnWritten>),
-      finished_(this, &Call<&ProcessStream::OnFinished>) {}
+      finished_(this, &Call<&ProcessStream::OnFinished>) {
+  thread_.Enter();
+}
+
+ProcessStream::~ProcessStream() { thread_.Leave(); }
 
 void ProcessStream::OnBegun(bool ok) {
   if (!ok) {  // The server stops.

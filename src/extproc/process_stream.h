@@ -36,7 +36,7 @@ class ProcessStream final : public Replies {
  private:
   ProcessStream(ProcessService& service, const PickerContext& context, PickerThread& state,
                 CompletionThread& thread);
-  ~ProcessStream() override = default;
+  ~ProcessStream() override;
 
   template <void (ProcessStream::*on_done)(bool ok)>
   static void Call(void* stream, bool ok) {

@@ -151,7 +151,11 @@ Result<void> PickerServer::Parts::Listen() {
     workers.push_back(std::make_unique<Worker>(builder.AddCompletionQueue()));
   }
   server = builder.BuildAndStart();
-  if (server == nullptr) return Fail("extproc: cannot listen on " + config->extproc.listen + ".");
+  if (server == nullptr) {
+    return Fail("extproc: cannot listen on " + config->extproc.listen +
+                "; another process has it, or the address is not this machine's: give "
+                "extproc.listen another one.");
+  }
   if (config->extproc.health != "none") {
     HEADRACE_ASSIGN(const std::string health_address, ListenAddress(config->extproc.health));
     grpc::ServerBuilder health_builder;

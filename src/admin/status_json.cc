@@ -58,9 +58,9 @@ void WriteEndpoint(const serving::RouterStatus::EndpointStatus& endpoint, JsonWr
   if (!endpoint.fault.empty()) json.Member("fault", endpoint.fault);
   if (endpoint.drained) json.Member("drained", true);
   if (endpoint.retired) json.Member("retired", true);
-  json.Member("in_flight", endpoint.in_flight)
-      .Member("load", endpoint.load)
-      .Member("seconds_per_token", endpoint.normalized_latency);
+  json.Member("in_flight", endpoint.in_flight);
+  if (endpoint.foreign_in_flight > 0) json.Member("foreign_in_flight", endpoint.foreign_in_flight);
+  json.Member("load", endpoint.load).Member("seconds_per_token", endpoint.normalized_latency);
   const serving::RouterStatus::EjectionStatus& ejection = endpoint.ejection;
   json.Key("ejection").BeginObject().Member("state", ejection.state);
   json.Member("failures_in_a_row", ejection.failures);
@@ -181,6 +181,35 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   json.EndArray().EndObject();
 }
 
+void WriteReplicas(const serving::ReplicaStatus& status, JsonWriter& json) {
+  json.BeginObject()
+      .Member("name", status.name)
+      .Member("group", status.group)
+      .Member("connected", status.connected)
+      .Key("lag_ms")
+      .Raw(FormatFixed(status.lag * 1e3, 1))
+      .Key("models")
+      .BeginArray();
+  for (const serving::ReplicaStatus::PoolStatus& pool : status.pools) {
+    json.BeginObject()
+        .Member("name", pool.pool)
+        .Member("replicas", pool.replicas)
+        .Member("batches_missed", pool.missed)
+        .Key("others")
+        .BeginArray();
+    for (const serving::ReplicaStatus::Peer& peer : pool.peers) {
+      json.BeginObject()
+          .Member("name", peer.name)
+          .Key("silent_ms")
+          .Raw(FormatFixed(peer.silent * 1e3, 0))
+          .Member("running", peer.running)
+          .EndObject();
+    }
+    json.EndArray().EndObject();
+  }
+  json.EndArray().EndObject();
+}
+
 }  // namespace
 
 void WriteConfigFile(const gateway::ConfigFileStatus& status, JsonWriter& json) {
@@ -211,6 +240,10 @@ std::string StatusJson(const gateway::Gateway& gateway,
   if (file) {
     json.Key("configuration");
     WriteConfigFile(*file, json);
+  }
+  if (const auto replicas = gateway.Replicas()) {
+    json.Key("replicas");
+    WriteReplicas(*replicas, json);
   }
   json.Key("models").BeginArray();
   for (const config::ModelConfig& model : config->models) {

@@ -242,6 +242,14 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+// What replicas of the gateway before the same engines tell each other, through `redis`.
+struct ReplicasConfig {
+  bool share = false;
+  std::string group = "default";  // Who is told.
+  Seconds interval = 0.02;        // Between two batches of news.
+  bool operator==(const ReplicasConfig&) const = default;
+};
+
 struct Config {
   std::string listen = "127.0.0.1:8080";  // Or `none`.
   std::string admin = "127.0.0.1:9090";
@@ -260,6 +268,7 @@ struct Config {
   KubernetesConfig kubernetes;
   ProfilesConfig profiles;
   bool request_trace = false;  // To Redis, for AIBrix's GPU optimizer.
+  ReplicasConfig replicas;
   std::vector<ModelConfig> models;
   bool operator==(const Config&) const = default;
 };

@@ -711,6 +711,20 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
       .Rule(CheckModel);
 }
 
+OptionGroup<ReplicasConfig> ReplicasOptions() {
+  return OptionGroup<ReplicasConfig>()
+      .Value("share", &ReplicasConfig::share, BooleanForm(),
+             {.prose = "Whether replicas tell each other, through `redis`, what they have sent to "
+                       "the engines and what they saw there. Without it each takes the engines to "
+                       "be its own.",
+              .example = "true"})
+      .Value("group", &ReplicasConfig::group, NameForm(),
+             {.prose = "Those with the same group tell each other; their models must have the same "
+                       "names, and deployments and endpoints too."})
+      .Value("interval", &ReplicasConfig::interval, DurationForm(kMillisecond, 1),
+             {.prose = "How often news are told, if there are any."});
+}
+
 // All listeners can begin, and the gateway is none of its own endpoints.
 void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& reader) {
   struct Listener {
@@ -759,15 +773,15 @@ void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& re
 // Redis is given if it is used, and used if it is given.
 void CheckRedis(const Config& config, const YamlNode& node, ConfigReader& reader) {
   const bool profiles = config.profiles.source == ProfilesConfig::Source::kRedis;
-  if (config.redis && !profiles && !config.request_trace) {
+  if (config.redis && !profiles && !config.request_trace && !config.replicas.share) {
     reader.Fault(LineOf(node, "redis"),
-                 "redis is given but not used; set `profiles: { source: redis }` or "
-                 "`request_trace: true`, or remove it");
+                 "redis is given but not used; set `profiles: { source: redis }`, "
+                 "`request_trace: true` or `replicas: { share: true }`, or remove it");
   }
   if (config.redis) return;
-  for (const auto& [used, option, text] :
-       {std::tuple{profiles, "profiles", "profiles.source"},
-        {config.request_trace, "request_trace", "request_trace"}}) {
+  for (const auto& [used, option, text] : {std::tuple{profiles, "profiles", "profiles.source"},
+                                           {config.request_trace, "request_trace", "request_trace"},
+                                           {config.replicas.share, "replicas", "replicas.share"}}) {
     if (!used) continue;
     reader.Fault(LineOf(node, option), std::string(text) +
                                            " needs Redis; add `redis: redis://redis-1:6379/0` "
@@ -887,6 +901,8 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
              {.prose = "Every ten seconds, tell AIBrix's GPU optimizer through Redis how many "
                        "requests of which lengths arrived (its request trace, version 4).",
               .example = "true"})
+      .Group("replicas", &Config::replicas, ReplicasOptions(),
+             "Several gateways or endpoint pickers before the same engines (docs/replicas.md).")
       .Groups("models", &Config::models, ModelOptions(policies),
               {.prose = "The models that are served.",
                .example = "{ name: llama2-7b, deployments: [{ name: a10, endpoints: "

@@ -54,7 +54,7 @@ bool RedisProfiles::Heard() {
   if (!listening_) return false;
   const auto messages = listener_.TakeMessages();
   listening_ = messages.has_value();
-  return !messages || *messages;
+  return !messages || !messages->empty();
 }
 
 bool RedisProfiles::Read(Seconds now) {

@@ -232,6 +232,7 @@ Residence Fleet::Start(EndpointId id, const Demand& demand, Seconds now) {
 Residence Fleet::StartForeign(EndpointId id, const Demand& demand, Seconds now) {
   Residence residence = Begin(id, demand, now);
   endpoints_[id].foreign_in_flight += 1;
+  foreign_in_flight_ += 1;
   residence.serial = kNobodys;
   Refresh(id);
   return residence;
@@ -277,16 +278,15 @@ void Fleet::Progress(EndpointId id, const Residence& residence, Tokens generated
 void Fleet::End(EndpointId id, const Residence& residence, const Completion& completion,
                 Seconds now, bool judged) {
   Endpoint& endpoint = endpoints_[id];
-  int& in_flight = residence.foreign() ? endpoint.foreign_in_flight : endpoint.in_flight;
-  assert(in_flight > 0);
-  in_flight -= 1;
+  (residence.foreign() ? endpoint.foreign_in_flight : endpoint.in_flight) -= 1;
+  (residence.foreign() ? foreign_in_flight_ : in_flight_) -= 1;
+  assert(endpoint.in_flight >= 0 && endpoint.foreign_in_flight >= 0);
   endpoint.load->End(residence.load, completion, now);
   if (residence.forecast) endpoint.forecast->End(*residence.forecast, completion, now);
   if (completion.output_tokens > 0) {
     ObserveLatency(endpoint, completion.e2e / completion.output_tokens);
   }
   if (!residence.foreign()) {
-    in_flight_ -= 1;
     if (keeps_journal_) journal_.End(residence.serial, completion, now);
     if (judged) {
       Judge(id, residence, completion, now);

@@ -236,8 +236,9 @@ class Fleet {
   double largest_weight() const { return largest_weight_; }
   // Endpoints that are up, full or not.
   int up() const { return up_; }
-  // Requests of this router that run.
+  // Requests of this router that run; of all replicas, as far as known.
   int in_flight() const { return in_flight_; }
+  int all_in_flight() const { return in_flight_ + foreign_in_flight_; }
 
   // The longest context of all deployments, up or not; the largest number if one is not known.
   Tokens LongestContext() const;
@@ -331,6 +332,7 @@ class Fleet {
   double largest_weight_ = 1;
   int up_ = 0;
   int in_flight_ = 0;
+  int foreign_in_flight_ = 0;
   EjectionOptions ejection_;
   int out_ = 0;
   RecentEnds recent_;

@@ -149,6 +149,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       metrics_(registry),
       threads_(ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
+      replicas_(pools_, faults_, registry),
       context_{.pools = pools_,
                .observers = {&metrics_, &recorder_, &history_, &timeline_, &request_trace_,
                              &access_log_},
@@ -225,6 +226,7 @@ Result<void> Gateway::StartParts(std::optional<EndpointSources> sources,
   FollowProfiles(served.config, pools);
   pools_.Set(std::move(pools));
   request_trace_.SetRedis(RequestTraceOf(*config));
+  replicas_.SetConfig(*config);
   if (address) {
     proxy_ = std::make_unique<Proxy>(
         served.config, context_, [this] { return Ready(); }, threads_, executors_);
@@ -436,6 +438,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   health_->SetConfig(after->health);
   TakeOver(served.config, std::move(sources));
   request_trace_.SetRedis(RequestTraceOf(*after));
+  replicas_.SetConfig(*after);
   if (server_) server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
   log_.SetLeast(LogLevelOf(after->log.level));
   {

@@ -22,6 +22,7 @@
 #include "serving/fleet_feed.h"
 #include "serving/gateway_metrics.h"
 #include "serving/profile_feed.h"
+#include "serving/replica_feed.h"
 #include "serving/request_history.h"
 #include "serving/request_recorder.h"
 #include "serving/request_trace_feed.h"
@@ -85,6 +86,8 @@ class Gateway {
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   const serving::Timeline& timeline() const { return timeline_; }
+  // nullopt: nothing is shared with other replicas.
+  std::optional<serving::ReplicaStatus> Replicas() const { return replicas_.Status(); }
   // Brings the gauges of the registry up to date.
   void RefreshMetrics() {
     metrics_.Refresh(pools_, server_ ? server_->connections() : 0, access_log_.dropped());
@@ -142,6 +145,7 @@ class Gateway {
   std::unique_ptr<serving::FleetFeed> fleets_;
   std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
   serving::RequestTraceFeed request_trace_;
+  serving::ReplicaFeed replicas_;
   serving::ResponseOwners responses_;
   serving::ClientKeys keys_;
   serving::ServingContext context_;

@@ -209,6 +209,7 @@ std::string Encode(const Batch& batch) {
   writer.Fixed(batch.from.incarnation);
   writer.Text(batch.pool);
   writer.Number(batch.sequence);
+  writer.Number(batch.waiting);
   writer.Byte((batch.whole ? kWhole : 0) | (batch.leaves ? kLeaves : 0));
   writer.Events(batch.events);
   if (batch.whole) {
@@ -226,6 +227,7 @@ Result<Batch> Decode(std::string_view bytes) {
   batch.from.incarnation = reader.Fixed();
   batch.pool = reader.Text();
   batch.sequence = reader.Number();
+  batch.waiting = reader.Number();
   const std::uint8_t flags = reader.Byte();
   batch.whole = (flags & kWhole) != 0;
   batch.leaves = (flags & kLeaves) != 0;

@@ -71,6 +71,7 @@ struct Batch {
   Identity from;
   std::string pool;
   std::uint64_t sequence = 0;  // Counts this replica's batches of the pool, from 1.
+  std::uint64_t waiting = 0;   // Requests in its queue that may still be in time.
   std::vector<Event> events;   // What happened since the last batch, in order.
   // Now and then: everything that runs, as Started, FirstToken and Progressed. What is not in it
   // has ended.

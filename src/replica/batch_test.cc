@@ -53,6 +53,7 @@ Batch AnyBatch(Rng& rng) {
   Batch batch{.from = {.name = "host:8080", .incarnation = AnyNumber(rng)},
               .pool = "llama",
               .sequence = AnyNumber(rng),
+              .waiting = AnyNumber(rng),
               .whole = rng.Below(2) == 0,
               .leaves = rng.Below(2) == 0};
   for (auto left = rng.Below(10); left > 0; --left) batch.events.push_back(AnyEvent(rng));

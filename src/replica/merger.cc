@@ -43,6 +43,7 @@ bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& sc
     peer.sequence = batch.sequence;
     peer.heard = now;
     peer.lost = batch.leaves;
+    peer.waiting = batch.waiting;
   }
   const std::size_t all = batch.events.size() + batch.state.size();
   for (std::size_t left = kMostPerTurn; at < all && left > 0; ++at, --left) {
@@ -58,6 +59,7 @@ bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& sc
       return true;
     });
   }
+  scheduler.SetForeignWaiting(Waiting());
   scheduler.Tick(now, decisions);
   return true;
 }
@@ -120,8 +122,14 @@ bool Merger::Age(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisi
   if (!any) return true;
   std::erase_if(peers_, [](const Peer& peer) { return peer.lost && peer.running.empty(); });
   if (left == 0) return false;
+  scheduler.SetForeignWaiting(Waiting());
   scheduler.Tick(now, decisions);
   return true;
+}
+
+bool Merger::AnyGone(Seconds now) const {
+  return std::ranges::any_of(
+      peers_, [&](const Peer& peer) { return peer.lost || now - peer.heard > kSilence; });
 }
 
 void Merger::LoseAll() {
@@ -132,9 +140,10 @@ int Merger::replicas() const {
   return 1 + static_cast<int>(std::ranges::count(peers_, false, &Peer::lost));
 }
 
-std::size_t Merger::running() const {
-  std::size_t all = 0;
-  for (const Peer& peer : peers_) all += peer.running.size();
+std::size_t Merger::Waiting() const {
+  constexpr std::uint64_t kMost = 1'000'000'000;  // Whatever somebody says.
+  std::uint64_t all = 0;
+  for (const Peer& peer : peers_) all += peer.lost ? 0 : std::min(peer.waiting, kMost);
   return all;
 }
 

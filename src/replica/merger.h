@@ -37,6 +37,8 @@ class Merger {
              scheduler::Decisions& decisions);
   // One turn of dropping who was silent for too long; true once it is done.
   bool Age(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisions& decisions);
+  // Whether Age has something to do.
+  bool AnyGone(Seconds now) const;
   // Nobody can be heard: as if all had been silent. Age follows.
   void LoseAll();
 
@@ -46,6 +48,7 @@ class Merger {
     Seconds heard = 0;           // Last.
     std::uint64_t sequence = 0;  // The last one that was applied.
     bool lost = false;           // It is gone; its requests are being dropped.
+    std::uint64_t waiting = 0;   // In its queue.
 
     struct Running {
       // nullopt: its endpoint is not known here, at least not yet.
@@ -57,8 +60,6 @@ class Merger {
   std::span<const Peer> peers() const { return peers_; }
   // Replicas that send to the pool, this one included.
   int replicas() const;
-  // Foreign requests that run.
-  std::size_t running() const;
   // Batches that never came, or too late.
   std::uint64_t missed() const { return missed_; }
   // Whether a replica has appeared since this was last asked: it needs the whole state.
@@ -66,6 +67,7 @@ class Merger {
 
  private:
   Peer& PeerOf(const Identity& identity);
+  std::size_t Waiting() const;
   void ApplyEvent(Peer& peer, const Event& event, std::uint64_t whole,
                   scheduler::Scheduler& scheduler, Seconds now);
   void Start(Peer& peer, const Started& started, std::uint64_t whole,

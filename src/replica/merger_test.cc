@@ -61,7 +61,7 @@ struct Replica {
     EXPECT_TRUE(scheduler.Complete(id, {100, output, e2e}, now, decisions));
   }
   std::optional<std::string> Tell(Seconds now) {
-    outbox.Add(scheduler.TakeJournal());
+    outbox.Add(scheduler.TakeJournal(), scheduler.waiting_in_time());
     const auto batch = outbox.Next(now);
     if (!batch) return std::nullopt;
     return Encode(*batch);
@@ -350,7 +350,7 @@ TEST_F(Pair, AfterSilenceOnlyTheStateIsTold) {
   a.Tell(1);
   a.Send(1.1);
   a.End(first, 10, 0.1, 1.1);
-  a.outbox.Add(a.scheduler.TakeJournal());
+  a.outbox.Add(a.scheduler.TakeJournal(), 0);
   a.outbox.Hush();
   const Batch batch = *Decode(a.Tell(1.2).value());
   EXPECT_TRUE(batch.whole);

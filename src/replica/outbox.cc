@@ -27,7 +27,9 @@ void MakeOld(Event& event, Seconds now) {
 
 }  // namespace
 
-void Outbox::Add(const fleet::Journal& journal) {
+void Outbox::Add(const fleet::Journal& journal, std::size_t waiting) {
+  told_waiting_ = told_waiting_ && waiting == waiting_;
+  waiting_ = waiting;
   using Kind = fleet::Journal::Entry::Kind;
   auto start = journal.starts.begin();
   for (const fleet::Journal::Entry& entry : journal.entries) {
@@ -62,8 +64,10 @@ void Outbox::Add(const fleet::Journal& journal) {
 Batch Outbox::NewBatch() { return {.from = self_, .pool = pool_, .sequence = ++sequence_}; }
 
 std::optional<Batch> Outbox::Next(Seconds now) {
-  if (pending_.empty() && now < next_whole_) return std::nullopt;
+  if (pending_.empty() && told_waiting_ && now < next_whole_) return std::nullopt;
   Batch batch = NewBatch();
+  batch.waiting = waiting_;
+  told_waiting_ = true;
   batch.events = std::exchange(pending_, {});
   for (Event& event : batch.events) MakeOld(event, now);
   if (now < next_whole_) return batch;

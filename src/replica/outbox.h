@@ -23,7 +23,8 @@ class Outbox {
 
   Outbox(Identity self, std::string pool) : self_(std::move(self)), pool_(std::move(pool)) {}
 
-  void Add(const fleet::Journal& journal);
+  // `waiting`: requests in the queue that may still be in time.
+  void Add(const fleet::Journal& journal, std::size_t waiting);
   // nullopt if there is nothing to tell and no whole state is due.
   std::optional<Batch> Next(Seconds now);
   // Somebody is new: the next batch has the whole state.
@@ -47,6 +48,8 @@ class Outbox {
   std::uint64_t sequence_ = 0;
   std::unordered_map<std::uint64_t, Running> running_;  // By serial.
   std::vector<Event> pending_;                          // Ages are times, as in running_.
+  std::size_t waiting_ = 0;
+  bool told_waiting_ = true;
   Seconds next_whole_ = -kNever;
 };
 

@@ -79,9 +79,9 @@ void Merge(benchmark::State& state, std::string_view policy) {
     batch = *Decode(bytes);
     apply();
   }
-  state.counters["per event"] = benchmark::Counter(
-      static_cast<double>(state.iterations()) * 3 * kPerBatch,
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per event"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * 3 * kPerBatch,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK_CAPTURE(Merge, least_request, "least-request")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(Merge, slo_headroom, "slo-headroom")->Unit(benchmark::kMicrosecond);
@@ -108,9 +108,9 @@ void MergeWhole(benchmark::State& state) {
     for (std::size_t at = 0; !merger.Apply(batch, at, scheduler, now, decisions);) {
     }
   }
-  state.counters["per request"] = benchmark::Counter(
-      static_cast<double>(state.iterations()) * kRunning,
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per request"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * kRunning,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(MergeWhole)->Unit(benchmark::kMillisecond);
 
@@ -130,12 +130,12 @@ void Tell(benchmark::State& state) {
       journal.End(i - kRunning, {1000, 200, 7}, 1);
     }
     next += kPerBatch;
-    outbox.Add(journal);
+    outbox.Add(journal, 0);
     benchmark::DoNotOptimize(Encode(*outbox.Next(1)));
   }
-  state.counters["per event"] = benchmark::Counter(
-      static_cast<double>(state.iterations()) * 3 * kPerBatch,
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per event"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * 3 * kPerBatch,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(Tell)->Unit(benchmark::kMicrosecond);
 

@@ -30,7 +30,7 @@ class SloHeadroom final : public Policy {
     if (options_.empty()) return std::nullopt;
     const double pressure =
         std::min(1.0, static_cast<double>(context.waiting) /
-                          (constants.full_pressure * std::max(1, context.fleet.in_flight())));
+                          (constants.full_pressure * std::max(1, context.fleet.all_in_flight())));
     const double alike = constants.alike * pressure;
     const Option* least = Price(context, alike);
     if (context.late) {

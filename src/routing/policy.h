@@ -59,7 +59,8 @@ struct RoutingContext {
   // empty for a policy that needs nothing.
   std::span<const Candidate> candidates;
   Seconds now = 0;
-  std::size_t waiting = 0;    // Requests in the queue that may still be in time.
+  // Requests that wait and may still be in time, those of other replicas too.
+  std::size_t waiting = 0;
   bool late = false;          // The request can no longer meet its SLO.
   Seconds deadline = kNever;  // After this it is.
   // The request must not take from others the time that they need: its priority is below 0, or its

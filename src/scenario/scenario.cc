@@ -62,6 +62,8 @@ class Resolver {
     scenario_.duration = text_.duration;
     scenario_.drain = text_.drain;
     scenario_.state_lag = text_.state_lag;
+    scenario_.replicas = text_.replicas.count;
+    scenario_.replica_lag = text_.replicas.lag;
     scenario_.seeds = text_.seeds;
     if (!text_.rates.empty()) scenario_.rates = text_.rates;
     scenario_.scheduler.slo = text_.slo;
@@ -503,6 +505,8 @@ sim::SimulationSpec SpecOf(const Scenario& scenario, const Policy& policy, doubl
   spec.drain = scenario.drain;
   spec.faults = scenario.faults;
   spec.state_lag = scenario.state_lag;
+  spec.replicas = scenario.replicas;
+  spec.replica_lag = scenario.replica_lag;
   spec.exact_lengths = policy.exact_lengths;
   spec.per_request_slo = policy.per_request_slo;
   spec.deadline_wakeups = policy.deadline_wakeups;

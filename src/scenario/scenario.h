@@ -56,6 +56,8 @@ struct Scenario {
   Seconds drain = 300;
   std::vector<sim::EndpointFault> faults;
   Seconds state_lag = 0;
+  int replicas = 1;
+  Seconds replica_lag = 0;
   std::vector<double> rates = {1};  // Factors on every class's rate.
   int seeds = 5;
   std::vector<Policy> policies;

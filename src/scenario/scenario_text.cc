@@ -244,6 +244,14 @@ config::OptionGroup<EndpointFaultText> EndpointFaultOptions() {
              {.prose = "Of `slow`; 1 is the normal speed."});
 }
 
+config::OptionGroup<ReplicasText> ReplicasOptions() {
+  return config::OptionGroup<ReplicasText>()
+      .Value("count", &ReplicasText::count, config::IntegerForm(1, 64),
+             {.prose = "How many there are; each policy is run with so many schedulers."})
+      .Value("lag", &ReplicasText::lag, config::DurationForm(0, 60),
+             {.prose = "How much later the others hear what one of them does."});
+}
+
 }  // namespace
 
 config::OptionGroup<ScenarioText> ScenarioSchema() {
@@ -284,6 +292,8 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
              {.prose = "Most requests that wait in the scheduler's queue."})
       .Value("state_lag", &ScenarioText::state_lag, config::DurationForm(0, 3600),
              {.prose = "How much later the scheduler learns that a response has ended."})
+      .Group("replicas", &ScenarioText::replicas, ReplicasOptions(),
+             "Replicas of the router before the fleet: each request comes to any of them.")
       .Values("rates", &ScenarioText::rates, config::NumberForm(1e-6, 1e6),
               {.prose = "Factors on all rates, one run each.", .example = "[0.5, 1]"})
       .Value("seeds", &ScenarioText::seeds, config::IntegerForm(1, 1000),

@@ -78,6 +78,12 @@ struct EndpointFaultText {
   double factor = 1;
 };
 
+// Schedulers that serve the fleet together.
+struct ReplicasText {
+  int count = 1;
+  Seconds lag = 0.02;
+};
+
 struct ScenarioText {
   std::string name;
   std::string about;
@@ -92,6 +98,7 @@ struct ScenarioText {
   Seconds queue_timeout = 300;
   std::size_t queue_length = 10'000;
   Seconds state_lag = 0;
+  ReplicasText replicas;
   std::vector<double> rates;
   int seeds = 5;
   std::vector<std::string> policies;

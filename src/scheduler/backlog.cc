@@ -57,8 +57,9 @@ bool Backlog::MakeRoomFor(const Record& record, Seconds now, Decisions& decision
 bool Backlog::MayPass(const Record& record) const {
   if (more_to_decide_) return false;
   if (!queue_.HasWaiting(record.lane)) return true;
-  return record.ByForecast() && static_cast<double>(in_time()) >=
-                                    fleet_.constants().pass_from * std::max(1, fleet_.in_flight());
+  return record.ByForecast() &&
+         static_cast<double>(in_time()) >=
+             fleet_.constants().pass_from * std::max(1, fleet_.all_in_flight());
 }
 
 Seconds Backlog::NextWakeup() const {

@@ -68,8 +68,10 @@ class Backlog {
 
   const WaitQueue& queue() const { return queue_; }
   std::size_t bytes() const { return bytes_; }
-  // Requests in the queue that may still be in time.
-  std::size_t in_time() const { return queue_.size() - late_; }
+  // Requests in the queue that may still be in time, and those in the queues of other replicas.
+  std::size_t in_time() const { return own_in_time() + foreign_waiting_; }
+  std::size_t own_in_time() const { return queue_.size() - late_; }
+  void SetForeignWaiting(std::size_t waiting) { foreign_waiting_ = waiting; }
   // Some may go to certain endpoints only.
   bool AnyAmong() const { return among_ > 0; }
   // Of the queue, what does not stand lower than the request.
@@ -105,7 +107,8 @@ class Backlog {
   std::function<void(Record&, Seconds)> before_try_;
   WaitQueue queue_;
   std::size_t bytes_ = 0;
-  std::size_t late_ = 0;      // Requests in the queue that can no longer be in time.
+  std::size_t late_ = 0;  // Requests in the queue that can no longer be in time.
+  std::size_t foreign_waiting_ = 0;
   std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.
   std::size_t among_ = 0;     // Requests in the queue with Arrival::among.
   Seconds last_drain_ = 0;

@@ -26,7 +26,7 @@ class Dispatcher {
   Dispatcher(const SchedulerOptions& options, fleet::Fleet& fleet, RecordTable& records,
              TenantShares& shares, std::uint64_t seed);
 
-  // Dispatches the request if some endpoint takes it now. `waiting`: requests in the queue that may
+  // Dispatches the request if some endpoint takes it now. `waiting`: requests that wait and may
   // still be in time.
   bool TryDispatch(Record& record, std::size_t waiting, Seconds now, Decisions& decisions);
   // The request runs at the endpoint from now on, whoever has sent it there.

@@ -102,6 +102,8 @@ class Scheduler {
   void FirstTokenOfForeign(ForeignRequest& request, Seconds at);
   void ProgressOfForeign(const ForeignRequest& request, Tokens generated, Seconds now);
   void EndForeign(const ForeignRequest& request, const Completion& completion, Seconds now);
+  // So many requests wait in the others' queues that may still be in time.
+  void SetForeignWaiting(std::size_t waiting) { backlog_.SetForeignWaiting(waiting); }
   // See fleet::Fleet.
   void SetReplicas(int replicas, Seconds now, Decisions& decisions);
   void KeepJournal(bool keep) { fleet_.KeepJournal(keep); }
@@ -130,6 +132,7 @@ class Scheduler {
   const TenantShares& tenant_shares() const { return shares_; }
   std::size_t queue_bytes() const { return backlog_.bytes(); }
   std::size_t waiting() const { return backlog_.queue().size(); }
+  std::size_t waiting_in_time() const { return backlog_.own_in_time(); }
   std::size_t running() const { return static_cast<std::size_t>(fleet_.in_flight()); }
 
   // What every deployment could do for a request that arrives now with a response of this length,

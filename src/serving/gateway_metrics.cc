@@ -175,6 +175,7 @@ void PoolObserver::Refresh(const Pools& pools, int connections, double dropped) 
         if (endpoint.retired || gauges == series.endpoints.end()) continue;
         gauges->second.load.Set(endpoint.load);
         gauges->second.in_flight.Set(endpoint.in_flight);
+        gauges->second.foreign_in_flight.Set(endpoint.foreign_in_flight);
         gauges->second.up.Set(endpoint.up ? 1 : 0);
         gauges->second.drained.Set(endpoint.drained ? 1 : 0);
         gauges->second.ejected.Set(endpoint.ejection.out ? 1 : 0);

@@ -568,6 +568,42 @@ void PoolRouter::Report(std::span<const Progress> progress) {
   }
 }
 
+// --- PoolRouter: other replicas
+
+void PoolRouter::KeepJournal(bool keep) {
+  const system::MutexLock lock(mutex_);
+  state_.scheduler.KeepJournal(keep);
+}
+
+std::pair<fleet::Journal, std::size_t> PoolRouter::TakeJournal() {
+  const system::MutexLock lock(mutex_);
+  return {state_.scheduler.TakeJournal(), state_.scheduler.waiting_in_time()};
+}
+
+void PoolRouter::Merge(replica::Merger& merger, const replica::Batch& batch) {
+  std::size_t at = 0;
+  for (bool done = false; !done;) {
+    Apply([&](State& state, Seconds now) {
+      done = merger.Apply(batch, at, state.scheduler, now, state.decisions);
+    });
+  }
+}
+
+void PoolRouter::Age(replica::Merger& merger) {
+  if (!merger.AnyGone(executor_.Now())) return;
+  for (bool done = false; !done;) {
+    Apply([&](State& state, Seconds now) {
+      done = merger.Age(state.scheduler, now, state.decisions);
+    });
+  }
+}
+
+void PoolRouter::SetReplicas(int replicas) {
+  Apply([&](State& state, Seconds now) {
+    state.scheduler.SetReplicas(replicas, now, state.decisions);
+  });
+}
+
 // --- PoolRouter: what others see
 
 bool PoolRouter::AnyUp() const {
@@ -605,6 +641,7 @@ RouterStatus PoolRouter::Status() const {
          .drained = !endpoint.retired && state_.IsDrained(*state_.infos[id]),
          .retired = endpoint.retired,
          .in_flight = endpoint.in_flight,
+         .foreign_in_flight = endpoint.foreign_in_flight,
          .load = fleet::LoadFraction(endpoint.load->Order()),
          .normalized_latency = endpoint.normalized_latency,
          .ejection = EjectionStatusOf(endpoint.breaker, now)});

@@ -16,6 +16,8 @@
 #include "discovery/endpoint_source.h"
 #include "fleet/engine_fault.h"
 #include "fleet/fleet.h"
+#include "replica/batch.h"
+#include "replica/merger.h"
 #include "scheduler/scheduler.h"
 #include "serving/executor.h"
 #include "serving/explanation.h"
@@ -206,6 +208,19 @@ class PoolRouter {
 
   // All of them in one scheduler event per kMostReports.
   void Report(std::span<const Progress> progress);
+
+  // --- Other replicas of the router (ReplicaFeed)
+
+  // From now on what happens to this router's requests is written down.
+  void KeepJournal(bool keep);
+  // What was written down since, and how many requests wait that may still be in time.
+  std::pair<fleet::Journal, std::size_t> TakeJournal();
+  // Takes over what another one tells. `merger` is the caller's own.
+  void Merge(replica::Merger& merger, const replica::Batch& batch);
+  // Drops what belongs to those that are gone.
+  void Age(replica::Merger& merger);
+  // So many share the engines, and what the others send is not known; 1 while it is.
+  void SetReplicas(int replicas);
 
   // Everything that is in the fleet now.
   EndpointList Endpoints() const;

@@ -72,10 +72,10 @@ void RequestTraceFeed::Write(std::int64_t interval_end) {
   if (redis == nullptr) return;
   for (const auto& pool : pools_.list()) {
     const RouterStatus status = pool->router().Status();
-    const auto written =
-        redis->Set(store::RequestTraceKey(pool->name(), interval_end),
-                   traces[pool->name()].ToJson(status.running + status.waiting, status.waiting),
-                   store::kRequestTraceExpiry);
+    const auto written = redis->SetOrMerge(
+        store::RequestTraceKey(pool->name(), interval_end),
+        traces[pool->name()].ToJson(status.running + status.waiting, status.waiting),
+        store::kAddRequestTraces, store::kRequestTraceExpiry);
     if (!written) {
       faults_.Raise(telemetry::LogLevel::kWarning, kCause,
                     written.error().message + " AIBrix's GPU optimizer misses this interval.",

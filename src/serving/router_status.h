@@ -42,7 +42,8 @@ struct RouterStatus {
     bool drained = false;
     bool retired = false;
     int in_flight = 0;
-    double load = 0;  // 1 = full.
+    int foreign_in_flight = 0;  // Of other replicas.
+    double load = 0;            // 1 = full.
     double normalized_latency = 0;
     EjectionStatus ejection = {};
     std::string fault = {};  // Why it is down; empty if it is up, or that is not known.

@@ -98,12 +98,14 @@ Seconds RunRecord::NextSample() const {
   return begin_ + (end_ - begin_) * static_cast<double>(sampled_ + 1) / kTimelineSteps;
 }
 
-void RunRecord::Sample(const scheduler::Scheduler& scheduler) {
+void RunRecord::Sample(std::span<const scheduler::Scheduler* const> schedulers) {
   TimelineStep& step = result_.timeline[sampled_++];
-  step.waiting = static_cast<double>(scheduler.waiting());
-  for (const fleet::Endpoint& endpoint : scheduler.fleet().endpoints()) {
-    step.in_flight[endpoint.deployment] +=
-        static_cast<double>(endpoint.in_flight) / spec_.fleet[endpoint.deployment].endpoints;
+  for (const scheduler::Scheduler* scheduler : schedulers) {
+    step.waiting += static_cast<double>(scheduler->waiting());
+    for (const fleet::Endpoint& endpoint : scheduler->fleet().endpoints()) {
+      step.in_flight[endpoint.deployment] +=
+          static_cast<double>(endpoint.in_flight) / spec_.fleet[endpoint.deployment].endpoints;
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Keeps the books of one simulated run.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "scheduler/scheduler.h"
@@ -32,7 +33,8 @@ class RunRecord {
   void EngineIdles(std::uint32_t deployment) { EngineIdles(deployment, now_); }
 
   Seconds NextSample() const;
-  void Sample(const scheduler::Scheduler& scheduler);
+  // `schedulers`: all that serve the fleet.
+  void Sample(std::span<const scheduler::Scheduler* const> schedulers);
 
   SimulationResult Finish(const std::vector<std::uint64_t>& preemptions, std::uint64_t simulated);
 

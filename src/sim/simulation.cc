@@ -10,6 +10,8 @@
 #include "base/indexed_heap.h"
 #include "engine/timed_engine.h"
 #include "fleet/littles_law.h"
+#include "replica/merger.h"
+#include "replica/outbox.h"
 #include "scheduler/scheduler.h"
 #include "sim/clairvoyant.h"
 #include "sim/run_record.h"
@@ -17,8 +19,9 @@
 namespace headrace::sim {
 namespace {
 
-// Draws of the scheduler must not be those of the workload.
+// Draws of a scheduler must not be those of the workload, nor of another one.
 constexpr std::uint64_t kSchedulerSeed = 0x5851f42d4c957f2d;
+constexpr std::uint64_t kDealSeed = 0x14057b7ef767814f;
 constexpr double kProgressStep = 0.01;
 // Of the clairvoyant's waiting requests, at each event of an engine.
 constexpr int kMostTries = 8;
@@ -30,10 +33,13 @@ class Simulator {
       : spec_(spec),
         observer_(observer),
         stream_(*spec.workload, spec.seed, spec.rate_scale),
-        scheduler_(spec.scheduler, std::make_unique<fleet::LittlesLaw>(),
-                   spec.seed ^ kSchedulerSeed, spec.experiment),
+        deal_(spec.seed ^ kDealSeed),
         record_(spec),
         order_(order) {
+    for (int i = 0; i < spec.replicas; ++i) {
+      replicas_.emplace_back(spec, i);
+      schedulers_.push_back(&replicas_.back().scheduler);
+    }
     faults_ = spec.faults;
     std::ranges::sort(faults_, {}, [](const EndpointFault& fault) {
       return std::tuple(fault.at, fault.deployment, fault.endpoint, fault.kind);
@@ -44,6 +50,26 @@ class Simulator {
   SimulationResult Run();
 
  private:
+  // A router with what it takes to share its work with others.
+  struct Replica {
+    Replica(const SimulationSpec& spec, int index)
+        : scheduler(spec.scheduler, std::make_unique<fleet::LittlesLaw>(),
+                    (spec.seed ^ kSchedulerSeed) + static_cast<std::uint64_t>(index),
+                    spec.experiment),
+          outbox({std::to_string(index), 1}, {}),
+          merger({std::to_string(index), 1}) {
+      scheduler.KeepJournal(spec.replicas > 1);
+    }
+
+    scheduler::Scheduler scheduler;
+    replica::Outbox outbox;
+    replica::Merger merger;
+  };
+  // From one replica to all.
+  struct Message {
+    Seconds at = 0;  // When it is heard.
+    replica::Batch batch;
+  };
   enum class Stage : std::uint8_t { kFree, kWaiting, kRunning };
   struct Request {
     Seconds arrived = 0;
@@ -53,6 +79,7 @@ class Simulator {
     scheduler::RequestId id = 0;
     engine::EngineModel::Handle handle = 0;
     fleet::EndpointId endpoint = 0;
+    std::uint32_t replica = 0;
     std::uint32_t class_index = 0;
     Tokens prompt_tokens = 0;
     Tokens output_tokens = 0;
@@ -72,7 +99,8 @@ class Simulator {
   };
   // A first token, or an end.
   struct News {
-    Seconds at = 0;  // When the scheduler hears of it.
+    Seconds at = 0;  // When the request's scheduler hears of it.
+    std::uint32_t replica = 0;
     scheduler::RequestId id = 0;
     std::optional<scheduler::Completion> completion;
   };
@@ -93,12 +121,22 @@ class Simulator {
   // Tells the scheduler the news and carries out what it decides, until neither is left.
   void Settle(Seconds now);
   void CarryOut(const scheduler::Decision& decision, Seconds now);
+  // What the replicas did goes on its way to the others.
+  void Tell(Seconds now);
+  void Hear(Seconds now);
+  void SetUp(fleet::EndpointId id, bool up, Seconds now);
+  scheduler::Scheduler& SchedulerOf(const Request& request) {
+    return replicas_[request.replica].scheduler;
+  }
   void End(std::uint32_t slot, RequestRecord::End end, Seconds e2e);
   void LeaveEngine(Endpoint& endpoint, Seconds now);
   void Reschedule(fleet::EndpointId id) { wakes_.Set(id, endpoints_[id].engine.NextWake()); }
   // Also without deadline wake-ups, an event that was cut short goes on (0).
   Seconds NextWakeup() const {
-    const Seconds next = scheduler_.NextWakeup();
+    Seconds next = kNever;
+    for (const scheduler::Scheduler* scheduler : schedulers_) {
+      next = std::min(next, scheduler->NextWakeup());
+    }
     return spec_.deadline_wakeups || next == 0 ? next : kNever;
   }
   std::uint32_t NewSlot();
@@ -106,7 +144,10 @@ class Simulator {
   const SimulationSpec& spec_;
   SimulationObserver* observer_;
   workload::WorkloadStream stream_;
-  scheduler::Scheduler scheduler_;
+  std::deque<Replica> replicas_;
+  std::vector<const scheduler::Scheduler*> schedulers_;  // Theirs.
+  Rng deal_;                                             // Which of them gets a request.
+  std::deque<Message> messages_;                         // By time.
   RunRecord record_;
   std::vector<EndpointFault> faults_;
   std::size_t next_fault_ = 0;
@@ -143,15 +184,16 @@ void Simulator::BuildFleet() {
     }
   }
   if (spec_.context > 0) context_ = spec_.context;
-  scheduler_.UpdateFleet(specs, 0, decisions_);
+  for (Replica& replica : replicas_) replica.scheduler.UpdateFleet(specs, 0, decisions_);
   // The ids of a fleet that starts empty are given out in order.
   for (std::uint32_t d = 0; d < spec_.fleet.size(); ++d) {
     first_.push_back(static_cast<fleet::EndpointId>(endpoints_.size()));
     for (int i = 0; i < spec_.fleet[d].endpoints; ++i) {
       endpoints_.push_back({engine::TimedEngine(spec_.fleet[d].engine), d, i});
     }
-    if (spec_.fleet[d].profile) {
-      scheduler_.SetProfile(specs[d].name, spec_.fleet[d].profile, 0, decisions_);
+    if (!spec_.fleet[d].profile) continue;
+    for (Replica& replica : replicas_) {
+      replica.scheduler.SetProfile(specs[d].name, spec_.fleet[d].profile, 0, decisions_);
     }
   }
   for (fleet::EndpointId id = 0; id < endpoints_.size(); ++id) {
@@ -159,7 +201,7 @@ void Simulator::BuildFleet() {
       continue;
     }
     endpoints_[id].up = false;
-    scheduler_.SetUp(id, false, 0, decisions_);
+    SetUp(id, false, 0);
   }
   if (spec_.clairvoyant) {
     clairvoyant_.emplace(spec_.fleet, endpoints_.size(),
@@ -177,22 +219,27 @@ SimulationResult Simulator::Run() {
     const Seconds engine = wakes_.empty() ? kNever : wakes_.top_key();
     const Seconds fault = next_fault_ < faults_.size() ? faults_[next_fault_].at : kNever;
     const Seconds news = news_.empty() ? kNever : news_.front().at;
+    const Seconds message = messages_.empty() ? kNever : messages_.front().at;
     const Seconds wakeup = std::max(NextWakeup(), record_.now());
     const Seconds sample = record_.NextSample();
-    const Seconds now = std::min({arrival, engine, fault, news, wakeup, sample});
+    const Seconds now = std::min({arrival, engine, fault, news, message, wakeup, sample});
     if (now > last || (now > end && record_.open() == 0)) break;
     record_.set_now(now);
 
     if (sample == now) {
-      record_.Sample(scheduler_);
+      record_.Sample(schedulers_);
     } else if (fault == now) {
       Apply(faults_[next_fault_++], now);
     } else if (engine == now) {
       WakeEngine(wakes_.top(), now);
     } else if (news == now) {
       Settle(now);
+    } else if (message == now) {
+      Hear(now);
     } else if (wakeup == now) {
-      scheduler_.Tick(now, decisions_);
+      for (Replica& replica : replicas_) {
+        if (replica.scheduler.NextWakeup() <= now) replica.scheduler.Tick(now, decisions_);
+      }
       Settle(now);
     } else {
       Arrive(now);
@@ -258,8 +305,9 @@ void Simulator::Arrive(Seconds now) {
   if (spec_.per_request_slo) arrival.slo = spec.slo;
   arrival.priority = spec.priority;
   if (!spec.tenant.empty()) arrival.tenant = HashOf(spec.tenant);
-  const scheduler::RequestId id = scheduler_.Arrive(arrival, now, decisions_);
-  requests_[slot].id = id;
+  if (spec_.replicas > 1)
+    request.replica = static_cast<std::uint32_t>(deal_.Below(replicas_.size()));
+  request.id = SchedulerOf(request).Arrive(arrival, now, decisions_);
   Settle(now);
 }
 
@@ -330,7 +378,8 @@ void Simulator::Deliver(fleet::EndpointId id,
         requests_[slot].first_token = at;
         requests_[slot].has_first_token = true;
         if (!clairvoyant_ && spec_.first_tokens) {
-          news_.push_back({at + spec_.state_lag, requests_[slot].id, {}});
+          const Request& request = requests_[slot];
+          news_.push_back({at + spec_.state_lag, request.replica, request.id, {}});
         }
         break;
       case engine::EngineModel::Event::Kind::kFinished:
@@ -344,7 +393,7 @@ void Simulator::Deliver(fleet::EndpointId id,
 
 void Simulator::Finish(fleet::EndpointId id, std::uint32_t slot, Seconds at) {
   const Request& request = requests_[slot];
-  news_.push_back({at + spec_.state_lag, request.id,
+  news_.push_back({at + spec_.state_lag, request.replica, request.id,
                    scheduler::Completion{request.prompt_tokens, request.output_tokens,
                                          at - request.dispatched}});
   LeaveEngine(endpoints_[id], at);
@@ -401,7 +450,7 @@ void Simulator::Apply(const EndpointFault& fault, Seconds now) {
     case EndpointFault::Kind::kReturn:
       endpoints_[id].up = true;
       endpoints_[id].failing = false;
-      scheduler_.SetUp(id, true, now, decisions_);
+      SetUp(id, true, now);
       if (clairvoyant_) ServeHeld(id, now);
       break;
   }
@@ -410,7 +459,7 @@ void Simulator::Apply(const EndpointFault& fault, Seconds now) {
 
 void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
   endpoints_[id].up = false;
-  scheduler_.SetUp(id, false, now, decisions_);
+  SetUp(id, false, now);
   Settle(now);
   for (std::uint32_t slot = 0; slot < requests_.size(); ++slot) {
     Request& request = requests_[slot];
@@ -419,8 +468,8 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
     LeaveEngine(endpoints_[id], now);
     if (request.has_first_token) {
       if (!clairvoyant_) {
-        news_.push_back(
-            {now, request.id, scheduler::Completion{.fault = fleet::EngineFault::kCut}});
+        news_.push_back({now, request.replica, request.id,
+                         scheduler::Completion{.fault = fleet::EngineFault::kCut}});
       }
       End(slot, RequestRecord::End::kFailed, 0);
     } else if (clairvoyant_) {
@@ -428,7 +477,7 @@ void Simulator::LoseEndpoint(fleet::EndpointId id, Seconds now) {
       held_.insert(held_.begin(), slot);
     } else {
       request.stage = Stage::kWaiting;
-      scheduler_.Return(request.id, fleet::EngineFault::kClosed, now, decisions_);
+      SchedulerOf(request).Return(request.id, fleet::EngineFault::kClosed, now, decisions_);
     }
   }
   if (clairvoyant_) clairvoyant_->Changed(id);
@@ -443,16 +492,41 @@ void Simulator::Settle(Seconds now) {
     } else if (!news_.empty() && news_.front().at <= now) {
       const News news = news_.front();
       news_.pop_front();
+      scheduler::Scheduler& scheduler = replicas_[news.replica].scheduler;
       if (news.completion) {
-        scheduler_.Complete(news.id, *news.completion, now, decisions_);
+        scheduler.Complete(news.id, *news.completion, now, decisions_);
       } else {
-        scheduler_.FirstToken(news.id, now);
+        scheduler.FirstToken(news.id, now);
       }
     } else {
       break;
     }
   }
   decisions_.clear();
+  if (spec_.replicas > 1) Tell(now);
+}
+
+void Simulator::Tell(Seconds now) {
+  for (Replica& replica : replicas_) {
+    replica.outbox.Add(replica.scheduler.TakeJournal(), replica.scheduler.waiting_in_time());
+    auto batch = replica.outbox.Next(now);
+    if (batch) messages_.push_back({now + spec_.replica_lag, std::move(*batch)});
+  }
+}
+
+void Simulator::Hear(Seconds now) {
+  const replica::Batch batch = std::move(messages_.front().batch);
+  messages_.pop_front();
+  for (Replica& replica : replicas_) {
+    for (std::size_t at = 0;
+         !replica.merger.Apply(batch, at, replica.scheduler, now, decisions_);) {
+    }
+  }
+  Settle(now);
+}
+
+void Simulator::SetUp(fleet::EndpointId id, bool up, Seconds now) {
+  for (Replica& replica : replicas_) replica.scheduler.SetUp(id, up, now, decisions_);
 }
 
 void Simulator::CarryOut(const scheduler::Decision& decision, Seconds now) {
@@ -479,7 +553,7 @@ void Simulator::Send(std::uint32_t slot, fleet::EndpointId id, Seconds now) {
   Endpoint& endpoint = endpoints_[id];
   if (record_.Counts(request.arrived)) record_.Sent(endpoint.deployment, request.class_index);
   if (endpoint.failing) {
-    news_.push_back({now + spec_.state_lag, request.id,
+    news_.push_back({now + spec_.state_lag, request.replica, request.id,
                      scheduler::Completion{.fault = fleet::EngineFault::kStatus}});
     End(slot, RequestRecord::End::kFailed, 0);
     return;

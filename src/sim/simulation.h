@@ -58,6 +58,10 @@ struct SimulationSpec {
   Seconds drain = 300;
   std::vector<EndpointFault> faults;
   Seconds state_lag = 0;  // The scheduler hears of a response's end so much later.
+  // So many schedulers serve the fleet: each request comes to any of them, and what one does the
+  // others hear `replica_lag` later. (Not for the clairvoyant.)
+  int replicas = 1;
+  Seconds replica_lag = 0;
 
   // What the scheduler is told and when: for experiments that show what each of these is worth.
   bool exact_lengths = false;    // It knows the length of each response.

@@ -204,8 +204,37 @@ Result<void> Redis::Set(const std::string& key, std::string_view value, int expi
   return Command(words).map([](const Reply&) {});
 }
 
+Result<void> Redis::SetOrMerge(const std::string& key, std::string_view value,
+                               std::string_view merge, int expiry) {
+  const std::string seconds = std::to_string(expiry);
+  HEADRACE_ASSIGN(const Reply set, Command(std::initializer_list<std::string_view>{
+                                       "SET", key, value, "NX", "EX", seconds}));
+  if (set->type != REDIS_REPLY_NIL) return {};
+  const std::string script = "local merge = function(ARGV) " + std::string(merge) +
+                             " end; local old = redis.call('GET', KEYS[1]); "
+                             "local new = old and merge({old, ARGV[1]}) or ARGV[1]; "
+                             "return redis.call('SETEX', KEYS[1], ARGV[2], new)";
+  return Command(std::initializer_list<std::string_view>{"EVAL", script, "1", key, value, seconds})
+      .map([](const Reply&) {});
+}
+
 Result<void> Redis::Delete(const std::string& key) {
   return Command(std::initializer_list<std::string_view>{"DEL", key}).map([](const Reply&) {});
+}
+
+Result<void> Redis::Publish(const std::string& channel, std::span<const std::string> messages) {
+  HEADRACE_TRY(Connect());
+  for (const std::string& message : messages) {
+    Append(context_.get(), std::initializer_list<std::string_view>{"PUBLISH", channel, message});
+  }
+  const auto deadline = Deadline();
+  std::string refused;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    HEADRACE_ASSIGN(const Reply reply, NextReply(deadline));
+    if (reply->type == REDIS_REPLY_ERROR) refused = Refusal("PUBLISH", TextOf(*reply));
+  }
+  if (!refused.empty()) return Fail(url_.Name() + ": " + refused);
+  return {};
 }
 
 Result<void> Redis::Subscribe(const std::string& pattern) {
@@ -213,20 +242,27 @@ Result<void> Redis::Subscribe(const std::string& pattern) {
       .map([](const Reply&) {});
 }
 
-Result<bool> Redis::TakeMessages() {
+Result<void> Redis::Listen(const std::string& channel) {
+  return Command(std::initializer_list<std::string_view>{"SUBSCRIBE", channel})
+      .map([](const Reply&) {});
+}
+
+Result<std::vector<std::string>> Redis::TakeMessages(Seconds wait) {
   if (!context_) return Fail(url_.Name() + ": not subscribed.");
-  bool any = false;
-  while (IsReadable(*context_)) {
+  std::vector<std::string> messages;
+  while (IsReadable(*context_, messages.empty() ? wait : 0)) {
     if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
     for (;;) {
       void* reply = nullptr;
       if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
       if (reply == nullptr) break;
+      // "message", its channel (before that the pattern, if it is one), and what was said.
       const Reply message(static_cast<redisReply*>(reply));
-      any = true;
+      if (message->elements == 0) continue;
+      messages.emplace_back(TextOf(*message->element[message->elements - 1]));
     }
   }
-  return any;
+  return messages;
 }
 
 }  // namespace headrace::store

@@ -42,14 +42,22 @@ class Redis {
   Result<std::vector<std::string>> Scan(const std::string& pattern);
   // `expiry` in whole seconds; 0 = never.
   Result<void> Set(const std::string& key, std::string_view value, int expiry = 0);
+  // Sets the key if there is none. If there is one, `merge` (Lua) makes its value of what it holds
+  // (ARGV[1]) and of `value` (ARGV[2]), at once. `expiry` in whole seconds.
+  Result<void> SetOrMerge(const std::string& key, std::string_view value, std::string_view merge,
+                          int expiry);
   // No error when there is no such key.
   Result<void> Delete(const std::string& key);
+  // To all who listen now, in order.
+  Result<void> Publish(const std::string& channel, std::span<const std::string> messages);
 
-  // Makes this a connection that only receives messages on channels that match the pattern.
+  // Makes this a connection that only receives messages: on channels that match the pattern, or on
+  // the one of this name.
   Result<void> Subscribe(const std::string& pattern);
-  // Whether any message has come since the last call; does not wait. An error means that messages
-  // may have been lost: Subscribe again.
-  Result<bool> TakeMessages();
+  Result<void> Listen(const std::string& channel);
+  // What has come since the last call; waits so long for the first of it. An error means that
+  // messages may have been lost: subscribe again.
+  Result<std::vector<std::string>> TakeMessages(Seconds wait = 0);
 
   const RedisUrl& url() const { return url_; }
 

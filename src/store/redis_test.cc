@@ -106,19 +106,65 @@ TEST(Redis, HearsOfMessages) {
   Redis redis(server.url());
   Redis listener(server.url());
   ASSERT_TRUE(listener.Subscribe("__keyspace@0__:a:*"));
-  EXPECT_FALSE(*listener.TakeMessages());
+  EXPECT_TRUE(listener.TakeMessages()->empty());
   ASSERT_TRUE(redis.Set("b:1", "x"));
   ASSERT_TRUE(redis.Set("a:1", "x"));
   // Redis responds to the writer before or after the listener's bytes arrive.
   bool heard = false;
   for (int i = 0; i < 1000 && !heard; ++i) {
-    heard = *listener.TakeMessages();
+    heard = !listener.TakeMessages()->empty();
     if (!heard) ASSERT_TRUE(redis.Get(Keys{"a:1"}));
   }
   EXPECT_TRUE(heard);
-  EXPECT_FALSE(*listener.TakeMessages());
+  EXPECT_TRUE(listener.TakeMessages()->empty());
   server.Stop();
   EXPECT_FALSE(listener.TakeMessages());
+}
+
+TEST(Redis, PassesMessagesOn) {
+  TestRedis server;
+  Redis speaker(server.url());
+  Redis listener(server.url());
+  EXPECT_FALSE(listener.TakeMessages()) << "nothing was subscribed to";
+  ASSERT_TRUE(listener.Listen("a[1]"));
+  const std::vector<std::string> said = {"one", std::string("\0\r\n", 3),
+                                         std::string(100'000, 'x')};
+  ASSERT_TRUE(speaker.Publish("a1", said));
+  ASSERT_TRUE(speaker.Publish("a[1]", said));
+  std::vector<std::string> heard;
+  while (heard.size() < said.size()) {
+    const auto messages = listener.TakeMessages(5);
+    ASSERT_TRUE(messages && !messages->empty()) << "nothing for five seconds";
+    heard.insert(heard.end(), messages->begin(), messages->end());
+  }
+  EXPECT_EQ(heard, said);
+  server.Stop();
+  EXPECT_FALSE(speaker.Publish("a[1]", said));
+  EXPECT_FALSE(listener.TakeMessages(1));
+}
+
+TEST(Redis, MergesWhatIsThere) {
+  const TestRedis server;
+  Redis redis(server.url());
+  const auto add = [&](const std::string& value) {
+    return redis.SetOrMerge("k", value, "return ARGV[1] .. '+' .. ARGV[2]", 600);
+  };
+  ASSERT_TRUE(add("1"));
+  ASSERT_TRUE(add("2"));
+  ASSERT_TRUE(add("3"));
+  EXPECT_EQ(redis.Get(Keys{"k"})->at(0).text, "1+2+3");
+}
+
+// Who is alone needs no scripts.
+TEST(Redis, MergesNothingWhereNothingIs) {
+  const TestRedis server({"--user", "writer", "on", ">word", "~*", "+set", "+select"});
+  RedisUrl url = server.url();
+  url.user = "writer";
+  url.password = "word";
+  Redis redis(url);
+  EXPECT_TRUE(redis.SetOrMerge("k", "1", "return ARGV[2]", 600));
+  EXPECT_THAT(redis.SetOrMerge("k", "2", "return ARGV[2]", 600).error().message,
+              HasSubstr("refuses EVAL"));
 }
 
 }  // namespace

@@ -16,6 +16,15 @@ int BucketOf(Tokens tokens) {
 
 }  // namespace
 
+const std::string_view kAddRequestTraces = R"(
+  local sum = cjson.decode(ARGV[1])
+  local constant = {meta_v = true, meta_interval_sec = true, meta_precision = true}
+  for name, count in pairs(cjson.decode(ARGV[2])) do
+    if constant[name] then sum[name] = count else sum[name] = (sum[name] or 0) + count end
+  end
+  return cjson.encode(sum)
+)";
+
 std::string RequestTraceKey(std::string_view model, std::int64_t interval_end) {
   return "aibrix:" + std::string(model) + "_request_trace_" + std::to_string(interval_end);
 }

@@ -22,6 +22,8 @@ namespace headrace::store {
 
 inline constexpr int kRequestTraceInterval = 10;  // Seconds.
 inline constexpr int kRequestTraceExpiry = 600;   // Seconds for which a key is kept.
+// For Redis::SetOrMerge: what several gateways count of one interval adds up.
+extern const std::string_view kAddRequestTraces;
 
 std::string RequestTraceKey(std::string_view model, std::int64_t interval_end);
 

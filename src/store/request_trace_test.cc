@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "store/redis.h"
+#include "store/test_redis.h"
+
 namespace headrace::store {
 namespace {
 
@@ -21,6 +26,25 @@ TEST(RequestTrace, AnEmptyIntervalIsSaidToo) {
   EXPECT_EQ(RequestTrace().ToJson(0, 0),
             R"({"meta_v": 4, "meta_interval_sec": 10, "meta_precision": 10, )"
             R"("meta_total_reqs": 0, "meta_pending_reqs": 0, "meta_queueing_reqs": 0})");
+}
+
+TEST(RequestTrace, SeveralGatewaysAddUp) {
+  const TestRedis server;
+  Redis redis(server.url());
+  RequestTrace one;
+  one.Arrived();
+  one.Finished(1024, 64);
+  RequestTrace other;
+  for (int i = 0; i < 2'000'000; ++i) other.Arrived();
+  other.Finished(1024, 64);
+  other.Finished(2048, 64);
+  for (const std::string& trace : {one.ToJson(1, 0), other.ToJson(3, 2), one.ToJson(0, 0)}) {
+    ASSERT_TRUE(redis.SetOrMerge("k", trace, kAddRequestTraces, 600));
+  }
+  const auto sum = nlohmann::json::parse(*redis.Get(std::vector<std::string>{"k"})->at(0).text);
+  EXPECT_EQ(sum, nlohmann::json::parse(R"({"100:60": 3, "110:60": 1, "meta_v": 4,
+      "meta_interval_sec": 10, "meta_precision": 10, "meta_total_reqs": 2000002,
+      "meta_pending_reqs": 4, "meta_queueing_reqs": 2})"));
 }
 
 TEST(RequestTrace, KeyNamesTheModelAndTheIntervalsEnd) {

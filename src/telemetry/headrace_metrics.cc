@@ -15,6 +15,8 @@ constexpr double kWholeSeconds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1,  1.5, 2.5, 4
                                     6,     10,   15,  20,   30,  45, 60,  120, 300};
 constexpr double kQueueSeconds[] = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
                                     0.25,   0.5,    1,     2.5,   5,    10,    30,   60};
+constexpr double kReplicaLagSeconds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                         0.025,  0.05,  0.1,    0.25,  0.5};
 constexpr double kDecisionSeconds[] = {250e-9, 500e-9, 1e-6,   2.5e-6, 5e-6, 10e-6,
                                        25e-6,  50e-6,  100e-6, 250e-6, 1e-3, 10e-3};
 // Probabilities, in ranges that are held against the share that came true.
@@ -215,6 +217,12 @@ constexpr MetricInfo kEndpointInFlight{"headrace_endpoint_in_flight",
                                        kEndpointLabels,
                                        "Requests of this gateway that run on the endpoint.",
                                        {}};
+constexpr MetricInfo kEndpointForeignInFlight{
+    "headrace_endpoint_foreign_in_flight",
+    kGauge,
+    kEndpointLabels,
+    "Requests of other replicas that run on the endpoint, as far as they have told.",
+    {}};
 constexpr MetricInfo kEndpointUp{
     "headrace_endpoint_up", kGauge, kEndpointLabels, "1 if the endpoint is healthy, else 0.", {}};
 
@@ -239,6 +247,34 @@ constexpr MetricInfo kEjections{"headrace_ejections_total",
                                 "`busy` (429 or 503), `cut` (the "
                                 "response broke off), `error_in_body`, `garbled` (no HTTP).",
                                 {}};
+
+constexpr MetricInfo kReplicasConnected{
+    "headrace_replicas_connected",
+    kGauge,
+    {},
+    "1 while replicas can tell each other what they do; 0 while Redis is away, and each goes on "
+    "alone with its part of the engines' capacity. Only where `replicas.share` is set.",
+    {}};
+constexpr MetricInfo kReplicaLag{
+    "headrace_replica_lag_seconds",
+    kHistogram,
+    {},
+    "Time that a batch of this replica's news takes through Redis and back to itself, once a "
+    "second for each model, in seconds.",
+    kReplicaLagSeconds};
+constexpr MetricInfo kReplicas{
+    "headrace_replicas",
+    kGauge,
+    kModelLabels,
+    "Replicas that serve the model, this one included; while Redis is away, as last known.",
+    {}};
+constexpr MetricInfo kReplicaBatchesMissed{
+    "headrace_replica_batches_missed_total",
+    kCounter,
+    kModelLabels,
+    "Batches of other replicas' news that never came, or too late; what they missed is put right "
+    "within a second.",
+    {}};
 
 constexpr const MetricInfo* kAll[] = {
     &kInfo,
@@ -276,10 +312,15 @@ constexpr const MetricInfo* kAll[] = {
     &kEndpointSourceUp,
     &kEndpointLoad,
     &kEndpointInFlight,
+    &kEndpointForeignInFlight,
     &kEndpointUp,
     &kEndpointDrained,
     &kEndpointEjected,
     &kEjections,
+    &kReplicasConnected,
+    &kReplicas,
+    &kReplicaLag,
+    &kReplicaBatchesMissed,
 };
 
 constexpr Outcome kAllOutcomes[kOutcomes] = {
@@ -398,9 +439,21 @@ EndpointMetrics::EndpointMetrics(MetricsRegistry& registry, std::string_view mod
                                  std::string_view deployment, std::string_view endpoint)
     : load(registry.MakeGauge(kEndpointLoad, {model, deployment, endpoint})),
       in_flight(registry.MakeGauge(kEndpointInFlight, {model, deployment, endpoint})),
+      foreign_in_flight(
+          registry.MakeGauge(kEndpointForeignInFlight, {model, deployment, endpoint})),
       up(registry.MakeGauge(kEndpointUp, {model, deployment, endpoint})),
       drained(registry.MakeGauge(kEndpointDrained, {model, deployment, endpoint})),
       ejected(registry.MakeGauge(kEndpointEjected, {model, deployment, endpoint})) {}
+
+ReplicaMetrics::ReplicaMetrics(MetricsRegistry& registry)
+    : connected(registry.MakeGauge(kReplicasConnected, {})),
+      lag_seconds(registry.MakeHistogram(kReplicaLag, {})) {}
+
+ReplicaPoolMetrics::ReplicaPoolMetrics(MetricsRegistry& registry, std::string_view model)
+    : replicas(registry.MakeGauge(kReplicas, {model})),
+      missed(registry.MakeCounter(kReplicaBatchesMissed, {model})) {
+  replicas.Set(1);
+}
 
 std::span<const MetricInfo* const> HeadraceMetrics() { return kAll; }
 

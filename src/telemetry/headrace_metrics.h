@@ -115,9 +115,26 @@ struct EndpointMetrics {
 
   Gauge load;
   Gauge in_flight;
+  Gauge foreign_in_flight;
   Gauge up;
   Gauge drained;
   Gauge ejected;
+};
+
+// What a process shares with its replicas, while it does.
+struct ReplicaMetrics {
+  explicit ReplicaMetrics(MetricsRegistry& registry);
+
+  Gauge connected;
+  HistogramMetric lag_seconds;
+};
+
+// Of one model.
+struct ReplicaPoolMetrics {
+  ReplicaPoolMetrics(MetricsRegistry& registry, std::string_view model);
+
+  Gauge replicas;
+  Counter missed;
 };
 
 // All declarations, in the order of the documentation.

@@ -1,0 +1,273 @@
+#include "serving/replica_feed.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+
+#include "system/clock.h"
+
+namespace headrace::serving {
+namespace {
+
+constexpr const char* kCause = "replicas";
+// To connect, and for each answer: what happens meanwhile is told later.
+constexpr Seconds kTimeout = 0.5;
+constexpr Seconds kRetry = 1;
+// By then everybody has told a whole state.
+constexpr Seconds kAllAreHeard = 1.5 * replica::Outbox::kWholeEvery;
+constexpr Seconds kStatusEvery = 0.2;
+
+// The host and the process; in a container that is restarted, the same as before.
+replica::Identity MakeIdentity() {
+  static std::atomic<int> feeds = 0;
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host = {'?'};
+  std::string name = std::string(host.data()) + "/" + std::to_string(::getpid());
+  if (const int feed = feeds++; feed > 0) name += "." + std::to_string(feed);
+  return {std::move(name), static_cast<std::uint64_t>(system::UnixNow() * 1e6)};
+}
+
+std::string PartsText(int replicas) {
+  if (replicas == 1) return "no other replica was known, so the engines are taken to be its own";
+  return "with 1/" + std::to_string(replicas) + " of the engines' capacity";
+}
+
+}  // namespace
+
+ReplicaFeed::Shared::Shared(std::shared_ptr<Pool> its_pool, const replica::Identity& self,
+                            telemetry::MetricsRegistry& registry)
+    : pool(std::move(its_pool)),
+      outbox(self, pool->name()),
+      merger(self),
+      metrics(registry, pool->name()) {
+  pool->router().KeepJournal(true);
+}
+
+ReplicaFeed::ReplicaFeed(const Pools& pools, telemetry::StandingFaults& faults,
+                         telemetry::MetricsRegistry& registry)
+    : pools_(pools), faults_(faults), registry_(registry), self_(MakeIdentity()), thread_([this] {
+        Run();
+      }) {}
+
+ReplicaFeed::~ReplicaFeed() {
+  {
+    const system::MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  thread_.join();
+}
+
+void ReplicaFeed::SetConfig(const config::Config& config) {
+  const system::MutexLock lock(mutex_);
+  settings_ = {.redis = config.replicas.share ? config.redis : std::nullopt,
+               .options = config.replicas};
+  changed_.NotifyAll();
+}
+
+std::optional<ReplicaStatus> ReplicaFeed::Status() const {
+  const system::MutexLock lock(mutex_);
+  return status_;
+}
+
+// --- The thread
+
+void ReplicaFeed::Run() {
+  for (;;) {
+    Settings settings;
+    {
+      const system::MutexLock lock(mutex_);
+      while (!stopping_ && !settings_.redis) changed_.Wait(mutex_);
+      if (stopping_) return;
+      settings = settings_;
+    }
+    Share(settings);
+  }
+}
+
+bool ReplicaFeed::Goes(const Settings& settings) const {
+  const system::MutexLock lock(mutex_);
+  return !stopping_ && settings_ == settings;
+}
+
+// Until the settings change, or the end.
+void ReplicaFeed::Share(const Settings& settings) {
+  channel_ = "headrace:replicas:" + settings.options.group;
+  metrics_.emplace(registry_);
+  Link link(settings, kTimeout);
+  link.since = -kNever;
+  Seconds next_tell = 0;
+  Seconds next_status = 0;
+  while (Goes(settings)) {
+    Seconds now = system::MonotonicNow();
+    if (now >= next_tell) {
+      next_tell = now + settings.options.interval;
+      FollowPools();
+      for (auto& [name, shared] : shared_) {
+        const auto [journal, waiting] = shared.pool->router().TakeJournal();
+        shared.outbox.Add(journal, waiting);
+      }
+      if (!link.up && now - link.since >= kRetry) {
+        const auto listens = link.listener.Listen(channel_);
+        now = link.since = system::MonotonicNow();
+        if (listens) {
+          link.up = true;
+        } else {
+          Lose(link, listens.error(), now);
+        }
+      }
+      if (link.up) {
+        if (const auto told = Tell(link, now); !told) Lose(link, told.error(), now);
+      }
+      if (!link.up) {
+        for (auto& [name, shared] : shared_) shared.outbox.Hush();
+      }
+    }
+    const Seconds patience = std::max(0.0, next_tell - system::MonotonicNow());
+    if (link.up) {
+      const auto messages = link.listener.TakeMessages(patience);
+      now = system::MonotonicNow();
+      if (messages) {
+        Hear(*messages, now);
+      } else {
+        Lose(link, messages.error(), now);
+      }
+    } else {
+      const system::MutexLock lock(mutex_);
+      if (!stopping_) changed_.WaitFor(mutex_, patience);
+    }
+    for (auto& [name, shared] : shared_) shared.pool->router().Age(shared.merger);
+    TakeParts(link, now);
+    if (now < next_status) continue;
+    next_status = now + kStatusEvery;
+    Report(link, now);
+  }
+  if (link.up) {
+    std::vector<std::string> farewell;
+    for (auto& [name, shared] : shared_) farewell.push_back(Encode(shared.outbox.Leave()));
+    // Whoever does not get it, notices in a while.
+    (void)link.speaker.Publish(channel_, farewell);
+  }
+  for (auto& [name, shared] : shared_) End(shared);
+  shared_.clear();
+  metrics_.reset();
+  faults_.Clear(kCause, "nothing is shared with other replicas any more", system::MonotonicNow());
+  const system::MutexLock lock(mutex_);
+  status_.reset();
+}
+
+void ReplicaFeed::FollowPools() {
+  const PoolList pools = pools_.list();
+  for (auto entry = shared_.begin(); entry != shared_.end();) {
+    if (std::ranges::find(pools, entry->second.pool) != pools.end()) {
+      ++entry;
+      continue;
+    }
+    End(entry->second);
+    entry = shared_.erase(entry);
+  }
+  for (const std::shared_ptr<Pool>& pool : pools) {
+    shared_.try_emplace(pool->name(), pool, self_, registry_);
+  }
+}
+
+void ReplicaFeed::End(Shared& shared) {
+  PoolRouter& router = shared.pool->router();
+  shared.merger.LoseAll();
+  router.Age(shared.merger);
+  router.SetReplicas(1);
+  router.KeepJournal(false);
+}
+
+Result<void> ReplicaFeed::Tell(Link& link, Seconds now) {
+  std::vector<std::string> batches;
+  for (auto& [name, shared] : shared_) {
+    const auto batch = shared.outbox.Next(now);
+    if (!batch) continue;
+    batches.push_back(Encode(*batch));
+    if (batch->whole) {
+      shared.timed = batch->sequence;
+      shared.sent = now;
+    }
+  }
+  if (batches.empty()) return {};
+  return link.speaker.Publish(channel_, batches);
+}
+
+void ReplicaFeed::Hear(std::span<const std::string> messages, Seconds now) {
+  for (const std::string& message : messages) {
+    const auto batch = replica::Decode(message);
+    if (!batch) {
+      faults_.Raise(telemetry::LogLevel::kWarning, "batches of replicas",
+                    "what another replica tells cannot be read: " + batch.error().message +
+                        "; give replicas of different versions different groups",
+                    now);
+      continue;
+    }
+    const auto found = shared_.find(batch->pool);
+    if (found == shared_.end()) continue;
+    Shared& shared = found->second;
+    if (batch->from == self_) {
+      if (batch->sequence != shared.timed) continue;
+      lag_ = now - shared.sent;
+      metrics_->lag_seconds.Observe(lag_);
+      continue;
+    }
+    shared.pool->router().Merge(shared.merger, *batch);
+    if (shared.merger.TakeNewcomer()) shared.outbox.SayAll();
+  }
+}
+
+void ReplicaFeed::TakeParts(const Link& link, Seconds now) {
+  for (auto& [name, shared] : shared_) {
+    const int heard = shared.merger.replicas();
+    // After an outage the others are heard one by one.
+    const bool all = link.up && (heard >= shared.replicas || now - link.since >= kAllAreHeard);
+    if (all) shared.replicas = heard;
+    const int parts = all ? 1 : shared.replicas;
+    if (parts == shared.parts) continue;
+    shared.parts = parts;
+    shared.pool->router().SetReplicas(parts);
+  }
+}
+
+void ReplicaFeed::Lose(Link& link, const Error& error, Seconds now) {
+  link.up = false;
+  link.since = now;
+  int replicas = 1;
+  for (auto& [name, shared] : shared_) {
+    shared.merger.LoseAll();
+    replicas = std::max(replicas, shared.replicas);
+  }
+  faults_.Raise(telemetry::LogLevel::kWarning, kCause,
+                error.message + " This replica goes on alone, " + PartsText(replicas) + ".", now);
+}
+
+void ReplicaFeed::Report(const Link& link, Seconds now) {
+  ReplicaStatus status{.name = self_.name,
+                       .group = channel_.substr(channel_.rfind(':') + 1),
+                       .connected = link.up,
+                       .lag = lag_};
+  metrics_->connected.Set(link.up ? 1 : 0);
+  for (auto& [name, shared] : shared_) {
+    ReplicaStatus::PoolStatus& pool = status.pools.emplace_back();
+    pool = {.pool = name, .replicas = shared.replicas, .missed = shared.merger.missed()};
+    for (const replica::Merger::Peer& peer : shared.merger.peers()) {
+      if (!peer.lost) {
+        pool.peers.push_back({peer.identity.name, now - peer.heard, peer.running.size()});
+      }
+    }
+    shared.metrics.replicas.Set(shared.replicas);
+    const auto missed = static_cast<double>(shared.merger.missed());
+    shared.metrics.missed.Add(missed - shared.counted);
+    shared.counted = missed;
+  }
+  if (link.up) faults_.Clear(kCause, "replicas hear each other again", now);
+  const system::MutexLock lock(mutex_);
+  status_ = std::move(status);
+}
+
+}  // namespace headrace::serving

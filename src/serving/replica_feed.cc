@@ -62,9 +62,13 @@ ReplicaFeed::~ReplicaFeed() {
 }
 
 void ReplicaFeed::SetConfig(const config::Config& config) {
+  const bool share = config.replicas.share && config.redis;
+  // Before there are requests: one that begins before this is never told.
+  for (const auto& pool : pools_.list()) {
+    if (share) pool->router().KeepJournal(true);
+  }
   const system::MutexLock lock(mutex_);
-  settings_ = {.redis = config.replicas.share ? config.redis : std::nullopt,
-               .options = config.replicas};
+  settings_ = {.redis = share ? config.redis : std::nullopt, .options = config.replicas};
   changed_.NotifyAll();
 }
 
@@ -81,11 +85,18 @@ void ReplicaFeed::Run() {
     {
       const system::MutexLock lock(mutex_);
       while (!stopping_ && !settings_.redis) changed_.Wait(mutex_);
-      if (stopping_) return;
+      if (stopping_) break;
       settings = settings_;
     }
     Share(settings);
+    const system::MutexLock lock(mutex_);
+    if (settings_.redis) continue;
+    // What runs is remembered only from one setting to the next.
+    for (auto& [name, shared] : shared_) End(shared);
+    shared_.clear();
+    status_.reset();
   }
+  for (auto& [name, shared] : shared_) End(shared);
 }
 
 bool ReplicaFeed::Goes(const Settings& settings) const {
@@ -145,18 +156,16 @@ void ReplicaFeed::Share(const Settings& settings) {
     next_status = now + kStatusEvery;
     Report(link, now);
   }
-  if (link.up) {
-    std::vector<std::string> farewell;
-    for (auto& [name, shared] : shared_) farewell.push_back(Encode(shared.outbox.Leave()));
-    // Whoever does not get it, notices in a while.
-    (void)link.speaker.Publish(channel_, farewell);
+  // Whoever does not get this, notices in a while.
+  for (auto& [name, shared] : shared_) farewell_.push_back(Encode(shared.outbox.Leave()));
+  if (link.up) (void)link.speaker.Publish(channel_, farewell_);
+  farewell_.clear();
+  for (auto& [name, shared] : shared_) {
+    Forget(shared);
+    shared.outbox.Hush();
   }
-  for (auto& [name, shared] : shared_) End(shared);
-  shared_.clear();
   metrics_.reset();
-  faults_.Clear(kCause, "nothing is shared with other replicas any more", system::MonotonicNow());
-  const system::MutexLock lock(mutex_);
-  status_.reset();
+  faults_.Clear(kCause, "nothing is shared with these replicas any more", system::MonotonicNow());
 }
 
 void ReplicaFeed::FollowPools() {
@@ -166,6 +175,7 @@ void ReplicaFeed::FollowPools() {
       ++entry;
       continue;
     }
+    farewell_.push_back(Encode(entry->second.outbox.Leave()));
     End(entry->second);
     entry = shared_.erase(entry);
   }
@@ -174,16 +184,20 @@ void ReplicaFeed::FollowPools() {
   }
 }
 
-void ReplicaFeed::End(Shared& shared) {
-  PoolRouter& router = shared.pool->router();
+void ReplicaFeed::Forget(Shared& shared) {
   shared.merger.LoseAll();
-  router.Age(shared.merger);
-  router.SetReplicas(1);
-  router.KeepJournal(false);
+  shared.pool->router().Age(shared.merger);
+  shared.replicas = shared.parts = 1;
+  shared.pool->router().SetReplicas(1);
+}
+
+void ReplicaFeed::End(Shared& shared) {
+  Forget(shared);
+  shared.pool->router().KeepJournal(false);
 }
 
 Result<void> ReplicaFeed::Tell(Link& link, Seconds now) {
-  std::vector<std::string> batches;
+  std::vector<std::string> batches = std::exchange(farewell_, {});
   for (auto& [name, shared] : shared_) {
     const auto batch = shared.outbox.Next(now);
     if (!batch) continue;

@@ -93,7 +93,9 @@ class ReplicaFeed {
   void Share(const Settings& settings);
   bool Goes(const Settings& settings) const;
   void FollowPools();
-  void End(Shared& shared);
+  // Those who were heard.
+  static void Forget(Shared& shared);
+  static void End(Shared& shared);
   // False if they could not be told.
   Result<void> Tell(Link& link, Seconds now);
   void Hear(std::span<const std::string> messages, Seconds now);
@@ -107,6 +109,7 @@ class ReplicaFeed {
   telemetry::MetricsRegistry& registry_;
   const replica::Identity self_;
   std::map<std::string, Shared> shared_;  // By pool. Of the thread, like those that follow.
+  std::vector<std::string> farewell_;     // Of pools that are no longer served.
   std::string channel_;
   std::optional<telemetry::ReplicaMetrics> metrics_;
   Seconds lag_ = 0;

@@ -150,6 +150,8 @@ TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   deployment.profile_age_seconds.Set(std::numeric_limits<double>::quiet_NaN());
   deployment.SetProfileOrigin("d.json");
   const EndpointMetrics endpoint(registry, "m", "d", "e");
+  const ReplicaMetrics replicas(registry);
+  const ReplicaPoolMetrics of_model(registry, "m");
   std::set<std::string> written;
   std::istringstream lines(registry.Text());
   for (std::string line; std::getline(lines, line);) {

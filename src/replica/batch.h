@@ -1,6 +1,7 @@
 // What replicas of the router tell each other, and how it is written.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -63,7 +64,7 @@ struct Identity {
   std::string name;
   std::uint64_t incarnation = 0;
 
-  bool operator==(const Identity&) const = default;
+  auto operator<=>(const Identity&) const = default;
 };
 
 // The news of one pool from one replica.

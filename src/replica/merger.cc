@@ -60,7 +60,7 @@ bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& sc
     });
   }
   scheduler.SetForeignWaiting(Waiting());
-  scheduler.Tick(now, decisions);
+  scheduler.HeardOfOthers(now, decisions);
   return true;
 }
 
@@ -123,7 +123,7 @@ bool Merger::Age(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisi
   std::erase_if(peers_, [](const Peer& peer) { return peer.lost && peer.running.empty(); });
   if (left == 0) return false;
   scheduler.SetForeignWaiting(Waiting());
-  scheduler.Tick(now, decisions);
+  scheduler.HeardOfOthers(now, decisions);
   return true;
 }
 
@@ -134,6 +134,11 @@ bool Merger::AnyGone(Seconds now) const {
 
 void Merger::LoseAll() {
   for (Peer& peer : peers_) peer.lost = true;
+}
+
+int Merger::rank() const {
+  return static_cast<int>(std::ranges::count_if(
+      peers_, [&](const Peer& peer) { return !peer.lost && peer.identity < self_; }));
 }
 
 int Merger::replicas() const {

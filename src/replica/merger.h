@@ -60,6 +60,8 @@ class Merger {
   std::span<const Peer> peers() const { return peers_; }
   // Replicas that send to the pool, this one included.
   int replicas() const;
+  // This one's place among them, the same for all that hear each other.
+  int rank() const;
   // Batches that never came, or too late.
   std::uint64_t missed() const { return missed_; }
   // Whether a replica has appeared since this was last asked: it needs the whole state.

@@ -1,6 +1,7 @@
 // What a replica has to tell the others about one pool.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,14 @@
 #include "replica/batch.h"
 
 namespace headrace::replica {
+
+// A turn of the queue (scheduler::Turns) where news take so long: enough to be heard before the
+// next one. What takes longer than this is not waited for.
+inline Seconds TurnLength(Seconds lag) {
+  constexpr Seconds kTransit = 0.005;
+  constexpr Seconds kLongest = 0.05;
+  return std::min(lag + kTransit, kLongest);
+}
 
 // Makes batches of a scheduler's journal, and remembers what runs, for the whole state that follows
 // once a second: whoever missed a batch, or has just begun, is up to date with that. Not

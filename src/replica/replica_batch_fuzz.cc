@@ -1,4 +1,5 @@
-// Fuzzes the reader of other replicas' batches: what it takes it can write, and reads back the same.
+// Fuzzes the reader of other replicas' batches: what it takes it can write, and reads back the
+// same.
 #include <cstdint>
 #include <cstdlib>
 

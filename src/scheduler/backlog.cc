@@ -30,6 +30,7 @@ void Backlog::Drain(Seconds now, Decisions& decisions) {
   ServeHeads(now, budget, decisions);
   more_to_decide_ = budget.spent() && !queue_.empty();
   last_drain_ = now;
+  news_ = kNever;
 }
 
 void Backlog::ExpireAndSweep(Seconds now, Decisions& decisions) {
@@ -65,7 +66,12 @@ bool Backlog::MayPass(const Record& record) const {
 Seconds Backlog::NextWakeup() const {
   if (queue_.empty()) return kNever;
   if (more_to_decide_ || assessments_.sweeping()) return 0;
-  const Seconds retry = forecast_ > 0 ? last_drain_ + kRetry : kNever;
+  Seconds retry = forecast_ > 0 ? last_drain_ + kRetry : kNever;
+  if (turns_.count > 1) {
+    // Not twice in a round.
+    if (forecast_ > 0) retry = turns_.Next(last_drain_ + kRetry / 2);
+    if (news_ != kNever) retry = std::min(retry, turns_.Next(news_));
+  }
   return std::min(queue_.next_deadline() + kPastDeadline, retry);
 }
 

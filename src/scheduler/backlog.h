@@ -1,6 +1,7 @@
 // The requests that wait, and how they leave: served, expired, or refused together.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 
@@ -48,6 +49,14 @@ class Backlog {
   void Expire(Seconds now, Decisions& decisions) {
     if (queue_.next_deadline() < now || assessments_.sweeping()) ExpireAndSweep(now, decisions);
   }
+
+  // Others have done something. True if what waits is to be tried at the next turn, which
+  // NextWakeup knows; false if at once.
+  bool WaitsForTurn(Seconds now) {
+    news_ = std::min(news_, now);
+    return turns_.count > 1;
+  }
+  void SetTurns(const Turns& turns) { turns_ = turns; }
 
   // Whether a new request of this sub-queue may be tried at once: nothing waits before it, and the
   // heads that wait have all been tried.
@@ -109,6 +118,8 @@ class Backlog {
   std::size_t bytes_ = 0;
   std::size_t late_ = 0;  // Requests in the queue that can no longer be in time.
   std::size_t foreign_waiting_ = 0;
+  Turns turns_;
+  Seconds news_ = kNever;     // When others did something, for the first time since last_drain_.
   std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.
   std::size_t among_ = 0;     // Requests in the queue with Arrival::among.
   Seconds last_drain_ = 0;

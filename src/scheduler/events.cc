@@ -1,6 +1,16 @@
 #include "scheduler/events.h"
 
+#include <cmath>
+
 namespace headrace::scheduler {
+
+Seconds Turns::Next(Seconds now) const {
+  const Seconds round = count * length;
+  const Seconds since = now + offset - index * length;
+  const Seconds wait = round - (since - round * std::floor(since / round));
+  // At the beginning of a turn itself, as good as it can be told, that turn has come.
+  return now + (wait > 1e-6 ? wait : wait + round);
+}
 
 std::string_view ToString(FallbackCause cause) {
   switch (cause) {

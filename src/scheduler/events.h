@@ -138,6 +138,19 @@ struct SchedulerOptions {
   fleet::EjectionOptions ejection;
 };
 
+// When one of several replicas looks for gaps that it did not see open itself: each in its turn, so
+// that they do not fill the same gap before they hear of each other.
+struct Turns {
+  int index = 0;  // Of `count` replicas.
+  int count = 1;
+  Seconds length = 0;  // Of each turn; > 0 if there are several replicas.
+  Seconds offset = 0;  // Of the clock that they share, from this one's.
+
+  // The begin of the next turn after this time.
+  Seconds Next(Seconds now) const;
+  bool operator==(const Turns&) const = default;
+};
+
 // Changes of behaviour for comparisons in the simulator.
 struct Experiment {
   // Predicts a waiting request's length anew each time it is tried, instead of once, as AIBrix's

@@ -244,6 +244,10 @@ void Scheduler::EndForeign(const ForeignRequest& request, const Completion& comp
   }
 }
 
+void Scheduler::HeardOfOthers(Seconds now, Decisions& decisions) {
+  if (!backlog_.WaitsForTurn(now)) Drain(now, decisions);
+}
+
 void Scheduler::SetReplicas(int replicas, Seconds now, Decisions& decisions) {
   fleet_.SetReplicas(replicas);
   Drain(now, decisions);

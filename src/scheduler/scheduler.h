@@ -86,8 +86,8 @@ class Scheduler {
   void Progress(RequestId id, Tokens generated, Seconds now);
 
   // What other replicas of the router send runs at their endpoints like what this one sends, and
-  // teaches the same when it ends (replica::Merger). Nothing is decided by these: Tick follows the
-  // last of several. `at` may be somewhat before `now`.
+  // teaches the same when it ends (replica::Merger). Nothing is decided by these. `at` may be
+  // somewhat before `now`.
   struct ForeignRequest {
     fleet::EndpointId endpoint = 0;
     fleet::Residence residence;
@@ -102,6 +102,9 @@ class Scheduler {
   void FirstTokenOfForeign(ForeignRequest& request, Seconds at);
   void ProgressOfForeign(const ForeignRequest& request, Tokens generated, Seconds now);
   void EndForeign(const ForeignRequest& request, const Completion& completion, Seconds now);
+  // Follows several of these. There may be room now: what waits is tried at the next turn.
+  void HeardOfOthers(Seconds now, Decisions& decisions);
+  void SetTurns(const Turns& turns) { backlog_.SetTurns(turns); }
   // So many requests wait in the others' queues that may still be in time.
   void SetForeignWaiting(std::size_t waiting) { backlog_.SetForeignWaiting(waiting); }
   // See fleet::Fleet.

@@ -166,6 +166,46 @@ TEST(Replicas, ThatCannotHearEachOtherShareTheCapacity) {
   EXPECT_FALSE(h.Arrive());
 }
 
+// What others free is looked at by one replica after the other, what it frees itself at once.
+TEST(Replicas, TakeTurns) {
+  SchedulerHarness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  h.Profile(FlatProfile("a10", 0.5, 4, E2eSlo(100)));  // Two at a time.
+  h.scheduler.SetTurns({.index = 1, .count = 4, .length = 0.025});
+  const auto foreign =
+      h.scheduler.StartForeign(0, {.share = fleet::kCapacity / 2}, /*exact=*/true, h.now);
+  EXPECT_TRUE(h.Arrive());
+  const RequestId running = h.last;
+  EXPECT_FALSE(h.Arrive());
+  EXPECT_FALSE(h.Arrive());
+  h.now = 100.06;
+  h.decisions.clear();
+  h.scheduler.EndForeign(foreign, {}, h.now);
+  h.scheduler.HeardOfOthers(h.now, h.decisions);
+  EXPECT_TRUE(h.decisions.empty());
+  EXPECT_NEAR(h.scheduler.NextWakeup(), 100.125, 1e-9) << "rounds of 100 ms, the second turn";
+  h.now = h.scheduler.NextWakeup();
+  EXPECT_EQ(h.Tick().size(), 1);
+  EXPECT_EQ(h.Complete(running).size(), 1);
+}
+
+TEST(Turns, ComeOncePerRoundAndNeverNow) {
+  Rng rng(7);
+  for (int i = 0; i < 10'000; ++i) {
+    const Turns turns{.index = static_cast<int>(rng.Below(8)),
+                      .count = 8,
+                      .length = 0.001 + 0.05 * rng.Uniform(),
+                      .offset = 1e9 * rng.Uniform()};
+    Seconds now = 1e6 * rng.Uniform();
+    for (int turn = 0; turn < 3; ++turn) {
+      const Seconds next = turns.Next(now);
+      ASSERT_GT(next, now);
+      ASSERT_LE(next, now + 8 * turns.length + 2e-6);
+      now = next;
+    }
+  }
+}
+
 // However many they are, an endpoint that is empty takes one.
 TEST(Replicas, HaveARequestAtAnyEndpoint) {
   SchedulerHarness h("least-request");

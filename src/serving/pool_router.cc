@@ -598,6 +598,11 @@ void PoolRouter::Age(replica::Merger& merger) {
   }
 }
 
+void PoolRouter::SetTurns(const scheduler::Turns& turns) {
+  const system::MutexLock lock(mutex_);
+  state_.scheduler.SetTurns(turns);
+}
+
 void PoolRouter::SetReplicas(int replicas) {
   Apply([&](State& state, Seconds now) {
     state.scheduler.SetReplicas(replicas, now, state.decisions);

@@ -219,6 +219,8 @@ class PoolRouter {
   void Merge(replica::Merger& merger, const replica::Batch& batch);
   // Drops what belongs to those that are gone.
   void Age(replica::Merger& merger);
+  // When the queue is tried after news of others.
+  void SetTurns(const scheduler::Turns& turns);
   // So many share the engines, and what the others send is not known; 1 while it is.
   void SetReplicas(int replicas);
 

@@ -151,7 +151,7 @@ void ReplicaFeed::Share(const Settings& settings) {
       if (!stopping_) changed_.WaitFor(mutex_, patience);
     }
     for (auto& [name, shared] : shared_) shared.pool->router().Age(shared.merger);
-    TakeParts(link, now);
+    TakeParts(link, settings.options.interval, now);
     if (now < next_status) continue;
     next_status = now + kStatusEvery;
     Report(link, now);
@@ -189,6 +189,8 @@ void ReplicaFeed::Forget(Shared& shared) {
   shared.pool->router().Age(shared.merger);
   shared.replicas = shared.parts = 1;
   shared.pool->router().SetReplicas(1);
+  shared.turns = {};
+  shared.pool->router().SetTurns({});
 }
 
 void ReplicaFeed::End(Shared& shared) {
@@ -235,12 +237,22 @@ void ReplicaFeed::Hear(std::span<const std::string> messages, Seconds now) {
   }
 }
 
-void ReplicaFeed::TakeParts(const Link& link, Seconds now) {
+void ReplicaFeed::TakeParts(const Link& link, Seconds interval, Seconds now) {
   for (auto& [name, shared] : shared_) {
     const int heard = shared.merger.replicas();
     // After an outage the others are heard one by one.
     const bool all = link.up && (heard >= shared.replicas || now - link.since >= kAllAreHeard);
     if (all) shared.replicas = heard;
+    const scheduler::Turns turns{.index = shared.merger.rank(),
+                                 .count = heard,
+                                 .length = replica::TurnLength(interval),
+                                 .offset = shared.turns.offset};
+    if (turns != shared.turns) {
+      shared.turns = turns;
+      // All clocks that are set by the network's time have the same turns.
+      shared.turns.offset = system::UnixNow() - system::MonotonicNow();
+      shared.pool->router().SetTurns(shared.turns);
+    }
     const int parts = all ? 1 : shared.replicas;
     if (parts == shared.parts) continue;
     shared.parts = parts;

@@ -58,7 +58,11 @@ class Simulator {
                     spec.experiment),
           outbox({std::to_string(index), 1}, {}),
           merger({std::to_string(index), 1}) {
-      scheduler.KeepJournal(spec.replicas > 1);
+      if (spec.replicas == 1) return;
+      scheduler.KeepJournal(true);
+      scheduler.SetTurns({.index = index,
+                          .count = spec.replicas,
+                          .length = replica::TurnLength(spec.replica_lag)});
     }
 
     scheduler::Scheduler scheduler;

@@ -18,13 +18,14 @@ constexpr std::uint64_t kPerBatch = 100;  // Requests that start, and that end, 
 
 std::string AddressOf(std::uint64_t i) { return "10.0.0.1:" + std::to_string(i % kEndpoints); }
 
-scheduler::Scheduler MakeScheduler(std::string_view policy) {
-  scheduler::Scheduler scheduler({.policy = routing::FindPolicy(policy)},
-                                 std::make_unique<fleet::LittlesLaw>(), 1);
+std::unique_ptr<scheduler::Scheduler> MakeScheduler(std::string_view policy) {
+  auto scheduler = std::make_unique<scheduler::Scheduler>(
+      scheduler::SchedulerOptions{.policy = routing::FindPolicy(policy)},
+      std::make_unique<fleet::LittlesLaw>(), 1);
   fleet::DeploymentSpec spec{.name = "a10"};
   for (std::uint64_t i = 0; i < kEndpoints; ++i) spec.endpoints.emplace_back(AddressOf(i));
   scheduler::Decisions none;
-  scheduler.UpdateFleet(std::vector{spec}, 0, none);
+  scheduler->UpdateFleet(std::vector{spec}, 0, none);
   return scheduler;
 }
 
@@ -55,7 +56,7 @@ std::vector<Event> Events(std::uint64_t from) {
 }
 
 void Merge(benchmark::State& state, std::string_view policy) {
-  scheduler::Scheduler scheduler = MakeScheduler(policy);
+  const auto scheduler = MakeScheduler(policy);
   scheduler::Decisions decisions;
   Merger merger({"self", 1});
   Batch batch{.from = {"other", 1}, .pool = "m"};
@@ -63,12 +64,13 @@ void Merge(benchmark::State& state, std::string_view policy) {
   std::uint64_t next = kRunning;
   const auto apply = [&] {
     now += 0.01;
-    for (std::size_t at = 0; !merger.Apply(batch, at, scheduler, now, decisions);) {
+    for (std::size_t at = 0; !merger.Apply(batch, at, *scheduler, now, decisions);) {
     }
   };
   for (std::uint64_t i = 0; i < kRunning; ++i) batch.events.push_back(Start(i));
   batch.sequence = 1;
   apply();
+  if (scheduler->fleet().all_in_flight() != kRunning) state.SkipWithError("not all run");
   for (auto _ : state) {
     state.PauseTiming();
     batch.events = Events(next);
@@ -88,7 +90,7 @@ BENCHMARK_CAPTURE(Merge, slo_headroom, "slo-headroom")->Unit(benchmark::kMicrose
 
 // A whole state of 10,000 requests, all known.
 void MergeWhole(benchmark::State& state) {
-  scheduler::Scheduler scheduler = MakeScheduler("slo-headroom");
+  const auto scheduler = MakeScheduler("slo-headroom");
   scheduler::Decisions decisions;
   Merger merger({"self", 1});
   Batch batch{.from = {"other", 1}, .pool = "m", .whole = true};
@@ -105,7 +107,7 @@ void MergeWhole(benchmark::State& state) {
     batch = *Decode(bytes);
     batch.sequence = ++sequence;
     now += 1;
-    for (std::size_t at = 0; !merger.Apply(batch, at, scheduler, now, decisions);) {
+    for (std::size_t at = 0; !merger.Apply(batch, at, *scheduler, now, decisions);) {
     }
   }
   state.counters["per request"] =

@@ -107,6 +107,10 @@ class ChartTest(unittest.TestCase):
                     capture_output=True, check=False)
                 self.assertEqual(checked.returncode, 0, checked.stderr)
 
+    def test_releases_on_one_redis_are_groups_of_their_own(self):
+        config = self.objects(HERE / "values" / "everything.yaml")["ConfigMap", "headrace"]["data"]
+        self.assertIn(f"group: {NAMESPACE}-headrace\n", config["headrace.yaml"])
+
     def test_the_plain_manifests_are_those_of_the_chart(self):
         for example in EXAMPLES.glob("*.yaml"):
             manifest = KUBERNETES / example.name

@@ -34,6 +34,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- $_ := set $own "profiles" (dict "source" "directory" "directory" "profiles") }}
 {{- end }}
 {{- include "headrace.refuse" (dict "given" .Values.config "own" $own "path" "config") }}
+{{- if dig "replicas" "share" false .Values.config }}
+{{- $group := printf "%s-%s" .Release.Namespace (include "headrace.name" .) }}
+{{- $_ := set $own "replicas" (merge (deepCopy .Values.config.replicas) (dict "group" $group)) }}
+{{- end }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) }}
 {{- end }}
 

@@ -84,7 +84,9 @@ TEST_F(CompletionTest, AStreamIsCountedAndTimed) {
     EXPECT_EQ(response.outcome, Outcome::kCompleted);
     EXPECT_EQ(heads, 1);
     EXPECT_TRUE(response.streamed);
-    EXPECT_EQ(response.pieces, 20);
+    // A token each; an engine that was held up sends some together.
+    EXPECT_GT(response.pieces, 0);
+    EXPECT_LE(response.pieces, 20);
     ASSERT_TRUE(response.usage);
     EXPECT_EQ(response.usage->completion_tokens, 20);
     EXPECT_EQ(response.due, due_);

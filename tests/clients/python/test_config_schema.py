@@ -84,7 +84,7 @@ BAD = [
 ]
 
 
-FILES = ("api_key_file", "ca", "certificate", "key")
+FILES = ("api_key_file", "api_keys", "kubeconfig", "ca", "certificate", "key")
 
 
 def without_files(value):

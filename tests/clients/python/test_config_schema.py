@@ -84,11 +84,11 @@ BAD = [
 ]
 
 
-FILES = ("api_key_file", "api_keys", "kubeconfig", "ca", "certificate", "key")
+FILES = ("api_key_file", "api_keys", "kubeconfig", "context", "ca", "certificate", "key")
 
 
 def without_files(value):
-    """The same without the options that name files, which are not here."""
+    """The same without the options that name files, or what is in them: they are not here."""
     if isinstance(value, list):
         return [without_files(item) for item in value]
     if not isinstance(value, dict):

@@ -250,17 +250,22 @@ Result<void> Redis::Listen(const std::string& channel) {
 Result<std::vector<std::string>> Redis::TakeMessages(Seconds wait) {
   if (!context_) return Fail(url_.Name() + ": not subscribed.");
   std::vector<std::string> messages;
-  while (IsReadable(*context_, messages.empty() ? wait : 0)) {
-    if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+  // At first what came together with the last answer.
+  for (bool more = true; more;) {
     for (;;) {
       void* reply = nullptr;
       if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
       if (reply == nullptr) break;
-      // "message", its channel (before that the pattern, if it is one), and what was said.
+      // "message", its channel (before that the pattern, if it is one), and what was said; of what
+      // is no message, like the answer to a SUBSCRIBE that a message overtook, the last is a
+      // number.
       const Reply message(static_cast<redisReply*>(reply));
       if (message->elements == 0) continue;
-      messages.emplace_back(TextOf(*message->element[message->elements - 1]));
+      const redisReply& said = *message->element[message->elements - 1];
+      if (said.type == REDIS_REPLY_STRING) messages.emplace_back(TextOf(said));
     }
+    more = IsReadable(*context_, messages.empty() ? wait : 0);
+    if (more && redisBufferRead(context_.get()) != REDIS_OK) return Lost();
   }
   return messages;
 }

@@ -143,6 +143,28 @@ TEST(Redis, PassesMessagesOn) {
   EXPECT_FALSE(listener.TakeMessages(1));
 }
 
+// Who listens a second time may hear a message before the answer to that.
+TEST(Redis, TakesNothingButMessagesForMessages) {
+  net::RawListener listener;
+  std::thread server([&] {
+    net::RawPeer peer = listener.Accept();
+    peer.ReadUntil("SELECT");
+    peer.Send("+OK\r\n");
+    peer.ReadUntil("SUBSCRIBE");
+    peer.Send(
+        "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$5\r\nearly\r\n"
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
+        "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$4\r\nlate\r\n");
+    peer.ReadUntil("PING");
+  });
+  {
+    Redis redis({.host = "127.0.0.1", .port = listener.address().port()});
+    ASSERT_TRUE(redis.Listen("a"));
+    EXPECT_THAT(redis.TakeMessages(5).value(), ElementsAre("late"));
+  }
+  server.join();
+}
+
 TEST(Redis, MergesWhatIsThere) {
   const TestRedis server;
   Redis redis(server.url());

@@ -13,12 +13,16 @@ namespace headrace::serving {
 namespace {
 
 constexpr const char* kCause = "replicas";
+constexpr const char* kUnreadable = "batches of replicas";
 // To connect, and for each answer: what happens meanwhile is told later.
 constexpr Seconds kTimeout = 0.5;
 constexpr Seconds kRetry = 1;
 // By then everybody has told a whole state.
 constexpr Seconds kAllAreHeard = 1.5 * replica::Outbox::kWholeEvery;
 constexpr Seconds kStatusEvery = 0.2;
+// A replica that cannot be read is gone when it was silent for so long.
+constexpr Seconds kUnreadableFor = 10 * replica::Outbox::kWholeEvery;
+constexpr std::string_view kChannels = "headrace:replicas:";
 
 // The host and the process; in a container that is restarted, the same as before.
 replica::Identity MakeIdentity() {
@@ -63,11 +67,11 @@ ReplicaFeed::~ReplicaFeed() {
 
 void ReplicaFeed::SetConfig(const config::Config& config) {
   const bool share = config.replicas.share && config.redis;
+  const system::MutexLock lock(mutex_);
   // Before there are requests: one that begins before this is never told.
   for (const auto& pool : pools_.list()) {
     if (share) pool->router().KeepJournal(true);
   }
-  const system::MutexLock lock(mutex_);
   settings_ = {.redis = share ? config.redis : std::nullopt, .options = config.replicas};
   changed_.NotifyAll();
 }
@@ -84,7 +88,12 @@ void ReplicaFeed::Run() {
     Settings settings;
     {
       const system::MutexLock lock(mutex_);
-      while (!stopping_ && !settings_.redis) changed_.Wait(mutex_);
+      while (!stopping_ && !settings_.redis) {
+        // Also of pools that were to be shared for too short a time to be seen here: nobody takes
+        // what they write down.
+        for (const auto& pool : pools_.list()) pool->router().KeepJournal(false);
+        changed_.Wait(mutex_);
+      }
       if (stopping_) break;
       settings = settings_;
     }
@@ -106,7 +115,7 @@ bool ReplicaFeed::Goes(const Settings& settings) const {
 
 // Until the settings change, or the end.
 void ReplicaFeed::Share(const Settings& settings) {
-  channel_ = "headrace:replicas:" + settings.options.group;
+  channel_ = std::string(kChannels) + settings.options.group;
   metrics_.emplace(registry_);
   Link link(settings, kTimeout);
   link.since = -kNever;
@@ -165,7 +174,10 @@ void ReplicaFeed::Share(const Settings& settings) {
     shared.outbox.Hush();
   }
   metrics_.reset();
-  faults_.Clear(kCause, "nothing is shared with these replicas any more", system::MonotonicNow());
+  constexpr std::string_view kOver = "nothing is shared with these replicas any more";
+  for (const char* cause : {kCause, kUnreadable}) {
+    faults_.Clear(cause, kOver, system::MonotonicNow());
+  }
 }
 
 void ReplicaFeed::FollowPools() {
@@ -217,7 +229,8 @@ void ReplicaFeed::Hear(std::span<const std::string> messages, Seconds now) {
   for (const std::string& message : messages) {
     const auto batch = replica::Decode(message);
     if (!batch) {
-      faults_.Raise(telemetry::LogLevel::kWarning, "batches of replicas",
+      unreadable_ = now;
+      faults_.Raise(telemetry::LogLevel::kWarning, kUnreadable,
                     "what another replica tells cannot be read: " + batch.error().message +
                         "; give replicas of different versions different groups",
                     now);
@@ -274,7 +287,7 @@ void ReplicaFeed::Lose(Link& link, const Error& error, Seconds now) {
 
 void ReplicaFeed::Report(const Link& link, Seconds now) {
   ReplicaStatus status{.name = self_.name,
-                       .group = channel_.substr(channel_.rfind(':') + 1),
+                       .group = channel_.substr(kChannels.size()),
                        .connected = link.up,
                        .lag = lag_};
   metrics_->connected.Set(link.up ? 1 : 0);
@@ -292,6 +305,9 @@ void ReplicaFeed::Report(const Link& link, Seconds now) {
     shared.counted = missed;
   }
   if (link.up) faults_.Clear(kCause, "replicas hear each other again", now);
+  if (now - unreadable_ > kUnreadableFor) {
+    faults_.Clear(kUnreadable, "all that other replicas tell can be read again", now);
+  }
   const system::MutexLock lock(mutex_);
   status_ = std::move(status);
 }

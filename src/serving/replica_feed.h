@@ -114,6 +114,7 @@ class ReplicaFeed {
   std::string channel_;
   std::optional<telemetry::ReplicaMetrics> metrics_;
   Seconds lag_ = 0;
+  Seconds unreadable_ = -kNever;  // When something was last heard that could not be read.
   mutable system::Mutex mutex_;
   system::ConditionVariable changed_;
   bool stopping_ HEADRACE_GUARDED_BY(mutex_) = false;

@@ -110,6 +110,11 @@ Result<OutputFile> OutputFile::Open(const std::string& path) {
   const std::string& opened = output.temporary_.empty() ? output.target_ : output.temporary_;
   output.file_.reset(std::fopen(opened.c_str(), "wb"));
   if (!output.file_) return CannotWrite(path);
+  // Who could not read the old one cannot read the new one.
+  const fs::file_status before = fs::status(output.target_, error);
+  if (!output.temporary_.empty() && fs::is_regular_file(before)) {
+    fs::permissions(output.temporary_, before.permissions(), error);
+  }
   return output;
 }
 

@@ -63,6 +63,13 @@ TEST_F(OutputFileTest, ReplacesItsTargetOnlyWhenItIsComplete) {
   EXPECT_EQ(Count(), 1);
 }
 
+TEST_F(OutputFileTest, WhatFewMayReadFewMayReadAfterwards) {
+  ASSERT_TRUE(WriteFile(Path("a"), "old"));
+  fs::permissions(Path("a"), fs::perms::owner_read | fs::perms::owner_write);
+  ASSERT_TRUE(WriteFile(Path("a"), "new"));
+  EXPECT_EQ(fs::status(Path("a")).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
 TEST_F(OutputFileTest, WritesThroughDevicesAndLinks) {
   ASSERT_TRUE(WriteFile("/dev/null", "text"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));

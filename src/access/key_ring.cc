@@ -65,13 +65,15 @@ std::optional<KeyRing::Refusal> KeyRing::Begin(const ApiKey& key, Tokens prompt,
   if (found == accounts_.end()) return std::nullopt;  // Revoked since it was found: its last one.
   Account& account = found->second;
   if (key.max_in_flight && account.in_flight >= *key.max_in_flight) {
-    return Refusal{Exceeded::kInFlight, kRetryInFlight};
+    return Refusal{Exceeded::kInFlight, static_cast<double>(*key.max_in_flight), kRetryInFlight};
   }
   if (account.requests && !account.requests->Has(1, now)) {
-    return Refusal{Exceeded::kRequests, account.requests->Until(1, now)};
+    return Refusal{Exceeded::kRequests, account.requests->per_minute(),
+                   account.requests->Until(1, now)};
   }
   if (account.tokens && !account.tokens->Has(prompt, now)) {
-    return Refusal{Exceeded::kTokens, account.tokens->Until(prompt, now)};
+    return Refusal{Exceeded::kTokens, account.tokens->per_minute(),
+                   account.tokens->Until(prompt, now)};
   }
   ++account.in_flight;
   if (account.requests) account.requests->Take(1, now);

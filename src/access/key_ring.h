@@ -44,6 +44,7 @@ class KeyRing {
   // exceed, and when to try again. Every request that goes on ends once.
   struct Refusal {
     Exceeded what = Exceeded::kRequests;
+    double limit = 0;  // As it is in force.
     Seconds retry_after = 0;
   };
   std::optional<Refusal> Begin(const ApiKey& key, Tokens prompt, Seconds now);

@@ -64,6 +64,9 @@ TEST_F(Keys, WithoutOneNobodyIsLetIn) {
     EXPECT_EQ(Models(header).status, 401) << header;
   }
   EXPECT_EQ(Get(t_.address(), "/v1/models/llama2-7b").status, 401);
+  // Before anything is unpacked or read.
+  EXPECT_EQ(t_.Chat("no gzip", {"content-encoding: gzip"}).status, 401);
+  EXPECT_EQ(t_.Chat("no JSON").status, 401);
   EXPECT_THAT(engine_.Posts(), IsEmpty());
   EXPECT_FALSE(t_.Said("secret-of"));
   // Probes have no key.
@@ -99,6 +102,39 @@ TEST_F(Keys, OpenOnlyTheModelsThatTheyAreFor) {
   EXPECT_THAT(refused.body, HasSubstr("may not use the model `llama2-7b`"));
   EXPECT_THAT(Models(Bearer("other")).body, Not(HasSubstr("llama2-7b")));
   EXPECT_THAT(Models(Bearer("any")).body, HasSubstr("llama2-7b"));
+}
+
+TEST_F(Keys, ResponsesAreTheirTenantsAlone) {
+  engine_.Answer(R"({"id":"resp_0","object":"response","status":"completed"})");
+  t_.config.models[0].aliases = {"small"};
+  access::ApiKey one = Key("one");
+  one.tenant = "team";
+  one.models = {"small"};
+  access::ApiKey same = Key("same");
+  same.tenant = "team";
+  Write({one, same, Key("any")});
+  t_.Start();
+  const auto post = [&](const std::string& name, const std::string& more) {
+    return Post(t_.address(), "/v1/responses", R"({"model":"small","input":"Hi")" + more + "}",
+                {Bearer(name)});
+  };
+  const auto status = [&](const std::string& name, const std::string& verb) {
+    net::RawPeer peer(t_.address());
+    peer.Send(verb + " /v1/responses/resp_0 HTTP/1.1\r\nHost: test\r\n" + Bearer(name) +
+              "\r\n\r\n");
+    return ReadResponse(peer).status;
+  };
+  const std::string goes_on = R"(,"previous_response_id":"resp_0")";
+  ASSERT_EQ(post("one", "").status, 200);
+  for (const char* name : {"one", "same"}) {
+    EXPECT_EQ(status(name, "GET"), 200) << name;
+    EXPECT_EQ(post(name, goes_on).status, 200) << name;
+  }
+  EXPECT_EQ(status("any", "GET"), 404);
+  EXPECT_EQ(status("any", "DELETE"), 404);
+  const HttpResponse refused = post("any", goes_on);
+  EXPECT_EQ(refused.status, 404);
+  EXPECT_THAT(refused.body, HasSubstr("previous_response_id"));
 }
 
 TEST_F(Keys, AboveTheirRequestsAMinuteGet429) {

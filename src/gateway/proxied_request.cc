@@ -109,6 +109,8 @@ ProxiedRequest::~ProxiedRequest() {
 // What most requests are, without a coroutine of its own: nullopt for what takes more.
 std::optional<ProxiedRequest::Scanned> ProxiedRequest::ScanAtOnce() {
   const auto header = [this](std::string_view name) { return exchange_.Header(name); };
+  // Nobody else's body is unpacked or read.
+  if (auto known = request_.FindKey(header); !known) return known;
   if (!api_.response_id.empty()) return request_.FindResponse(api_.response_id, header);
   request_.SetModelInPath(api_.model);
   std::string& body = exchange_.body();

@@ -23,10 +23,6 @@ ErrorReply Unknown(std::string message) {
   return reply;
 }
 
-std::string Limit(double limit, std::string_view what) {
-  return FormatNumber(limit) + " " + std::string(what) + " a minute";
-}
-
 }  // namespace
 
 void ClientKeys::Set(const std::optional<access::KeyFile>& file, Seconds now) {
@@ -65,21 +61,22 @@ tl::expected<void, ErrorReply> ClientKeys::Begin(const access::ApiKey& key, std:
     refused = ring_.Begin(key, prompt, now);
   }
   if (!refused) return {};
-  std::string limit;
+  // Not the key's own: the file of keys may have changed since the key was found.
+  std::string limit = FormatJsonNumber(refused->limit);
   std::string_view type = "requests";
   std::string_view kind = "x-error-user";
   switch (refused->what) {
     case access::Exceeded::kRequests:
-      limit = Limit(*key.requests_per_minute, "requests");
+      limit += " requests a minute";
       kind = "x-error-rpm-exceeded";
       break;
     case access::Exceeded::kTokens:
-      limit = Limit(*key.tokens_per_minute, "tokens");
+      limit += " tokens a minute";
       type = "tokens";
       kind = "x-error-tpm-exceeded";
       break;
     case access::Exceeded::kInFlight:
-      limit = std::to_string(*key.max_in_flight) + " requests at a time";
+      limit += " requests at a time";
       break;
   }
   openai::ApiError error = openai::MakeApiError(

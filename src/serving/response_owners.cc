@@ -1,10 +1,11 @@
 #include "serving/response_owners.h"
 
+#include <utility>
+
 namespace headrace::serving {
 
-void ResponseOwners::Note(std::string_view id, std::string_view pool,
-                          const std::shared_ptr<const EndpointInfo>& endpoint, Seconds now) {
-  if (id.empty() || id.size() > kMostIdBytes) return;
+void ResponseOwners::Note(std::string_view id, Owner owner, Seconds now) {
+  if (id.empty() || id.size() > kMostIdBytes || owner.model.size() > kMostModelBytes) return;
   const system::MutexLock lock(mutex_);
   if (by_id_.contains(id)) return;
   while (!entries_.empty() && (entries_.size() >= kMost || now - entries_.front().noted > kKept)) {
@@ -12,8 +13,8 @@ void ResponseOwners::Note(std::string_view id, std::string_view pool,
     entries_.pop_front();
   }
   // A deque's entries stay where they are.
-  const Entry& entry = entries_.emplace_back(
-      Entry{.id = std::string(id), .owner = {std::string(pool), endpoint}, .noted = now});
+  const Entry& entry =
+      entries_.emplace_back(Entry{.id = std::string(id), .owner = std::move(owner), .noted = now});
   by_id_.emplace(entry.id, &entry);
 }
 

@@ -20,14 +20,16 @@ class ResponseOwners {
   static constexpr std::size_t kMost = 50'000;
   static constexpr Seconds kKept = 24 * 3600;
   static constexpr std::size_t kMostIdBytes = 128;
+  static constexpr std::size_t kMostModelBytes = 512;
 
   struct Owner {
     std::string pool;
     std::weak_ptr<const EndpointInfo> endpoint;  // Gone once it has left the fleet.
+    std::string model;                           // As its request named it.
+    std::string tenant;                          // Of its request's key; "": none was required.
   };
 
-  void Note(std::string_view id, std::string_view pool,
-            const std::shared_ptr<const EndpointInfo>& endpoint, Seconds now);
+  void Note(std::string_view id, Owner owner, Seconds now);
   // Without a pool if nothing is known of the id.
   Owner Find(std::string_view id, Seconds now) const;
 

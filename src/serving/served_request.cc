@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <utility>
 
 #include "base/hash.h"
@@ -104,7 +105,11 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
   if (auto named = FindPool(); !named) return named;
   prompt_ = PromptSizeOf(kind_, facts_);
   if (!facts_.previous_response.empty() && context_.responses != nullptr) {
-    only_ = context_.responses->Find(facts_.previous_response, finished_.arrived).endpoint.lock();
+    const auto owner = context_.responses->Find(facts_.previous_response, finished_.arrived);
+    if (!owner.pool.empty() && !MayRead(owner)) {
+      return tl::unexpected(UnknownResponse(facts_.previous_response, "previous_response_id"));
+    }
+    only_ = owner.endpoint.lock();
   }
   return TakeControls(header);
 }
@@ -135,13 +140,22 @@ tl::expected<void, ErrorReply> ServedRequest::FindResponse(std::string_view id,
   if (context_.responses != nullptr) owner = context_.responses->Find(id, finished_.arrived);
   only_ = owner.endpoint.lock();
   pool_ = context_.pools.Find(owner.pool);
-  if (only_ == nullptr || pool_ == nullptr) {
-    return tl::unexpected(Invalid(MakeErrorReply(
-        openai::MakeApiError(404, "The response '" + Excerpt(id) + "' is not known here.", "id"),
-        "x-error-no-model-backends")));
+  if (only_ == nullptr || pool_ == nullptr || !MayRead(owner)) {
+    return tl::unexpected(UnknownResponse(id, "id"));
   }
-  facts_.model = owner.pool;
+  facts_.model = std::move(owner.model);
   return TakeControls(header);
+}
+
+bool ServedRequest::MayRead(const ResponseOwners::Owner& owner) const {
+  return key_ == nullptr || key_->Tenant() == owner.tenant;
+}
+
+ErrorReply ServedRequest::UnknownResponse(std::string_view id, std::string_view param) {
+  return Invalid(MakeErrorReply(
+      openai::MakeApiError(404, "The response '" + Excerpt(id) + "' is not known here.",
+                           std::string(param)),
+      "x-error-no-model-backends"));
 }
 
 tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& header) {
@@ -153,7 +167,10 @@ tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& h
   finished_.stream = facts_.stream;
   finished_.has_prompt = kind_ != openai::ApiKind::kOther;
   if (key_) {
-    controls_.priority += key_->priority;
+    // Objectives of Kubernetes have any number.
+    controls_.priority = static_cast<int>(
+        std::clamp<std::int64_t>(std::int64_t{controls_.priority} + key_->priority,
+                                 std::numeric_limits<int>::min(), std::numeric_limits<int>::max()));
     controls_.tenant = HashOf(key_->Tenant());
     controls_.tenant_name = key_->Tenant();
     finished_.tenant = controls_.tenant_name;
@@ -168,7 +185,7 @@ tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& h
 }
 
 tl::expected<void, ErrorReply> ServedRequest::FindKey(const HeaderLookup& header) {
-  if (context_.keys == nullptr) return {};
+  if (context_.keys == nullptr || key_ != nullptr) return {};
   auto key = context_.keys->Find(header);
   if (!key) return tl::unexpected(Invalid(std::move(key).error()));
   key_ = *std::move(key);
@@ -545,7 +562,12 @@ void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
   if (parser_ && !noted_response_ && !parser_->response_id().empty()) {
     noted_response_ = true;
     if (context_.responses != nullptr) {
-      context_.responses->Note(parser_->response_id(), pool_->name(), endpoint_, now);
+      context_.responses->Note(parser_->response_id(),
+                               {.pool = pool_->name(),
+                                .endpoint = endpoint_,
+                                .model = facts_.model,
+                                .tenant = key_ ? key_->Tenant() : std::string()},
+                               now);
     }
   }
   if (!parser_ || !parser_->first_token()) return;

@@ -115,6 +115,9 @@ class ServedRequest {
   void SetModelInPath(std::string_view model) { model_in_path_ = model; }
   // Instead, for what the shell itself finds wrong with it: counts it as invalid.
   ErrorReply Invalid(ErrorReply reply);
+  // Before all others: its client's key, if one is required (401). Who reads no body before need
+  // not call it.
+  tl::expected<void, ErrorReply> FindKey(const HeaderLookup& header);
   // Before Arrive: it goes to endpoints of these addresses only, because its transport offers no
   // others: "10.0.0.7:8000", or "10.0.0.7" for every endpoint of that host. If its pool has none of
   // them, it is refused (503).
@@ -207,7 +210,9 @@ class ServedRequest {
     kFloor,  // What any text of its size comes to at least; its response is a token.
   };
 
-  tl::expected<void, ErrorReply> FindKey(const HeaderLookup& header);
+  // Responses are their tenant's alone, where keys are required.
+  bool MayRead(const ResponseOwners::Owner& owner) const;
+  ErrorReply UnknownResponse(std::string_view id, std::string_view param);
   tl::expected<void, ErrorReply> FindPool();
   tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
   // Its key may use the model, and has not used up its limits.

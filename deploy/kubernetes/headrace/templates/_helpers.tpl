@@ -33,6 +33,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.profiles }}
 {{- $_ := set $own "profiles" (dict "source" "directory" "directory" "profiles") }}
 {{- end }}
+{{- if .Values.apiKeysSecret }}
+{{- $_ := set $own "api_keys" "/etc/headrace-keys/keys.yaml" }}
+{{- end }}
 {{- include "headrace.refuse" (dict "given" .Values.config "own" $own "path" "config") }}
 {{- if dig "replicas" "share" false .Values.config }}
 {{- $group := printf "%s-%s" .Release.Namespace (include "headrace.name" .) }}

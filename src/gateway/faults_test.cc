@@ -250,7 +250,6 @@ class Faults : public testing::Test {
     t_.config.models[0].policy = "least-request";
     t_.config.health.interval = 3600;
     t_.config.health.timeout = 3600;
-    t_.config.timeouts.first_byte = t_.config.timeouts.whole = t_.config.timeouts.idle = 0.1;
   }
 
   TestGateway t_;

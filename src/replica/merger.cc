@@ -121,7 +121,7 @@ bool Merger::Age(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisi
   }
   if (!any) return true;
   std::erase_if(peers_, [](const Peer& peer) { return peer.lost && peer.running.empty(); });
-  if (left == 0) return false;
+  if (std::ranges::any_of(peers_, &Peer::lost)) return false;
   scheduler.SetForeignWaiting(Waiting());
   scheduler.HeardOfOthers(now, decisions);
   return true;

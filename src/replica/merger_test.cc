@@ -279,6 +279,24 @@ TEST_F(Pair, ASilentReplicaLeavesNoGhosts) {
   EXPECT_TRUE(b.merger.TakeNewcomer());
 }
 
+// Exactly as many as one turn drops: what waits is tried all the same.
+TEST_F(Pair, ASilentReplicaLeavesRoomHoweverMuchItHad) {
+  constexpr int kAll = Merger::kMostPerTurn;
+  scheduler::Decisions decisions;
+  for (Replica* replica : {&a, &b}) {
+    replica->scheduler.UpdateFleet(std::vector<fleet::DeploymentSpec>{{"a10", kAll, {"h:1"}}}, 0,
+                                   decisions);
+  }
+  for (int i = 0; i < kAll; ++i) a.Send(1);
+  AToB(1);
+  scheduler::Arrival arrival;
+  arrival.prompt_tokens = 100;
+  b.scheduler.Arrive(arrival, 2, decisions);
+  EXPECT_EQ(b.scheduler.waiting(), 1u);
+  b.Age(4.1);
+  EXPECT_EQ(b.scheduler.waiting(), 0u);
+}
+
 TEST_F(Pair, OneThatStopsIsGoneAtOnce) {
   a.Send(1);
   AToB(1);

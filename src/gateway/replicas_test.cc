@@ -137,6 +137,31 @@ TEST_F(ReplicasTest, ARedisThatHangsIsAway) {
   EXPECT_TRUE(Eventually([&] { return Connected(*a); }));
 }
 
+// One that takes everything and delivers nothing, as when the listener's connection was cut without
+// a word: who hears nobody must not take all for its own.
+TEST(ReplicasAlone, ARedisThatDeliversNothingIsAway) {
+  net::RawListener listener;
+  TestGateway t;
+  t.AddEngine("a10", 1000);
+  t.config.redis = store::RedisUrl{.host = "127.0.0.1", .port = listener.address().port()};
+  t.config.replicas.share = true;
+  std::thread server([&] {
+    net::RawPeer hears = listener.Accept();
+    hears.ReadUntil("SELECT");
+    hears.Send("+OK\r\n");
+    hears.ReadUntil("SUBSCRIBE");
+    hears.Send("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    net::RawPeer speaks = listener.Accept();
+    speaks.ReadUntil("SELECT");
+    speaks.Send("+OK\r\n");
+    while (speaks.ReadUntil("PUBLISH").ends_with("PUBLISH")) speaks.Send(":1\r\n");
+  });
+  t.Start();
+  EXPECT_TRUE(Eventually([&] { return t.Said("takes messages and delivers none"); }));
+  t.gateway.reset();
+  server.join();
+}
+
 TEST_F(ReplicasTest, AreOfOneGroupAndCanChangeItWhileTheyRun) {
   auto a = Make();
   auto b = Make();

@@ -133,6 +133,7 @@ void ReplicaFeed::Share(const Settings& settings) {
       if (!link.up && now - link.since >= kRetry) {
         const auto listens = link.listener.Listen(channel_);
         now = link.since = system::MonotonicNow();
+        link.unheard = kNever;
         if (listens) {
           link.up = true;
         } else {
@@ -151,13 +152,20 @@ void ReplicaFeed::Share(const Settings& settings) {
       const auto messages = link.listener.TakeMessages(patience);
       now = system::MonotonicNow();
       if (messages) {
-        Hear(*messages, now);
+        Hear(link, *messages, now);
       } else {
         Lose(link, messages.error(), now);
       }
     } else {
       const system::MutexLock lock(mutex_);
       if (!stopping_) changed_.WaitFor(mutex_, patience);
+    }
+    // Else nobody would be heard, and all the capacity taken for this one's.
+    if (link.up && now - link.unheard > replica::Merger::kSilence) {
+      Lose(link,
+           {settings.redis->Name() +
+            ": Redis takes messages and delivers none; see that nothing between cuts connections."},
+           now);
     }
     for (auto& [name, shared] : shared_) shared.pool->router().Age(shared.merger);
     TakeParts(link, settings.options.interval, now);
@@ -222,10 +230,11 @@ Result<void> ReplicaFeed::Tell(Link& link, Seconds now) {
     }
   }
   if (batches.empty()) return {};
+  link.unheard = std::min(link.unheard, now);
   return link.speaker.Publish(channel_, batches);
 }
 
-void ReplicaFeed::Hear(std::span<const std::string> messages, Seconds now) {
+void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Seconds now) {
   for (const std::string& message : messages) {
     const auto batch = replica::Decode(message);
     if (!batch) {
@@ -236,10 +245,12 @@ void ReplicaFeed::Hear(std::span<const std::string> messages, Seconds now) {
                     now);
       continue;
     }
+    const bool own = batch->from == self_;
+    if (own) link.unheard = kNever;
     const auto found = shared_.find(batch->pool);
     if (found == shared_.end()) continue;
     Shared& shared = found->second;
-    if (batch->from == self_) {
+    if (own) {
       if (batch->sequence != shared.timed) continue;
       lag_ = now - shared.sent;
       metrics_->lag_seconds.Observe(lag_);

@@ -87,7 +87,8 @@ class ReplicaFeed {
     store::Redis speaker;
     store::Redis listener;
     bool up = false;
-    Seconds since = 0;  // It is up, or was last tried.
+    Seconds since = 0;         // It is up, or was last tried.
+    Seconds unheard = kNever;  // Since then what was said has not come back; kNever: it has.
   };
 
   void Run();
@@ -99,7 +100,7 @@ class ReplicaFeed {
   static void End(Shared& shared);
   // False if they could not be told.
   Result<void> Tell(Link& link, Seconds now);
-  void Hear(std::span<const std::string> messages, Seconds now);
+  void Hear(Link& link, std::span<const std::string> messages, Seconds now);
   // How much of the capacity is this replica's, and when its turn is.
   void TakeParts(const Link& link, Seconds interval, Seconds now);
   void Lose(Link& link, const Error& error, Seconds now);

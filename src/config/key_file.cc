@@ -122,6 +122,21 @@ Result<std::string> Checked(std::string text, const std::string& file_name, cons
               "under `keys:`, as `headrace key add` does, or change it by hand");
 }
 
+// What a user can get wrong about a new key; the rest is not its own doing (Checked).
+Result<void> CheckNew(const ApiKey& key, const KeyFile& file, const std::string& file_name) {
+  std::vector<std::string> names = key.models;
+  names.push_back(key.name);
+  if (!key.tenant.empty()) names.push_back(key.tenant);
+  for (const std::string& name : names) {
+    const auto parsed = NameForm().parse(name);
+    if (!parsed) return Fail("the name " + Quote(name) + " " + parsed.error().message);
+  }
+  const auto same = std::ranges::find(file.keys, key.hash, &ApiKey::hash);
+  if (same == file.keys.end()) return {};
+  return Fail(file_name + ": has this key already, with the name " + Quote(same->name) +
+              "; revoke that one first");
+}
+
 }  // namespace
 
 Result<KeyFile> ReadKeyFile(std::string_view text, const std::string& file_name) {
@@ -141,6 +156,7 @@ Result<std::string> WithKey(std::string_view text, const std::string& file_name,
         access::ToHex({reinterpret_cast<const std::uint8_t*>(salt.data()), salt.size()}) + "\n";
   }
   HEADRACE_ASSIGN(KeyFile wanted, ReadKeyFile(changed, file_name));
+  HEADRACE_TRY(CheckNew(key, wanted, file_name));
   if (!changed.ends_with('\n')) changed += '\n';
   if (wanted.keys.empty()) changed += "keys:\n";
   changed += ItemOf(key);

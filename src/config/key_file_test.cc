@@ -63,7 +63,11 @@ TEST(KeyFile, WithoutItsLastKeyItLetsNobodyIn) {
 TEST(KeyFile, SaysWhatIsWrong) {
   const std::string text = Added("", Key("one"));
   EXPECT_THAT(WithKey(text, "keys.yaml", kSalt, Key("one")).error().message,
-              HasSubstr("cannot change"));
+              HasSubstr("keys.yaml: has this key already, with the name \"one\""));
+  access::ApiKey spaced = Key("two");
+  spaced.name = "team a";
+  EXPECT_THAT(WithKey(text, "keys.yaml", kSalt, spaced).error().message,
+              HasSubstr("the name \"team a\" contains a space"));
   EXPECT_THAT(WithoutKey(text, "keys.yaml", "two").error().message,
               HasSubstr("keys.yaml: has no key named \"two\""));
   EXPECT_THAT(ReadKeyFile("keys: []", "keys.yaml").error().message, HasSubstr("no \"salt\""));

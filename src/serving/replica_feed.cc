@@ -22,6 +22,8 @@ constexpr Seconds kAllAreHeard = 1.5 * replica::Outbox::kWholeEvery;
 constexpr Seconds kStatusEvery = 0.2;
 // A replica that cannot be read is gone when it was silent for so long.
 constexpr Seconds kUnreadableFor = 10 * replica::Outbox::kWholeEvery;
+// Between two looks at the same clocks.
+constexpr Seconds kSameTime = 0.001;
 constexpr std::string_view kChannels = "headrace:replicas:";
 
 // The host and the process; in a container that is restarted, the same as before.
@@ -262,6 +264,8 @@ void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Second
 }
 
 void ReplicaFeed::TakeParts(const Link& link, Seconds interval, Seconds now) {
+  // All clocks that are set by the network's time have the same turns; they may be set at any time.
+  const Seconds offset = system::UnixNow() - system::MonotonicNow();
   for (auto& [name, shared] : shared_) {
     const int heard = shared.merger.replicas();
     // After an outage the others are heard one by one.
@@ -270,12 +274,12 @@ void ReplicaFeed::TakeParts(const Link& link, Seconds interval, Seconds now) {
     const scheduler::Turns turns{.index = shared.merger.rank(),
                                  .count = heard,
                                  .length = replica::TurnLength(interval),
-                                 .offset = shared.turns.offset};
+                                 .offset = std::abs(offset - shared.turns.offset) < kSameTime
+                                               ? shared.turns.offset
+                                               : offset};
     if (turns != shared.turns) {
       shared.turns = turns;
-      // All clocks that are set by the network's time have the same turns.
-      shared.turns.offset = system::UnixNow() - system::MonotonicNow();
-      shared.pool->router().SetTurns(shared.turns);
+      shared.pool->router().SetTurns(turns);
     }
     const int parts = all ? 1 : shared.replicas;
     if (parts == shared.parts) continue;

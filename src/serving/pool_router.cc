@@ -292,7 +292,8 @@ void PoolRouter::ReportBreaker(const BreakerReport& report) const {
 
 // --- PoolRouter: the fleet
 
-void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
+void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints,
+                                     std::span<const std::string> closed) {
   const fleet::Fleet& fleet = scheduler.fleet();
   std::map<std::pair<std::string_view, std::string_view>, fleet::EndpointId> ids;
   for (fleet::EndpointId id = 0; id < fleet.endpoints().size(); ++id) {
@@ -311,9 +312,12 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints) {
   std::ranges::move(infos, before.begin());
   infos.assign(before.size(), nullptr);
   why_down.resize(before.size());
-  for (EndpointInfo info : endpoints) {
+  why_closed.assign(before.size(), "");
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    EndpointInfo info = endpoints[i];
     const fleet::EndpointId id = ids.at({info.deployment, info.address});
     info.id = id;
+    why_closed[id] = closed[i];
     std::shared_ptr<const EndpointInfo>& known = before[id];
     // Of one that has left, whose id is given to another: nothing is known of that one.
     if (known != nullptr &&
@@ -372,6 +376,7 @@ std::vector<fleet::EndpointHandle> PoolRouter::State::Find(
 void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
   std::vector<fleet::DeploymentSpec> specs;
   std::vector<EndpointInfo> endpoints;
+  std::vector<std::string> closed;
   for (const discovery::DiscoveredDeployment& deployment : snapshot) {
     fleet::DeploymentSpec& spec = specs.emplace_back();
     spec.name = deployment.name;
@@ -391,11 +396,11 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
                            .socket = endpoint.resolved,
                            .fault = endpoint.fault,
                            .instance = endpoint.instance,
-                           .closed = endpoint.closed,
                            .deployment = deployment.name,
                            .metrics = metrics,
                            .stream_options = stream_options,
                            .access = endpoint.access});
+      closed.push_back(endpoint.closed);
     }
   }
   Apply([&](State& state, Seconds now) {
@@ -406,7 +411,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       }
     }
     state.scheduler.UpdateFleet(specs, now, state.decisions);
-    state.SetEndpoints(endpoints);
+    state.SetEndpoints(endpoints, closed);
     for (const auto& info : state.infos) {
       if (info == nullptr) continue;
       const bool up = state.TakesRequests(*info);
@@ -653,7 +658,7 @@ RouterStatus PoolRouter::Status() const {
     if (!endpoint.retired) {
       const std::string& why_down = state_.why_down[id];
       status.deployments[endpoint.deployment].endpoints.back().fault =
-          why_down.empty() ? state_.infos[id]->closed : why_down;
+          why_down.empty() ? state_.why_closed[id] : why_down;
     }
     if (!fleet.keeps_forecasts()) continue;
     const fleet::StepForecast& forecast = *endpoint.forecast;

@@ -38,7 +38,6 @@ struct EndpointInfo {
   std::optional<system::SocketAddress> socket;  // nullopt: it cannot be reached, …
   std::string fault;                            // … because of this; then it is down.
   std::string instance;                         // What runs there (discovery).
-  std::string closed;                           // Why it gets no new requests; empty: it does.
   std::string deployment;
   std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
   // Likewise: whether its engines take `stream_options`, as far as is known; null: they are not to
@@ -51,9 +50,9 @@ struct EndpointInfo {
   }
   bool operator==(const EndpointInfo& other) const {
     return id == other.id && address == other.address && socket == other.socket &&
-           fault == other.fault && instance == other.instance && closed == other.closed &&
-           deployment == other.deployment && metrics == other.metrics &&
-           stream_options == other.stream_options && discovery::SameAccess(access, other.access);
+           fault == other.fault && instance == other.instance && deployment == other.deployment &&
+           metrics == other.metrics && stream_options == other.stream_options &&
+           discovery::SameAccess(access, other.access);
   }
 };
 using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
@@ -244,6 +243,7 @@ class PoolRouter {
     // The scheduler is told that an endpoint is up if nothing is known against it, and neither an
     // operator has drained it nor the place that lists it has closed it.
     std::vector<std::string> why_down;           // By endpoint id; empty: it is up.
+    std::vector<std::string> why_closed;         // Likewise; empty: it gets new requests.
     std::set<std::string, std::less<>> drained;  // Addresses in the fleet.
     std::shared_ptr<const FleetNames> names;
     // By each of their addresses: as they are written, as numbers with the port, and without it.
@@ -260,11 +260,12 @@ class PoolRouter {
       return why_down[endpoint.id].empty() && !IsDrained(endpoint);
     }
     bool IsDrained(const EndpointInfo& endpoint) const {
-      return drained.contains(endpoint.address) || !endpoint.closed.empty();
+      return drained.contains(endpoint.address) || !why_closed[endpoint.id].empty();
     }
     // A drain ends with what was drained, whatever comes to its address.
     void ForgetDrains(std::span<const EndpointInfo> endpoints);
-    void SetEndpoints(std::span<const EndpointInfo> endpoints);
+    // `closed`: why each is, or empty.
+    void SetEndpoints(std::span<const EndpointInfo> endpoints, std::span<const std::string> closed);
     // Those in the fleet that have one of these addresses, by id, each once.
     std::vector<fleet::EndpointHandle> Find(std::span<const std::string> addresses) const;
   };

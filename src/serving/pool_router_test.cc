@@ -222,10 +222,12 @@ TEST(PoolRouter, AnotherInstanceAtTheSameAddressIsAnotherEndpoint) {
 TEST(PoolRouter, AClosedEndpointFinishesWhatItHas) {
   FakeServing serving({.down_timeout = 100}, "least-request");
   serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
-  const auto id = serving.router().Endpoints()[0]->id;
+  const auto before = serving.router().Endpoints()[0];
   RoutedRequest running(serving.router(), serving.executor, [](const Route&) {});
   running.Arrive({});
   serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1", "its pod is not ready"));
+  EXPECT_EQ(serving.router().Endpoints()[0], before)
+      << "what runs there, its probes and its responses still find it";
   bool routed = false;
   RoutedRequest waiting(serving.router(), serving.executor, [&](const Route&) { routed = true; });
   waiting.Arrive({});
@@ -241,7 +243,7 @@ TEST(PoolRouter, AClosedEndpointFinishesWhatItHas) {
   serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));
   serving.executor.Run();
   EXPECT_TRUE(routed);
-  EXPECT_EQ(serving.router().Endpoints()[0]->id, id) << "what was learned of it stays";
+  EXPECT_EQ(serving.router().Endpoints()[0], before) << "what was learned of it stays";
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ constexpr std::array kControls = {"routing-strategy",
                                   "x-gateway-inference-fairness-id",
                                   "x-gateway-destination-endpoint-subset"};
 
+// How much is unpacked at first, then twice as much each time.
+constexpr std::size_t kFirstUnpacked = std::size_t{256} << 10;
+
 PickerContext::BodyMode BodyModeOf(ProcessingMode::BodySendMode mode) {
   using Mode = PickerContext::BodyMode;
   switch (mode) {
@@ -296,31 +299,44 @@ tl::expected<void, serving::ErrorReply> PickedRequest::Unpack() {
     reply.headers.emplace_back("accept-encoding", "gzip, deflate");
     return tl::unexpected(std::move(reply));
   }
+  using Result = system::Unpacker::Result;
   std::string unpacked;
-  const auto result = system::Unpacker(body_).UnpackTo(thread_.most_body_bytes + 1, unpacked);
-  if (unpacked.size() > thread_.most_body_bytes) {
-    return tl::unexpected(Invalid(413, "The request's body is too large once it is unpacked."));
+  system::Unpacker unpacker(body_);
+  Result result = Result::kFull;
+  std::size_t room = 0;
+  while (result == Result::kFull) {
+    const std::size_t next =
+        std::min(std::max(kFirstUnpacked, 2 * room), thread_.most_body_bytes + 1);
+    if (!HoldBody(next - room)) {
+      return tl::unexpected(Invalid(503, "There is no memory for the request's body now."));
+    }
+    room = next;
+    result = unpacker.UnpackTo(room, unpacked);
+    if (unpacked.size() > thread_.most_body_bytes) {
+      return tl::unexpected(Invalid(413, "The request's body is too large once it is unpacked."));
+    }
   }
-  if (result == system::Unpacker::Result::kBroken) {
+  if (result == Result::kBroken) {
     return tl::unexpected(Invalid(400,
                                   "The request's body is not whole gzip or zlib data, as its "
                                   "content-encoding says it is."));
   }
-  HoldBody(unpacked.size());
   body_ = std::move(unpacked);
+  context_.held_bytes.fetch_sub(held_ - body_.size());
+  held_ = body_.size();
   unpacked_ = true;
   return {};
 }
 
 serving::ErrorReply PickedRequest::Invalid(int status, std::string message) {
-  return request_->Invalid(serving::MakeErrorReply(openai::MakeApiError(status, std::move(message)),
-                                                   "x-error-request-body-processing"));
+  serving::ErrorReply reply = serving::MakeErrorReply(
+      openai::MakeApiError(status, std::move(message)), "x-error-request-body-processing");
+  if (status == 503) reply.headers.emplace_back("retry-after", "1");
+  return request_->Invalid(std::move(reply));
 }
 
 void PickedRequest::RefuseInvalid(int status, std::string message) {
-  serving::ErrorReply reply = Invalid(status, std::move(message));
-  if (status == 503) reply.headers.emplace_back("retry-after", "1");
-  Refuse(reply);
+  Refuse(Invalid(status, std::move(message)));
 }
 
 void PickedRequest::OnRoute(serving::ServedRequest::Routed route) {

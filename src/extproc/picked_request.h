@@ -83,6 +83,7 @@ class PickedRequest {
 
   // --- The response
   void OnResponseHeaders(Headers& headers, const Metadata& metadata);
+  void Abandon();
   void SendResponseHead();
   void AddResponseHeaders(Mutation& mutation);
   void SetStatus(Mutation& mutation);

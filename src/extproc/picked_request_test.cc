@@ -441,6 +441,28 @@ TEST(Waiting, ARequestWaitsInItsStream) {
   EXPECT_THAT(second.Kinds(), ElementsAre("request_headers", "request_body"));
 }
 
+TEST(Waiting, WhatEnvoyAnswersItselfIsSentNowhere) {
+  for (const Modes& modes : {kFullDuplex, kBuffered}) {
+    Pool pool;
+    Stream first(pool);
+    first.Ask(Chat(false));
+    Stream second(pool, modes);
+    second.Ask(Chat(false));
+    second.Take();
+    second.Say(ResponseHeaders({{":status", "504"}}));
+    first.Answer(kWhole, kAnswer);
+    pool.serving.executor.Run();
+    second.Say(ResponseBody("upstream request timeout", true));
+    EXPECT_EQ(second.Destination(), "");
+    for (const auto& reply : second.Take()) {
+      EXPECT_EQ(HeaderIn(reply.response_headers().response().header_mutation(), ":status"), "");
+      EXPECT_EQ(HeaderIn(reply.response_body().response().header_mutation(), ":status"), "");
+    }
+    EXPECT_TRUE(pool.serving.Idle());
+    EXPECT_EQ(pool.context.held_bytes, 0);
+  }
+}
+
 TEST(Waiting, TooLongIsATimeOut) {
   Pool pool;
   pool.config.timeouts.request = 2;
@@ -654,6 +676,21 @@ TEST(Headers, APackedBodyIsUnpacked) {
   stream.Ask(packed, {{"content-encoding", "deflate"}});
   EXPECT_EQ(stream.Text(), body);
   EXPECT_TRUE(Removes(HeadersOf(stream.Take().front()), "content-encoding"));
+}
+
+TEST(Headers, WhatIsUnpackedCountsAsHeld) {
+  std::string packed(100'000, '\0');
+  uLongf size = packed.size();
+  const std::string body(5 << 20, ' ');
+  compress(reinterpret_cast<Bytef*>(packed.data()), &size,
+           reinterpret_cast<const Bytef*>(body.data()), body.size());
+  packed.resize(size);
+  Pool pool;
+  pool.config.limits.bodies = 4 << 20;
+  Stream stream(pool);
+  stream.Ask(packed, {{"content-encoding", "deflate"}});
+  EXPECT_EQ(stream.Refusal(), 503);
+  EXPECT_EQ(pool.context.held_bytes, 0);
 }
 
 TEST(Protocol, WhereEnvoyOnlyShowsRequestsTheStreamIsClosed) {

@@ -41,12 +41,13 @@ void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata
   if (std::exchange(response_begun_, true)) return;
   response_headers_.Swap(headers.mutable_headers());
   if (!routed_) {
-    if (request_ && !request_whole_) {
+    if (headers_answered_ && !request_whole_) {
       context_.faults.Raise(telemetry::LogLevel::kWarning, "Envoy's ext_proc filter",
                             "Envoy sends no bodies of requests, so no endpoint is picked for them; "
                             "set its request_body_mode to FULL_DUPLEX_STREAMED",
                             thread_.serving.executor.Now());
     }
+    Abandon();
     return SendResponseHead();
   }
   if (const auto served = ServedEndpoint(metadata); !served.empty()) request_->ServedBy(served);
@@ -62,6 +63,15 @@ void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata
   // An error in a whole answer is known, and makes the status, when its body is read.
   const bool status_follows = response_mode_ == BodyMode::kFullDuplex && !request_->event_stream();
   if (!status_follows) SendResponseHead();
+}
+
+// Envoy has answered the request without an endpoint: none is wanted any more.
+void PickedRequest::Abandon() {
+  if (!request_) return;
+  request_->Cancel();
+  request_whole_ = true;
+  if (deadline_ != nullptr) deadline_->Set(kNever);
+  ReleaseBody();
 }
 
 void PickedRequest::SendResponseHead() {

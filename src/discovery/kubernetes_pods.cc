@@ -106,11 +106,16 @@ std::vector<std::uint16_t> NumbersOf(const std::vector<std::string>& asked,
 }
 
 // Puts engines in order. Of several at one address (a pod that has gone, and its successor; pods of
-// one host's network) one counts, an open one before others.
+// one host's network) one counts, an open one before others; of one at an address of each family,
+// the IPv4 one.
 void Settle(KubernetesEngines& engines) {
-  std::ranges::sort(engines, [](const KubernetesEngine& a, const KubernetesEngine& b) {
-    return std::tuple(a.deployment, a.pod, a.address.port(), a.uid) <
-           std::tuple(b.deployment, b.pod, b.address.port(), b.uid);
+  const auto names = [](const KubernetesEngine& engine) {
+    return std::tuple(std::string_view(engine.deployment), std::string_view(engine.pod),
+                      engine.address.port(), std::string_view(engine.uid));
+  };
+  std::ranges::sort(engines, [&names](const KubernetesEngine& a, const KubernetesEngine& b) {
+    if (names(a) != names(b)) return names(a) < names(b);
+    return a.address.ToString() < b.address.ToString();
   });
   std::map<std::string, std::size_t> by_address;
   std::vector<bool> left_out(engines.size(), false);
@@ -125,6 +130,11 @@ void Settle(KubernetesEngines& engines) {
   for (std::size_t i = 0; i < engines.size(); ++i) {
     if (!left_out[i]) kept.push_back(std::move(engines[i]));
   }
+  const auto twice =
+      std::ranges::unique(kept, [&names](const KubernetesEngine& a, const KubernetesEngine& b) {
+        return !a.uid.empty() && names(a) == names(b);
+      });
+  kept.erase(twice.begin(), twice.end());
   engines = std::move(kept);
 }
 

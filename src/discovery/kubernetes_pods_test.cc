@@ -167,5 +167,22 @@ TEST(EnginesOfSlices, AreThoseOfTheServicesPort) {
   EXPECT_THAT(find({.ports = {"other"}}).fault, HasSubstr("no port \"other\""));
 }
 
+TEST(EnginesOfSlices, APodWithAnAddressOfEachFamilyIsOneEngine) {
+  KubernetesObjects objects;
+  for (const char* const address : {"fd00::1", "10.0.0.1"}) {
+    KubernetesEndpointSlice slice;
+    slice.endpoints = {{.address = address, .pod = "llama-a10-0", .uid = "u1", .ready = true}};
+    slice.ports = {{"a", 8000}, {"b", 8001}};
+    objects.push_back(std::make_shared<const KubernetesObject>(
+        KubernetesObject{.name_space = "a", .name = address, .uid = "", .body = slice}));
+  }
+  std::vector<std::string> addresses;
+  const FoundEngines found = EnginesOfSlices(objects, {.ports = {"a", "b"}});
+  for (const KubernetesEngine& engine : found.models.at({"a", ""})) {
+    addresses.push_back(engine.address.ToString());
+  }
+  EXPECT_THAT(addresses, ElementsAre("10.0.0.1:8000", "10.0.0.1:8001"));
+}
+
 }  // namespace
 }  // namespace headrace::discovery

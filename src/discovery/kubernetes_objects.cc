@@ -39,6 +39,19 @@ std::string TextAt(const Json& json, std::string_view key) {
   return value.is_string() ? value.get<std::string>() : std::string();
 }
 
+// A name as Kubernetes has them; empty if it is none. Deployments and their profiles' files are
+// found by it, and the API server takes any text at some places.
+std::string NameAt(const Json& json, std::string_view key) {
+  constexpr std::string_view kInner =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  constexpr std::string_view kOuter = kInner.substr(0, kInner.size() - 3);
+  std::string text = TextAt(json, key);
+  const bool is_name = !text.empty() && text.find_first_not_of(kInner) == text.npos &&
+                       kOuter.find(text.front()) != kOuter.npos &&
+                       kOuter.find(text.back()) != kOuter.npos;
+  return is_name ? text : std::string();
+}
+
 bool TrueAt(const Json& json, std::string_view key) {
   const Json& value = At(json, key);
   return value.is_boolean() && value.get<bool>();
@@ -87,9 +100,9 @@ KubernetesPod PodOf(const Json& json) {
   KubernetesPod pod;
   pod.labels = TextsAt(metadata, "labels");
   for (const Json& owner : ListAt(metadata, "ownerReferences")) {
-    if (TrueAt(owner, "controller")) pod.owner = {TextAt(owner, "kind"), TextAt(owner, "name")};
+    if (TrueAt(owner, "controller")) pod.owner = {TextAt(owner, "kind"), NameAt(owner, "name")};
   }
-  pod.gpu = TextAt(At(metadata, "annotations"), "headrace/gpu");
+  pod.gpu = NameAt(At(metadata, "annotations"), "headrace/gpu");
   pod.node = TextAt(spec, "nodeName");
   pod.address = TextAt(status, "podIP");
   for (const Json& container : ListAt(spec, "containers")) {
@@ -120,7 +133,7 @@ KubernetesEndpointSlice SliceOf(const Json& json) {
     // "Not known" means ready.
     const bool ready = !At(conditions, "ready").is_boolean() || TrueAt(conditions, "ready");
     slice.endpoints.push_back({.address = addresses.front().get<std::string>(),
-                               .pod = is_pod ? TextAt(target, "name") : "",
+                               .pod = is_pod ? NameAt(target, "name") : "",
                                .uid = TextAt(target, "uid"),
                                .node = TextAt(endpoint, "nodeName"),
                                .ready = ready,

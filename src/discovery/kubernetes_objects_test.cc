@@ -56,6 +56,20 @@ TEST(KubernetesObjects, OfAPodOnlyWhatIsNeeded) {
   EXPECT_FALSE(pod.ended);
 }
 
+// Who makes a pod writes these as they like, and files of profiles are found by them.
+TEST(KubernetesObjects, WhatIsNoNameNamesNothing) {
+  const auto page = ParsePage(KubernetesKind::kPod, R"({
+    "metadata": {"resourceVersion": "1"},
+    "items": [{"metadata": {
+      "name": "llama", "annotations": {"headrace/gpu": "../../etc/passwd"},
+      "ownerReferences": [{"kind": "Job", "name": "a\r\nset-cookie: b", "controller": true}]}}]
+  })");
+  ASSERT_TRUE(page) << page.error().message;
+  const auto& pod = std::get<KubernetesPod>(page->objects.front().body);
+  EXPECT_EQ(pod.gpu, "");
+  EXPECT_EQ(pod.owner->name, "");
+}
+
 TEST(KubernetesObjects, OneThatIsBrokenDoesNotHideTheOthers) {
   const auto page = ParsePage(KubernetesKind::kInferencePool, R"({
     "metadata": {"resourceVersion": "5"},

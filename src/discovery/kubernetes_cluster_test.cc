@@ -7,6 +7,7 @@
 #include <chrono>
 #include <thread>
 
+#include "discovery/kubernetes_endpoints.h"
 #include "net/test_peers.h"
 #include "system/clock.h"
 
@@ -189,6 +190,26 @@ TEST_F(FakeApiServer, OneQueryIsWatchedOnceForAllWhoAsk) {
   Open();
   EXPECT_EQ(cluster_->Watch({.kind = KubernetesKind::kPod, .name_space = "a"}), table_);
   EXPECT_NE(cluster_->Watch({.kind = KubernetesKind::kPod, .name_space = "b"}), table_);
+}
+
+TEST(KubernetesView, WhatWasFoundAnotherWayStaysWhileTheServerIsAway) {
+  KubernetesView::Findings before{.complete = true};
+  before.models[{"a", ""}].push_back(
+      {.deployment = "a10",
+       .pod = "a10-0",
+       .uid = "u",
+       .node = "",
+       .gpu = "",
+       .address = *system::Resolve(*system::ParseHostPort("127.0.0.1:8000"))});
+  KubernetesAccess access;
+  access.server = *system::ParseHttpUrl("127.0.0.1:1");
+  KubernetesView view(KubernetesCluster::Open(access), {.namespaces = {"a"}},
+                      std::make_shared<const KubernetesView::Findings>(before));
+  view.Wait(10);
+  const auto found = view.Look();
+  EXPECT_THAT(found->outage, HasSubstr("pods in namespace a cannot be listed"));
+  EXPECT_TRUE(found->complete);
+  EXPECT_EQ(found->models.at({"a", ""}).size(), 1);
 }
 
 }  // namespace

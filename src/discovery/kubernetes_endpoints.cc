@@ -31,8 +31,9 @@ bool KubernetesSelection::operator==(const KubernetesSelection& other) const {
 // --- KubernetesView
 
 KubernetesView::KubernetesView(std::shared_ptr<KubernetesCluster> cluster,
-                               KubernetesSelection selection)
-    : cluster_(std::move(cluster)), selection_(std::move(selection)) {
+                               KubernetesSelection selection,
+                               std::shared_ptr<const Findings> before)
+    : cluster_(std::move(cluster)), selection_(std::move(selection)), findings_(std::move(before)) {
   using From = KubernetesSelection::From;
   const system::MutexLock lock(mutex_);
   if (selection_.gpus) nodes_ = cluster_->Watch({.kind = KubernetesKind::kNode});

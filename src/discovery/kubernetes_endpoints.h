@@ -39,7 +39,9 @@ class KubernetesView {
     std::string outage;  // Why it may be old or incomplete, one sentence; else empty.
   };
 
-  KubernetesView(std::shared_ptr<KubernetesCluster> cluster, KubernetesSelection selection);
+  // `before`: what the same selection has found by other means, in force until all has been listed.
+  KubernetesView(std::shared_ptr<KubernetesCluster> cluster, KubernetesSelection selection,
+                 std::shared_ptr<const Findings> before = std::make_shared<const Findings>());
 
   const KubernetesSelection& selection() const { return selection_; }
   // As of now; the same object as before if nothing has changed.
@@ -65,8 +67,7 @@ class KubernetesView {
   // The pool as it was found last, by which pods are watched.
   KubernetesInferencePool followed_ HEADRACE_GUARDED_BY(mutex_);
   std::uint64_t seen_ HEADRACE_GUARDED_BY(mutex_) = 0;  // The versions of all tables.
-  std::shared_ptr<const Findings> findings_ HEADRACE_GUARDED_BY(mutex_) =
-      std::make_shared<const Findings>();
+  std::shared_ptr<const Findings> findings_ HEADRACE_GUARDED_BY(mutex_);  // Never null.
 };
 
 // One model of a view.

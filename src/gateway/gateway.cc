@@ -427,13 +427,15 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   }
   HEADRACE_TRY(CheckEndpoints(*after));
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*after));
-  HEADRACE_TRY(access_log_.SetConfig(after->log));
-  HEADRACE_TRY(kubernetes_.SetConfig(*after));
-  kubernetes_.Wait(kFirstList);
-  const ServedConfig served = kubernetes_.Serve(*after, system::MonotonicNow());
+  KubernetesModels kubernetes = kubernetes_;
+  HEADRACE_TRY(kubernetes.SetConfig(*after));
+  kubernetes.Wait(kFirstList);
+  const ServedConfig served = kubernetes.Serve(*after, system::MonotonicNow());
   HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(served));
+  HEADRACE_TRY(access_log_.SetConfig(after->log));
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails.
+  kubernetes_ = std::move(kubernetes);
   keys_.Set(key_file_ = keys, system::MonotonicNow());
   health_->SetConfig(after->health);
   TakeOver(served.config, std::move(sources));

@@ -135,10 +135,8 @@ Result<void> KubernetesModels::SetConfig(const config::Config& config) {
     return {};
   }
   HEADRACE_ASSIGN(discovery::KubernetesAccess access, AccessOf(config.kubernetes));
-  if (cluster_ == nullptr || cluster_->access() != access) {
-    cluster_ = discovery::KubernetesCluster::Open(std::move(access));
-    entries_.clear();
-  }
+  const bool other_access = cluster_ == nullptr || cluster_->access() != access;
+  if (other_access) cluster_ = discovery::KubernetesCluster::Open(std::move(access));
   profiles_.reset();
   if (config.profiles.source == config::ProfilesConfig::Source::kConfigMap) {
     profiles_ = discovery::WatchProfiles(*cluster_, config.profiles.configmap);
@@ -151,11 +149,15 @@ Result<void> KubernetesModels::SetConfig(const config::Config& config) {
       return entry.view != nullptr && entry.view->selection() == selection;
     });
     Entry& entry = entries_.emplace_back();
-    if (known != before.end()) {
-      entry = std::exchange(*known, {});
-    } else {
+    if (known == before.end()) {
       entry.view = std::make_shared<discovery::KubernetesView>(cluster_, std::move(selection));
+      continue;
     }
+    entry = std::exchange(*known, {});
+    if (!other_access) continue;
+    // Asked another way, the cluster may not answer at once: its engines stay until it does.
+    entry.view = std::make_shared<discovery::KubernetesView>(cluster_, std::move(selection),
+                                                             entry.view->Look());
   }
   return {};
 }

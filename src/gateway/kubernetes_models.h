@@ -34,7 +34,7 @@ struct ServedConfig {
 config::DeploymentConfig DeclaredOf(const config::ModelConfig& model, const std::string& name);
 
 // Keeps the cluster, and what is looked for there, over changes of the configuration: what does not
-// change is not asked for again. Not thread-safe.
+// change is not asked for again. A copy follows the same. Not thread-safe.
 class KubernetesModels {
  public:
   // Takes over what the configuration looks for. An error, one sentence: a kubeconfig that cannot

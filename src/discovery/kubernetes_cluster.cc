@@ -263,7 +263,8 @@ net::Task<void> KubernetesCluster::Reader::Run() {
     }
     if (state->stopped) break;
     if (end.ok) {
-      failures = 0;
+      // A list is worth nothing if its watch fails: else the whole would be asked for without rest.
+      if (!listing) failures = 0;
       continue;
     }
     // It cannot go on from where it was, and begins anew: at once, if that is all there is to it.

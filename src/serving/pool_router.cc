@@ -325,9 +325,10 @@ void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints,
          known->instance != info.instance)) {
       known = nullptr;
     }
-    // What was reached once is not lost because it cannot be looked up now.
+    // What was reached once is not lost because it cannot be looked up now, nor the way there.
     if (known != nullptr && known->socket && !info.socket) {
       info.socket = known->socket;
+      if (info.access == nullptr) info.access = known->access;
       info.fault.clear();
     }
     const bool stays = known != nullptr && *known == info;

@@ -219,6 +219,22 @@ TEST(PoolRouter, AnotherInstanceAtTheSameAddressIsAnotherEndpoint) {
   EXPECT_TRUE(serving.Idle());
 }
 
+TEST(PoolRouter, AnEndpointThatCannotBeLookedUpNowIsReachedAsBefore) {
+  struct Tls final : discovery::EndpointAccess {
+    bool Equals(const EndpointAccess&) const override { return true; }
+  };
+  FakeServing serving({}, "least-request");
+  discovery::EndpointSnapshot pods = PodAt("127.0.0.1:1", "u1");
+  pods[0].endpoints[0].access = std::make_shared<const Tls>();
+  serving.router().UpdateFleet(pods);
+  const auto before = serving.router().Endpoints()[0];
+  pods[0].endpoints[0].access = nullptr;
+  pods[0].endpoints[0].resolved.reset();
+  pods[0].endpoints[0].fault = "its key cannot be read.";
+  serving.router().UpdateFleet(pods);
+  EXPECT_EQ(serving.router().Endpoints()[0], before) << "not without TLS or its key";
+}
+
 TEST(PoolRouter, AClosedEndpointFinishesWhatItHas) {
   FakeServing serving({.down_timeout = 100}, "least-request");
   serving.router().UpdateFleet(PodAt("127.0.0.1:1", "u1"));

@@ -35,7 +35,8 @@ Result<HttpUrl> ParseHttpUrl(std::string_view text) {
     return Fail("has a scheme that is not known here; write http:// or https://");
   }
   if (!parsed->user.empty() || parsed->password) {
-    return Fail("has a user or a password in it; remove that; a key goes into a header, or into `api_key`");
+    return Fail(
+        "has a user or a password in it; remove that; a key goes into a header, or into `api_key`");
   }
   if (!parsed->query.empty() || whole.find('?') != std::string::npos) {
     return Fail("has a query; remove it from the ? on");

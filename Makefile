@@ -98,12 +98,16 @@ lint: everything
 	@tools/install-deps lint
 	@tools/lint $(ARGS)
 
+# gRPC is not instrumented; suppressions go by the names of functions.
+tsan-options = ignore_noninstrumented_modules=1 suppressions=$(CURDIR)/cmake/tsan.supp \
+  external_symbolizer_path=$(shell command -v llvm-symbolizer-19)
 sanitize:
 	@tools/install-deps build test clients sanitize
 	@mkdir -p build
 	@for preset in asan tsan; do \
 	  { test -e build/$$preset/build.ninja || $(call configure,$$preset); } && \
 	  ninja -C build/$$preset && \
+	  TSAN_OPTIONS="$(tsan-options)" \
 	  ctest --test-dir build/$$preset --parallel 2 --output-on-failure || exit 1; \
 	done
 

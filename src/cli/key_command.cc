@@ -2,10 +2,10 @@
 #include <sys/random.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -105,25 +105,10 @@ std::optional<std::vector<std::string>> OfferedEndpoints(const Metadata& metadat
   return offered;
 }
 
-// Single slashes, and none at the end.
-std::string WithSingleSlashes(std::string_view path) {
-  std::string single;
-  for (const char c : path) {
-    if (c != '/' || !single.ends_with('/')) single += c;
-  }
-  if (single.size() > 1 && single.ends_with('/')) single.pop_back();
-  return single;
-}
-
 }  // namespace
 
 void PickerThread::SetConfig(const config::Config& config) {
-  serving.request_timeout = config.timeouts.request;
-  const auto is_default = [](const config::ModelConfig& model) { return model.is_default; };
-  const auto default_model = std::ranges::find_if(config.models, is_default);
-  serving.default_model = default_model == config.models.end() ? "" : default_model->name;
-  serving.foreign_strategies = config.nearest_strategy ? serving::ForeignStrategies::kNearest
-                                                       : serving::ForeignStrategies::kRefused;
+  serving.SetConfig(config);
   body_mode = config.extproc.body_mode;
   fallbacks = static_cast<std::size_t>(config.extproc.fallbacks);
   most_body_bytes = config.limits.body;
@@ -472,11 +457,7 @@ void PickedRequest::TakePath() {
   const std::string_view whole = RequestHeader(":path");
   const std::size_t query = std::min(whole.find('?'), whole.size());
   const std::string_view given = whole.substr(0, query);
-  std::string path = WithSingleSlashes(given);
-  const std::string& base = thread_.base_path;
-  if (!base.empty() && path.starts_with(base + "/")) path.erase(0, base.size());
-  if (path.starts_with(openai::kAzureV1Paths))
-    path.replace(0, openai::kAzureV1Paths.size(), "/v1/");
+  std::string path = openai::PlainPath(given, thread_.base_path);
   constexpr std::string_view kDeployments = "/openai/deployments/";
   if (path.starts_with(kDeployments)) {
     const std::string rest = path.substr(kDeployments.size());

@@ -69,16 +69,6 @@ std::string ModelsJson(const serving::Pools& pools, const serving::ClientKeys::K
   return json.EndArray().EndObject().Take();
 }
 
-// Single slashes, and none at the end.
-std::string WithSingleSlashes(std::string_view path) {
-  std::string single;
-  for (const char c : path) {
-    if (c != '/' || !single.ends_with('/')) single += c;
-  }
-  if (single.size() > 1 && single.ends_with('/')) single.pop_back();
-  return single;
-}
-
 }  // namespace
 
 // Used on its thread only.
@@ -91,13 +81,7 @@ struct Proxy::ThreadState {
                              most_head_bytes == config.limits.header;
     timeouts = config.timeouts;
     most_head_bytes = config.limits.header;
-    serving.request_timeout = timeouts.request;
-    const auto is_default = [](const config::ModelConfig& model) { return model.is_default; };
-    const auto default_model = std::ranges::find_if(config.models, is_default);
-    serving.default_model =
-        default_model == config.models.end() ? std::string() : default_model->name;
-    serving.foreign_strategies = config.nearest_strategy ? serving::ForeignStrategies::kNearest
-                                                         : serving::ForeignStrategies::kRefused;
+    serving.SetConfig(config);
     base_path = config.base_path == "/" ? "" : config.base_path;
     passthrough = config.passthrough;
     plain_paths = base_path.empty() && passthrough.empty();
@@ -161,12 +145,7 @@ net::Task<void> Proxy::Handle(net::HttpExchange& exchange) {
 
 net::Task<void> Proxy::HandleOther(net::HttpExchange& exchange) {
   const ThreadState& state = StateOf(exchange);
-  const std::string& base = state.base_path;
-  std::string path = WithSingleSlashes(exchange.path());
-  if (path == base) path = "/";
-  if (!base.empty() && path.starts_with(base + "/")) path.erase(0, base.size());
-  if (path.starts_with(openai::kAzureV1Paths))
-    path.replace(0, openai::kAzureV1Paths.size(), "/v1/");
+  const std::string path = openai::PlainPath(exchange.path(), state.base_path);
   const bool asks = exchange.method() == "GET" || exchange.method() == "POST";
   if (asks && std::ranges::find(state.passthrough, path) != state.passthrough.end()) {
     ApiCall api{.target = path};

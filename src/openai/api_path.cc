@@ -40,4 +40,18 @@ const ApiPath* FindApiPath(std::string_view path) {
   return found == std::end(kApiPaths) ? nullptr : &*found;
 }
 
+std::string PlainPath(std::string_view path, std::string_view base) {
+  std::string plain;
+  for (const char c : path) {
+    if (c != '/' || !plain.ends_with('/')) plain += c;
+  }
+  if (plain.size() > 1 && plain.ends_with('/')) plain.pop_back();
+  const bool under_base = !base.empty() && plain.starts_with(base) &&
+                          (plain.size() == base.size() || plain[base.size()] == '/');
+  if (under_base) plain.erase(0, base.size());
+  if (plain.empty()) plain = "/";
+  if (plain.starts_with(kAzureV1Paths)) plain.replace(0, kAzureV1Paths.size(), "/v1/");
+  return plain;
+}
+
 }  // namespace headrace::openai

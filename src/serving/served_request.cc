@@ -53,6 +53,15 @@ std::string Number(Seconds seconds) {
 
 }  // namespace
 
+void ServingThread::SetConfig(const config::Config& config) {
+  request_timeout = config.timeouts.request;
+  const auto is_default = [](const config::ModelConfig& model) { return model.is_default; };
+  const auto found = std::ranges::find_if(config.models, is_default);
+  default_model = found == config.models.end() ? std::string() : found->name;
+  foreign_strategies =
+      config.nearest_strategy ? ForeignStrategies::kNearest : ForeignStrategies::kRefused;
+}
+
 ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
                              std::string_view request_id)
     : context_(context), thread_(thread), request_timeout_(thread.request_timeout) {

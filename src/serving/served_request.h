@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "config/config.h"
 #include "fleet/engine_fault.h"
 #include "openai/request.h"
 #include "openai/response.h"
@@ -38,6 +39,8 @@ struct ServingContext {
 // What the requests of one thread share.
 struct ServingThread {
   explicit ServingThread(Executor& on) : executor(on), progress(on) {}
+  // For requests that arrive from now on.
+  void SetConfig(const config::Config& config);
 
   Executor& executor;
   openai::RequestScanner scanner;

@@ -10,18 +10,7 @@ import pytest
 
 import headrace
 import proxy
-from headrace import MODEL
-
-QUESTION = [{"role": "user", "content": "How deep is the lake?"}]
-
-
-def tokens(count):
-    """Options for a call whose answer ends by itself after so many tokens (one word each)."""
-    return {"model": MODEL, "extra_headers": {"x-headrace-output-tokens": str(count)}}
-
-
-def words(text):
-    return len(text.split())
+from headrace import MODEL, QUESTION, tokens, words
 
 
 @pytest.fixture

@@ -19,6 +19,16 @@ from openai import AsyncOpenAI, OpenAI
 PROGRAM = os.environ["HEADRACE"]
 MODEL = "llama2-7b"
 PATIENCE_S = 20
+QUESTION = [{"role": "user", "content": "How deep is the lake?"}]
+
+
+def tokens(count):
+    """Options for a call whose answer ends by itself after so many tokens (one word each)."""
+    return {"model": MODEL, "extra_headers": {"x-headrace-output-tokens": str(count)}}
+
+
+def words(text):
+    return len(text.split())
 
 
 def eventually(holds):

@@ -3,9 +3,7 @@
 import anthropic
 import pytest
 
-from headrace import MODEL, eventually
-
-QUESTION = [{"role": "user", "content": "How deep is the lake?"}]
+from headrace import MODEL, QUESTION, eventually
 
 
 @pytest.fixture

@@ -131,9 +131,9 @@ class Pool {
   Rng rng_{5};
 };
 
-class EveryPolicy : public testing::TestWithParam<std::tuple<std::string, bool>> {
+class EveryPolicy : public testing::TestWithParam<std::tuple<std::string_view, bool>> {
  protected:
-  std::string policy() const { return std::get<0>(GetParam()); }
+  std::string_view policy() const { return std::get<0>(GetParam()); }
   bool profiled() const { return std::get<1>(GetParam()); }
   Pool MakePool(std::vector<Engine> engines) const {
     return {policy(), std::move(engines), profiled()};
@@ -212,19 +212,11 @@ TEST_P(EveryPolicy, AFullEngineIsTriedAgainSoon) {
   EXPECT_LE(pool.TakeSent()[2], 15);
 }
 
-std::vector<std::string> Policies() {
-  std::vector<std::string> names;
-  for (const routing::PolicyInfo& policy : routing::Policies()) names.emplace_back(policy.name);
-  return names;
-}
-
 INSTANTIATE_TEST_SUITE_P(All, EveryPolicy,
-                         testing::Combine(testing::ValuesIn(Policies()), testing::Bool()),
+                         testing::Combine(testing::ValuesIn(PolicyNames()), testing::Bool()),
                          [](const auto& info) {
-                           std::string name = std::get<0>(info.param) +
-                                              (std::get<1>(info.param) ? "_profiled" : "");
-                           std::ranges::replace(name, '-', '_');
-                           return name;
+                           return TestNameOf(std::get<0>(info.param)) +
+                                  (std::get<1>(info.param) ? "_profiled" : "");
                          });
 
 // --- Beside policies

@@ -192,18 +192,8 @@ TEST_P(Limited, MovesOutOfTheFleet) {
   EXPECT_FALSE(h.scheduler.Complete(h.last, {}, h.now, h.decisions));
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Limited, testing::ValuesIn([] {
-                           std::vector<std::string_view> names;
-                           for (const routing::PolicyInfo& policy : routing::Policies()) {
-                             names.push_back(policy.name);
-                           }
-                           return names;
-                         }()),
-                         [](const auto& test) {
-                           std::string name(test.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Policies, Limited, testing::ValuesIn(PolicyNames()),
+                         [](const auto& test) { return TestNameOf(test.param); });
 
 TEST(Fallbacks, AreInTheOrderOfWhatThePolicyCompared) {
   SchedulerHarness h("slo-headroom");

@@ -94,18 +94,8 @@ TEST_P(Returned, TeachesNothing) {
   EXPECT_EQ(fleet.endpoint(first->endpoint).prefilling, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Returned, testing::ValuesIn([] {
-                           std::vector<std::string_view> names;
-                           for (const routing::PolicyInfo& policy : routing::Policies()) {
-                             names.push_back(policy.name);
-                           }
-                           return names;
-                         }()),
-                         [](const auto& test) {
-                           std::string name(test.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Policies, Returned, testing::ValuesIn(PolicyNames()),
+                         [](const auto& test) { return TestNameOf(test.param); });
 
 TEST(ReturnedRequest, HasTheQueuesWholeTimeoutAgain) {
   SchedulerOptions options;

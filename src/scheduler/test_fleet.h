@@ -1,6 +1,7 @@
 // Profiles and events for the scheduler's tests and benchmarks.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,19 @@ inline slo::Slo E2eSlo(Seconds e2e) {
   slo::Slo slo;
   slo.e2e = e2e;
   return slo;
+}
+
+// For suites of tests that run with every policy: their names, …
+inline std::vector<std::string_view> PolicyNames() {
+  std::vector<std::string_view> names;
+  for (const routing::PolicyInfo& policy : routing::Policies()) names.push_back(policy.name);
+  return names;
+}
+// … and those names as a test's name may have them.
+inline std::string TestNameOf(std::string_view policy) {
+  std::string name(policy);
+  std::ranges::replace(name, '-', '_');
+  return name;
 }
 
 // A scheduler with a clock that the test turns, and short names for what the shell would do.

@@ -1,11 +1,23 @@
 #include "cli/console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/duration.h"
 #include "base/text.h"
+#include "render/table.h"
 
 namespace headrace::cli {
+namespace {
+
+// Columns of the terminal at standard error.
+std::size_t TerminalWidth() {
+  constexpr std::size_t kUsual = 80;
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
+
+}  // namespace
 
 void Print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
@@ -19,7 +31,8 @@ void Stop(const std::string& sentence, int status) {
 StatusLine::StatusLine() : live_(isatty(STDERR_FILENO) == 1) {}
 
 void StatusLine::Show(const std::string& text) {
-  if (live_) cli::Print(stderr, "\r\x1b[K" + text);
+  // The last column stays free: some terminals begin a new line there.
+  if (live_) cli::Print(stderr, "\r\x1b[K" + render::Cut(text, TerminalWidth() - 1));
 }
 
 void StatusLine::Print(const std::string& line) {

@@ -27,7 +27,8 @@ T OrStop(Result<T> result, int status = kFailed) {
   if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 
-// A line on standard error that is rewritten in place; nothing unless that is a terminal.
+// A line on standard error that is rewritten in place, cut to the terminal's width; nothing unless
+// that is a terminal.
 class StatusLine {
  public:
   StatusLine();

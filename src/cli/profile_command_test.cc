@@ -176,7 +176,7 @@ TEST_F(ProfileCommand, NamesTheFileThatFails) {
   EXPECT_THAT(Run("profile generate --benchmark /nowhere --deployment d").err,
               HasSubstr("/nowhere: cannot be opened (No such file or directory)."));
   EXPECT_THAT(Run(Generate("-o /nowhere/a.json")).err,
-              HasSubstr("/nowhere/a.json: cannot be written (No such file or directory)."));
+              HasSubstr("/nowhere/a.json: there is no folder /nowhere; make it, or name another."));
   EXPECT_EQ(Run("profile check /nowhere").status, 1);
   EXPECT_THAT(Run("profile check " + Path("")).err, HasSubstr("holds no *.json"));
   std::ifstream file(kBenchmark, std::ios::binary);

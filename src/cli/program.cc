@@ -1,5 +1,6 @@
 #include "cli/program.h"
 
+#include <csignal>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,8 @@ std::unique_ptr<CLI::App> MakeProgram() {
 }
 
 int RunProgram(int argc, const char* const* argv) {
+  // Who reads no more of what is printed must not end a run whose results go to files.
+  std::signal(SIGPIPE, SIG_IGN);
   const std::unique_ptr<CLI::App> app = MakeProgram();
   try {
     app->parse(argc, argv);

@@ -43,6 +43,25 @@ std::size_t WidthOf(char32_t code) {
 
 bool IsContinuation(char c) { return (c & 0xC0) == 0x80; }
 
+// Takes the first character off a text that is not empty; its columns.
+std::size_t TakeCharacter(std::string_view& text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  char32_t code = lead;
+  if (lead >= 0xF0) {
+    code = lead & 0x07;
+  } else if (lead >= 0xE0) {
+    code = lead & 0x0F;
+  } else if (lead >= 0xC0) {
+    code = lead & 0x1F;
+  }
+  std::size_t length = 1;
+  for (; lead >= 0xC0 && length < text.size() && IsContinuation(text[length]); ++length) {
+    code = code << 6 | (static_cast<unsigned char>(text[length]) & 0x3F);
+  }
+  text.remove_prefix(length);
+  return WidthOf(code);
+}
+
 // The cell of a row that may end early.
 std::string_view CellOf(const std::vector<std::string>& row, std::size_t column) {
   return column < row.size() ? std::string_view(row[column]) : std::string_view();
@@ -52,22 +71,20 @@ std::string_view CellOf(const std::vector<std::string>& row, std::size_t column)
 
 std::size_t DisplayWidth(std::string_view text) {
   std::size_t width = 0;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    char32_t code = lead;
-    if (lead >= 0xF0) {
-      code = lead & 0x07;
-    } else if (lead >= 0xE0) {
-      code = lead & 0x0F;
-    } else if (lead >= 0xC0) {
-      code = lead & 0x1F;
-    }
-    for (; i < text.size() && lead >= 0xC0 && IsContinuation(text[i]); ++i) {
-      code = code << 6 | (static_cast<unsigned char>(text[i]) & 0x3F);
-    }
-    width += WidthOf(code);
-  }
+  while (!text.empty()) width += TakeCharacter(text);
   return width;
+}
+
+std::string Cut(std::string_view text, std::size_t width) {
+  if (DisplayWidth(text) <= width) return std::string(text);
+  std::string_view rest = text;
+  std::size_t fitting = 0;  // Bytes.
+  for (std::size_t taken = 0;;) {
+    taken += TakeCharacter(rest);
+    if (taken > width - 1) break;
+    fitting = text.size() - rest.size();
+  }
+  return std::string(text.substr(0, fitting)) + "…";
 }
 
 std::string Pad(std::string_view text, std::size_t width, Align align) {

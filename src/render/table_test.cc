@@ -41,6 +41,14 @@ TEST(DisplayWidth, CountsTheColumnsOfATerminal) {
   EXPECT_EQ(DisplayWidth("\xFF!"), 2U);  // Not UTF-8.
 }
 
+TEST(Cut, KeepsWholeCharactersWithinTheColumns) {
+  EXPECT_EQ(Cut("longer", 6), "longer");
+  EXPECT_EQ(Cut("longer", 5), "long…");
+  EXPECT_EQ(Cut("12 µs", 5), "12 µs");
+  EXPECT_EQ(Cut("推論推論", 6), "推論…") << "half a character does not fit";
+  EXPECT_EQ(Cut("longer", 1), "…");
+}
+
 TEST(Pad, FillsUpInColumnsAndNeverCuts) {
   EXPECT_EQ(Pad("µs", 4, Align::kLeft), "µs  ");
   EXPECT_EQ(Pad("推論", 6, Align::kRight), "  推論");

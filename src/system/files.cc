@@ -97,19 +97,13 @@ OutputFile::~OutputFile() {
 }
 
 Result<OutputFile> OutputFile::Open(const std::string& path) {
-  OutputFile output(path);
-  if (path == "-") {
-    output.file_.reset(stdout);
-    return output;
-  }
   std::error_code error;
-  if (!fs::exists(path, error) || fs::is_regular_file(path, error)) {
+  OutputFile output(path);
+  if (path != "-" && (!fs::exists(path, error) || fs::is_regular_file(path, error))) {
     if (fs::is_symlink(path, error)) output.target_ = fs::weakly_canonical(path, error);
     output.temporary_ = output.target_ + ".tmp" + std::to_string(getpid());
   }
-  const std::string& opened = output.temporary_.empty() ? output.target_ : output.temporary_;
-  output.file_.reset(std::fopen(opened.c_str(), "wb"));
-  if (!output.file_) return CannotWrite(path);
+  HEADRACE_TRY(output.OpenFile());
   // Who could not read the old one cannot read the new one.
   const fs::file_status before = fs::status(output.target_, error);
   if (!output.temporary_.empty() && fs::is_regular_file(before)) {
@@ -118,12 +112,44 @@ Result<OutputFile> OutputFile::Open(const std::string& path) {
   return output;
 }
 
+Result<OutputFile> OutputFile::OpenInPlace(const std::string& path) {
+  OutputFile output(path);
+  HEADRACE_TRY(output.OpenFile());
+  return output;
+}
+
+Result<void> OutputFile::OpenFile() {
+  if (path_ == "-") {
+    file_.reset(stdout);
+    return {};
+  }
+  std::error_code error;
+  if (fs::is_directory(path_, error)) {
+    return Fail(path_ + ": is a folder; name a file in it.");
+  }
+  const std::string& opened = temporary_.empty() ? target_ : temporary_;
+  file_.reset(std::fopen(opened.c_str(), "wb"));
+  if (file_) return {};
+  const int reason = errno;
+  const fs::path folder = fs::path(target_).parent_path();
+  if (!folder.empty() && !fs::exists(folder, error)) {
+    return Fail(path_ + ": there is no folder " + folder.string() + "; make it, or name another.");
+  }
+  errno = reason;
+  return CannotWrite(path_);
+}
+
 void OutputFile::Write(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), file_.get());
 }
 
-Result<void> OutputFile::Finish() {
+Result<void> OutputFile::Flush() {
   if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) return CannotWrite(path_);
+  return {};
+}
+
+Result<void> OutputFile::Finish() {
+  HEADRACE_TRY(Flush());
   // Some file systems report only now that they were full.
   const bool closed = file_.get() == stdout || std::fclose(file_.release()) == 0;
   if (closed && temporary_.empty()) return {};
@@ -137,6 +163,17 @@ Result<void> WriteFile(const std::string& path, std::string_view text) {
   HEADRACE_ASSIGN(OutputFile output, OutputFile::Open(path));
   output.Write(text);
   return output.Finish();
+}
+
+Result<void> CheckWritable(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  std::error_code error;
+  // Opening a pipe would wait for its reader.
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error) &&
+      !fs::is_directory(path, error)) {
+    return {};
+  }
+  return OutputFile::Open(path).map([](const OutputFile&) {});
 }
 
 Result<std::vector<std::string>> ListFiles(const std::string& directory,

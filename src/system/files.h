@@ -25,12 +25,18 @@ Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Sec
 class OutputFile {
  public:
   static Result<OutputFile> Open(const std::string& path);
+  // The same, but writes to `path` itself: for rows that somebody reads while more are coming, and
+  // that are to stay if the program ends before Finish.
+  static Result<OutputFile> OpenInPlace(const std::string& path);
   ~OutputFile();
   OutputFile(OutputFile&&) = default;
+  OutputFile& operator=(OutputFile&&) = default;
 
-  // Errors are reported by Finish.
+  // Errors are reported by Flush and Finish.
   void Write(std::string_view text);
-  // Without it, `path` stays unchanged.
+  // What was written so far is in the file.
+  Result<void> Flush();
+  // Without it, `path` stays unchanged, unless it is written in place.
   Result<void> Finish();
 
  private:
@@ -38,6 +44,7 @@ class OutputFile {
     void operator()(std::FILE* file) const;
   };
   explicit OutputFile(const std::string& path) : path_(path), target_(path) {}
+  Result<void> OpenFile();
 
   std::string path_;       // As the caller gave it.
   std::string target_;     // With symbolic links resolved.
@@ -47,6 +54,10 @@ class OutputFile {
 
 // An OutputFile of one text.
 Result<void> WriteFile(const std::string& path, std::string_view text);
+
+// Whether a file can be written there: asked before a long run, whose result would be lost. An
+// empty path is no file.
+Result<void> CheckWritable(const std::string& path);
 
 // The paths of a directory's files with this extension (".json"), sorted.
 Result<std::vector<std::string>> ListFiles(const std::string& directory,

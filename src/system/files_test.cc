@@ -88,9 +88,41 @@ TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {
   fs::create_directory(Path("a"));  // Meanwhile.
   EXPECT_THAT(file->Finish().error().message, HasSubstr("a: cannot be written (Is a directory)"));
   EXPECT_EQ(Count(), 1) << "the temporary file is removed";
-  EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message, HasSubstr("No such file"));
+  EXPECT_THAT(WriteFile(Path("none/a"), "text").error().message,
+              HasSubstr("none/a: there is no folder " + Path("none") + "; make it, or name"));
   EXPECT_THAT(WriteFile(folder_.path().string(), "text").error().message,
-              HasSubstr("Is a directory"));
+              HasSubstr("is a folder; name a file in it"));
+}
+
+TEST_F(OutputFileTest, APlaceIsTriedBeforeTheRun) {
+  EXPECT_TRUE(CheckWritable(""));
+  EXPECT_TRUE(CheckWritable("-"));
+  EXPECT_TRUE(CheckWritable("/dev/full")) << "it can be opened";
+  EXPECT_TRUE(CheckWritable(Path("a")));
+  EXPECT_EQ(Count(), 0) << "nothing is left behind";
+  ASSERT_TRUE(WriteFile(Path("a"), "old"));
+  EXPECT_TRUE(CheckWritable(Path("a")));
+  EXPECT_EQ(*ReadFile(Path("a")), "old");
+  EXPECT_THAT(CheckWritable(Path("none/a")).error().message, HasSubstr("there is no folder"));
+  EXPECT_THAT(CheckWritable(folder_.path().string()).error().message, HasSubstr("is a folder"));
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(CheckWritable(Path("pipe"))) << "without waiting for its reader";
+}
+
+TEST_F(OutputFileTest, RowsAreThereWhileMoreAreComing) {
+  {
+    auto rows = OutputFile::OpenInPlace(Path("rows"));
+    ASSERT_TRUE(rows) << rows.error().message;
+    rows->Write("1\n");
+    ASSERT_TRUE(rows->Flush());
+    EXPECT_EQ(*ReadFile(Path("rows")), "1\n");
+    rows->Write("2\n");
+  }
+  EXPECT_EQ(*ReadFile(Path("rows")), "1\n2\n") << "they stay without Finish";
+  auto full = OutputFile::OpenInPlace("/dev/full");
+  ASSERT_TRUE(full);
+  full->Write("1\n");
+  EXPECT_THAT(full->Flush().error().message, HasSubstr("/dev/full: cannot be written (No space"));
 }
 
 TEST_F(OutputFileTest, ListsAndMakesDirectories) {

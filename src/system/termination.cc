@@ -23,7 +23,7 @@ void Block(bool with_hangup) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-// From now on the default applies: a second signal ends the program.
+// From now on the default applies: the next signal ends the program.
 void LetTheNextOneEndIt() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
@@ -33,7 +33,7 @@ void LetTheNextOneEndIt() {
 
 }  // namespace
 
-Termination::Termination() { Block(false); }
+Termination::Termination(int answered) : left_(answered) { Block(false); }
 
 bool Termination::Wait(std::optional<Seconds> timeout) {
   const sigset_t signals = Signals(false);
@@ -49,7 +49,7 @@ bool Termination::Wait(std::optional<Seconds> timeout) {
     }
     if (signal < 0 && errno == EINTR) continue;
     if (signal < 0) return false;
-    LetTheNextOneEndIt();
+    if (--left_ <= 0) LetTheNextOneEndIt();
     return true;
   }
 }

@@ -7,14 +7,18 @@
 
 namespace headrace::system {
 
-// Blocks SIGINT and SIGTERM in the threads that start after it: make it before any of them. A
-// second signal, while the program drains, ends it at once.
+// Blocks SIGINT and SIGTERM in the threads that start after it: make it before any of them.
 class Termination {
  public:
-  Termination();
+  // The program answers so many signals itself, the first by draining, say. The next one ends it at
+  // once.
+  explicit Termination(int answered = 1);
 
   // True when a signal came; false when `timeout` passed first.
   bool Wait(std::optional<Seconds> timeout = std::nullopt);
+
+ private:
+  int left_;  // To be answered.
 };
 
 // As if SIGTERM had come.

@@ -17,6 +17,8 @@ void AddResumeCommand(CLI::App& app);
 void AddEngineCommand(CLI::App& app);
 // Open-loop load on an OpenAI-compatible server.
 void AddLoadCommand(CLI::App& app);
+// What a file of recorded requests is like.
+void AddTraceCommand(CLI::App& app);
 // Policies compared in virtual time.
 void AddSimulateCommand(CLI::App& app);
 // Emulated engines, the gateway and load in one process.

@@ -8,16 +8,11 @@
 #include "render/table.h"
 
 namespace headrace::cli {
-namespace {
 
-// Columns of the terminal at standard error.
-std::size_t TerminalWidth() {
-  constexpr std::size_t kUsual = 80;
+std::size_t TerminalWidth(int file, std::size_t otherwise) {
   winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+  return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
 }
-
-}  // namespace
 
 void Print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
@@ -32,7 +27,9 @@ StatusLine::StatusLine() : live_(isatty(STDERR_FILENO) == 1) {}
 
 void StatusLine::Show(const std::string& text) {
   // The last column stays free: some terminals begin a new line there.
-  if (live_) cli::Print(stderr, "\r\x1b[K" + render::Cut(text, TerminalWidth() - 1));
+  if (!live_) return;
+  constexpr std::size_t kUsual = 80;
+  cli::Print(stderr, "\r\x1b[K" + render::Cut(text, TerminalWidth(STDERR_FILENO, kUsual) - 1));
 }
 
 void StatusLine::Print(const std::string& line) {

@@ -27,6 +27,9 @@ T OrStop(Result<T> result, int status = kFailed) {
   if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 
+// Columns of the terminal that a file is; `otherwise` if it is none.
+std::size_t TerminalWidth(int file, std::size_t otherwise);
+
 // A line on standard error that is rewritten in place, cut to the terminal's width; nothing unless
 // that is a terminal.
 class StatusLine {

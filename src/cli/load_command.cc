@@ -44,8 +44,10 @@ struct Arguments {
 
 workload::Workload WorkloadOf(const Arguments& arguments) {
   if (arguments.workload.empty()) {
-    return OrStop(load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile),
-                  kMisused);
+    load::ParsedClasses parsed =
+        OrStop(load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile), kMisused);
+    for (const std::string& note : parsed.notes) Print(stderr, note + "\n");
+    return std::move(parsed.workload);
   }
   std::string names;
   for (const workload::NamedWorkload& named : workload::NamedWorkloads()) {

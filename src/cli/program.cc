@@ -72,6 +72,7 @@ std::unique_ptr<CLI::App> MakeProgram() {
   AddEngineCommand(*app);
   AddLoadCommand(*app);
   AddProfileCommand(*app);
+  AddTraceCommand(*app);
   AddSimulateCommand(*app);
   AddConfigCommand(*app);
   AddKeyCommand(*app);

@@ -72,7 +72,9 @@ void Replay(const std::string& directory, scenario::Scenario& scenario) {
       Print(stderr, file + ": no request was recorded; left out\n");
       continue;
     }
-    traces.push_back(OrStop(workload::ParseTrace(text, file)));
+    workload::RequestFile requests = OrStop(workload::ReadTrace(text, file));
+    for (const std::string& note : requests.notes) Print(stderr, note + "\n");
+    traces.push_back(std::move(requests.rows));
     names.push_back(std::filesystem::path(file).stem());
   }
   if (traces.empty()) {
@@ -118,6 +120,7 @@ void Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
   const scenario::Scenario scenario = Load(arguments);
   for (const std::string& warning : scenario.warnings) Print(stderr, warning + "\n");
+  Print(stderr, scenario::DescribeReplays(scenario));
   std::vector<scenario::FluidBound> bounds;
   for (const double rate : scenario.rates)
     bounds.push_back(scenario::ComputeFluidBound(scenario, rate));

@@ -1,5 +1,4 @@
 // headrace profile check | show | list
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -49,10 +48,7 @@ render::TextStyle StyleOf(const std::string& color) {
   const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org
   const bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
   style.color = color == "always" || (color == "auto" && wanted);
-  winsize size{};
-  if (terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    style.width = size.ws_col;
-  }
+  style.width = TerminalWidth(STDOUT_FILENO, style.width);
   return style;
 }
 

@@ -27,9 +27,9 @@ bool ParseNumber(std::string_view text, Number& number) {
 }
 
 // The keys of a class.
-constexpr std::array<std::string_view, 13> kKeys = {"rate",    "share",  "cv",     "trace", "speed",
-                                                    "lengths", "prompt", "output", "ttft",  "tpot",
-                                                    "tpat",    "ntpot",  "e2e"};
+constexpr std::array<std::string_view, 14> kKeys = {
+    "rate",   "share",  "cv",   "trace", "speed", "time-unit", "lengths",
+    "prompt", "output", "ttft", "tpot",  "tpat",  "ntpot",     "e2e"};
 
 // One class as text: its name, and a value per key.
 class ClassText {
@@ -128,29 +128,44 @@ class ClassText {
   std::array<std::string, kKeys.size()> values_;  // In the order of kKeys.
 };
 
+Result<std::optional<Seconds>> ReadTimeUnit(const ClassText& text) {
+  if (!text.Has("time-unit")) return std::nullopt;
+  const std::optional<Seconds> unit = workload::TimeUnitOf(text.Value("time-unit"));
+  if (!unit)
+    return text.Fault("time-unit=" + text.Value("time-unit") +
+                      " is no unit; write s, ms, us or ns");
+  return unit;
+}
+
 Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_share,
-                                        const LoadFileReader& read_file) {
+                                        const LoadFileReader& read_file,
+                                        std::vector<std::string>& notes) {
   const int ways = int{text.Has("rate")} + int{text.Has("share")} + int{text.Has("trace")};
   if (ways != 1) return text.Fault("give just one of rate=, share= and trace=");
   if (text.Has("trace")) {
     if (text.Has("cv")) return text.Fault("cv= does not go with trace=; remove one");
     const std::string& path = text.Value("trace");
     HEADRACE_ASSIGN(const double speed, text.Number("speed", limits::kSpeed, 1));
-    HEADRACE_ASSIGN(const std::string file, text.Named(read_file(path)));
-    HEADRACE_ASSIGN(workload::Trace trace, text.Named(workload::ParseTrace(file, path)));
-    workload::BeginAtZero({&trace, 1});
-    return workload::ReplayArrivals{std::make_shared<const workload::Trace>(std::move(trace)),
+    HEADRACE_ASSIGN(const auto unit, ReadTimeUnit(text));
+    HEADRACE_ASSIGN(const std::string content, text.Named(read_file(path)));
+    HEADRACE_ASSIGN(workload::RequestFile file,
+                    text.Named(workload::ReadTrace(content, path, unit)));
+    notes.insert(notes.end(), file.notes.begin(), file.notes.end());
+    workload::BeginAtZero({&file.rows, 1});
+    return workload::ReplayArrivals{std::make_shared<const workload::Trace>(std::move(file.rows)),
                                     speed};
   }
-  if (text.Has("speed")) return text.Fault("speed= goes with trace= only; remove it");
+  for (const std::string_view key : {"speed", "time-unit"}) {
+    if (text.Has(key)) return text.Fault(std::string(key) + "= goes with trace= only; remove it");
+  }
   HEADRACE_ASSIGN(const double rate, text.Number("rate", limits::kRate, rate_of_share));
   HEADRACE_ASSIGN(const double cv, text.Number("cv", limits::kCv, 1));
   if (text.Has("cv")) return workload::GammaArrivals{rate, cv};
   return workload::PoissonArrivals{rate};
 }
 
-Result<workload::RequestLengths> ReadLengths(const ClassText& text,
-                                             const LoadFileReader& read_file) {
+Result<workload::RequestLengths> ReadLengths(const ClassText& text, const LoadFileReader& read_file,
+                                             std::vector<std::string>& notes) {
   const bool distributed = text.Has("prompt") || text.Has("output");
   if (distributed && text.Has("lengths")) {
     return text.Fault("lengths= does not go with prompt= and output=; remove one");
@@ -166,10 +181,13 @@ Result<workload::RequestLengths> ReadLengths(const ClassText& text,
   const std::string& path = text.Value("lengths");
   if (path == "sharegpt") return workload::EmpiricalLengths{workload::ShareGptLengths()};
   if (text.Has("lengths")) {
-    HEADRACE_ASSIGN(const std::string file, text.Named(read_file(path)));
-    HEADRACE_ASSIGN(auto pairs, text.Named(workload::ParseLengthCsv(file, path)));
-    return workload::EmpiricalLengths{
-        std::make_shared<const std::vector<workload::RequestLength>>(std::move(pairs))};
+    HEADRACE_ASSIGN(const std::string content, text.Named(read_file(path)));
+    // The unit of its times does not matter.
+    HEADRACE_ASSIGN(const workload::RequestFile file,
+                    text.Named(workload::ReadLengths(content, path)));
+    notes.insert(notes.end(), file.notes.begin(), file.notes.end());
+    return workload::EmpiricalLengths{std::make_shared<const std::vector<workload::RequestLength>>(
+        workload::LengthsOf(file.rows))};
   }
   if (text.Has("trace")) return workload::TraceLengths{};
   return text.Fault("it has no lengths; give lengths=, or prompt= and output=");
@@ -188,9 +206,9 @@ Result<std::optional<slo::Slo>> ReadSlo(const ClassText& text) {
 
 }  // namespace
 
-Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
-                                        std::optional<double> total_rate,
-                                        const LoadFileReader& read_file) {
+Result<ParsedClasses> ParseClasses(std::span<const std::string> specs,
+                                   std::optional<double> total_rate,
+                                   const LoadFileReader& read_file) {
   std::vector<ClassText> texts;
   std::vector<double> shares;
   double all_shares = 0;
@@ -204,17 +222,17 @@ Result<workload::Workload> ParseClasses(std::span<const std::string> specs,
     shares.push_back(share);
     texts.push_back(std::move(text));
   }
-  workload::Workload workload;
+  ParsedClasses parsed;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const double rate = shares[i] > 0 ? total_rate.value_or(0) * shares[i] / all_shares : 0;
-    workload::WorkloadClass& added = workload.classes.emplace_back();
+    workload::WorkloadClass& added = parsed.workload.classes.emplace_back();
     added.name = texts[i].name();
-    HEADRACE_ASSIGN(added.arrivals, ReadArrivals(texts[i], rate, read_file));
-    HEADRACE_ASSIGN(added.lengths, ReadLengths(texts[i], read_file));
+    HEADRACE_ASSIGN(added.arrivals, ReadArrivals(texts[i], rate, read_file, parsed.notes));
+    HEADRACE_ASSIGN(added.lengths, ReadLengths(texts[i], read_file, parsed.notes));
     HEADRACE_ASSIGN(added.slo, ReadSlo(texts[i]));
   }
-  HEADRACE_TRY(workload::CheckWorkload(workload));
-  return workload;
+  HEADRACE_TRY(workload::CheckWorkload(parsed.workload));
+  return parsed;
 }
 
 }  // namespace headrace::load

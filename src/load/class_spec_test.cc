@@ -10,6 +10,7 @@ namespace headrace::load {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Result<std::string> ReadNamed(const std::string& path) {
@@ -18,6 +19,7 @@ Result<std::string> ReadNamed(const std::string& path) {
       {"azure.csv",
        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n"
        "2023-11-16 18:17:05.9799600,110,27\n"},
+      {"mine.csv", "arrival,prompt_tokens,output_tokens\n1000,5,6\n3000,7,0\n5000,7,8\n"},
       {"broken.csv", "prompt_tokens,output_tokens\n10,many\n"},
   };
   const auto found = kFiles.find(path);
@@ -27,7 +29,9 @@ Result<std::string> ReadNamed(const std::string& path) {
 
 Result<workload::Workload> Parse(const std::vector<std::string>& specs,
                                  std::optional<double> rate = std::nullopt) {
-  return ParseClasses(specs, rate, ReadNamed);
+  return ParseClasses(specs, rate, ReadNamed).map([](const ParsedClasses& parsed) {
+    return parsed.workload;
+  });
 }
 
 TEST(ParseClasses, ReadsClassesOfEveryKind) {
@@ -61,6 +65,22 @@ TEST(ParseClasses, ReadsClassesOfEveryKind) {
   EXPECT_FALSE(classes[2].slo);
   EXPECT_EQ(std::get<workload::EmpiricalLengths>(classes[3].lengths).pairs->front(),
             (workload::RequestLength{10, 20}));
+}
+
+TEST(ParseClasses, ATraceTellsItsUnitAndWhatIsLeftOut) {
+  const std::vector<std::string> specs{"a: trace=mine.csv, time-unit=ms"};
+  const auto parsed = ParseClasses(specs, std::nullopt, ReadNamed);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const auto& replay = std::get<workload::ReplayArrivals>(parsed->workload.classes[0].arrivals);
+  EXPECT_EQ(replay.trace->back(), (workload::TraceRow{4, {7, 8}}));
+  EXPECT_THAT(parsed->notes, ElementsAre(HasSubstr("mine.csv: 1 of 3 requests")));
+  EXPECT_THAT(Parse({"a: trace=mine.csv"}).error().message,
+              HasSubstr("class \"a\": mine.csv:2: the unit of the numbers under \"arrival\""));
+  EXPECT_THAT(Parse({"a: trace=mine.csv, time-unit=h"}).error().message,
+              HasSubstr("time-unit=h is no unit; write s, ms, us or ns"));
+  EXPECT_THAT(Parse({"a: rate=1, time-unit=s, lengths=sharegpt"}).error().message,
+              HasSubstr("time-unit= goes with trace= only"));
+  EXPECT_TRUE(Parse({"a: rate=1, lengths=mine.csv"})) << "only its lengths matter";
 }
 
 TEST(ParseClasses, SharesDivideTheRate) {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "workload/trace_summary.h"
+
 namespace headrace::scenario {
 
 void ReplayTraces(const std::vector<std::string>& names, std::vector<workload::Trace> traces,
@@ -27,6 +29,22 @@ void ReplayTraces(const std::vector<std::string>& names, std::vector<workload::T
          .slo = slo,
          .rate_changes = {}});
   }
+}
+
+std::string DescribeReplays(const Scenario& scenario) {
+  // At the lowest rate a trace lasts longest, at the highest it ends first.
+  const auto [lowest, highest] = std::ranges::minmax(scenario.rates);
+  std::vector<std::string> said;
+  std::string text;
+  for (const double rate : {lowest, highest}) {
+    const Seconds end = scenario.warm_up + scenario.DurationAt(rate);
+    for (std::string& sentence : workload::DescribeReplays(scenario.workload, end, rate)) {
+      if (std::ranges::find(said, sentence) != said.end()) continue;
+      text += sentence + "\n";
+      said.push_back(std::move(sentence));
+    }
+  }
+  return text;
 }
 
 }  // namespace headrace::scenario

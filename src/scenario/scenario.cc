@@ -117,7 +117,9 @@ class Resolver {
   Scenario scenario_;
   std::optional<engine::GpuCatalog> gpus_;      // nullopt: it has a fault.
   std::vector<engine::EngineConfig> profiled_;  // By deployment: as its profile sees them.
-  std::map<std::string, std::shared_ptr<const workload::Trace>> traces_;
+  // By path and unit of times.
+  std::map<std::pair<std::string, std::optional<Seconds>>, std::shared_ptr<const workload::Trace>>
+      traces_;
 };
 
 void Resolver::AddClass(std::size_t index) {
@@ -147,17 +149,18 @@ bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
             "class \"" + text.name + "\" has trace arrivals but no trace; add `trace: …`");
       return false;
     }
-    auto& trace = traces_[text.trace];
+    auto& trace = traces_[{text.trace, text.time_unit}];
     if (!trace) {
       auto parsed = read_file_(PathOf(text.trace)).and_then([&](const std::string& content) {
-        return workload::ParseTrace(content, text.trace);
+        return workload::ReadTrace(content, text.trace, text.time_unit);
       });
       if (!parsed) {
         Fault("workload", index, "trace", parsed.error().message);
         return false;
       }
-      workload::BeginAtZero({&*parsed, 1});
-      trace = std::make_shared<const workload::Trace>(*std::move(parsed));
+      for (const std::string& note : parsed->notes) Warn("workload", index, "trace", note);
+      workload::BeginAtZero({&parsed->rows, 1});
+      trace = std::make_shared<const workload::Trace>(std::move(parsed->rows));
     }
     spec.arrivals =
         workload::ReplayArrivals{trace, text.speed, text.start == ClassText::Start::kRandom};
@@ -211,14 +214,16 @@ bool Resolver::SetLengths(std::size_t index, workload::WorkloadClass& spec) {
     spec.lengths = workload::TraceLengths{};
   } else {
     const auto parsed = read_file_(PathOf(text.lengths)).and_then([&](const std::string& content) {
-      return workload::ParseLengthCsv(content, text.lengths);
+      return workload::ReadLengths(content, text.lengths);
     });
     if (!parsed) {
       Fault("workload", index, "lengths", parsed.error().message);
       return false;
     }
-    spec.lengths = workload::EmpiricalLengths{
-        std::make_shared<const std::vector<workload::RequestLength>>(*parsed)};
+    for (const std::string& note : parsed->notes) Warn("workload", index, "lengths", note);
+    spec.lengths =
+        workload::EmpiricalLengths{std::make_shared<const std::vector<workload::RequestLength>>(
+            workload::LengthsOf(parsed->rows))};
   }
   return true;
 }

@@ -99,21 +99,29 @@ config::OptionGroup<ClassText> ClassOptions() {
           "cv", &ClassText::cv, config::NumberForm(0.01, 100),
           {.prose = "Of gamma and Weibull arrivals: the standard deviation of the gaps divided by "
                     "their mean; `1`: Poisson."})
-      .Value("trace", &ClassText::trace, config::TextForm("path"),
-             {.prose = "Of trace arrivals: a trace in Azure's format (CSV) or Mooncake's (JSON "
-                       "lines), gzip or plain.",
-              .example = "../data/traces/azure_llm_2023_code.csv.gz"})
+      .Value(
+          "trace", &ClassText::trace, config::TextForm("path"),
+          {.prose = "Of trace arrivals: a file of requests, gzip or plain: Azure's or BurstGPT's "
+                    "CSV, Mooncake's JSON lines, one's own, … "
+                    "([traces](traces.md#files-that-are-read)).",
+           .example = "../data/traces/azure_llm_2023_code.csv.gz"})
       .Value("speed", &ClassText::speed, config::NumberForm(1e-3, 1e3),
              {.prose = "Of trace arrivals: how many times as fast as recorded."})
+      .Value("time_unit", &ClassText::time_unit,
+             config::ChoiceForm<std::optional<Seconds>>(
+                 {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}),
+             {.prose = "Of trace arrivals: the unit of times that are numbers and whose name does "
+                       "not tell it."})
       .Value("start", &ClassText::start,
              config::ChoiceForm<ClassText::Start>(
                  {{"first", ClassText::Start::kFirst}, {"random", ClassText::Start::kRandom}}),
              {.prose = "Of trace arrivals: begin with the trace's first request, or at a time that "
                        "each seed draws. It then goes on from the first request after the last."})
-      .Value("lengths", &ClassText::lengths, config::TextForm("path"),
-             {.prose = "`sharegpt`, `trace`, or a CSV file `prompt_tokens,output_tokens` to draw "
-                       "pairs from. Without it, give `prompt` and `output`.",
-              .example = "sharegpt"})
+      .Value(
+          "lengths", &ClassText::lengths, config::TextForm("path"),
+          {.prose = "`sharegpt`, `trace`, or a file to draw pairs from, of any kind that `trace` "
+                    "takes, with or without times. Without it, give `prompt` and `output`.",
+           .example = "sharegpt"})
       .Value("prompt", &ClassText::prompt, TokensForm(),
              {.prose = "Tokens of a prompt.", .example = "4000 to 4600"})
       .Value("output", &ClassText::output, TokensForm(),

@@ -22,6 +22,7 @@ struct ClassText {
   double cv = 1;
   std::string trace;
   double speed = 1;
+  std::optional<Seconds> time_unit;
   Start start = Start::kFirst;
   std::string lengths;
   std::optional<workload::TokenDistribution> prompt;

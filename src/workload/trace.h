@@ -1,7 +1,9 @@
 // Recorded requests: when they arrived and how long they were.
 #pragma once
 
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,21 +22,43 @@ struct TraceRow {
 // In order of time.
 using Trace = std::vector<TraceRow>;
 
-// The readers below put `name` (a file) and the line into every error. An empty trace is an error.
-// Rows that are out of order are sorted: recorders write when requests end. A row with no prompt
-// tokens or no output tokens counts as one token.
+// What a file of requests holds.
+struct RequestFile {
+  std::string format;  // "Azure's CSV"
+  Trace rows;          // Without times all are at 0, in the order of the file.
+  bool timed = false;
+  std::vector<std::string> notes;  // A sentence about what was left out or estimated, each.
+};
 
-// Azure's LLM inference traces: CSV `TIMESTAMP,ContextTokens,GeneratedTokens` with times like
-// `2023-11-16 18:17:03.9799600`.
-Result<Trace> ParseAzureTrace(std::string_view csv, std::string_view name);
+// What "s", "ms", "us" and "ns" are in seconds; nullopt for another word.
+std::optional<Seconds> TimeUnitOf(std::string_view word);
 
-// Mooncake's traces: JSON lines {"timestamp": ms, "input_length": …, "output_length": …}; other
-// keys (`hash_ids`) are ignored. A last line that breaks off, because the recording was stopped,
-// is ignored too.
-Result<Trace> ParseMooncakeTrace(std::string_view jsonl, std::string_view name);
+// Reads any of these; the content tells which:
+//   CSV with a header, whose columns may be in any order, among others and in quotes: Azure's
+//       traces of 2023 and 2024, BurstGPT, the files that Headrace writes, and one's own;
+//   JSON lines, or an array, of objects with such keys: Mooncake's traces, recordings of
+//       `/debug/record`, aiperf's profile_export.jsonl;
+//   conversations in ShareGPT's form, whose lengths are estimated from their texts;
+//   results of `vllm bench serve --save-detailed` and guidellm's benchmarks.json.
+// docs/traces.md has the names of columns and keys.
+//
+// A time is a date as in ISO 8601 (its zone counts; without one it is UTC) or a number, from any
+// beginning. The unit of a number is told by its name (`arrival_ms`) or by the format; of others it
+// is `time_unit` (in seconds), and an error without that.
+//
+// Requests are sorted: recorders write when requests end. One without prompt or output tokens is
+// left out, with a note, as is a last line that breaks off. Every error begins with `name` (a file)
+// and the line, if there are lines. A file without requests is an error.
+Result<RequestFile> ReadRequests(std::string_view text, std::string_view name,
+                                 std::optional<Seconds> time_unit = std::nullopt);
 
-// Reads either format; the first line tells which.
-Result<Trace> ParseTrace(std::string_view text, std::string_view name);
+// The same of a file that must have times.
+Result<RequestFile> ReadTrace(std::string_view text, std::string_view name,
+                              std::optional<Seconds> time_unit = std::nullopt);
+
+// The same of a file of which only the lengths matter.
+Result<RequestFile> ReadLengths(std::string_view text, std::string_view name);
+std::vector<RequestLength> LengthsOf(const Trace& trace);
 
 // Shifts traces of the same clock so that the first request of all traces arrives at 0.
 void BeginAtZero(std::span<Trace> traces);

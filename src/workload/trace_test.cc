@@ -8,34 +8,212 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Rows as in the documentation of each format.
+constexpr std::string_view kAzure2023 =
+    "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+    "2023-11-16 23:59:59.5000000,4808,10\r\n"
+    "2023-11-17 00:00:01.2500000,3180,8\r\n";
+constexpr std::string_view kAzure2024 =
+    "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+    "2024-05-10 00:00:00.009930+00:00,2162,5\n"
+    "2024-05-10 00:00:01.009930+00:00,2399,6\n";
+constexpr std::string_view kBurstGpt =
+    "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    "5,ChatGPT,472,18,490,Conversation log\n"
+    "45,ChatGPT,1087,230,1317,Conversation log\n"
+    "118,GPT-4,417,0,417,Conversation log\n";
+constexpr std::string_view kMooncake =
+    "{\"timestamp\": 3000, \"input_length\": 7, \"output_length\": 8, \"hash_ids\": [1]}\n\n"
+    "{\"timestamp\": 1000, \"input_length\": 5, \"output_length\": 6}\n";
+constexpr std::string_view kVllm =
+    R"({"date": "20251101-101010", "model_id": "m", "num_prompts": 3, "request_rate": 2.0,
+        "duration": 3.5, "completed": 2, "total_input_tokens": 30, "total_output_tokens": 9,
+        "request_throughput": 0.6, "input_lens": [10, 20, 30], "output_lens": [4, 5, 0],
+        "ttfts": [0.1, 0.2, 0.0], "itls": [[0.01, 0.01, 0.01], [0.02], []],
+        "start_times": [100.5, 102.0, 103.0], "generated_texts": ["a", "b", ""],
+        "errors": ["", "", "refused"]})";
+constexpr std::string_view kGuidellm = R"({
+  "metadata": {"version": 1},
+  "benchmarks": [
+    {"requests": {"successful": [
+       {"request_id": "1", "output": "text", "request_start_time": 1759813207.5,
+        "request_latency": 0.5, "prompt_tokens": 128, "output_tokens": 64}],
+      "incomplete": [], "errored": [{"request_start_time": 1759813208.5, "prompt_tokens": 5}]}},
+    {"requests": {"successful": [
+       {"start_time": 1759813209.5, "end_time": 1759813210, "prompt_tokens": 130,
+        "output_tokens": 60}]}}]})";
+constexpr std::string_view kAiperf =
+    R"({"metadata": {"request_start_ns": 1759813207500000000, "benchmark_phase": "profiling"},)"
+    R"( "metrics": {"input_sequence_length": {"value": 550, "unit": "tokens"},)"
+    R"( "output_sequence_length": {"value": 9, "unit": "tokens"}}, "error": null})"
+    "\n"
+    R"({"metadata": {"request_start_ns": 1759813209500000000},)"
+    R"( "metrics": {"error_isl": {"value": 550, "unit": "tokens"}}, "error": {"code": 499}})"
+    "\n";
+constexpr std::string_view kShareGpt = R"([
+  {"id": "a", "conversations": [{"from": "human", "value": "twelve bytes"},
+                                {"from": "gpt", "value": "four"},
+                                {"from": "human", "value": "and then?"}]},
+  {"id": "b", "conversations": [{"from": "human", "value": "no answer"}]}])";
 
 template <typename T>
 std::string FaultOf(const Result<T>& result) {
   return result ? "none" : result.error().message;
 }
 
-TEST(Trace, AzureRowsAreTimesOfDay) {
-  auto trace = ParseTrace(
-      "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
-      "2023-11-16 23:59:59.5000000,4808,10\r\n"
-      "2023-11-17 00:00:01.2500000,3180,0\r\n",
-      "a.csv");
-  ASSERT_TRUE(trace) << trace.error().message;
-  ASSERT_EQ(trace->size(), 2u);
-  BeginAtZero({&*trace, 1});
-  EXPECT_EQ((*trace)[0], (TraceRow{0, {4808, 10}}));
-  EXPECT_NEAR((*trace)[1].at, 1.75, 1e-6);
-  EXPECT_EQ((*trace)[1].length, (RequestLength{3180, 1}));
+// The rows, from 0 on.
+Trace RowsOf(std::string_view text, std::optional<Seconds> unit = std::nullopt) {
+  auto file = ReadTrace(text, "t", unit);
+  EXPECT_TRUE(file) << file.error().message;
+  if (!file) return {};
+  BeginAtZero({&file->rows, 1});
+  return file->rows;
+}
+Trace CsvOf(std::string_view header, std::string_view first, std::string_view second,
+            std::optional<Seconds> unit = std::nullopt) {
+  return RowsOf(std::string(header) + "\n" + std::string(first) + "\n" + std::string(second) + "\n",
+                unit);
+}
+std::string FaultOfCell(std::string_view time, std::string_view column = "arrival") {
+  return FaultOf(ReadTrace(
+      std::string(column) + ",prompt_tokens,output_tokens\n\"" + std::string(time) + "\",5,6\n",
+      "t.csv"));
 }
 
-TEST(Trace, MooncakeRowsAreSortedMilliseconds) {
-  const auto trace = ParseTrace(
-      "{\"timestamp\": 3000, \"input_length\": 7, \"output_length\": 8, \"hash_ids\": [1]}\n\n"
-      "{\"timestamp\": 1000, \"input_length\": 5, \"output_length\": 6}\n",
-      "m.jsonl");
-  ASSERT_TRUE(trace) << trace.error().message;
-  EXPECT_THAT(*trace, ElementsAre(TraceRow{1, {5, 6}}, TraceRow{3, {7, 8}}));
-  EXPECT_DOUBLE_EQ(MeanRate(*trace), 0.5);
+TEST(Trace, AzuresTimesAreDatesWithOrWithoutAZone) {
+  const Trace of_2023 = RowsOf(kAzure2023);
+  ASSERT_EQ(of_2023.size(), 2u);
+  EXPECT_EQ(of_2023[0], (TraceRow{0, {4808, 10}}));
+  EXPECT_NEAR(of_2023[1].at, 1.75, 1e-6);
+  EXPECT_EQ(of_2023[1].length, (RequestLength{3180, 8}));
+  const Trace of_2024 = RowsOf(kAzure2024);
+  EXPECT_NEAR(of_2024[1].at, 1, 1e-6);
+  EXPECT_EQ(ReadTrace(kAzure2024, "t")->format, "Azure's CSV");
+}
+
+TEST(Trace, BurstGptsTimesAreSecondsAndItsFailuresAreLeftOut) {
+  EXPECT_THAT(RowsOf(kBurstGpt), ElementsAre(TraceRow{0, {472, 18}}, TraceRow{40, {1087, 230}}));
+  const auto file = ReadTrace(kBurstGpt, "b.csv");
+  EXPECT_EQ(file->format, "BurstGPT's CSV");
+  EXPECT_THAT(file->notes, ElementsAre("b.csv: 1 of 3 requests have no prompt or no output tokens "
+                                       "and are left out"));
+}
+
+TEST(Trace, MooncakesRowsAreSortedMilliseconds) {
+  const auto file = ReadTrace(kMooncake, "m.jsonl");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_THAT(file->rows, ElementsAre(TraceRow{1, {5, 6}}, TraceRow{3, {7, 8}}));
+  EXPECT_DOUBLE_EQ(MeanRate(file->rows), 0.5);
+  EXPECT_THAT(file->notes, IsEmpty());
+}
+
+TEST(Trace, ResultsOfBenchmarksAreReadWhereTheyListTheirRequests) {
+  EXPECT_THAT(RowsOf(kVllm), ElementsAre(TraceRow{0, {10, 4}}, TraceRow{1.5, {20, 5}}));
+  EXPECT_THAT(ReadTrace(kVllm, "v.json")->notes, ElementsAre(HasSubstr("1 of 3 requests")));
+  EXPECT_THAT(RowsOf(kGuidellm), ElementsAre(TraceRow{0, {128, 64}}, TraceRow{2, {130, 60}}));
+  EXPECT_THAT(RowsOf(kAiperf), ElementsAre(TraceRow{0, {550, 9}}));
+  EXPECT_THAT(ReadTrace(kAiperf, "a.jsonl")->notes, ElementsAre(HasSubstr("1 of 2 requests")));
+  EXPECT_THAT(FaultOf(ReadTrace(R"({"request_throughput": 1, "total_input_tokens": 5})", "v.json")),
+              HasSubstr("v.json: the result of `vllm bench serve` does not list its requests; run "
+                        "it with --save-result --save-detailed"));
+  EXPECT_THAT(FaultOf(ReadTrace(R"({"input_config": {}, "request_latency": {}})", "a.json")),
+              HasSubstr("name its profile_export.jsonl"));
+}
+
+TEST(Trace, LengthsComeWithoutTimesToo) {
+  const auto text = ReadRequests(kShareGpt, "s.json");
+  ASSERT_TRUE(text) << text.error().message;
+  EXPECT_FALSE(text->timed);
+  EXPECT_THAT(LengthsOf(text->rows), ElementsAre(RequestLength{3, 1}));
+  EXPECT_THAT(text->notes, ElementsAre(HasSubstr("1 of 2 requests"),
+                                       HasSubstr("estimated from the texts, at 4 bytes a token")));
+  EXPECT_THAT(FaultOf(ReadTrace(kShareGpt, "s.json")),
+              HasSubstr("s.json: it has lengths but no times (conversations)"));
+  const auto lengths = ReadLengths(R"([{"prompt_len": 9, "output_len": 4, "prompt": "x"}])", "l");
+  ASSERT_TRUE(lengths) << lengths.error().message;
+  EXPECT_THAT(LengthsOf(lengths->rows), ElementsAre(RequestLength{9, 4}));
+  EXPECT_TRUE(ReadLengths("timestamp,prompt_tokens,output_tokens\n1,2,3\n", "l"))
+      << "nobody asks for the unit of its times";
+}
+
+TEST(Trace, ColumnsMayBeInAnyOrderAndQuoted) {
+  EXPECT_THAT(CsvOf("user,\"Output Tokens\",\"arrival (ms)\",prompt-tokens",
+                    "\"Doe, J.\",\"7\",\"1500\",3", "x,8,\"2000\",\"4.0\""),
+              ElementsAre(TraceRow{0, {3, 7}}, TraceRow{0.5, {4, 8}}));
+  EXPECT_THAT(FaultOf(ReadTrace("arrival_s,prompt_tokens,input_tokens,output_tokens\n", "t.csv")),
+              HasSubstr("t.csv:1: of the columns both \"prompt_tokens\" and \"input_tokens\" may "
+                        "be the prompts' tokens; rename or remove one"));
+  EXPECT_THAT(FaultOf(ReadTrace("arrival_s,prompt_tokens\n", "t.csv")),
+              HasSubstr("call one \"output_tokens\""));
+}
+
+TEST(Trace, TheUnitOfANumberIsToldOrAskedForButNeverGuessed) {
+  const auto gap = [](std::string_view column, std::string_view first, std::string_view second,
+                      std::optional<Seconds> unit = std::nullopt) {
+    const Trace trace = CsvOf(std::string(column) + ",prompt_tokens,output_tokens",
+                              std::string(first) + ",1,1", std::string(second) + ",1,1", unit);
+    return trace.size() == 2 ? trace[1].at : -1;
+  };
+  EXPECT_NEAR(gap("arrival_s", "0.25", "2.25"), 2, 1e-9);
+  EXPECT_NEAR(gap("time_ms", "1700000000250", "1700000002250"), 2, 1e-6);
+  EXPECT_NEAR(gap("start_ns", "1759813207500000000", "1759813209500000000"), 2, 1e-6);
+  EXPECT_NEAR(gap("timestamp", "250", "2250", 1e-3), 2, 1e-9);
+  EXPECT_NEAR(gap("timestamp", "1700000000", "1700000002", 1), 2, 1e-9);
+  EXPECT_THAT(FaultOfCell("1700000000"),
+              HasSubstr("t.csv:2: the unit of the numbers under \"arrival\" is not known; call it "
+                        "\"arrival_s\" or \"arrival_ms\", or give the time unit"));
+  EXPECT_THAT(FaultOf(ReadTrace("arrival_s,prompt_tokens,output_tokens\n1,1,1\n", "t.csv", 1e-3)),
+              HasSubstr("another unit than the one asked for"));
+}
+
+TEST(Trace, ZonesCount) {
+  const Trace trace = CsvOf("arrival,prompt_tokens,output_tokens", "2024-05-10T02:00:00+02:00,1,1",
+                            "2024-05-09T19:00:02.5-05:00,2,2");
+  ASSERT_EQ(trace.size(), 2u);
+  EXPECT_NEAR(trace[1].at, 2.5, 1e-6);
+  EXPECT_THAT(CsvOf("arrival,prompt_tokens,output_tokens", "2024-05-10 00:00Z,1,1",
+                    "2024-05-10 00:00:01 UTC,2,2")[1]
+                  .at,
+              1);
+  EXPECT_THAT(FaultOf(ReadTrace("arrival,prompt_tokens,output_tokens\n"
+                                "2024-05-10 00:00:00,1,1\n2024-05-10 00:00:00Z,1,1\n",
+                                "t.csv")),
+              HasSubstr("t.csv:3: \"2024-05-10 00:00:00Z\" has a time zone, and those before it "
+                        "have none"));
+}
+
+TEST(Trace, NothingElseIsTakenForATime) {
+  for (const std::string_view time : {"",
+                                      "yesterday",
+                                      "2023-13-16 18:17:03",
+                                      "2023-02-30 18:17:03",
+                                      "2023-11-16 24:17:03",
+                                      "2023-11-16 18:61:03",
+                                      "2023-11-16 18:17:61",
+                                      "2023-11-16 18:17:03.",
+                                      "2023-11-16",
+                                      "2023/11/16 18:17:03",
+                                      "2023-11-16 18:17:03x",
+                                      "2023-11-16 18:17:03 ",
+                                      "2023-11-16 18:17:03+2",
+                                      "2023-11-16 18:17:03+25:00",
+                                      "x2023-11-16 18:17:03",
+                                      "12:30:00",
+                                      "1.5s",
+                                      "nan",
+                                      "inf",
+                                      "1e400",
+                                      "0x10"}) {
+    // Blanks around a cell in quotes are its own.
+    EXPECT_THAT(FaultOfCell(time), HasSubstr("is not a time")) << time;
+    EXPECT_THAT(FaultOfCell(time, "arrival_s"), HasSubstr("is not a time")) << time;
+  }
+  EXPECT_THAT(FaultOfCell("-1", "arrival_s"), HasSubstr("out of bounds"));
+  EXPECT_THAT(FaultOfCell("1e13", "arrival_s"), HasSubstr("out of bounds"));
+  EXPECT_THAT(FaultOf(ReadTrace(R"([{"arrival_s": true, "prompt_len": 9, "output_len": 4}])", "t")),
+              HasSubstr("t: request 1: \"arrival_s\" must be a time"));
 }
 
 TEST(Trace, TracesOfOneClockBeginTogether) {
@@ -47,29 +225,33 @@ TEST(Trace, TracesOfOneClockBeginTogether) {
 
 TEST(Trace, ALineThatWasCutOffAtTheEndIsIgnored) {
   const std::string line = R"({"timestamp": 5, "input_length": 900, "output_length": 8})";
-  const auto trace = ParseTrace(line + "\n" + line.substr(0, 30), "m.jsonl");
-  ASSERT_TRUE(trace) << trace.error().message;
-  EXPECT_EQ(trace->size(), 1);
-  EXPECT_THAT(FaultOf(ParseTrace(line.substr(0, 30) + "\n" + line, "m.jsonl")),
+  const auto file = ReadTrace(line + "\n" + line.substr(0, 30), "m.jsonl");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->rows.size(), 1);
+  EXPECT_THAT(FaultOf(ReadTrace(line.substr(0, 30) + "\n" + line, "m.jsonl")),
               HasSubstr("m.jsonl:1: the line is not a JSON object; write"));
+  EXPECT_THAT(FaultOf(ReadTrace("[" + line + ", " + line.substr(0, 9), "a.json")),
+              HasSubstr("a.json: it is not JSON, or breaks off after request 1"));
 }
 
 TEST(Trace, ErrorsNameFileLineAndFix) {
-  EXPECT_THAT(FaultOf(ParseTrace("", "t.csv")), HasSubstr("t.csv: the file is empty"));
-  EXPECT_THAT(FaultOf(ParseTrace("a,b\n1,2\n", "t.csv")),
-              HasSubstr("t.csv:1: the first line must"));
+  EXPECT_THAT(FaultOf(ReadTrace("", "t.csv")), HasSubstr("t.csv: the file is empty"));
+  EXPECT_THAT(FaultOf(ReadTrace("a,b\n1,2\n", "t.csv")), HasSubstr("t.csv:1: the first line must"));
   const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
-  EXPECT_THAT(FaultOf(ParseTrace(head, "t.csv")), HasSubstr("no requests"));
-  EXPECT_THAT(FaultOf(ParseTrace(head + "yesterday,1,2\n", "t.csv")),
+  EXPECT_THAT(FaultOf(ReadTrace(head, "t.csv")), HasSubstr("no requests"));
+  EXPECT_THAT(FaultOf(ReadTrace(head + "yesterday,1,2\n", "t.csv")),
               HasSubstr("t.csv:2: \"yesterday\" is not a time"));
-  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-13-16 18:17:03,1,2\n", "t.csv")),
-              HasSubstr("is not a time"));
-  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,1\n", "t.csv")),
+  EXPECT_THAT(FaultOf(ReadTrace(head + "2023-11-16 18:17:03,1\n", "t.csv")),
               HasSubstr("t.csv:2: the row has 2 cells"));
-  EXPECT_THAT(FaultOf(ParseTrace(head + "2023-11-16 18:17:03,-1,2\n", "t.csv")),
+  EXPECT_THAT(FaultOf(ReadTrace(head + "2023-11-16 18:17:03,-1,2\n", "t.csv")),
               HasSubstr("\"-1\" is not a number of tokens"));
-  EXPECT_THAT(FaultOf(ParseTrace("{}", "m.jsonl")), HasSubstr("m.jsonl:1: \"timestamp\""));
-  EXPECT_THAT(FaultOf(ParseTrace("{\"timestamp\"", "m.jsonl")), HasSubstr("not a JSON object"));
+  EXPECT_THAT(FaultOf(ReadTrace(head + "2023-11-16 18:17:03,0,2\n", "t.csv")),
+              HasSubstr("no requests with prompt and output tokens"));
+  EXPECT_THAT(FaultOf(ReadTrace("{}", "m.jsonl")),
+              HasSubstr("m.jsonl:1: of its keys none is called like the prompts' tokens"));
+  EXPECT_THAT(FaultOf(ReadTrace("{\"timestamp\"", "m.jsonl")), HasSubstr("not a JSON object"));
+  EXPECT_THAT(FaultOf(ReadTrace("{\n\"a\": 1\n}", "m.json")),
+              HasSubstr("none that lists requests"));
   EXPECT_THAT(FaultOf(ParseLengthCsv("prompt_tokens,output_tokens\n1,x\n", "l.csv")),
               HasSubstr("l.csv:2: \"x\" is not a number"));
 }
@@ -79,19 +261,19 @@ TEST(Trace, NumbersHaveRanges) {
     const std::string text = "{\"timestamp\": " + std::string(at) +
                              ", \"input_length\": " + std::string(input) +
                              ", \"output_length\": " + std::string(output) + "}\n";
-    return ParseTrace(text + "{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}\n",
-                      "t.jsonl");
+    return ReadTrace(text + "{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 1}\n",
+                     "t.jsonl");
   };
   EXPECT_TRUE(row("1", "16777216", "0"));
-  for (const std::string_view number : {"-1", "16777217", "2147483648", "1e308", "null"}) {
+  for (const std::string_view number : {"-1", "16777217", "2147483648", "1e308", "null", "1.5"}) {
     EXPECT_FALSE(row("1", number, "1")) << number;
     EXPECT_FALSE(row("1", "1", number)) << number;
   }
   EXPECT_FALSE(row("1e15", "1", "1")) << "31,000 years";
   EXPECT_FALSE(
-      ParseTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n"
-                 "2023-11-16 18:17:03.97,2147483647,10\n",
-                 "t.csv"));
+      ReadTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                "2023-11-16 18:17:03.97,2147483647,10\n",
+                "t.csv"));
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+// Collects the rows of a file of requests. Of the readers in trace.h.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "workload/trace.h"
+
+namespace headrace::workload {
+
+class RequestRows {
+ public:
+  explicit RequestRows(std::string_view name) : name_(name) {}
+
+  // Leaves it out if either length is 0.
+  void Add(std::optional<Seconds> at, Tokens prompt, Tokens output);
+  // One that the file says nothing usable of.
+  void LeaveOut() { ++without_tokens_; }
+  bool empty() const { return rows_.empty(); }
+
+  Result<RequestFile> Finish(std::string_view format) &&;
+
+ private:
+  std::string name_;
+  Trace rows_;
+  bool timed_ = false;
+  std::size_t without_tokens_ = 0;
+};
+
+// The two kinds of text that ReadRequests tells apart.
+Result<RequestFile> ReadRequestCsv(std::string_view text, std::string_view name,
+                                   std::optional<Seconds> time_unit);
+Result<RequestFile> ReadRequestJson(std::string_view text, std::string_view name,
+                                    std::optional<Seconds> time_unit);
+
+}  // namespace headrace::workload

@@ -16,9 +16,9 @@ namespace {
 // The type names of options whose values are numbers, and of the others.
 const std::set<std::string> kNumbers{"FLOAT",    "INT", "UINT",   "TIME", "RATE",  "N", "TOKENS",
                                      "TOKENS,…", "X,…", "FACTOR", "P",    "PRICE", "T"};
-const std::set<std::string> kTexts{"",     "TEXT", "NAME",  "NAME,…",   "FILE",
-                                   "DIR",  "URL",  "PLACE", "HEADER",   "TARGET",
-                                   "WHEN", "API",  "HOST",  "ENDPOINT", "ADDRESS"};
+const std::set<std::string> kTexts{"",     "TEXT",     "NAME",    "NAME,…", "FILE", "DIR",
+                                   "URL",  "PLACE",    "HEADER",  "TARGET", "WHEN", "API",
+                                   "HOST", "ENDPOINT", "ADDRESS", "UNIT"};
 
 struct NumberOption {
   std::vector<std::string> command;

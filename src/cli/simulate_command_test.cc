@@ -88,7 +88,7 @@ TEST_F(SimulateCommand, SaysThatThereIsNothingToReplay) {
   EXPECT_THAT(Run("--replay " + Path("recorded")), HasSubstr("no recorded requests"));
   Put("recorded/a.jsonl", "{\"timestamp\": 1}\n");
   EXPECT_THAT(Run("--replay " + Path("recorded")),
-              HasSubstr("recorded/a.jsonl:1: \"input_length\" must be a number"));
+              HasSubstr("recorded/a.jsonl:1: of its keys none is called like the prompts' tokens"));
 }
 
 // Unix times ten minutes apart: the replay begins with the first one, not in 1970.

@@ -32,17 +32,13 @@ void ReplayTraces(const std::vector<std::string>& names, std::vector<workload::T
 }
 
 std::string DescribeReplays(const Scenario& scenario) {
-  // At the lowest rate a trace lasts longest, at the highest it ends first.
-  const auto [lowest, highest] = std::ranges::minmax(scenario.rates);
-  std::vector<std::string> said;
+  if (scenario.replay) return "";  // It ends with them.
+  // Where a trace ends first, and is cut least.
+  const double rate = std::ranges::max(scenario.rates);
   std::string text;
-  for (const double rate : {lowest, highest}) {
-    const Seconds end = scenario.warm_up + scenario.DurationAt(rate);
-    for (std::string& sentence : workload::DescribeReplays(scenario.workload, end, rate)) {
-      if (std::ranges::find(said, sentence) != said.end()) continue;
-      text += sentence + "\n";
-      said.push_back(std::move(sentence));
-    }
+  for (const std::string& sentence : workload::DescribeReplays(
+           scenario.workload, scenario.warm_up + scenario.DurationAt(rate), rate)) {
+    text += sentence + "\n";
   }
   return text;
 }

@@ -15,7 +15,7 @@ namespace headrace::scenario {
 void ReplayTraces(const std::vector<std::string>& names, std::vector<workload::Trace> traces,
                   Scenario& scenario);
 
-// A line about each trace that the runs cut, or that ends before they do.
+// A line about each trace that the runs at the highest rate cut, or that ends before they do.
 std::string DescribeReplays(const Scenario& scenario);
 
 }  // namespace headrace::scenario

@@ -10,6 +10,7 @@
 #include "engine/gpu_catalog.h"
 #include "scenario/class_groups.h"
 #include "scenario/goodput.h"
+#include "scenario/replay.h"
 #include "scenario/report.h"
 #include "scenario/scenario_text.h"
 #include "scenario/study.h"
@@ -18,6 +19,7 @@
 namespace headrace::scenario {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr std::string_view kSmall = R"(name: Small
@@ -211,6 +213,28 @@ TEST(Scenario, FaultsHaveLineAndFix) {
                       "variants:"),
               HasSubstr("has endpoints 0 to 1"));
   EXPECT_THAT(FaultOf("model: llama2-7b", "model: [a"), HasSubstr("not valid YAML"));
+}
+
+TEST(Scenario, ATraceTellsItsUnitWhatIsLeftOutAndThatItIsCut) {
+  const auto load = [](const std::string& class_text) {
+    std::string text(kSmall);
+    const std::string old = "rate: 1.5,";
+    text.replace(text.find(old), old.size(), class_text);
+    return LoadScenario(text, "s.yaml", [](const std::string& path) -> Result<std::string> {
+      if (path != "mine.csv") return NoFiles(path);
+      return "arrival,prompt_tokens,output_tokens\n1000,5,6\n3000,7,0\n601000,7,8\n";
+    });
+  };
+  const auto scenario = load("arrivals: trace, trace: mine.csv, time_unit: ms,");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_THAT(scenario->warnings,
+              ElementsAre("s.yaml:16: mine.csv: 1 of 3 requests have no prompt or no output "
+                          "tokens and are left out"));
+  EXPECT_EQ(DescribeReplays(*scenario),
+            "class code: its trace lasts 500 s at speed 1.2, the run 140 s: it has the first 1 "
+            "of 2 requests\n");
+  EXPECT_THAT(load("arrivals: trace, trace: mine.csv,").error().message,
+              HasSubstr("s.yaml:16: mine.csv:2: the unit of the numbers under \"arrival\""));
 }
 
 TEST(Scenario, AnSloThatADeploymentMeetsNowhereIsAWarning) {

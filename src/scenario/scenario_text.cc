@@ -111,7 +111,8 @@ config::OptionGroup<ClassText> ClassOptions() {
              config::ChoiceForm<std::optional<Seconds>>(
                  {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}),
              {.prose = "Of trace arrivals: the unit of times that are numbers and whose name does "
-                       "not tell it."})
+                       "not tell it.",
+              .example = "ms"})
       .Value("start", &ClassText::start,
              config::ChoiceForm<ClassText::Start>(
                  {{"first", ClassText::Start::kFirst}, {"random", ClassText::Start::kRandom}}),

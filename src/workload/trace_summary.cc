@@ -151,7 +151,7 @@ std::vector<std::string> DescribeReplays(const Workload& workload, Seconds durat
     if (replay == nullptr || replay->trace->empty()) continue;
     const Trace& trace = *replay->trace;
     const double speed = replay->speed * rate_scale;
-    const Seconds span = (trace.back().at - trace.front().at) / speed;
+    const Seconds span = trace.back().at / speed;
     const std::string lasts = "class " + spec.name + ": its trace lasts " + FormatDuration(span) +
                               (speed == 1 ? "" : " at speed " + FormatNumber(speed));
     if (span < duration) {
@@ -165,8 +165,7 @@ std::vector<std::string> DescribeReplays(const Workload& workload, Seconds durat
                           " of it, from a time that the seed draws");
       continue;
     }
-    const auto end =
-        std::ranges::upper_bound(trace, trace.front().at + duration * speed, {}, &TraceRow::at);
+    const auto end = std::ranges::upper_bound(trace, duration * speed, {}, &TraceRow::at);
     if (end == trace.end()) continue;
     sentences.push_back(lasts + ", the run " + FormatDuration(duration) + ": it has the first " +
                         std::to_string(end - trace.begin()) + " of " +

@@ -26,6 +26,7 @@ void Serve(const std::string& file, const std::string& extproc) {
     return config;
   };
   const config::Config config = OrStop(parse(text));
+  extproc::WaitForOwnSockets();
   system::ServerSignals signals;
   telemetry::Log log(gateway::LogLevelOf(config.log.level),
                      config.log.format == config::LogConfig::Format::kJson

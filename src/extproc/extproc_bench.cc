@@ -412,6 +412,38 @@ void Paced(benchmark::State& state) {
   state.counters["picker_us"] = cpu / static_cast<double>(times.size()) * 1e6;
 }
 
+// One stream whose events come one at a time, so that each wakes a picker that sleeps. So many
+// more connections are idle.
+void LoneEvent(benchmark::State& state) {
+  std::vector<std::shared_ptr<grpc::Channel>> idle;
+  for (int i = 0; i < state.range(0); ++i) {
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    idle.push_back(grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(pickers.one.port()),
+                                             grpc::InsecureChannelCredentials(), own));
+    idle.back()->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  }
+  const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(pickers.one.port()),
+                                           grpc::InsecureChannelCredentials());
+  const auto stub = ExternalProcessor::NewStub(channel);
+  EnvoyStream stream(*stub, std::chrono::minutes(1));
+  stream.Send(RequestHeaders({}));
+  stream.Send(RequestBody(gateway::ChatBody(64, true), true));
+  for (int i = 0; i < 2; ++i) stream.Receive();
+  stream.Send(ResponseHeaders({{":status", "200"}, {"content-type", "text/event-stream"}}));
+  stream.Receive();
+  const ProcessingRequest event = ResponseBody(
+      "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" deep\"}}]}\n\n", false);
+  const double before = pickers.one.Cpu();
+  for (auto _ : state) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    stream.Send(event);
+    if (!stream.Receive().has_response_body()) std::abort();
+  }
+  state.counters["us_per_event"] =
+      (pickers.one.Cpu() - before) / static_cast<double>(state.iterations()) * 1e6;
+}
+
 // Nothing happens, before 1,000 endpoints. When the picker begins it asks each of them what it is.
 void Idle(benchmark::State& state) {
   std::this_thread::sleep_for(std::chrono::seconds(10));
@@ -426,6 +458,7 @@ BENCHMARK_CAPTURE(Flood, OneKilobyte, 1000, 0);
 BENCHMARK_CAPTURE(Flood, TwoHundredTwentyKilobytes, 220'000, 0);
 BENCHMARK_CAPTURE(Flood, FourHundredKilobytes, 400'000, 0);
 BENCHMARK_CAPTURE(Flood, TenThousandEvents, 1000, 10'000)->Iterations(100);
+BENCHMARK(LoneEvent)->Arg(0)->Arg(200)->Iterations(2000);
 BENCHMARK(Paced)->Arg(4000)->Iterations(1);
 BENCHMARK(Idle)->Iterations(1);
 

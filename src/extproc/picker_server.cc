@@ -2,7 +2,6 @@
 
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
@@ -13,21 +12,22 @@
 #include <cstdlib>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "extproc/certificate.h"
 #include "extproc/completion_thread.h"
+#include "extproc/health_service.h"
 #include "extproc/process_stream.h"
 #include "system/address.h"
 #include "system/files.h"
+#include "system/threads.h"
 
 namespace headrace::extproc {
 namespace {
 
 // Streams that wait for Envoy, per thread: as many may begin between two looks at the queue.
 constexpr int kWaitingStreams = 64;
-// How often the configuration and the health are looked at.
+// How often the configuration is looked at.
 constexpr Seconds kLookInterval = 0.5;
 // How often the files of a certificate are read again.
 constexpr unsigned int kCertificateInterval = 1;
@@ -39,13 +39,8 @@ constexpr int kLeastPingInterval = 5000;  // Milliseconds.
 
 constexpr char kLiveness[] = "liveness";
 // By these names, and by none, probes ask whether requests should come here.
-constexpr const char* kReadiness[] = {
+constexpr std::string_view kReadiness[] = {
     "", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor", "inference-extension"};
-
-int ThreadCount(int configured) {
-  if (configured > 0) return configured;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 using Credentials = std::shared_ptr<grpc::ServerCredentials>;
 namespace tls = grpc::experimental;
@@ -113,7 +108,7 @@ struct PickerServer::Parts {
   Result<void> Listen();
   void Begin(Worker& worker);
   void Look(Worker& worker);
-  void ShowHealth();
+  std::optional<bool> Serves(std::string_view service) const;
 
   const ConfigInForce config_in_force;
   const std::function<bool()> ready;
@@ -122,9 +117,12 @@ struct PickerServer::Parts {
   ProcessService service;
   std::vector<std::unique_ptr<Worker>> workers;
   std::unique_ptr<grpc::Server> server;
-  // Null: only the main port answers. gRPC's own service needs a thread to poll.
+  // Null: only the main port answers health checks.
   std::unique_ptr<CompletionThread> health_thread;
   std::unique_ptr<grpc::Server> health;
+  HealthService::Serves serves = [this](std::string_view name) { return Serves(name); };
+  HealthService checks{serves};         // On the main port, by the first worker.
+  HealthService health_checks{serves};  // On the other one.
   int port = 0;
   int health_port = 0;
   std::atomic<bool> draining = false;
@@ -136,10 +134,10 @@ Result<void> PickerServer::Parts::Listen() {
   HEADRACE_ASSIGN(const Credentials credentials, CredentialsOf(config->extproc));
   HEADRACE_ASSIGN(const std::string address, ListenAddress(config->extproc.listen));
   if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(SayFaults);
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, credentials, &port);
   builder.RegisterService(&service);
+  builder.RegisterService(&checks.service());
   builder.SetMaxReceiveMessageSize(kMostMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
@@ -147,7 +145,7 @@ Result<void> PickerServer::Parts::Listen() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kLeastPingInterval);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  for (int i = 0; i < ThreadCount(config->threads); ++i) {
+  for (int i = 0; i < system::ThreadCount(config->threads); ++i) {
     workers.push_back(std::make_unique<Worker>(builder.AddCompletionQueue()));
   }
   server = builder.BuildAndStart();
@@ -162,6 +160,7 @@ Result<void> PickerServer::Parts::Listen() {
     health_builder.AddListeningPort(health_address, grpc::InsecureServerCredentials(),
                                     &health_port);
     health_builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    health_builder.RegisterService(&health_checks.service());
     health_thread = std::make_unique<CompletionThread>(health_builder.AddCompletionQueue());
     health = health_builder.BuildAndStart();
     if (health == nullptr) {
@@ -169,8 +168,11 @@ Result<void> PickerServer::Parts::Listen() {
                   " for health checks; give extproc.health another port, or `none`.");
     }
   }
-  if (health_thread != nullptr) health_thread->Start();
-  ShowHealth();
+  if (health_thread != nullptr) {
+    health_checks.Begin(*health_thread);
+    health_thread->Start();
+  }
+  checks.Begin(workers.front()->thread);
   for (const auto& worker : workers) Begin(*worker);
   return {};
 }
@@ -190,19 +192,16 @@ void PickerServer::Parts::Look(Worker& worker) {
     worker.state.SetConfig(*config);
     worker.config = std::move(config);
   }
-  if (&worker == workers.front().get()) ShowHealth();
   worker.look->Set(worker.thread.Now() + kLookInterval);
 }
 
-void PickerServer::Parts::ShowHealth() {
-  const bool serves = !draining && ready();
-  for (const auto& one : {server.get(), health.get()}) {
-    if (one == nullptr) continue;
-    grpc::HealthCheckServiceInterface* const checks = one->GetHealthCheckService();
-    checks->SetServingStatus(kLiveness, true);
-    for (const char* const name : kReadiness) checks->SetServingStatus(name, serves);
-  }
+std::optional<bool> PickerServer::Parts::Serves(std::string_view service) const {
+  if (service == kLiveness) return true;
+  if (std::ranges::find(kReadiness, service) == std::end(kReadiness)) return std::nullopt;
+  return !draining && ready();
 }
+
+void WaitForOwnSockets() { setenv("GRPC_POLL_STRATEGY", "poll", 0); }
 
 Result<std::unique_ptr<PickerServer>> PickerServer::Start(ConfigInForce config,
                                                           const serving::ServingContext& context,
@@ -220,7 +219,8 @@ PickerServer::~PickerServer() { Stop(0); }
 
 void PickerServer::BeginDrain() {
   parts_->draining = true;
-  parts_->ShowHealth();
+  parts_->checks.Refresh();
+  parts_->health_checks.Refresh();
 }
 
 void PickerServer::Stop(Seconds patience) {
@@ -228,7 +228,9 @@ void PickerServer::Stop(Seconds patience) {
   if (parts_->stopped.exchange(true)) return;
   const auto until = std::chrono::system_clock::now() +
                      std::chrono::milliseconds(static_cast<std::int64_t>(patience * 1e3));
+  parts_->checks.End();
   if (parts_->server != nullptr) parts_->server->Shutdown(until);
+  parts_->health_checks.End();
   if (parts_->health != nullptr) parts_->health->Shutdown(std::chrono::system_clock::now());
   for (const auto& worker : parts_->workers) worker->thread.Stop();
   if (parts_->health_thread != nullptr) parts_->health_thread->Stop();

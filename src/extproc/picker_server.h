@@ -15,6 +15,10 @@
 
 namespace headrace::extproc {
 
+// Lets each thread wait for its own sockets only: none is woken to hand over to another what it has
+// found. To be called before the process has threads. GRPC_POLL_STRATEGY says otherwise.
+void WaitForOwnSockets();
+
 // Serves from Start until Stop. Thread-safe.
 class PickerServer {
  public:

@@ -195,6 +195,75 @@ TEST(PickerHealth, IsThatOfTheEngines) {
   EXPECT_EQ(HealthAt(channel, "liveness"), HealthCheckResponse::SERVING);
 }
 
+// What one who watches a service is told, one after the other.
+class HealthWatch {
+ public:
+  HealthWatch(const std::shared_ptr<grpc::Channel>& channel, const std::string& service)
+      : stub_(Health::NewStub(channel)) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    HealthCheckRequest request;
+    request.set_service(service);
+    reader_ = stub_->Watch(&context_, request);
+  }
+  ~HealthWatch() {
+    context_.TryCancel();
+    if (!ended_) Status();
+  }
+  // UNKNOWN: it has ended.
+  HealthCheckResponse::ServingStatus Next() {
+    HealthCheckResponse response;
+    return reader_->Read(&response) ? response.status() : HealthCheckResponse::UNKNOWN;
+  }
+  grpc::StatusCode Status() {
+    while (Next() != HealthCheckResponse::UNKNOWN) {
+    }
+    ended_ = true;
+    return reader_->Finish().error_code();
+  }
+
+ private:
+  const std::unique_ptr<Health::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> reader_;
+  bool ended_ = false;
+};
+
+TEST(PickerHealth, WhoWatchesHearsOfChanges) {
+  TestPicker picker;
+  picker.StartWithEngine();
+  HealthWatch lives(picker.channel, "liveness");
+  HealthWatch other(picker.channel, "other");
+  HealthWatch gone(picker.channel, "readiness");
+  for (const auto& channel : {picker.channel, ChannelTo(picker.picker->health_port())}) {
+    HealthWatch ready(channel, "readiness");
+    EXPECT_EQ(ready.Next(), HealthCheckResponse::SERVING);
+  }
+  HealthWatch ready(picker.channel, "inference-extension");
+  EXPECT_EQ(ready.Next(), HealthCheckResponse::SERVING);
+  picker.engines.clear();
+  EXPECT_EQ(ready.Next(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(lives.Next(), HealthCheckResponse::SERVING);
+  EXPECT_EQ(other.Next(), HealthCheckResponse::SERVICE_UNKNOWN);
+}
+
+TEST(PickerHealth, WhoWatchesDoesNotHoldUpTheEnd) {
+  TestPicker picker;
+  picker.StartWithEngine();
+  HealthWatch at_main(picker.channel, "readiness");
+  HealthWatch at_health(ChannelTo(picker.picker->health_port()), "readiness");
+  for (HealthWatch* const watch : {&at_main, &at_health}) {
+    EXPECT_EQ(watch->Next(), HealthCheckResponse::SERVING);
+  }
+  picker.picker->BeginDrain();
+  for (HealthWatch* const watch : {&at_main, &at_health}) {
+    EXPECT_EQ(watch->Next(), HealthCheckResponse::NOT_SERVING);
+  }
+  auto stopped = std::async(std::launch::async, [&picker] { picker.picker->Stop(600); });
+  for (HealthWatch* const watch : {&at_main, &at_health}) {
+    EXPECT_EQ(watch->Status(), grpc::StatusCode::UNAVAILABLE);
+  }
+}
+
 // --- Drain
 
 TEST(PickerDrain, StreamsInFlightAreServedToTheirEnd) {

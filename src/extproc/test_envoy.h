@@ -6,6 +6,7 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -127,11 +128,12 @@ inline std::string DestinationIn(const ProcessingResponse& reply) {
 
 // --- A stream
 
-// One HTTP request, as Envoy has it. A stream that hears nothing for 20 s fails.
+// One HTTP request, as Envoy has it. It fails after `patience`.
 class EnvoyStream {
  public:
-  explicit EnvoyStream(ExternalProcessor::Stub& stub) {
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  explicit EnvoyStream(ExternalProcessor::Stub& stub,
+                       std::chrono::seconds patience = std::chrono::seconds(20)) {
+    context_.set_deadline(std::chrono::system_clock::now() + patience);
     stream_ = stub.Process(&context_);
   }
   ~EnvoyStream() { Cancel(); }
@@ -177,6 +179,9 @@ class EnvoyStream {
 // A gateway without a listener of its own, and the picker over it.
 struct TestPicker : gateway::TestGateway {
   TestPicker() {
+    WaitForOwnSockets();
+    // Envoy always reads; gRPC's clients, between their calls, only so often.
+    setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "20", 0);
     config.listen = "none";
     config.extproc.listen = "127.0.0.1:0";
     config.extproc.health = "127.0.0.1:0";

@@ -13,6 +13,7 @@
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/clock.h"
+#include "system/threads.h"
 
 namespace headrace::gateway {
 namespace {
@@ -21,11 +22,6 @@ namespace {
 constexpr Seconds kFirstList = 2;
 // How often it is looked whether models have come or gone.
 constexpr Seconds kModelsInterval = 1;
-
-int ThreadCount(int configured) {
-  if (configured > 0) return configured;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 predict::LengthOptions LengthOptionsOf(const config::LengthConfig& config) {
   predict::LengthOptions options;
@@ -147,7 +143,7 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       log_(log),
       faults_(log),
       metrics_(registry),
-      threads_(ThreadCount(config.threads)),
+      threads_(system::ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
       replicas_(pools_, faults_, registry),
       context_{.pools = pools_,

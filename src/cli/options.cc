@@ -92,7 +92,7 @@ void AddSloOptions(CLI::App& command, slo::Slo& slo) {
 }
 
 void AddPlaces(CLI::App& command, std::vector<std::string>& places) {
-  command.add_option("places", places, "Files, directories of *.json, redis://HOST[?model=M]")
+  command.add_option("places", places, "Files, directories of *.json, redis[s]://HOST[?model=M]")
       ->required()
       ->type_name("PLACE");
 }
@@ -100,7 +100,7 @@ void AddPlaces(CLI::App& command, std::vector<std::string>& places) {
 CLI::Option* AddProfileTarget(CLI::App& command, std::string& target) {
   return command
       .add_option("-o,--output", target,
-                  "File, DIRECTORY/ (→ NAME.json in it) or redis://HOST?model=M; - = stdout")
+                  "File, DIRECTORY/ (→ NAME.json in it) or redis[s]://HOST?model=M; - = stdout")
       ->capture_default_str()
       ->type_name("TARGET");
 }

@@ -148,6 +148,10 @@ TEST_F(ProfileCommand, ListsChecksAndShowsWhatIsInRedis) {
                                   ": Redis refuses GET (WRONGTYPE"));
   EXPECT_THAT(Run("profile list " + server.Url("/7")).err, HasSubstr("holds no profile"));
   EXPECT_THAT(Run("profile list redis://:secret@host:port").err, Not(HasSubstr("secret")));
+  for (const std::string url : {"rediss://127.0.0.1:1/0", "unix:///nowhere.sock?db=0"}) {
+    EXPECT_THAT(Run("profile list " + url).err, HasSubstr(url + ": Redis cannot be reached"))
+        << "it is no folder";
+  }
 }
 
 TEST_F(ProfileCommand, PushesNothingWhenOneProfileIsRefused) {

@@ -8,16 +8,18 @@
 #include "cli/console.h"
 #include "cli/options.h"
 #include "discovery/stored_profiles.h"
+#include "store/redis_url.h"
 
 namespace headrace::cli {
 namespace {
 
-constexpr const char* kUrl = "redis://[user:password@]host[:port][/db]?model=NAME";
+constexpr const char* kUrl =
+    "redis[s]://[user:password@]host[:port][/db]?model=NAME, or unix:///SOCKET?model=NAME";
 
 CLI::Validator IsRedisUrl() {
   return Quiet(CLI::Validator(
       [](std::string& url) {
-        return url.starts_with("redis://") ? "" : "write it like redis://redis-1?model=NAME";
+        return store::IsRedisUrl(url) ? "" : "write it like redis://redis-1?model=NAME";
       },
       ""));
 }

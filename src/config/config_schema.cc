@@ -889,7 +889,9 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
              "The endpoint picker for Envoy (docs/envoy.md).")
       .Value("redis", &Config::redis, RedisForm(),
              {.prose = "The Redis that is shared with AIBrix: `redis://[user:password@]host[:port]"
-                       "[/database]`, user and password percent-encoded. TLS is not supported.",
+                       "[/database]`, `rediss://…` with TLS, or `unix:///SOCKET?db=N`; user and "
+                       "password percent-encoded, or `?password_file=PATH` "
+                       "([the URL](redis.md#the-url)).",
               .example = "redis://redis-1:6379/0",
               .secret = true})
       .Group("kubernetes", &Config::kubernetes, KubernetesOptions(),

@@ -330,6 +330,10 @@ TEST(Config, ReadsWhereRedisIsAndWhatItIsFor) {
   EXPECT_EQ(config->redis->Name(), "redis://redis-1:6380/2");
   EXPECT_EQ(config->profiles.source, ProfilesConfig::Source::kRedis);
   EXPECT_TRUE(config->request_trace);
+  for (const char* url :
+       {"rediss://:secret@r:6380/1?ca_file=/ca.pem", "unix:///run/redis.sock?password_file=/p"}) {
+    EXPECT_TRUE(Load(WithModels("redis: " + std::string(url) + "\nrequest_trace: true"))) << url;
+  }
 }
 
 TEST(Config, RedisIsGivenWhereItIsUsedAndUsedWhereItIsGiven) {

@@ -12,12 +12,10 @@
 namespace headrace::discovery {
 namespace {
 
-bool IsRedis(std::string_view place) { return place.starts_with("redis://"); }
-
 Result<store::RedisUrl> ParsePlace(const std::string& place) {
   auto url = store::ParseRedisUrl(place);
   // The message does not repeat the URL: it may hold a password.
-  if (!url) return Fail("The redis:// URL " + url.error().message + ".");
+  if (!url) return Fail("The URL of Redis " + url.error().message + ".");
   return url;
 }
 
@@ -84,7 +82,7 @@ Result<std::string> WriteRedis(std::string_view text, const std::string& deploym
 Result<std::vector<StoredProfile>> ReadProfiles(const std::vector<std::string>& places) {
   std::vector<StoredProfile> profiles;
   for (const std::string& place : places) {
-    if (IsRedis(place)) {
+    if (store::IsRedisUrl(place)) {
       HEADRACE_ASSIGN(std::vector<StoredProfile> found, ReadRedis(place));
       std::ranges::move(found, std::back_inserter(profiles));
       continue;
@@ -101,7 +99,7 @@ Result<std::vector<StoredProfile>> ReadProfiles(const std::vector<std::string>& 
 
 Result<std::string> WriteProfile(std::string_view text, const std::string& deployment,
                                  const std::string& place) {
-  if (IsRedis(place)) return WriteRedis(text, deployment, place);
+  if (store::IsRedisUrl(place)) return WriteRedis(text, deployment, place);
   std::string path = place;
   std::error_code ignored;
   if (path.ends_with('/')) std::filesystem::create_directories(path, ignored);

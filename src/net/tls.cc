@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "net/socket.h"
+#include "system/ca_bundles.h"
 
 namespace headrace::net {
 namespace {
@@ -157,17 +158,11 @@ std::string WhyFailed() {
   return std::string("TLS failed (") + (reason != nullptr ? reason : "unknown") + ")";
 }
 
-// OpenSSL looks for the system's CAs where the system that built it has them. A static program
-// comes from Debian and runs elsewhere.
 void TrustSystem(SSL_CTX* context) {
   SSL_CTX_set_default_verify_paths(context);
 #ifdef HEADRACE_STATIC
   if (std::getenv("SSL_CERT_FILE") != nullptr) return;
-  for (const char* bundle : {
-           "/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu, Arch, Alpine.
-           "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora, Red Hat.
-           "/etc/ssl/ca-bundle.pem",              // SUSE.
-       }) {
+  for (const char* bundle : system::kCaBundles) {
     if (SSL_CTX_load_verify_file(context, bundle) == 1) break;
   }
   ERR_clear_error();

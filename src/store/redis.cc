@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <initializer_list>
@@ -27,22 +28,6 @@ timeval ToTimeval(Seconds seconds) {
 }
 
 std::string_view TextOf(const redisReply& reply) { return {reply.str, reply.len}; }
-
-// Whether there is something to read, or will be within the time.
-bool IsReadable(const redisContext& context, Seconds within = 0) {
-  pollfd readable{context.fd, POLLIN, 0};
-  return poll(&readable, 1, static_cast<int>(std::ceil(within * 1e3))) > 0;
-}
-
-void Append(redisContext* context, std::span<const std::string_view> words) {
-  std::vector<const char*> texts;
-  std::vector<std::size_t> lengths;
-  for (const std::string_view word : words) {
-    texts.push_back(word.data());
-    lengths.push_back(word.size());
-  }
-  redisAppendCommandArgv(context, static_cast<int>(words.size()), texts.data(), lengths.data());
-}
 
 // The fix, for the sentence about Redis's refusal.
 std::string FixOf(std::string_view refusal) {
@@ -84,6 +69,7 @@ tl::unexpected<Error> Redis::Lost(std::string why) {
         context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
     why = timed_out ? kNoResponse : context_->errstr;
   }
+  tls_.reset();
   context_.reset();
   return Fail(url_.Name() + ": Redis cannot be reached (" + why +
               "); see that it runs there or correct the URL.");
@@ -91,46 +77,114 @@ tl::unexpected<Error> Redis::Lost(std::string why) {
 
 Result<void> Redis::Connect() {
   // Between two commands only the end can arrive: Redis closes connections that are idle for long.
-  if (context_ && IsReadable(*context_)) context_.reset();
+  if (context_ && (tls_ ? !tls_->IsQuiet() : IsReadable())) context_.reset();
   if (context_) return {};
-  context_.reset(redisConnectWithTimeout(url_.host.c_str(), url_.port, ToTimeval(timeout_)));
-  if (!context_ || context_->err != 0) return Lost();
-  if (redisSetTimeout(context_.get(), ToTimeval(timeout_)) != REDIS_OK) return Lost();
-  const auto drop = [this](const Error& error) {
+  HEADRACE_TRY(Open());
+  if (const auto in = LogIn(); !in) {
     context_.reset();
-    return tl::unexpected(error);
-  };
-  if (!url_.password.empty()) {
+    return in;
+  }
+  return {};
+}
+
+Result<void> Redis::Open() {
+  tls_.reset();
+  unsent_.clear();
+  const timeval timeout = ToTimeval(timeout_);
+  context_.reset(url_.socket.empty()
+                     ? redisConnectWithTimeout(url_.host.c_str(), url_.port, timeout)
+                     : redisConnectUnixWithTimeout(url_.socket.c_str(), timeout));
+  if (!context_ || context_->err != 0) return Lost();
+  if (redisSetTimeout(context_.get(), timeout) != REDIS_OK) return Lost();
+  if (!url_.tls) return {};
+  auto tls = RedisTls::Connect(context_->fd, url_.host, url_.ca_file);
+  if (!tls) return Lost(tls.error().message);
+  tls_ = *std::move(tls);
+  return {};
+}
+
+Result<void> Redis::LogIn() {
+  const Result<std::string> password = PasswordOf(url_);
+  if (!password) {
+    return Fail(url_.Name() + ": the password cannot be read (" + password.error().message +
+                "); set it or correct the URL.");
+  }
+  if (!password->empty()) {
     std::vector<std::string_view> words{"AUTH"};
     if (!url_.user.empty()) words.push_back(url_.user);
-    words.push_back(url_.password);
-    if (const auto reply = Command(words); !reply) return drop(reply.error());
+    words.push_back(*password);
+    HEADRACE_TRY(Command(words));
   }
   // Also for database 0: the first response tells whether a password is needed.
   const std::string database = std::to_string(url_.database);
-  const auto reply = Command(std::initializer_list<std::string_view>{"SELECT", database});
-  if (!reply) return drop(reply.error());
+  HEADRACE_TRY(Command(std::initializer_list<std::string_view>{"SELECT", database}));
   return {};
 }
 
 Seconds Redis::Deadline() const { return system::MonotonicNow() + kMostTimeouts * timeout_; }
 
-// Like redisGetReply, whose timeout restarts with every byte that arrives.
-Result<Redis::Reply> Redis::NextReply(Seconds deadline) {
+bool Redis::IsReadable(Seconds within) const {
+  if (tls_ && tls_->pending()) return true;
+  pollfd readable{context_->fd, POLLIN, 0};
+  return poll(&readable, 1, static_cast<int>(std::ceil(within * 1e3))) > 0;
+}
+
+void Redis::Append(std::span<const std::string_view> words) {
+  std::vector<const char*> texts;
+  std::vector<std::size_t> lengths;
+  for (const std::string_view word : words) {
+    texts.push_back(word.data());
+    lengths.push_back(word.size());
+  }
+  const auto count = static_cast<int>(words.size());
+  if (!tls_) {
+    redisAppendCommandArgv(context_.get(), count, texts.data(), lengths.data());
+    return;
+  }
+  char* command = nullptr;
+  const auto size = redisFormatCommandArgv(&command, count, texts.data(), lengths.data());
+  if (size <= 0) return;
+  unsent_.append(command, static_cast<std::size_t>(size));
+  redisFreeCommand(command);
+}
+
+Result<void> Redis::Send(Seconds deadline) {
+  if (tls_) {
+    if (unsent_.empty()) return {};
+    const auto sent = tls_->Write(std::exchange(unsent_, {}));
+    if (!sent) return Lost(sent.error().message);
+    return {};
+  }
   errno = 0;
   for (int sent = 0; sent == 0;) {
     if (redisBufferWrite(context_.get(), &sent) != REDIS_OK) return Lost();
     if (system::MonotonicNow() > deadline) return Lost(kNoResponse);
   }
+  return {};
+}
+
+Result<void> Redis::Receive() {
+  if (!tls_) {
+    if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+    return {};
+  }
+  std::array<char, 1 << 14> bytes{};
+  const auto got = tls_->Read(bytes);
+  if (!got) return Lost(got.error().message);
+  if (redisReaderFeed(context_->reader, bytes.data(), *got) != REDIS_OK) return Lost();
+  return {};
+}
+
+// Like redisGetReply, whose timeout restarts with every byte that arrives.
+Result<Redis::Reply> Redis::NextReply(Seconds deadline) {
+  HEADRACE_TRY(Send(deadline));
   for (;;) {
     void* reply = nullptr;
     if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return Lost();
     if (reply != nullptr) return Reply(static_cast<redisReply*>(reply));
     const Seconds left = deadline - system::MonotonicNow();
-    if (left <= 0 || !IsReadable(*context_, std::min(left, timeout_))) {
-      return Lost(kNoResponse);
-    }
-    if (redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+    if (left <= 0 || !IsReadable(std::min(left, timeout_))) return Lost(kNoResponse);
+    HEADRACE_TRY(Receive());
   }
 }
 
@@ -141,7 +195,7 @@ std::string Redis::Refusal(std::string_view command, std::string_view words) con
 
 Result<Redis::Reply> Redis::Command(std::span<const std::string_view> words, Seconds deadline) {
   HEADRACE_TRY(Connect());
-  Append(context_.get(), words);
+  Append(words);
   auto reply = NextReply(deadline);
   if (!reply || (*reply)->type != REDIS_REPLY_ERROR) return reply;
   return Fail(url_.Name() + ": " + Refusal(words[0], TextOf(**reply)));
@@ -156,7 +210,7 @@ Result<std::vector<Redis::Value>> Redis::Get(std::span<const std::string> keys) 
     const auto batch = keys.first(std::min(keys.size(), kPipelined));
     keys = keys.subspan(batch.size());
     for (const std::string& key : batch) {
-      Append(context_.get(), std::initializer_list<std::string_view>{"GET", key});
+      Append(std::initializer_list<std::string_view>{"GET", key});
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
       HEADRACE_ASSIGN(const Reply reply, NextReply(deadline));
@@ -225,7 +279,7 @@ Result<void> Redis::Delete(const std::string& key) {
 Result<void> Redis::Publish(const std::string& channel, std::span<const std::string> messages) {
   HEADRACE_TRY(Connect());
   for (const std::string& message : messages) {
-    Append(context_.get(), std::initializer_list<std::string_view>{"PUBLISH", channel, message});
+    Append(std::initializer_list<std::string_view>{"PUBLISH", channel, message});
   }
   const auto deadline = Deadline();
   std::string refused;
@@ -264,8 +318,8 @@ Result<std::vector<std::string>> Redis::TakeMessages(Seconds wait) {
       const redisReply& said = *message->element[message->elements - 1];
       if (said.type == REDIS_REPLY_STRING) messages.emplace_back(TextOf(said));
     }
-    more = IsReadable(*context_, messages.empty() ? wait : 0);
-    if (more && redisBufferRead(context_.get()) != REDIS_OK) return Lost();
+    more = IsReadable(messages.empty() ? wait : 0);
+    if (more) HEADRACE_TRY(Receive());
   }
   return messages;
 }

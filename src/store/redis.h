@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "store/redis_tls.h"
 #include "store/redis_url.h"
 
 struct redisContext;
@@ -69,6 +70,16 @@ class Redis {
   using Reply = std::unique_ptr<redisReply, Freer>;
 
   Result<void> Connect();
+  // Connect, when there is no connection.
+  Result<void> Open();
+  Result<void> LogIn();
+  void Append(std::span<const std::string_view> words);
+  // What was appended, if it goes out by `deadline`.
+  Result<void> Send(Seconds deadline);
+  // Reads on, for as long as the connection's timeout.
+  Result<void> Receive();
+  // Whether there is something to read, or will be within the time.
+  bool IsReadable(Seconds within = 0) const;
   // When the responses to what is asked now must have arrived.
   Seconds Deadline() const;
   // Fails if the response is an error.
@@ -85,6 +96,8 @@ class Redis {
   RedisUrl url_;
   Seconds timeout_;
   std::unique_ptr<redisContext, Freer> context_;
+  std::optional<RedisTls> tls_;  // Of its socket.
+  std::string unsent_;           // With TLS.
 };
 
 }  // namespace headrace::store

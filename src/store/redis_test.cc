@@ -2,14 +2,19 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
 #include <thread>
 
+#include "net/test_certificates.h"
 #include "net/test_peers.h"
 #include "store/test_redis.h"
+#include "system/files.h"
+#include "system/temporary_folder.h"
 
 namespace headrace::store {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -43,6 +48,122 @@ TEST(Redis, ConnectsAnewAfterAnOutage) {
   EXPECT_THAT(redis.Set("k", "v").error().message, HasSubstr("Connection refused"));
   server.Start();
   EXPECT_TRUE(redis.Set("k", "v"));
+}
+
+TEST(Redis, IsReachedOverASocket) {
+  const system::TemporaryFolder folder;
+  const std::string socket = folder.path() / "redis.sock";
+  const TestRedis server({"--unixsocket", socket, "--requirepass", "secret"});
+  Redis redis(*ParseRedisUrl("unix://secret@" + socket + "?db=2"));
+  const auto set = redis.Set("k", "v");
+  ASSERT_TRUE(set) << set.error().message;
+  EXPECT_EQ(redis.Get(Keys{"k"})->at(0).text, "v");
+  EXPECT_THAT(Redis(*ParseRedisUrl("unix:///nowhere.sock")).Set("k", "v").error().message,
+              HasSubstr("unix:///nowhere.sock?db=0: Redis cannot be reached (No such file"));
+}
+
+TEST(Redis, ThePasswordMayBeInAFileThatChanges) {
+  const system::TemporaryFolder folder;
+  const std::string file = folder.path() / "password";
+  ASSERT_TRUE(system::WriteFile(file, "old\n"));
+  const TestRedis server({"--requirepass", "secret"});
+  Redis redis(*ParseRedisUrl(server.Url("?password_file=" + file)));
+  EXPECT_THAT(redis.Set("k", "v").error().message, HasSubstr("WRONGPASS"));
+  ASSERT_TRUE(system::WriteFile(file, "secret\n"));
+  EXPECT_TRUE(redis.Set("k", "v"));
+  EXPECT_THAT(
+      Redis(*ParseRedisUrl(server.Url("?password_env=HEADRACE_NONE")))
+          .Set("k", "v")
+          .error()
+          .message,
+      HasSubstr("the password cannot be read (the environment has no password in HEADRACE_NONE)"));
+}
+
+// A redis-server that speaks TLS on a port of its own.
+class RedisOverTls : public testing::Test {
+ protected:
+  RedisOverTls() {
+    const net::TestCertificate issued = ca_.Issue("DNS:localhost,IP:127.0.0.1");
+    folder_.Write("ca.pem", ca_.certificate());
+    folder_.Write("redis.pem", issued.certificate);
+    folder_.Write("redis.key", issued.key);
+    server_.emplace(std::vector<std::string>{
+        "--tls-port", std::to_string(port_), "--tls-cert-file", Path("redis.pem"), "--tls-key-file",
+        Path("redis.key"), "--tls-ca-cert-file", Path("ca.pem"), "--tls-auth-clients", "no",
+        "--requirepass", "secret"});
+  }
+  std::string Path(const std::string& name) const { return folder_.path() / name; }
+  RedisUrl Url(const std::string& host, const std::string& ca = "ca.pem") const {
+    return *ParseRedisUrl("rediss://secret@" + host + ":" + std::to_string(port_) +
+                          "/1?ca_file=" + Path(ca));
+  }
+  std::string FaultWith(const RedisUrl& url) const {
+    return Redis(url).Set("k", "v").error().message;
+  }
+
+  const net::TestCa ca_;
+  const system::TemporaryFolder folder_;
+  const int port_ = TestRedis::FreePort();
+  std::optional<TestRedis> server_;
+};
+
+TEST_F(RedisOverTls, CarriesTheSameAsWithout) {
+  for (const std::string host : {"localhost", "127.0.0.1"}) {
+    Redis redis(Url(host));
+    const auto set = redis.Set("k", "v");
+    ASSERT_TRUE(set) << set.error().message;
+    const std::string large(5 << 20, 'y');
+    ASSERT_TRUE(redis.Set("large", large));
+    const auto values = redis.Get(Keys{"k", "none", "large"});
+    ASSERT_TRUE(values) << values.error().message;
+    EXPECT_EQ(values->at(0).text, "v");
+    EXPECT_FALSE(values->at(1).text);
+    EXPECT_EQ(values->at(2).text, large);
+    EXPECT_THAT(*redis.Scan("*"), ElementsAre("k", "large"));
+    server_->Cli("-a secret --no-auth-warning CLIENT KILL TYPE normal SKIPME yes");
+    const auto again = redis.Get(Keys{"k"});
+    ASSERT_TRUE(again) << "a connection that Redis has ended: " << again.error().message;
+    EXPECT_EQ(again->at(0).text, "v");
+  }
+}
+
+TEST_F(RedisOverTls, MessagesComeToo) {
+  Redis listener(Url("localhost"));
+  const auto listening = listener.Listen("news");
+  ASSERT_TRUE(listening) << listening.error().message;
+  Redis speaker(Url("localhost"));
+  ASSERT_TRUE(speaker.Publish("news", std::vector<std::string>{"one", "two"}));
+  std::vector<std::string> all;
+  while (all.size() < 2) {
+    const auto some = listener.TakeMessages(20);
+    ASSERT_TRUE(some) << some.error().message;
+    all.insert(all.end(), some->begin(), some->end());
+  }
+  EXPECT_THAT(all, ElementsAre("one", "two"));
+}
+
+TEST_F(RedisOverTls, WhomNobodyTrustsIsRefused) {
+  folder_.Write("other.pem", net::TestCa("other").certificate());
+  EXPECT_THAT(FaultWith(Url("localhost", "other.pem")),
+              AllOf(HasSubstr("rediss://localhost:"), HasSubstr("its certificate is not trusted"),
+                    Not(HasSubstr("secret"))));
+  folder_.Write("none.pem", "");
+  EXPECT_THAT(FaultWith(Url("localhost", "none.pem")), HasSubstr("none.pem holds no certificates"));
+  const net::TestCertificate issued = ca_.Issue("DNS:elsewhere");
+  folder_.Write("redis.pem", issued.certificate);
+  folder_.Write("redis.key", issued.key);
+  server_->Stop();
+  server_->Start();
+  EXPECT_THAT(FaultWith(Url("localhost")),
+              HasSubstr("its certificate is not trusted: hostname mismatch"));
+}
+
+TEST(Redis, TlsWithAServerThatSpeaksNoneIsAnError) {
+  const TestRedis server;
+  RedisUrl url = server.url();
+  url.tls = true;
+  EXPECT_THAT(Redis(url, 0.2).Set("k", "v").error().message,
+              HasSubstr("Redis cannot be reached ("));
 }
 
 // Redis ends connections that are idle for longer than its `timeout`.

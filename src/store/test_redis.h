@@ -23,6 +23,15 @@ namespace headrace::store {
 class TestRedis {
  public:
   explicit TestRedis(std::vector<std::string> options = {}) : options_(std::move(options)) {
+    url_.host = "127.0.0.1";
+    url_.port = FreePort();
+    Start();
+  }
+  ~TestRedis() { Stop(); }
+  TestRedis(const TestRedis&) = delete;
+  TestRedis& operator=(const TestRedis&) = delete;
+
+  static int FreePort() {
     const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -31,13 +40,8 @@ class TestRedis {
     if (::bind(probe, reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
     ::getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size);
     ::close(probe);
-    url_.host = "127.0.0.1";
-    url_.port = ntohs(address.sin_port);
-    Start();
+    return ntohs(address.sin_port);
   }
-  ~TestRedis() { Stop(); }
-  TestRedis(const TestRedis&) = delete;
-  TestRedis& operator=(const TestRedis&) = delete;
 
   void Start() {
     std::vector<std::string> words{"redis-server",

@@ -34,6 +34,15 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+// Traces of requests, for an OpenTelemetry collector.
+struct TracingConfig {
+  std::string endpoint;              // The collector's URL (OTLP over HTTP); empty: no traces.
+  double sample = 0.1;               // Share of the traces that begin here.
+  std::vector<std::string> headers;  // "Name: value" each, for the collector.
+  std::string service_name = "headrace";
+  bool operator==(const TracingConfig&) const = default;
+};
+
 // What browsers' pages of other origins may do.
 struct CorsConfig {
   std::vector<std::string> origins;  // None: nothing is said about it.
@@ -260,6 +269,7 @@ struct Config {
   std::string api_keys;          // The file of the keys that are required; empty: none is.
   bool nearest_strategy = true;  // For a strategy of AIBrix that is no policy here.
   LogConfig log;
+  TracingConfig tracing;
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   HealthConfig health;

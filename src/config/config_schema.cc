@@ -49,6 +49,24 @@ OptionGroup<LogConfig> LogOptions() {
                        "moved away; `stdout`: standard output."});
 }
 
+OptionGroup<TracingConfig> TracingOptions() {
+  return OptionGroup<TracingConfig>()
+      .Value("endpoint", &TracingConfig::endpoint, HttpUrlForm(),
+             {.prose = "The collector that gets the spans of sampled requests, by OTLP over HTTP: "
+                       "`http://host:4318` or `https://host[:port][/base]`; `/v1/traces` comes "
+                       "after it. Without the option nothing is traced.",
+              .example = "http://127.0.0.1:4318"})
+      .Value("sample", &TracingConfig::sample, ShareForm(0, 1),
+             {.prose = "Share of the requests that are traced, by the trace's id. A request that "
+                       "belongs to a trace already (`traceparent`) is traced if that says so."})
+      .Values("headers", &TracingConfig::headers, HeaderForm(),
+              {.prose = "Headers for the collector, such as a key.",
+               .example = "[\"Authorization: Bearer ${COLLECTOR_KEY}\"]",
+               .secret = true})
+      .Value("service_name", &TracingConfig::service_name, NameForm(),
+             {.prose = "What traces call this gateway (`service.name`)."});
+}
+
 OptionGroup<CorsConfig> CorsOptions() {
   return OptionGroup<CorsConfig>()
       .Values("origins", &CorsConfig::origins, NameForm(),
@@ -879,6 +897,8 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                     "of AIBrix's that is none here (docs/routing.md#strategies-of-aibrix). "
                     "`false`: it gets status 400."})
       .Group("log", &Config::log, LogOptions(), "What is written to standard error.")
+      .Group("tracing", &Config::tracing, TracingOptions(),
+             "Traces of requests, for an OpenTelemetry collector (docs/observability.md#traces).")
       .Group("limits", &Config::limits, LimitsOptions(),
              "The largest requests and the most connections.")
       .Group("timeouts", &Config::timeouts, TimeoutsOptions(),

@@ -12,6 +12,16 @@ std::string_view ValueOf(const envoy::config::core::v3::HeaderMap& headers, std:
   return {};
 }
 
+std::string JoinedValues(const envoy::config::core::v3::HeaderMap& headers, std::string_view name) {
+  std::string values;
+  for (const auto& header : headers.headers()) {
+    if (header.key() != name) continue;
+    if (!values.empty()) values += ',';
+    values += header.raw_value().empty() ? header.value() : header.raw_value();
+  }
+  return values;
+}
+
 void SetHeader(std::string_view name, std::string_view value,
                envoy::service::ext_proc::v3::HeaderMutation& mutation) {
   HeaderValueOption& option = *mutation.add_set_headers();

@@ -1,6 +1,7 @@
 // Headers, as Envoy's messages have them.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "envoy/service/ext_proc/v3/external_processor.pb.h"
@@ -13,6 +14,9 @@ inline constexpr char kDestination[] = "x-gateway-destination-endpoint";
 
 // "" if there is none. Names are in lower case.
 std::string_view ValueOf(const envoy::config::core::v3::HeaderMap& headers, std::string_view name);
+
+// The values of all headers of that name, joined by commas.
+std::string JoinedValues(const envoy::config::core::v3::HeaderMap& headers, std::string_view name);
 
 void SetHeader(std::string_view name, std::string_view value,
                envoy::service::ext_proc::v3::HeaderMutation& mutation);

@@ -172,6 +172,10 @@ void PickedRequest::OnRequestHeaders(Headers& headers, const Metadata& metadata)
   request_id_ = serving::UsableRequestId(given) ? std::string(given) : thread_.serving.ids.Next();
   request_.emplace(context_.serving, thread_.serving, thread_.serving.executor.Now(), request_id_);
   request_->SentOnlyOnce();
+  if (thread_.serving.traces) {
+    request_->StartTrace(JoinedValues(request_headers_, "traceparent"),
+                         JoinedValues(request_headers_, "tracestate"));
+  }
   if (response_mode_ == BodyMode::kNone) request_->WillBeUnread();
   request_->WantFallbacks(thread_.fallbacks);
   if (auto offered = OfferedEndpoints(metadata)) request_->LimitTo(*std::move(offered));
@@ -412,6 +416,14 @@ void PickedRequest::SetDestination(const serving::EndpointInfo& endpoint, Reply&
   SetHeader(kDestination, places, mutation);
   if (RequestHeader("x-request-id") != request_id_) {
     SetHeader("x-request-id", request_id_, mutation);
+  }
+  if (const auto trace = request_->TraceToSend()) {
+    SetHeader("traceparent", trace->TraceParent(), mutation);
+    if (!trace->state.empty()) {
+      SetHeader("tracestate", trace->state, mutation);
+    } else if (!RequestHeader("tracestate").empty()) {
+      mutation.add_remove_headers("tracestate");
+    }
   }
   if (!target_.empty()) SetHeader(":path", target_, mutation);
   if (unpacked_) mutation.add_remove_headers("content-encoding");

@@ -648,6 +648,50 @@ TEST(Headers, WhatOnlyThePickerIsToldIsTakenAway) {
   EXPECT_EQ(HeaderIn(response, "target-deployment"), "a10");
 }
 
+// What the engine gets for a header of the request: "" if it is taken away, "as it was" if it
+// stays.
+std::string Sent(const std::vector<ProcessingResponse>& replies, std::string_view name) {
+  for (const auto& reply : replies) {
+    const auto& mutation = reply.request_headers().response().header_mutation();
+    for (const auto& option : mutation.set_headers()) {
+      if (option.header().key() == name) return option.header().raw_value();
+    }
+    for (const auto& removed : mutation.remove_headers()) {
+      if (removed == name) return "";
+    }
+  }
+  return "as it was";
+}
+
+TEST(Headers, TheEngineIsToldOfTheTry) {
+  constexpr char kParent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  Pool pool;
+  pool.config.tracing.endpoint = "http://127.0.0.1:4318";
+  Stream stream(pool);
+  stream.Ask(Chat(false), {{"traceparent", kParent}, {"tracestate", "a=1"}, {"tracestate", "b=2"}});
+  const auto replies = stream.Take();
+  stream.Answer(kWhole, kAnswer);
+  stream.Close();
+  ASSERT_TRUE(pool.Last().trace);
+  EXPECT_EQ(tracing::ToText(pool.Last().trace->parent), "00f067aa0ba902b7");
+  EXPECT_EQ(Sent(replies, "traceparent"),
+            pool.Last().trace->ContextOfChild(serving::TryChild(0)).TraceParent());
+  EXPECT_THAT(Sent(replies, "traceparent"), HasSubstr("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+  EXPECT_EQ(Sent(replies, "tracestate"), "a=1,b=2");
+
+  Stream broken(pool);
+  broken.Ask(Chat(false), {{"traceparent", "what"}, {"tracestate", "a=1"}});
+  const auto anew = broken.Take();
+  EXPECT_THAT(Sent(anew, "traceparent"), testing::StartsWith("00-"));
+  EXPECT_EQ(Sent(anew, "tracestate"), "");
+  broken.Close();
+
+  pool.config.tracing.endpoint.clear();
+  Stream untraced(pool);
+  untraced.Ask(Chat(false), {{"traceparent", "what"}});
+  EXPECT_EQ(Sent(untraced.Take(), "traceparent"), "as it was");
+}
+
 TEST(Headers, PathsBecomeThoseOfEngines) {
   Pool pool;
   pool.config.base_path = "/llm";

@@ -143,12 +143,13 @@ Gateway::Gateway(const config::Config& config, telemetry::Log& log,
       log_(log),
       faults_(log),
       metrics_(registry),
+      traces_(registry, faults_),
       threads_(system::ThreadCount(config.threads)),
       request_trace_(pools_, faults_),
       replicas_(pools_, faults_, registry),
       context_{.pools = pools_,
                .observers = {&metrics_, &recorder_, &history_, &timeline_, &request_trace_,
-                             &access_log_},
+                             &access_log_, &traces_},
                .responses = &responses_,
                .keys = &keys_} {
   for (int i = 0; i < threads_.size(); ++i) {
@@ -204,6 +205,7 @@ Result<void> Gateway::StartParts(std::optional<EndpointSources> sources,
   const system::MutexLock lock(apply_mutex_);
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*config));
   HEADRACE_TRY(access_log_.SetConfig(config->log));
+  HEADRACE_TRY(traces_.SetConfig(config->tracing));
   keys_.Set(key_file_ = keys, system::MonotonicNow());
   HEADRACE_TRY(kubernetes_.SetConfig(*config));
   kubernetes_.Wait(kFirstList);
@@ -429,6 +431,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   const ServedConfig served = kubernetes.Serve(*after, system::MonotonicNow());
   HEADRACE_ASSIGN(EndpointSources sources, ConfiguredSources(served));
   HEADRACE_TRY(access_log_.SetConfig(after->log));
+  HEADRACE_TRY(traces_.SetConfig(after->tracing));
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails.
   kubernetes_ = std::move(kubernetes);

@@ -15,6 +15,7 @@
 #include "gateway/io_executor.h"
 #include "gateway/kubernetes_models.h"
 #include "gateway/proxy.h"
+#include "gateway/trace_exporter.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
 #include "serving/access_log.h"
@@ -136,6 +137,7 @@ class Gateway {
   serving::RequestHistory history_;
   serving::Timeline timeline_;
   serving::AccessLog access_log_;
+  TraceExporter traces_;
   // In the order in which they may be used: each part uses those above it. The executors outlive
   // the threads, which may still run what was posted through them.
   std::vector<std::unique_ptr<IoExecutor>> executors_;  // By thread.

@@ -39,6 +39,21 @@ bool StartsWith(std::string_view name, std::string_view prefix) {
   return net::SameHeaderName(name.substr(0, prefix.size()), prefix);
 }
 
+bool IsTraceHeader(std::string_view name) {
+  return net::SameHeaderName(name, "traceparent") || net::SameHeaderName(name, "tracestate");
+}
+
+// The values of all fields of that name, joined by commas.
+std::string Joined(const net::HttpExchange& exchange, std::string_view name) {
+  std::string values;
+  for (const net::HeaderField& field : exchange.headers()) {
+    if (!net::SameHeaderName(field.name, name)) continue;
+    if (!values.empty()) values += ',';
+    values += field.value;
+  }
+  return values;
+}
+
 // Without its port; an IPv6 address without its brackets.
 std::string HostOf(const system::SocketAddress& address) {
   std::string text = address.ToString();
@@ -97,6 +112,9 @@ ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
                          .method = exchange.method(),
                          .path = exchange.path(),
                          .received = exchange.body().size()};
+  if (thread.traces) {
+    request_.StartTrace(Joined(exchange, "traceparent"), Joined(exchange, "tracestate"));
+  }
 }
 
 ProxiedRequest::~ProxiedRequest() {
@@ -354,6 +372,7 @@ net::Task<void> ProxiedRequest::TellFailure(const serving::ErrorReply& reply) {
 net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& endpoint) const {
   net::RequestHead head = RequestHeadFor(endpoint, exchange_.method(), api_.target);
   const EngineAccess* const access = AccessOf(endpoint);
+  const std::optional<tracing::TraceContext> trace = request_.TraceToSend();
   std::string forwarded_for;
   bool forwarded_proto = false;
   for (const net::HeaderField& field : exchange_.headers()) {
@@ -361,7 +380,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
         net::SameHeaderName(field.name, "accept-encoding") ||
         (unpacked_ && net::SameHeaderName(field.name, "content-encoding")) ||
         net::SameHeaderName(field.name, "x-request-id") ||
-        (request_.keeps_key() && IsKeyHeader(field.name)) ||
+        (request_.keeps_key() && IsKeyHeader(field.name)) || (trace && IsTraceHeader(field.name)) ||
         (access != nullptr && access->Replaces(field.name))) {
       continue;
     }
@@ -378,6 +397,10 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
   // The response must be readable on its way. Without the header any coding would do.
   head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
+  if (trace) {
+    head.Add("traceparent", trace->TraceParent());
+    if (!trace->state.empty()) head.Add("tracestate", trace->state);
+  }
   head.Add("via", exchange_.http_1_0() ? "1.0 headrace" : "1.1 headrace");
   if (access != nullptr) access->AddHeaders(head);
   return head;

@@ -21,6 +21,11 @@ std::string TextOf(const system::SocketAddress* address) {
 // With three decimals: microseconds.
 double Milliseconds(Seconds seconds) { return std::round(seconds * 1e6) / 1e3; }
 
+// "" if it is not traced.
+std::string TraceIdOf(const tracing::RequestTrace* trace) {
+  return trace == nullptr ? std::string() : tracing::ToText(trace->context.trace);
+}
+
 std::string_view ReasonOf(const FinishedRequest& request) {
   if (request.refused) return ToString(*request.refused);
   if (request.fault) return ToString(*request.fault);
@@ -70,9 +75,11 @@ void AccessLog::OnFinished(const FinishedRequest& request) {
   const Seconds e2e = ended ? latency.e2e : system::MonotonicNow() - request.arrived;
   const Tokens prompt = ended ? latency.prompt_tokens : request.estimated_prompt_tokens;
   const std::string client = TextOf(exchange.client);
+  const std::string trace_id = TraceIdOf(request.trace ? &*request.trace : nullptr);
   output->log.Info(
       "request",
       {{"request_id", request.request_id},
+       {"trace_id", trace_id},
        {"client", client},
        {"method", exchange.method},
        {"path", Cut(exchange.path)},
@@ -103,7 +110,9 @@ void AccessLog::OnAnswered(const AnsweredRequest& request) {
   if (output == nullptr) return;
   const Exchange& exchange = request.exchange;
   const std::string client = TextOf(exchange.client);
+  const std::string trace_id = TraceIdOf(request.trace);
   output->log.Info("request", {{"request_id", Cut(request.request_id)},
+                               {"trace_id", trace_id},
                                {"client", client},
                                {"method", Cut(exchange.method)},
                                {"path", Cut(exchange.path)},

@@ -10,12 +10,14 @@
 
 #include "base/units.h"
 #include "fleet/engine_fault.h"
+#include "openai/request.h"
 #include "scheduler/events.h"
 #include "serving/explanation.h"
 #include "serving/pool_router.h"
 #include "slo/slo.h"
 #include "system/address.h"
 #include "telemetry/headrace_metrics.h"
+#include "tracing/trace_context.h"
 
 namespace headrace::serving {
 
@@ -50,6 +52,7 @@ struct FinishedRequest {
   Exchange exchange;
   std::string_view model;   // As the request names it.
   std::string_view tenant;  // Likewise; "" where it names none.
+  openai::ApiKind kind = openai::ApiKind::kChatCompletions;
   bool stream = false;
   bool has_prompt = true;       // Else it only passed: its time says nothing of the model's.
   std::string_view request_id;  // The client's, or the gateway's own.
@@ -77,6 +80,11 @@ struct FinishedRequest {
   // From arrival at the gateway; output_tokens 0 when unknown.
   slo::RequestLatency latency;
   Seconds queued = 0;
+  Seconds first_token = 0;  // Of an answer that had one; else 0.
+  Seconds served = 0;       // When it left its endpoint, or the queue.
+  Seconds whole = 0;        // When its client had everything.
+
+  std::optional<tracing::RequestTrace> trace;  // If requests are traced.
 
   // What was expected, of all its choices together, beside what came (latency.prompt_tokens,
   // .output_tokens); 0 = nothing.
@@ -103,13 +111,18 @@ struct FinishedRequest {
   }
 };
 
+// The children of a request's span (tracing::RequestTrace): its n-th wait and its n-th try.
+constexpr int WaitChild(int n) { return 2 * n; }
+constexpr int TryChild(int n) { return 2 * n + 1; }
+
 // A request that the gateway answered by itself, because it asks for nothing else or is invalid.
 struct AnsweredRequest {
   std::string_view request_id;
   Seconds arrived = 0;
   Exchange exchange;
   std::string_view model = {};
-  std::string_view reason = {};  // What is wrong with it.
+  std::string_view reason = {};                  // What is wrong with it.
+  const tracing::RequestTrace* trace = nullptr;  // If it is traced.
 };
 
 // Hears of requests, from any thread: of each that reaches a pool, and later exactly once of its

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <random>
 #include <utility>
 
 #include "base/hash.h"
@@ -45,6 +46,11 @@ std::optional<fleet::EngineFault> FaultOf(int status) {
   return std::nullopt;
 }
 
+Rng RandomlySeeded() {
+  std::random_device device;
+  return Rng(std::uint64_t{device()} << 32 | device());
+}
+
 std::string Number(Seconds seconds) {
   char text[32];
   std::snprintf(text, sizeof text, "%g", seconds);
@@ -60,6 +66,13 @@ void ServingThread::SetConfig(const config::Config& config) {
   default_model = found == config.models.end() ? std::string() : found->name;
   foreign_strategies =
       config.nearest_strategy ? ForeignStrategies::kNearest : ForeignStrategies::kRefused;
+  if (config.tracing.endpoint.empty()) {
+    traces.reset();
+  } else if (traces) {
+    traces->SetRatio(config.tracing.sample);
+  } else {
+    traces.emplace(config.tracing.sample, RandomlySeeded(), RandomlySeeded());
+  }
 }
 
 ServedRequest::ServedRequest(const ServingContext& context, ServingThread& thread, Seconds arrived,
@@ -79,7 +92,8 @@ ServedRequest::~ServedRequest() {
                                    .arrived = finished_.arrived,
                                    .exchange = finished_.exchange,
                                    .model = facts_.model,
-                                   .reason = invalid_};
+                                   .reason = invalid_,
+                                   .trace = finished_.trace ? &*finished_.trace : nullptr};
     for (RequestObserver* observer : context_.observers) observer->OnAnswered(answered);
     return;
   }
@@ -88,7 +102,20 @@ ServedRequest::~ServedRequest() {
   finished_.expected_output_tokens =
       static_cast<Tokens>(std::min<std::int64_t>(expected, openai::kMostTokens));
   finished_.choices = std::max(1, facts_.choices);
+  finished_.whole = thread_.executor.Now() - finished_.arrived;
   for (RequestObserver* observer : context_.observers) observer->OnFinished(finished_);
+}
+
+// --- Its trace
+
+void ServedRequest::StartTrace(std::string_view traceparent, std::string_view tracestate) {
+  if (thread_.traces) finished_.trace = thread_.traces->Start(traceparent, tracestate);
+}
+
+std::optional<tracing::TraceContext> ServedRequest::TraceToSend() const {
+  if (!finished_.trace) return std::nullopt;
+  const int failed = static_cast<int>(finished_.failed_tries.size());
+  return finished_.trace->ContextOfChild(TryChild(failed));
 }
 
 // --- To a route
@@ -173,6 +200,7 @@ tl::expected<void, ErrorReply> ServedRequest::TakeControls(const HeaderLookup& h
   controls_ = *controls;
   finished_.model = facts_.model;
   finished_.tenant = controls_.tenant_name;
+  finished_.kind = kind_;
   finished_.stream = facts_.stream;
   finished_.has_prompt = kind_ != openai::ApiKind::kOther;
   if (key_) {
@@ -380,6 +408,7 @@ bool ServedRequest::End(telemetry::Outcome outcome) {
   if (routed_) pool_->retries().Ended();
   GiveBackRetry();
   finished_.outcome = outcome;
+  finished_.served = thread_.executor.Now() - finished_.arrived;
   return true;
 }
 
@@ -580,7 +609,10 @@ void ServedRequest::ResponseBytes(std::string_view bytes, Seconds now,
     }
   }
   if (!parser_ || !parser_->first_token()) return;
-  if (first_token_at_ == 0) first_token_at_ = now;
+  if (first_token_at_ == 0) {
+    first_token_at_ = now;
+    finished_.first_token = now - finished_.arrived;
+  }
   if (progress_) {
     const auto deltas = static_cast<Tokens>(parser_->deltas());
     progress_->Generated(std::max(1, deltas / std::max(1, facts_.choices)));

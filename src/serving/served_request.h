@@ -25,6 +25,7 @@
 #include "serving/request_controls.h"
 #include "serving/request_ids.h"
 #include "serving/response_owners.h"
+#include "tracing/trace_context.h"
 
 namespace headrace::serving {
 
@@ -49,6 +50,7 @@ struct ServingThread {
   Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
   std::string default_model;         // For requests that name none, or an unknown one; "": none.
   ForeignStrategies foreign_strategies = ForeignStrategies::kNearest;
+  std::optional<tracing::TraceStarter> traces;  // None: requests are not traced.
 };
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
@@ -118,7 +120,9 @@ class ServedRequest {
   void SetModelInPath(std::string_view model) { model_in_path_ = model; }
   // Instead, for what the shell itself finds wrong with it: counts it as invalid.
   ErrorReply Invalid(ErrorReply reply);
-  // Before all others: its client's key, if one is required (401). Who reads no body before need
+  // Before all others, if requests are traced: with what its client says of its trace.
+  void StartTrace(std::string_view traceparent, std::string_view tracestate);
+  // Before the others: its client's key, if one is required (401). Who reads no body before need
   // not call it.
   tl::expected<void, ErrorReply> FindKey(const HeaderLookup& header);
   // Before Arrive: it goes to endpoints of these addresses only, because its transport offers no
@@ -145,6 +149,8 @@ class ServedRequest {
   // The body with its edits: that which makes the engine report its usage, if it takes that, and
   // that of the model's name; views into `body`.
   std::vector<std::string_view> BodyToSend(std::string_view body) const;
+  // What the endpoint is told of its trace; nullopt: as the client has it.
+  std::optional<tracing::TraceContext> TraceToSend() const;
   // Called when the endpoint has been found down before its answer began, and MayRetry has said
   // yes: Retry, with this fault, or the end follows. From the executor.
   void OnStranded(std::function<void()> on_stranded) { on_stranded_ = std::move(on_stranded); }

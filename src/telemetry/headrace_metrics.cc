@@ -81,6 +81,15 @@ constexpr MetricInfo kAccessLogDropped{
     "Lines of the access log that were dropped because nobody read them in time.",
     {}};
 
+constexpr MetricInfo kTraceSpans{
+    "headrace_trace_spans_total",
+    kCounter,
+    kResultLabels,
+    "Spans of traced requests, by what became of them: `sent`; `rejected` by the collector; "
+    "`failed`, as the collector could not be reached or refused them; `dropped`, as too many "
+    "waited for it.",
+    {}};
+
 constexpr MetricInfo kRequests{
     "headrace_requests_total",
     kCounter,
@@ -285,6 +294,7 @@ constexpr const MetricInfo* kAll[] = {
     &kConfigTakenOver,
     &kConfigAwaitingRestart,
     &kAccessLogDropped,
+    &kTraceSpans,
     &kRequests,
     &kRefusedRequests,
     &kFallback,
@@ -374,6 +384,9 @@ GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view versi
       invalid_requests(registry, kInvalidRequests, {}, {"400", "404", "405", "413", "431"}) {
   info.Set(1);
 }
+
+TracingMetrics::TracingMetrics(MetricsRegistry& registry)
+    : spans(registry, kTraceSpans, {}, {"sent", "rejected", "failed", "dropped"}) {}
 
 ConfigMetrics::ConfigMetrics(MetricsRegistry& registry)
     : reloads(registry, kConfigReloads, {}, {"ok", "failed"}),

@@ -45,6 +45,13 @@ struct GatewayMetrics {
   CounterSet invalid_requests;
 };
 
+// What becomes of the spans of sampled requests.
+struct TracingMetrics {
+  explicit TracingMetrics(MetricsRegistry& registry);
+
+  CounterSet spans;  // By result.
+};
+
 // The configuration file of a gateway.
 struct ConfigMetrics {
   explicit ConfigMetrics(MetricsRegistry& registry);

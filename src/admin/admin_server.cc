@@ -13,6 +13,7 @@
 #include "openai/error.h"
 #include "system/clock.h"
 #include "system/url.h"
+#include "telemetry/open_metrics.h"
 
 namespace headrace::admin {
 namespace {
@@ -190,10 +191,7 @@ std::vector<net::Route> AdminServer::Routes() {
     };
   };
   return {
-      {"GET", "/metrics", page([this] {
-         gateway_.RefreshMetrics();
-         return Page{200, telemetry::MetricsRegistry::kContentType, registry_.Text()};
-       })},
+      {"GET", "/metrics", [this](net::HttpExchange& exchange) { return Metrics(exchange); }},
       {"GET", "/status", page([this] { return Page{.body = Status()}; })},
       {"GET", "/", [](net::HttpExchange& exchange) { return SendFile(exchange, "status.html"); }},
       {"GET", "/status.css",
@@ -279,6 +277,15 @@ std::string AdminServer::Status() const {
   const gateway::ConfigFollower* file = controls_.config;
   const auto status = file ? std::optional(file->status()) : std::nullopt;
   return StatusJson(gateway_, status, system::UnixNow());
+}
+
+net::Task<void> AdminServer::Metrics(net::HttpExchange& exchange) {
+  gateway_.RefreshMetrics();
+  using Registry = telemetry::MetricsRegistry;
+  const bool open = telemetry::PrefersOpenMetrics(exchange.Header("accept"));
+  Page page{.content_type = open ? Registry::kOpenMetricsType : Registry::kContentType,
+            .body = open ? registry_.OpenMetrics() : registry_.Text()};
+  co_await Send(exchange, page);
 }
 
 net::Task<void> AdminServer::Live(net::HttpExchange& exchange) {

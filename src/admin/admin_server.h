@@ -48,6 +48,7 @@ class AdminServer {
                                     std::string message);
   net::Task<void> Explain(net::HttpExchange& exchange, std::string_view id);
   net::Task<void> Record(net::HttpExchange& exchange);
+  net::Task<void> Metrics(net::HttpExchange& exchange);
   net::Task<void> Live(net::HttpExchange& exchange);
   std::string Status() const;
   net::Task<void> Reload(net::HttpExchange& exchange);

@@ -60,43 +60,46 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
     metrics.fallback[ToString(request.fallback)].Add();
   for (const FailedTry& failed : request.failed_tries)
     metrics.retries[ToString(failed.fault)].Add();
-  if (request.out_of_budget) metrics.retry_budget_exhausted.Add();
+  if (request.out_of_budget) metrics.retry_budget_exhausted->Add();
 
   if (request.endpoint == nullptr || request.endpoint->metrics == nullptr) return;
   telemetry::DeploymentMetrics& served = *request.endpoint->metrics;
-  served.queue_seconds.Observe(request.queued);
+  const std::string trace_id = request.trace && request.trace->sampled()
+                                   ? tracing::ToText(request.trace->context.trace)
+                                   : std::string();
+  served.queue_seconds->Observe(request.queued, trace_id);
   if (request.CountsForSlo()) {
     (request.MetSlo() ? served.slo_attained : served.slo_missed).Add();
     // One that failed says nothing of the forecast, one that took too long does.
     if (request.outlook && request.outcome != telemetry::Outcome::kFailed &&
         request.outcome != telemetry::Outcome::kEngineError) {
       (request.MetSlo() ? served.miss_probability_attained : served.miss_probability_missed)
-          .Observe(request.outlook->miss);
+          ->Observe(request.outlook->miss, trace_id);
     }
   }
   if (request.outcome != telemetry::Outcome::kCompleted || !request.has_prompt) return;
   const slo::RequestLatency& latency = request.latency;
-  served.e2e.Observe(latency.e2e);
+  served.e2e->Observe(latency.e2e, trace_id);
   if (request.unread) return;
-  served.ttft.Observe(latency.ttft);
-  served.tpat.Observe(latency.Tpat());
+  served.ttft->Observe(latency.ttft, trace_id);
+  served.tpat->Observe(latency.Tpat(), trace_id);
   // A response that came all at once has no time between its tokens.
   if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {
-    served.tpot.Observe(latency.Tpot());
+    served.tpot->Observe(latency.Tpot(), trace_id);
   }
   if (request.outlook) {
     if (latency.e2e > latency.ttft)
-      served.ttft_ratio.Observe(latency.ttft / request.PredictedTtft());
-    if (request.counted) served.e2e_ratio.Observe(latency.e2e / request.PredictedE2e());
+      served.ttft_ratio->Observe(latency.ttft / request.PredictedTtft(), trace_id);
+    if (request.counted) served.e2e_ratio->Observe(latency.e2e / request.PredictedE2e(), trace_id);
   }
   if (!request.counted) return;
   if (latency.output_tokens > 0 && request.expected_output_tokens > 0) {
-    metrics.output_length_ratio.Observe(static_cast<double>(latency.output_tokens) /
-                                        request.expected_output_tokens);
+    metrics.output_length_ratio->Observe(static_cast<double>(latency.output_tokens) /
+                                         request.expected_output_tokens);
   }
   if (latency.prompt_tokens > 0 && request.estimated_prompt_tokens > 0) {
-    metrics.prompt_tokens_ratio.Observe(static_cast<double>(latency.prompt_tokens) /
-                                        request.estimated_prompt_tokens);
+    metrics.prompt_tokens_ratio->Observe(static_cast<double>(latency.prompt_tokens) /
+                                         request.estimated_prompt_tokens);
   }
 }
 

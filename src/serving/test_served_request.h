@@ -65,12 +65,12 @@ class ServedRequestTest : public testing::Test {
     return heard.finished[before];
   }
 
-  // The value of a series of the deployment that has this label.
+  // The value of a series of the deployment that has this label; 0 before it first counts.
   double Metric(const std::string& name, const std::string& label = "") {
     const std::string text = serving_->registry.Text();
     std::size_t at = text.find(name + "{deployment=\"a10\",model=\"llama\"" +
                                (label.empty() ? "}" : "," + label));
-    if (at == std::string::npos) return -1;
+    if (at == std::string::npos) return 0;
     return std::stod(text.substr(text.find(' ', at)));
   }
 

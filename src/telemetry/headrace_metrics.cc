@@ -399,13 +399,13 @@ ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
     : refused(registry, kRefusedRequests, {model}, labels.refusal_reasons),
       fallback(registry, kFallback, {model}, labels.fallback_causes),
       retries(registry, kRetries, {model}, labels.retry_causes),
-      retry_budget_exhausted(registry.MakeCounter(kRetryBudgetExhausted, {model})),
+      retry_budget_exhausted(registry, kRetryBudgetExhausted, {model}),
       queue_length(registry.MakeGauge(kQueueLength, {model})),
       queue_bytes(registry.MakeGauge(kQueueBytes, {model})),
       endpoint_source_up(registry.MakeGauge(kEndpointSourceUp, {model})),
       decision_seconds(registry.MakeHistogram(kDecision, {model})),
-      output_length_ratio(registry.MakeHistogram(kOutputLengthRatio, {model})),
-      prompt_tokens_ratio(registry.MakeHistogram(kPromptTokensRatio, {model})) {
+      output_length_ratio(registry, kOutputLengthRatio, {model}),
+      prompt_tokens_ratio(registry, kPromptTokensRatio, {model}) {
   std::vector<std::string_view> policies = labels.policies;
   policies.emplace_back("none");
   for (const Outcome outcome : kAllOutcomes) {
@@ -420,19 +420,17 @@ void ModelMetrics::CountRequest(Outcome outcome, std::string_view policy) {
 
 DeploymentMetrics::DeploymentMetrics(MetricsRegistry& registry, std::string_view model,
                                      std::string_view deployment, const MetricLabels& labels)
-    : ttft(registry.MakeHistogram(kTtft, {model, deployment})),
-      tpot(registry.MakeHistogram(kTpot, {model, deployment})),
-      tpat(registry.MakeHistogram(kTpat, {model, deployment})),
-      e2e(registry.MakeHistogram(kE2e, {model, deployment})),
-      queue_seconds(registry.MakeHistogram(kQueueTime, {model, deployment})),
+    : ttft(registry, kTtft, {model, deployment}),
+      tpot(registry, kTpot, {model, deployment}),
+      tpat(registry, kTpat, {model, deployment}),
+      e2e(registry, kE2e, {model, deployment}),
+      queue_seconds(registry, kQueueTime, {model, deployment}),
       slo_attained(registry.MakeCounter(kSloAttained, {model, deployment})),
       slo_missed(registry.MakeCounter(kSloMissed, {model, deployment})),
-      ttft_ratio(registry.MakeHistogram(kTtftRatio, {model, deployment})),
-      e2e_ratio(registry.MakeHistogram(kE2eRatio, {model, deployment})),
-      miss_probability_attained(
-          registry.MakeHistogram(kMissProbability, {model, deployment, "attained"})),
-      miss_probability_missed(
-          registry.MakeHistogram(kMissProbability, {model, deployment, "missed"})),
+      ttft_ratio(registry, kTtftRatio, {model, deployment}),
+      e2e_ratio(registry, kE2eRatio, {model, deployment}),
+      miss_probability_attained(registry, kMissProbability, {model, deployment, "attained"}),
+      miss_probability_missed(registry, kMissProbability, {model, deployment, "missed"}),
       profile_age_seconds(registry.MakeGauge(kProfileAge, {model, deployment})),
       profile_faults(registry.MakeGauge(kProfileFaults, {model, deployment})),
       profile_current(registry.MakeGauge(kProfileCurrent, {model, deployment})),
@@ -475,8 +473,16 @@ std::string MetricsReferenceMarkdown() {
       R"(<!-- Generated (`make docs`). Do not edit. -->
 # Metrics
 
-`GET /metrics` on the admin address returns Prometheus' text format. All counters start at 0 with
-the process. The series of an endpoint are removed with the endpoint.
+`GET /metrics` on the admin address returns Prometheus' text format, or OpenMetrics
+(`application/openmetrics-text`, version 1.0.0) for those who ask for it, as Prometheus does. Only
+there are exemplars: for each bucket of the latency histograms, the trace of the last traced request
+in it. The bounds of buckets are numbers with a point there, as the format wants it: `le="1.0"`.
+
+A series appears when it first counts: a reason that never occurred, or a histogram without an
+observation, has none. Gauges, `headrace_slo_attained_total` and `headrace_slo_missed_total` are
+there from the start, so that their rates are right from the first request on. In sums with others,
+write `or vector(0)`. All counters start at 0 with the process. The series of an endpoint are
+removed with the endpoint.
 
 The share of requests that met their SLO in the last five minutes, by GPU type:
 

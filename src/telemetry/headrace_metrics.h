@@ -73,13 +73,13 @@ struct ModelMetrics {
   CounterSet refused;                          // By refusal reason.
   CounterSet fallback;                         // By fallback cause.
   CounterSet retries;                          // By what the endpoint did.
-  Counter retry_budget_exhausted;
+  Lazy<Counter> retry_budget_exhausted;
   Gauge queue_length;
   Gauge queue_bytes;
   Gauge endpoint_source_up;
   HistogramMetric decision_seconds;
-  HistogramMetric output_length_ratio;
-  HistogramMetric prompt_tokens_ratio;
+  Lazy<HistogramMetric> output_length_ratio;
+  Lazy<HistogramMetric> prompt_tokens_ratio;
 };
 
 // One deployment of a model.
@@ -87,17 +87,17 @@ struct DeploymentMetrics {
   DeploymentMetrics(MetricsRegistry& registry, std::string_view model, std::string_view deployment,
                     const MetricLabels& labels);
 
-  HistogramMetric ttft;
-  HistogramMetric tpot;
-  HistogramMetric tpat;
-  HistogramMetric e2e;
-  HistogramMetric queue_seconds;
+  Lazy<HistogramMetric> ttft;
+  Lazy<HistogramMetric> tpot;
+  Lazy<HistogramMetric> tpat;
+  Lazy<HistogramMetric> e2e;
+  Lazy<HistogramMetric> queue_seconds;
   Counter slo_attained;
   Counter slo_missed;
-  HistogramMetric ttft_ratio;
-  HistogramMetric e2e_ratio;
-  HistogramMetric miss_probability_attained;
-  HistogramMetric miss_probability_missed;
+  Lazy<HistogramMetric> ttft_ratio;
+  Lazy<HistogramMetric> e2e_ratio;
+  Lazy<HistogramMetric> miss_probability_attained;
+  Lazy<HistogramMetric> miss_probability_missed;
   Gauge profile_info;
   Gauge profile_age_seconds;
   Gauge profile_faults;

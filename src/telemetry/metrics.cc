@@ -7,20 +7,38 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <cassert>
 #include <functional>
 #include <map>
 #include <sstream>
 
+#include "system/clock.h"
 #include "system/mutex.h"
+#include "telemetry/open_metrics.h"
 
 namespace headrace::telemetry {
+
+namespace {
+
+// The last exemplar of each bucket.
+struct Exemplars {
+  explicit Exemplars(std::span<const double> buckets)
+      : bounds(buckets.begin(), buckets.end()), by_bucket(buckets.size() + 1) {}
+
+  const std::vector<double> bounds;
+  system::Mutex mutex;
+  std::vector<Exemplar> by_bucket HEADRACE_GUARDED_BY(mutex);
+};
+
+}  // namespace
 
 struct SeriesHandle::Series {
   std::pair<std::string, std::map<std::string, std::string>> key;  // Name and labels.
   std::size_t handles = 0;
   void* metric = nullptr;
-  std::function<void()> remove;  // Takes it out of its family.
+  std::function<void()> remove;          // Takes it out of its family.
+  std::unique_ptr<Exemplars> exemplars;  // Of a histogram.
 };
 
 SeriesHandle::~SeriesHandle() {
@@ -33,8 +51,14 @@ void Gauge::Set(double value) { static_cast<prometheus::Gauge*>(metric_)->Set(va
 
 void Gauge::Add(double amount) { static_cast<prometheus::Gauge*>(metric_)->Increment(amount); }
 
-void HistogramMetric::Observe(double value) {
+void HistogramMetric::Observe(double value, std::string_view trace_id) {
   static_cast<prometheus::Histogram*>(metric_)->Observe(value);
+  if (trace_id.empty()) return;
+  Exemplars& exemplars = *series_->exemplars;
+  const auto bucket = std::ranges::lower_bound(exemplars.bounds, value) - exemplars.bounds.begin();
+  const Seconds now = system::UnixNow();
+  const system::MutexLock lock(exemplars.mutex);
+  exemplars.by_bucket[static_cast<std::size_t>(bucket)] = {std::string(trace_id), value, now};
 }
 
 CounterSet::CounterSet(MetricsRegistry& registry, const MetricInfo& info,
@@ -44,17 +68,17 @@ CounterSet::CounterSet(MetricsRegistry& registry, const MetricInfo& info,
   labels.emplace_back();
   for (const std::string_view value : values) {
     labels.back() = value;
-    counters_.emplace_back(value, registry.MakeCounter(info, labels));
+    counters_.emplace_back(value, Lazy<Counter>(registry, info, labels));
   }
   labels.back() = "other";
-  counters_.emplace_back("other", registry.MakeCounter(info, labels));
+  counters_.emplace_back("other", Lazy<Counter>(registry, info, labels));
 }
 
 Counter& CounterSet::operator[](std::string_view value) {
   for (auto& [name, counter] : counters_) {
-    if (name == value) return counter;
+    if (name == value) return *counter;
   }
-  return counters_.back().second;
+  return *counters_.back().second;
 }
 
 struct MetricsRegistry::Impl {
@@ -137,6 +161,7 @@ HistogramMetric MetricsRegistry::MakeHistogram(const MetricInfo& info,
                 .Register(impl_->registry),
             made, names,
             prometheus::Histogram::BucketBoundaries(info.buckets.begin(), info.buckets.end()));
+        made.exemplars = std::make_unique<Exemplars>(info.buckets);
       });
   return {*this, series, series.metric};
 }
@@ -153,6 +178,19 @@ std::string MetricsRegistry::Text() const {
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, impl_->registry.Collect());
   return text.str();
+}
+
+std::string MetricsRegistry::OpenMetrics() const {
+  const auto exemplars = [this](const std::string& name,
+                                const std::map<std::string, std::string>& labels) {
+    const system::MutexLock lock(impl_->mutex);
+    const auto found = impl_->all.find({name, labels});
+    if (found == impl_->all.end()) return std::vector<Exemplar>();
+    Exemplars& of_series = *found->second->exemplars;
+    const system::MutexLock exemplars_lock(of_series.mutex);
+    return of_series.by_bucket;
+  };
+  return OpenMetricsText(impl_->registry.Collect(), exemplars);
 }
 
 }  // namespace headrace::telemetry

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "telemetry/headrace_metrics.h"
+#include "telemetry/open_metrics.h"
 
 namespace headrace::telemetry {
 namespace {
@@ -74,13 +76,91 @@ TEST(Metrics, HandlesOfTheSameLabelsShareASeriesUntilTheLastIsGone) {
 TEST(Metrics, ACounterSetCountsUnknownValuesAsOther) {
   MetricsRegistry registry;
   CounterSet set(registry, kCounter, {"m"}, {"a", "b"});
+  EXPECT_EQ(registry.Text(), "");
   set["b"].Add();
   set["c"].Add();
   set["d"].Add();
   const std::string text = registry.Text();
-  EXPECT_THAT(text, HasSubstr("reason=\"a\"} 0\n"));
+  // What never occurred has no series.
+  EXPECT_THAT(text, Not(HasSubstr("reason=\"a\"")));
   EXPECT_THAT(text, HasSubstr("reason=\"b\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("reason=\"other\"} 2\n"));
+}
+
+TEST(Metrics, ALazySeriesAppearsWhenItIsUsedFromAnyThread) {
+  MetricsRegistry registry;
+  Lazy<HistogramMetric> histogram(registry, kHistogram, {"m", "r"});
+  EXPECT_EQ(registry.Text(), "");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) histogram->Observe(0.5);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(registry.Text(), HasSubstr("t_seconds_count{model=\"m\",reason=\"r\"} 2000\n"));
+}
+
+// --- OpenMetrics
+
+TEST(OpenMetrics, HasTheFormatsOwnNamesAndItsEnd) {
+  MetricsRegistry registry;
+  Counter counter = registry.MakeCounter(kCounter, {"a\"b\\c\nd", "r"});
+  Gauge gauge = registry.MakeGauge(kGauge, {"m", "r"});
+  HistogramMetric histogram = registry.MakeHistogram(kHistogram, {"m", "r"});
+  counter.Add(2);
+  gauge.Set(std::numeric_limits<double>::quiet_NaN());
+  histogram.Observe(0.05);
+  histogram.Observe(0.5, "4bf92f3577b34da6a3ce929d0e0e4736");
+  histogram.Observe(5);
+  const std::string text = registry.OpenMetrics();
+  EXPECT_THAT(text, HasSubstr("# TYPE t counter\n# HELP t Things.\n"
+                              R"(t_total{model="a\"b\\c\nd",reason="r"} 2)"
+                              "\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE t_now gauge\n"));
+  EXPECT_THAT(text, HasSubstr("t_now{model=\"m\",reason=\"r\"} NaN\n"));
+  EXPECT_THAT(text, HasSubstr("t_seconds_bucket{model=\"m\",reason=\"r\",le=\"0.1\"} 1\n"));
+  EXPECT_THAT(text,
+              testing::ContainsRegex("t_seconds_bucket{model=\"m\",reason=\"r\",le=\"1.0\"} 2 # "
+                                     "{trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.5 "
+                                     "[0-9]+\\.[0-9][0-9][0-9]\n"));
+  EXPECT_THAT(text, HasSubstr("le=\"+Inf\"} 3\nt_seconds_count{model=\"m\",reason=\"r\"} 3\n"));
+  EXPECT_TRUE(text.ends_with("\n# EOF\n"));
+}
+
+TEST(OpenMetrics, TheLastTraceOfABucketIsItsExemplar) {
+  MetricsRegistry registry;
+  HistogramMetric histogram = registry.MakeHistogram(kHistogram, {"m", "r"});
+  histogram.Observe(0.1, "first");  // A bound belongs to its bucket.
+  histogram.Observe(0.02, "second");
+  histogram.Observe(0.03);
+  histogram.Observe(7, "slow");
+  const std::string text = registry.OpenMetrics();
+  EXPECT_THAT(text, Not(HasSubstr("first")));
+  EXPECT_THAT(text, HasSubstr("le=\"0.1\"} 3 # {trace_id=\"second\"} 0.02 "));
+  EXPECT_THAT(text, HasSubstr("le=\"1.0\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("le=\"+Inf\"} 4 # {trace_id=\"slow\"} 7 "));
+  EXPECT_THAT(registry.Text(), Not(HasSubstr("slow")));
+}
+
+TEST(OpenMetrics, IsForThoseWhoAskForIt) {
+  EXPECT_TRUE(PrefersOpenMetrics("application/openmetrics-text"));
+  EXPECT_TRUE(PrefersOpenMetrics("application/openmetrics-text; version=\"1.0.0\", */*;q=0.1"));
+  // Prometheus 2.42 and 3.5.
+  EXPECT_TRUE(
+      PrefersOpenMetrics("application/openmetrics-text;version=1.0.0,"
+                         "application/openmetrics-text;version=0.0.1;q=0.75,"
+                         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
+  EXPECT_TRUE(
+      PrefersOpenMetrics("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+                         "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.2"));
+  for (const char* plain :
+       {"", "*/*", "text/plain", "text/html,application/xhtml+xml,*/*;q=0.8",
+        "application/openmetrics-text;version=2.0.0,text/plain;q=0.5",
+        "application/openmetrics-text;q=0,text/plain", "application/openmetrics-text;q=x",
+        "application/openmetrics-text;q=0.2,text/plain;q=0.9", ",;,q="}) {
+    EXPECT_FALSE(PrefersOpenMetrics(plain)) << plain;
+  }
 }
 
 TEST(Metrics, NothingIsLostBetweenThreads) {
@@ -141,12 +221,48 @@ TEST(HeadraceMetrics, AnEndpointsSeriesLeaveWithIt) {
   EXPECT_THAT(registry.Text(), Not(HasSubstr("10.0.0.7")));
 }
 
+// A zero is said where a rate has to be right from the first request on, and of what is counted
+// anyhow; of the rest a zero says nothing.
+TEST(HeadraceMetrics, AModelThatServesNothingHasFewSeries) {
+  MetricsRegistry registry;
+  const ModelMetrics model(registry, "m", SomeLabels());
+  const DeploymentMetrics deployment(registry, "m", "d", SomeLabels());
+  std::set<std::string> names;
+  std::istringstream lines(registry.Text());
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = line.substr(0, line.find('{'));
+    if (!line.starts_with('#') && !name.ends_with("_bucket")) names.insert(name);
+  }
+  EXPECT_THAT(names, testing::UnorderedElementsAre(
+                         "headrace_queue_length", "headrace_queue_bytes",
+                         "headrace_endpoint_source_up", "headrace_decision_seconds_count",
+                         "headrace_decision_seconds_sum", "headrace_slo_attained_total",
+                         "headrace_slo_missed_total", "headrace_profile_age_seconds",
+                         "headrace_profile_faults", "headrace_profile_current"));
+}
+
 TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   MetricsRegistry registry;
   GatewayMetrics gateway(registry, "1.0");
+  gateway.invalid_requests["400"].Add();
+  TracingMetrics traces(registry);
+  traces.spans["sent"].Add();
   ConfigMetrics config(registry);
+  config.reloads["ok"].Add();
   ModelMetrics model(registry, "m", SomeLabels());
+  model.CountRequest(Outcome::kCompleted, "slo");
+  for (CounterSet* set : {&model.refused, &model.fallback, &model.retries}) (*set)["a"].Add();
+  model.retry_budget_exhausted->Add();
+  model.output_length_ratio->Observe(1);
+  model.prompt_tokens_ratio->Observe(1);
   DeploymentMetrics deployment(registry, "m", "d", SomeLabels());
+  for (Lazy<HistogramMetric>* histogram :
+       {&deployment.ttft, &deployment.tpot, &deployment.tpat, &deployment.e2e,
+        &deployment.queue_seconds, &deployment.ttft_ratio, &deployment.e2e_ratio,
+        &deployment.miss_probability_attained, &deployment.miss_probability_missed}) {
+    (*histogram)->Observe(1);
+  }
+  deployment.ejections["connect"].Add();
   deployment.profile_age_seconds.Set(std::numeric_limits<double>::quiet_NaN());
   deployment.SetProfileOrigin("d.json");
   const EndpointMetrics endpoint(registry, "m", "d", "e");
@@ -166,6 +282,33 @@ TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
     EXPECT_TRUE(std::is_sorted(info->buckets.begin(), info->buckets.end())) << info->name;
   }
   EXPECT_EQ(written, declared);
+}
+
+// Dashboards and alerts, and the queries of the documentation.
+TEST(HeadraceMetrics, WhatDashboardsAndAlertsNameExists) {
+  std::set<std::string> declared;
+  for (const MetricInfo* info : HeadraceMetrics()) {
+    const std::string name(info->name);
+    if (info->type == MetricType::kHistogram) {
+      for (const char* part : {"_bucket", "_count", "_sum"}) declared.insert(name + part);
+    } else {
+      declared.insert(name);
+    }
+  }
+  for (const char* path :
+       {"deploy/grafana/headrace.json", "deploy/prometheus/headrace-rules.yaml"}) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    const std::string content = text.str();
+    int named = 0;
+    const std::regex name("headrace_[a-z0-9_]+");
+    for (std::sregex_iterator it(content.begin(), content.end(), name), end; it != end; ++it) {
+      EXPECT_TRUE(declared.contains(it->str())) << path << " names " << it->str();
+      ++named;
+    }
+    EXPECT_GT(named, 0) << path;
+  }
 }
 
 TEST(HeadraceMetrics, TheCommittedReferenceIsCurrent) {

@@ -181,6 +181,14 @@ class ChartTest(unittest.TestCase):
             self.assertIsNotNone(row, series)
             self.assertIn("model", row[0])
 
+    def test_the_alerts_are_those_of_every_other_prometheus(self):
+        rules = (ROOT / "deploy" / "prometheus" / "headrace-rules.yaml").read_text()
+        made = self.objects(HERE / "values" / "everything.yaml")["PrometheusRule", "headrace"]
+        self.assertEqual([rule["alert"] for group in made["spec"]["groups"]
+                          for rule in group["rules"] if "alert" in rule],
+                         re.findall(r"- alert: (\w+)$", rules, flags=re.MULTILINE))
+        self.assertIn("{{ $labels.model }}", json.dumps(made))
+
     def test_its_version_is_that_of_headrace(self):
         version = re.search(r"project\(headrace VERSION (\S+)",
                             (ROOT / "CMakeLists.txt").read_text())[1]

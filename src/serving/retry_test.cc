@@ -46,7 +46,7 @@ class RetryTest : public testing::Test {
   double Metric(const std::string& series) const {
     const std::string text = serving_.registry.Text();
     const std::size_t at = text.find("\n" + series + " ");
-    return at == text.npos ? -1 : std::stod(text.substr(text.find(' ', at)));
+    return at == text.npos ? 0 : std::stod(text.substr(text.find(' ', at)));
   }
 
   FakeServing serving_{{}, "least-request"};

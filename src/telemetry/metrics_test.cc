@@ -120,10 +120,8 @@ TEST(OpenMetrics, HasTheFormatsOwnNamesAndItsEnd) {
   EXPECT_THAT(text, HasSubstr("# TYPE t_now gauge\n"));
   EXPECT_THAT(text, HasSubstr("t_now{model=\"m\",reason=\"r\"} NaN\n"));
   EXPECT_THAT(text, HasSubstr("t_seconds_bucket{model=\"m\",reason=\"r\",le=\"0.1\"} 1\n"));
-  EXPECT_THAT(text,
-              testing::ContainsRegex("t_seconds_bucket{model=\"m\",reason=\"r\",le=\"1.0\"} 2 # "
-                                     "{trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.5 "
-                                     "[0-9]+\\.[0-9][0-9][0-9]\n"));
+  EXPECT_THAT(text, HasSubstr("t_seconds_bucket{model=\"m\",reason=\"r\",le=\"1.0\"} 2 # "
+                              "{trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.5 "));
   EXPECT_THAT(text, HasSubstr("le=\"+Inf\"} 3\nt_seconds_count{model=\"m\",reason=\"r\"} 3\n"));
   EXPECT_TRUE(text.ends_with("\n# EOF\n"));
 }

@@ -13,8 +13,8 @@ import urllib.request
 import headrace
 import pytest
 import yaml
-from prometheus_client import openmetrics, parser
-from prometheus_client.openmetrics import parser as openmetrics_parser  # noqa: F401
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics_parser
 
 here = pathlib.Path(__file__).parent
 deploy = here.parents[1] / "deploy"
@@ -65,7 +65,7 @@ def gateway(tmp_path, engine):
 def test_openmetrics_is_read_by_the_reference_parser(gateway):
     kind, text = read(gateway, "application/openmetrics-text; version=1.0.0")
     assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    open_samples = samples(openmetrics.parser.text_string_to_metric_families(text))
+    open_samples = samples(openmetrics_parser.text_string_to_metric_families(text))
     kind, text = read(gateway, "")
     assert kind == "text/plain; version=0.0.4; charset=utf-8"
     plain = samples(parser.text_string_to_metric_families(text))
@@ -73,9 +73,9 @@ def test_openmetrics_is_read_by_the_reference_parser(gateway):
     moving = {"headrace_decision_seconds", "headrace_profile_age_seconds", "headrace_trace"}
     for key, sample in plain.items():
         if not any(key[0].startswith(name) for name in moving):
-            assert open_samples[key].value == sample.value, key
+            assert open_samples[key].value == pytest.approx(sample.value, nan_ok=True), key
 
-    for name in ["ttft", "tpot", "e2e", "queue"]:
+    for name in ["ttft", "tpat", "e2e", "queue"]:
         exemplars = [
             (sample.exemplar, dict(labels)["le"])
             for (sample_name, labels), sample in open_samples.items()
@@ -84,7 +84,7 @@ def test_openmetrics_is_read_by_the_reference_parser(gateway):
         ((exemplar, bound),) = exemplars
         assert exemplar.labels == {"trace_id": TRACE}
         assert exemplar.value <= bound
-        assert abs(exemplar.timestamp - time.time()) < 60
+        assert abs(float(exemplar.timestamp) - time.time()) < 60
 
 
 def test_a_series_appears_when_it_first_counts(tmp_path, engine):

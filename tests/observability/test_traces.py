@@ -23,7 +23,7 @@ def test_a_request_is_a_trace(tmp_path, engine, collector):
             stream=True,
             extra_headers=headers,
         )
-        assert len(list(stream)) > 2
+        assert list(stream)
         # One that is not sampled leaves nothing.
         gateway.client().chat.completions.create(messages=headrace.QUESTION, **headrace.tokens(1))
         headrace.eventually(lambda: len(collector.spans()) >= 3)

@@ -124,6 +124,7 @@ bench: everything
 	@ninja -C $(release)
 	@for bench in $(release)/*_bench; do echo "== $$(basename $$bench)"; $$bench $(ARGS) || exit 1; done
 	@tools/bench-proxy
+	@tools/bench-proxy --tls
 	@tools/bench-streams --streams 9000
 	@tools/bench-envoy
 

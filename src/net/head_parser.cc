@@ -133,18 +133,22 @@ bool TakeField(HeaderField& field, Framing& framing, ParsedHead& head) {
   return true;
 }
 
-// Marks the fields that any `Connection` names.
-void MarkNamedFields(ParsedHead& head) {
+// Marks the fields that any `Connection` names. False if it names more than there can be: each is
+// looked for among all of them.
+bool MarkNamedFields(ParsedHead& head) {
+  std::size_t named = 0;
   for (const HeaderField& field : head.fields) {
     if (!SameHeaderName(field.name, "connection")) continue;
     std::string_view options = field.value;
     while (!options.empty()) {
       const std::string_view option = TakeMember(options);
+      if (++named > kMostFields) return false;
       for (HeaderField& other : head.fields) {
         if (SameHeaderName(other.name, option)) other.hop_by_hop = true;
       }
     }
   }
+  return true;
 }
 
 // Takes the field lines and the blank line that ends them. False when one is none: folded, blanks
@@ -168,7 +172,7 @@ bool TakeFields(std::string_view text, Framing& framing, ParsedHead& head) {
     at += 2;
   }
   if (end - at != 2 || at[0] != '\r' || at[1] != '\n') return false;
-  if (framing.names_fields) MarkNamedFields(head);
+  if (framing.names_fields && !MarkNamedFields(head)) return false;
   head.keep_alive = !framing.close && (!head.http_1_0 || framing.keep_alive);
   head.chunked = framing.ends_chunked;
   if (head.http_1_0) head.expects_continue = false;

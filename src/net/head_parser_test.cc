@@ -158,6 +158,20 @@ TEST(HeadParser, MarksWhatEndsAtThisHop) {
   EXPECT_FALSE(head.keep_alive);
 }
 
+// Each option is looked for among all fields.
+TEST(HeadParser, TakesSoManyFieldsAndOptionsAndNoMore) {
+  const auto head_with = [](int fields, int options) {
+    std::string text = "Connection: x";
+    for (int i = 1; i < options; ++i) text += ",x";
+    text += "\n";
+    for (int i = 2; i < fields; ++i) text += "a: b\n";  // Beside Host and Connection.
+    return Refusal(Request(text));
+  };
+  EXPECT_EQ(head_with(256, 256), 0);
+  EXPECT_EQ(head_with(257, 1), 431);
+  EXPECT_NE(head_with(2, 257), 0);
+}
+
 TEST(HeadParser, FindsLinesThatEndInALoneLineFeed) {
   EXPECT_TRUE(HasBareLineFeed("GET / HTTP/1.1\nHost: h\n\n", 0));
   EXPECT_TRUE(HasBareLineFeed("a\r\nb\n", 3));

@@ -39,17 +39,16 @@ std::size_t KeyRing::HashOfHash::operator()(const KeyHash& hash) const {
 void KeyRing::Set(const KeyFile& file, Seconds now) {
   salt_ = file.salt;
   by_hash_.clear();
-  std::map<std::string, Account, std::less<>> accounts;
+  for (auto& [name, account] : accounts_) account.known = false;
   for (const ApiKey& key : file.keys) {
     by_hash_[key.hash] = std::make_shared<const ApiKey>(key);
-    Account& account = accounts[key.name];
-    if (const auto known = accounts_.find(key.name); known != accounts_.end()) {
-      account = known->second;
-    }
+    Account& account = accounts_[key.name];
+    account.known = true;
     SetRate(account.requests, key.requests_per_minute, now);
     SetRate(account.tokens, key.tokens_per_minute, now);
   }
-  accounts_ = std::move(accounts);
+  std::erase_if(accounts_,
+                [](const auto& each) { return !each.second.known && each.second.in_flight == 0; });
 }
 
 std::shared_ptr<const ApiKey> KeyRing::Find(std::string_view text) const {
@@ -61,9 +60,11 @@ std::shared_ptr<const ApiKey> KeyRing::Find(std::string_view text) const {
 }
 
 std::optional<KeyRing::Refusal> KeyRing::Begin(const ApiKey& key, Tokens prompt, Seconds now) {
-  const auto found = accounts_.find(key.name);
-  if (found == accounts_.end()) return std::nullopt;  // Revoked since it was found: its last one.
-  Account& account = found->second;
+  Account& account = accounts_[key.name];
+  if (!account.known) {  // Revoked since it was found: its last one.
+    ++account.in_flight;
+    return std::nullopt;
+  }
   if (key.max_in_flight && account.in_flight >= *key.max_in_flight) {
     return Refusal{Exceeded::kInFlight, static_cast<double>(*key.max_in_flight), kRetryInFlight};
   }
@@ -85,8 +86,9 @@ void KeyRing::End(const ApiKey& key, Tokens prompt, std::int64_t tokens, Seconds
   const auto found = accounts_.find(key.name);
   if (found == accounts_.end()) return;
   Account& account = found->second;
-  account.in_flight = std::max(0, account.in_flight - 1);
+  --account.in_flight;
   if (account.tokens) account.tokens->Take(static_cast<double>(tokens - prompt), now);
+  if (!account.known && account.in_flight == 0) accounts_.erase(found);
 }
 
 KeyUse KeyRing::Use(const ApiKey& key, Seconds now) const {

@@ -34,7 +34,8 @@ enum class Exceeded { kRequests, kTokens, kInFlight };
 // Not thread-safe. Times are those of any monotonic clock.
 class KeyRing {
  public:
-  // Replaces the keys. One that stays, by its name, keeps what it has used.
+  // Replaces the keys. One that stays, by its name, keeps what it has used. One that goes keeps
+  // what it has in flight until that has ended: it may come back.
   void Set(const KeyFile& file, Seconds now);
 
   // The key with this text; null if there is none.
@@ -61,6 +62,7 @@ class KeyRing {
     std::optional<TokenBucket> requests;
     std::optional<TokenBucket> tokens;
     int in_flight = 0;
+    bool known = false;  // There is a key of this name.
   };
 
   std::string salt_;

@@ -115,6 +115,23 @@ TEST(KeyRing, ANewFileKeepsWhatWasUsed) {
 }
 
 // Over any span, no more goes on than a full bucket and what has come since.
+TEST(KeyRing, AKeyThatGoesAndComesBackHasWhatStillRuns) {
+  KeyRing ring;
+  const KeyFile with = FileOf({{.name = "k", .max_in_flight = 2}});
+  ring.Set(with, 0);
+  const auto key = ring.Find("secret-k");
+  EXPECT_FALSE(ring.Begin(*key, 1, 0));
+  ring.Set(FileOf({}), 1);
+  // One that was let in just before goes on, and counts.
+  EXPECT_FALSE(ring.Begin(*key, 1, 1));
+  ring.Set(with, 2);
+  ASSERT_TRUE(ring.Begin(*key, 1, 2));
+  EXPECT_EQ(ring.Begin(*key, 1, 2)->what, Exceeded::kInFlight);
+  ring.End(*key, 1, 1, 3);
+  EXPECT_FALSE(ring.Begin(*key, 1, 3));
+  EXPECT_TRUE(ring.Begin(*key, 1, 3));
+}
+
 TEST(KeyRing, NeverMoreThanTheLimit) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     Rng rng(seed);

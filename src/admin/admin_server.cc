@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::string_view kJsonType = "application/json";
 constexpr Seconds kDrain = 1;
+// Who has no token must not keep probes and operators out for long.
+constexpr int kMostConnections = 1024;
+constexpr Seconds kIdle = 30;
 constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
 constexpr Seconds kLongestRecording = 86400;
 constexpr Seconds kLiveInterval = 2;
@@ -34,6 +37,7 @@ struct Page {
 net::Task<void> Send(net::HttpExchange& exchange, const Page& page) {
   net::ResponseHead head(page.status);
   head.Add("content-type", page.content_type);
+  head.Add("x-content-type-options", "nosniff");
   co_await exchange.Respond(head, page.body);
 }
 
@@ -107,14 +111,6 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
   return request;
 }
 
-// A page of another site has sent it, in an operator's browser: browsers say so of every POST.
-bool IsOfAnotherSite(const net::HttpExchange& exchange) {
-  const std::string_view origin = exchange.Header("origin");
-  const std::size_t host = origin.find("://");
-  return !origin.empty() &&
-         (host == origin.npos || origin.substr(host + 3) != exchange.Header("host"));
-}
-
 struct DrainRequest {
   std::optional<std::string> model;
   std::string endpoint;
@@ -151,20 +147,29 @@ AdminServer::AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegi
               }),
       threads_(1) {}
 
-Result<std::unique_ptr<AdminServer>> AdminServer::Start(const std::string& listen,
+Result<std::unique_ptr<AdminServer>> AdminServer::Start(const config::AdminConfig& config,
                                                         gateway::Gateway& gateway,
-                                                        const telemetry::MetricsRegistry& registry,
+                                                        telemetry::MetricsRegistry& registry,
                                                         Controls controls) {
-  HEADRACE_ASSIGN(const auto host_port, system::ParseHostPort(listen));
+  HEADRACE_ASSIGN(const auto host_port, system::ParseHostPort(config.address));
   HEADRACE_ASSIGN(const auto address, system::Resolve(host_port));
   std::unique_ptr<AdminServer> admin(new AdminServer(gateway, registry, std::move(controls)));
+  HEADRACE_ASSIGN(admin->access_, AdminAccess::Load(config, gateway.faults(), registry));
+  if (!config.token_file.empty()) gateway.Follow(admin->access_);
+  HEADRACE_ASSIGN(const auto tls,
+                  gateway::ListenerTls::Load("admin", config, gateway.faults(), registry));
   net::HttpServerOptions options;
-  options.max_connections = 64;
+  options.max_connections = kMostConnections;
+  options.idle_timeout = kIdle;
   options.max_body_bytes = 4096;
+  if (tls) {
+    gateway.Follow(tls);
+    options.stream_factory = tls->Streams();
+  }
   HEADRACE_ASSIGN(admin->server_,
                   net::HttpServer::Listen(admin->threads_, address, options,
                                           [self = admin.get()](net::HttpExchange& exchange) {
-                                            return self->router_.Handle(exchange);
+                                            return self->Serve(exchange);
                                           }));
   return admin;
 }
@@ -173,21 +178,27 @@ AdminServer::~AdminServer() {
   if (server_) server_->Stop(kDrain);
 }
 
+net::Task<void> AdminServer::Serve(net::HttpExchange& exchange) {
+  const auto refusal = access_->Refuses(exchange);
+  if (!refusal) {
+    co_await router_.Handle(exchange);
+    co_return;
+  }
+  net::ResponseHead head(refusal->status);
+  head.Add("content-type", kJsonType);
+  if (refusal->status == 401) {
+    head.Add("www-authenticate", "Bearer");
+    head.Add("www-authenticate", "Basic realm=\"Headrace admin\", charset=\"UTF-8\"");
+  }
+  const Page page = Complaint(refusal->status, refusal->sentence);
+  co_await exchange.Respond(head, page.body);
+}
+
 std::vector<net::Route> AdminServer::Routes() {
   const auto page = [](auto make) {
     return [make](net::HttpExchange& exchange) -> net::Task<void> {
       const Page made = make();
       co_await Send(exchange, made);
-    };
-  };
-  const auto change = [](auto make) {
-    return [make](net::HttpExchange& exchange) -> net::Task<void> {
-      if (!IsOfAnotherSite(exchange)) {
-        co_await make(exchange);
-        co_return;
-      }
-      const Page refused = Complaint(403, "A page of another site may not change the gateway.");
-      co_await Send(exchange, refused);
     };
   };
   return {
@@ -209,10 +220,10 @@ std::vector<net::Route> AdminServer::Routes() {
       {"GET", "/explain/{request-id}",
        [this](net::HttpExchange& exchange, std::string_view id) { return Explain(exchange, id); }},
       {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
-      {"POST", "/-/reload", change([this](auto& exchange) { return Reload(exchange); })},
-      {"POST", "/-/drain", change([this](auto& exchange) { return Drain(exchange); })},
+      {"POST", "/-/reload", [this](net::HttpExchange& exchange) { return Reload(exchange); }},
+      {"POST", "/-/drain", [this](net::HttpExchange& exchange) { return Drain(exchange); }},
       {"POST", "/-/resume",
-       change([this](auto& exchange) { return DrainEndpoint(exchange, false); })},
+       [this](net::HttpExchange& exchange) { return DrainEndpoint(exchange, false); }},
   };
 }
 

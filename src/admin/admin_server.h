@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "admin/admin_access.h"
 #include "base/result.h"
 #include "gateway/config_follower.h"
 #include "gateway/gateway.h"
@@ -28,13 +29,14 @@ struct Controls {
 // as it ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
 // /-/drain (the gateway, as SIGTERM does), /-/drain?endpoint=ADDRESS[&model=NAME] and /-/resume
 // (one endpoint gets no new requests, or gets them again). On its own thread, so that a busy
-// gateway can still be inspected.
+// gateway can still be inspected. Who is served: admin_access.h.
 class AdminServer {
  public:
-  // Errors: an address that cannot be listened on. `gateway` and `registry` must outlive it.
-  static Result<std::unique_ptr<AdminServer>> Start(const std::string& listen,
+  // Errors: an address that cannot be listened on, or that others reach and that asks for nothing;
+  // a file that has a fault. `gateway` and `registry` must outlive it.
+  static Result<std::unique_ptr<AdminServer>> Start(const config::AdminConfig& config,
                                                     gateway::Gateway& gateway,
-                                                    const telemetry::MetricsRegistry& registry,
+                                                    telemetry::MetricsRegistry& registry,
                                                     Controls controls = {});
   ~AdminServer();
 
@@ -43,6 +45,7 @@ class AdminServer {
  private:
   AdminServer(gateway::Gateway& gateway, const telemetry::MetricsRegistry& registry,
               Controls controls);
+  net::Task<void> Serve(net::HttpExchange& exchange);
   std::vector<net::Route> Routes();
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message);
@@ -59,6 +62,7 @@ class AdminServer {
   gateway::Gateway& gateway_;
   const telemetry::MetricsRegistry& registry_;
   const Controls controls_;
+  std::shared_ptr<AdminAccess> access_;
   net::Router router_;
   net::IoThreads threads_;
   std::unique_ptr<net::HttpServer> server_;

@@ -35,7 +35,7 @@ class AdminServerTest : public testing::Test {
   // A recording whose head has come: it is under way.
   net::RawPeer Record(const std::string& query) {
     net::RawPeer peer(admin_->address());
-    peer.Send("GET /debug/record?" + query + " HTTP/1.1\r\nHost: test\r\n\r\n");
+    peer.Send("GET /debug/record?" + query + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     EXPECT_THAT(peer.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
     return peer;
   }
@@ -155,7 +155,7 @@ TEST_F(AdminServerTest, StatusBearsNamesThatAreNoText) {
 TEST_F(AdminServerTest, PagesAreReadOnly) {
   Start();
   net::RawPeer peer(admin_->address());
-  peer.Send("POST /status HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+  peer.Send("POST /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   const std::string response = peer.ReadAll();
   EXPECT_THAT(response, HasSubstr("HTTP/1.1 405 "));
   EXPECT_THAT(response, HasSubstr("allow: GET, HEAD, OPTIONS\r\n"));
@@ -246,7 +246,7 @@ TEST_F(AdminServerTest, RecordingsAreLimitedInNumberAndEndWithTheirReaders) {
   recordings.pop_back();
   EXPECT_TRUE(gateway::Eventually([&] {
     net::RawPeer peer(admin_->address());
-    peer.Send("GET /debug/record HTTP/1.1\r\nHost: test\r\n\r\n");
+    peer.Send("GET /debug/record HTTP/1.1\r\nHost: localhost\r\n\r\n");
     return peer.ReadUntil("\r\n\r\n").find("200 OK") != std::string::npos;
   }));
 }
@@ -321,7 +321,7 @@ TEST_F(AdminServerTest, APageOfAnotherSiteChangesNothing) {
     EXPECT_EQ(post(origin), 403) << origin;
   }
   EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false)).status, 200);
-  EXPECT_EQ(post("http://test"), 200) << "the admin address itself, as its Host header says";
+  EXPECT_EQ(post("http://localhost"), 200) << "the admin address itself, as its Host header says";
 }
 
 }  // namespace

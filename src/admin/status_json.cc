@@ -181,6 +181,16 @@ void WritePool(const config::ModelConfig& config, const serving::Pool& pool,
   json.EndArray().EndObject();
 }
 
+void WriteFile(const gateway::FollowedStatus& file, JsonWriter& json) {
+  json.BeginObject()
+      .Member("option", file.option)
+      .Member("file", file.file)
+      .Member("state", file.fault.empty() ? "in force" : "stale")
+      .Member("fault", file.fault);
+  if (file.ends > 0) json.Key("ends").Raw(FormatFixed(file.ends, 0));
+  json.EndObject();
+}
+
 void WriteReplicas(const serving::ReplicaStatus& status, JsonWriter& json) {
   json.BeginObject()
       .Member("name", status.name)
@@ -241,6 +251,9 @@ std::string StatusJson(const gateway::Gateway& gateway,
     json.Key("configuration");
     WriteConfigFile(*file, json);
   }
+  json.Key("files").BeginArray();
+  for (const gateway::FollowedStatus& file_status : gateway.Files()) WriteFile(file_status, json);
+  json.EndArray();
   if (const auto replicas = gateway.Replicas()) {
     json.Key("replicas");
     WriteReplicas(*replicas, json);

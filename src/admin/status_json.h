@@ -14,8 +14,9 @@ namespace headrace::admin {
 // (Unix time), "changed": [options], "awaiting_restart": [options], "faults": [sentences]}
 void WriteConfigFile(const gateway::ConfigFileStatus& status, JsonWriter& json);
 
-// {"version", "ready", "draining", "configuration": {…}, "models": [{"name", "aliases", "policy",
-// "queue": {"length", "bytes", "sub_queues": […]},
+// {"version", "ready", "draining", "configuration": {…},
+// "files": [{"option": "listen.certificate", "file", "state", "fault", "ends" (Unix time)}],
+// "models": [{"name", "aliases", "policy", "queue": {"length", "bytes", "sub_queues": […]},
 //   "in_flight", "learned_lengths",
 //   "prompts": {"plain", "chat", "tools": {"tokens_per_byte", "tokens_per_request", "samples"},
 //     "unsized_parts": {"tokens_per_part", "samples"}},

@@ -49,6 +49,21 @@ net::Task<Answer> Ask(net::HttpClient& client, const net::Destination& destinati
   co_return answer;
 }
 
+// What `net` says of TLS names options of the configuration; here they are those of a command.
+std::string InOptions(std::string fault) {
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"give that CA's as `tls: { ca: … }`", "give that CA's as --ca FILE"},
+      {"set `tls: { certificate: …, key: … }`", "give --certificate FILE and --key FILE"},
+      {"set `tls: { server_name: … }` to a name", "give --admin a name"},
+      {"in `tls: { certificate: … }`", "in --certificate"}};
+  for (const auto& [option, ours] : kNames) {
+    if (const auto at = fault.find(option); at != fault.npos) {
+      fault.replace(at, option.size(), ours);
+    }
+  }
+  return fault;
+}
+
 }  // namespace
 
 void AddAdminOptions(CLI::App& command, AdminOptions& options) {
@@ -107,7 +122,7 @@ AdminResponse AdminClient::Call(const std::string& method, const std::string& ta
   const Answer answer = promise.get_future().get();
   if (answer.error != net::CallError::kNone) {
     Stop("no answer from the gateway's admin address " + name_ + " (" +
-         (answer.fault.empty() ? std::string(Describe(answer.error)) : answer.fault) +
+         (answer.fault.empty() ? std::string(Describe(answer.error)) : InOptions(answer.fault)) +
          "); is it running, and is this the `admin` of its configuration? Another one: --admin "
          "HOST:PORT, or https://HOST:PORT if it has a certificate");
   }

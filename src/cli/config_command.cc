@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/admin_access.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
@@ -11,6 +12,7 @@
 #include "discovery/profile_files.h"
 #include "gateway/configured_endpoints.h"
 #include "gateway/configured_keys.h"
+#include "gateway/listener_tls.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/privileges.h"
@@ -25,7 +27,7 @@ std::string Count(std::size_t number, const std::string& noun) {
 // What is no fault of the file, but may be one where it is used.
 void Warn(const std::string& path, const config::Config& config) {
   for (const auto& [option, address] :
-       {std::pair{"listen", config.listen}, {"admin", config.admin}}) {
+       {std::pair{"listen", config.listen.address}, {"admin", config.admin.address}}) {
     const auto listener = system::ParseHostPort(address);
     if (!listener || system::MayListenOn(listener->port)) continue;
     Print(stderr, path + ": " + option + " is " + address +
@@ -59,6 +61,8 @@ void Check(const std::string& path) {
   const config::Config config = OrStop(LoadConfigFile(path));
   const auto endpoints_fit = gateway::CheckEndpoints(config);
   if (!endpoints_fit) Stop(path + ": " + endpoints_fit.error().message);
+  OrStop(gateway::CheckListeners(config));
+  OrStop(admin::AdminAccess::CheckFile(config.admin));
   const auto keys = OrStop(gateway::ConfiguredKeys(config));
   std::size_t deployments = 0;
   std::size_t endpoints = 0;

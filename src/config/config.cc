@@ -51,7 +51,10 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   if (!config.kubernetes.kubeconfig.empty()) {
     config.kubernetes.kubeconfig = ResolvePath(config.kubernetes.kubeconfig, file_name);
   }
-  for (std::string* path : {&config.extproc.certificate, &config.extproc.key}) {
+  for (std::string* path :
+       {&config.listen.certificate, &config.listen.key, &config.listen.client_ca,
+        &config.admin.certificate, &config.admin.key, &config.admin.client_ca,
+        &config.admin.token_file, &config.extproc.certificate, &config.extproc.key}) {
     if (!path->empty()) *path = ResolvePath(*path, file_name);
   }
   for (ModelConfig& model : config.models) {

@@ -71,6 +71,31 @@ struct TimeoutsConfig {
   bool operator==(const TimeoutsConfig&) const = default;
 };
 
+// Where connections come in. Paths are resolved against the file's folder.
+struct ListenerConfig {
+  ListenerConfig() = default;
+  ListenerConfig(std::string its_address) : address(std::move(its_address)) {}
+  ListenerConfig(const char* its_address) : address(its_address) {}
+
+  std::string address;
+  std::string certificate;  // PEM; empty: plain HTTP.
+  std::string key;
+  std::string client_ca;  // Whose certificates clients must show; empty: none is asked for.
+  bool tls() const { return !certificate.empty(); }
+  bool operator==(const ListenerConfig&) const = default;
+};
+
+// The operators' listener.
+struct AdminConfig : ListenerConfig {
+  // What is served to everybody.
+  enum class Open { kProbes, kMetrics, kAll };
+  using ListenerConfig::ListenerConfig;
+
+  std::string token_file;  // One token per line; empty: none is asked for.
+  Open open = Open::kProbes;
+  bool operator==(const AdminConfig&) const = default;
+};
+
 // The endpoint picker for Envoy (external processing).
 struct ExtProcConfig {
   // How Envoy sends a request's body.
@@ -260,8 +285,8 @@ struct ReplicasConfig {
 };
 
 struct Config {
-  std::string listen = "127.0.0.1:8080";  // Or `none`.
-  std::string admin = "127.0.0.1:9090";
+  ListenerConfig listen = "127.0.0.1:8080";  // Or `none`.
+  AdminConfig admin = "127.0.0.1:9090";
   int threads = 0;  // 0 = one per core.
   std::string base_path = "/";
   std::vector<std::string> passthrough;  // Paths that go to engines unread.

@@ -67,7 +67,7 @@ void WriteOption(JsonWriter& json, const OptionDoc& doc) {
       WriteValue(json, doc.schema);
       break;
     case OptionDoc::Kind::kGroup:
-      WriteOptions(json, doc.children);
+      WriteItem(json, doc.children);
       break;
     case OptionDoc::Kind::kValues:
     case OptionDoc::Kind::kGroups:
@@ -83,7 +83,7 @@ void WriteOption(JsonWriter& json, const OptionDoc& doc) {
   json.EndObject();
 }
 
-// The members of the schema of a list's groups.
+// The members of the schema of a group that may be written as one of its values.
 void WriteItem(JsonWriter& json, const std::vector<OptionDoc>& docs) {
   const auto alone = std::ranges::find(docs, true, &OptionDoc::alone);
   if (alone == docs.end()) {

@@ -150,6 +150,89 @@ OptionGroup<HealthConfig> HealthOptions() {
       });
 }
 
+// Both of a pair, or none.
+void CheckPair(const std::string& certificate, const std::string& key, const YamlNode& node,
+               ConfigReader& reader, const std::string& name) {
+  if (certificate.empty() == key.empty()) return;
+  reader.Fault(node.line,
+               reader.path() +
+                   (certificate.empty()
+                        ? " has a key without its certificate; add `certificate: " + name + ".pem`"
+                        : " has a certificate without its key; add `key: " + name + "-key.pem`"));
+}
+
+template <typename T>
+void CheckListenerTls(const T& listener, const YamlNode& node, ConfigReader& reader) {
+  CheckPair(listener.certificate, listener.key, node, reader, "gateway");
+  if (listener.client_ca.empty() || listener.tls()) return;
+  reader.Fault(LineOf(node, "client_ca"),
+               reader.PathOf("client_ca") +
+                   " is given, but clients can show certificates over TLS alone; add "
+                   "`certificate: gateway.pem, key: gateway-key.pem`");
+}
+
+// The options of every listener of HTTP.
+template <typename T>
+OptionGroup<T> ListenerOptions(const OptionForm<std::string>& form, const std::string& address,
+                               const std::string& prose) {
+  std::string T::* const its_address = &T::address;
+  std::string T::* const certificate = &T::certificate;
+  std::string T::* const key = &T::key;
+  std::string T::* const client_ca = &T::client_ca;
+  return OptionGroup<T>()
+      .Value("address", its_address, form,
+             {.prose = prose + " By default `" + address + "`.", .example = address, .live = false})
+      .Value(
+          "certificate", certificate, TextForm("path"),
+          {.prose = "A file with the certificate that is shown to clients, and its chain, in PEM "
+                    "form, relative to this file's folder. With it the listener speaks TLS 1.2 "
+                    "and 1.3 alone. Certificate, key and `client_ca` are read again when they "
+                    "change (docs/security.md#tls).",
+           .example = "gateway.pem",
+           .live = false})
+      .Value("key", key, TextForm("path"),
+             {.prose = "A file with the key of that certificate, in PEM form, not encrypted.",
+              .example = "gateway-key.pem",
+              .live = false})
+      .Value("client_ca", client_ca, TextForm("path"),
+             {.prose = "A file with the certificates, in PEM form, of the CAs that clients' "
+                       "certificates have to be signed by. With it nobody connects without one.",
+              .example = "clients-ca.pem",
+              .live = false});
+}
+
+OptionGroup<ListenerConfig> ListenOptions() {
+  return ListenerOptions<ListenerConfig>(
+             ListenOrNoneForm(), Config().listen.address,
+             "`:8080` listens on all addresses; port 0 picks a free one; `none`: nowhere, because "
+             "all requests come through Envoy.")
+      .Rule(&CheckListenerTls<ListenerConfig>)
+      .Alone("address");
+}
+
+OptionGroup<AdminConfig> AdminOptions() {
+  using Open = AdminConfig::Open;
+  return ListenerOptions<AdminConfig>(
+             ListenForm(), Config().admin.address,
+             "Where: an address of this machine alone, or one that asks for a token or a client's "
+             "certificate.")
+      .Value("token_file", &AdminConfig::token_file, TextForm("path"),
+             {.prose = "A file with a token per line, of at least 16 characters each; whoever "
+                       "sends one as `Authorization: Bearer …`, or as the password of a browser's "
+                       "prompt, is let in. It is read again while the gateway runs.",
+              .example = "admin.token",
+              .live = false})
+      .Value("open", &AdminConfig::open,
+             ChoiceForm<Open>(
+                 {{"probes", Open::kProbes}, {"metrics", Open::kMetrics}, {"all", Open::kAll}}),
+             {.prose = "What needs no token: `probes`, which are `/healthz` and `/readyz`; "
+                       "`metrics`, these and `/metrics`; `all`, where something else keeps people "
+                       "away who may not drain the gateway.",
+              .live = false})
+      .Rule(&CheckListenerTls<AdminConfig>)
+      .Alone("address");
+}
+
 OptionGroup<ExtProcConfig> ExtProcOptions() {
   using BodyMode = ExtProcConfig::BodyMode;
   return OptionGroup<ExtProcConfig>()
@@ -189,12 +272,7 @@ OptionGroup<ExtProcConfig> ExtProcOptions() {
                     "Above 0 only if Envoy takes a list (its `override_host` policy): a cluster "
                     "of type `ORIGINAL_DST` takes one address."})
       .Rule([](const ExtProcConfig& extproc, const YamlNode& node, ConfigReader& reader) {
-        if (extproc.certificate.empty() == extproc.key.empty()) return;
-        const bool has_key = extproc.certificate.empty();
-        reader.Fault(node.line, reader.path() + (has_key ? " has a key without its certificate; "
-                                                           "add `certificate: picker.pem`"
-                                                         : " has a certificate without its key; "
-                                                           "add `key: picker-key.pem`"));
+        CheckPair(extproc.certificate, extproc.key, node, reader, "picker");
       });
 }
 
@@ -297,13 +375,7 @@ OptionGroup<TlsConfig> TlsOptions() {
              {.prose = "`false`: any certificate of an engine is taken, so that anybody on the way "
                        "can read and change everything. For trials only."})
       .Rule([](const TlsConfig& tls, const YamlNode& node, ConfigReader& reader) {
-        if (tls.certificate.empty() == tls.key.empty()) return;
-        const bool has_key = tls.certificate.empty();
-        reader.Fault(node.line,
-                     reader.path() + (has_key ? " has a key without its certificate; add "
-                                                "`certificate: gateway.pem`"
-                                              : " has a certificate without its key; "
-                                                "add `key: gateway-key.pem`"));
+        CheckPair(tls.certificate, tls.key, node, reader, "gateway");
       });
 }
 
@@ -750,8 +822,8 @@ void CheckListeners(const Config& config, const YamlNode& node, ConfigReader& re
     const char* option;  // Of the file itself, that it is in.
     const std::string& address;
   };
-  std::vector<Listener> listeners = {{"listen", "listen", config.listen},
-                                     {"admin", "admin", config.admin}};
+  std::vector<Listener> listeners = {{"listen", "listen", config.listen.address},
+                                     {"admin", "admin", config.admin.address}};
   if (config.extproc.listen != "none") {
     listeners.push_back({"extproc.listen", "extproc", config.extproc.listen});
     listeners.push_back({"extproc.health", "extproc", config.extproc.health});
@@ -865,14 +937,12 @@ OptionForm<int> PriorityForm() { return IntegerForm(-1000, 1000); }
 
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
   return OptionGroup<Config>()
-      .Value("listen", &Config::listen, ListenOrNoneForm(),
-             {.prose = "Where clients connect. `:8080` listens on all addresses; port 0 picks a "
-                       "free one; `none`: nowhere, because all requests come through Envoy.",
-              .live = false})
-      .Value("admin", &Config::admin, ListenForm(),
-             {.prose = "Where `/metrics`, `/status` and the probes are served. Do not make it "
-                       "public.",
-              .live = false})
+      .Group("listen", &Config::listen, ListenOptions(),
+             "Where clients connect: an address alone, such as `listen: :8080`, or a group with "
+             "TLS.")
+      .Group("admin", &Config::admin, AdminOptions(),
+             "Where `/metrics`, `/status`, the status page and the probes are served: an address "
+             "alone, or a group with TLS and a token.")
       .Value("threads", &Config::threads, IntegerForm(0, 1024),
              {.prose = "Threads that serve connections; `0`: one per core.", .live = false})
       .Value("base_path", &Config::base_path, UrlPathForm(),
@@ -932,6 +1002,9 @@ OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies) {
                .required = true})
       .Rule([](const Config& config, const YamlNode& node, ConfigReader& reader) {
         CheckListeners(config, node, reader);
+        if (const auto exposed = WhyExposed(config.admin)) {
+          reader.Fault(LineOf(node, "admin"), *exposed);
+        }
         CheckRedis(config, node, reader);
         CheckDefaultModel(config, node, reader);
         if (config.limits.bodies < config.limits.body) {

@@ -166,7 +166,8 @@ models:
       - endpoints: [ftp://x:1, y]
 )"),
       ElementsAre(
-          HasSubstr("h.yaml:1: listen is \"127.0.0.1\", which has no port; write host:port"),
+          HasSubstr(
+              "h.yaml:1: listen.address is \"127.0.0.1\", which has no port; write host:port"),
           HasSubstr("h.yaml:2: the option \"limts\" is not known; did you mean limits?"),
           HasSubstr("h.yaml:3: limits.body is \"32MB\", which is not a size; write `32MiB`"),
           HasSubstr("h.yaml:3: limits.connections is \"0\", which is out of bounds; 1 to 1000000"),
@@ -301,9 +302,9 @@ TEST(Config, OptionsHaveToAgree) {
   EXPECT_THAT(FaultsOf(WithModels("health: { interval: 1s,\n  timeout: 2s }\n")),
               ElementsAre("h.yaml:5: health.timeout (2s) is longer than interval (1s); shorten it "
                           "or lengthen the interval"));
-  EXPECT_THAT(FaultsOf(WithModels("listen: a:1\nadmin: a:1\n")),
+  EXPECT_THAT(FaultsOf(WithModels("listen: 127.0.0.1:1\nadmin: 127.0.0.1:1\n")),
               ElementsAre(HasSubstr("h.yaml:5: admin is the same address as listen")));
-  EXPECT_THAT(FaultsOf(WithModels("listen: a:0\nadmin: a:0\n")), IsEmpty());
+  EXPECT_THAT(FaultsOf(WithModels("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n")), IsEmpty());
   EXPECT_THAT(FaultsOf(WithModels("limits: { bodies: 1MiB }\n")),
               ElementsAre(HasSubstr("h.yaml:4: limits.bodies (1MiB) is less than limits.body")));
   EXPECT_THAT(FaultsOf(R"(models:
@@ -388,7 +389,50 @@ TEST(Config, ChecksAddresses) {
                 ElementsAre(HasSubstr("write it like engine-3:8000")))
         << bad;
   }
-  EXPECT_THAT(FaultsOf(WithModels("listen: \":8080\"\nadmin: \"[::]:0\"\n")), IsEmpty());
+  EXPECT_THAT(FaultsOf(WithModels("listen: \":8080\"\nadmin: \"[::1]:0\"\n")), IsEmpty());
+}
+
+TEST(Config, AListenerIsAnAddressOrAGroupWithTls) {
+  const auto config = LoadConfig(WithModels(R"(listen:
+  address: ":8443"
+  certificate: tls/gateway.pem
+  key: tls/gateway-key.pem
+  client_ca: /etc/clients.pem
+admin: { token_file: admin.token, open: metrics }
+)"),
+                                 "conf/h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->listen.address, ":8443");
+  EXPECT_EQ(config->listen.certificate, "conf/tls/gateway.pem");
+  EXPECT_EQ(config->listen.key, "conf/tls/gateway-key.pem");
+  EXPECT_EQ(config->listen.client_ca, "/etc/clients.pem");
+  EXPECT_EQ(config->admin.address, "127.0.0.1:9090") << "what a group does not say is the default";
+  EXPECT_EQ(config->admin.token_file, "conf/admin.token");
+  EXPECT_EQ(config->admin.open, AdminConfig::Open::kMetrics);
+
+  const auto faults = [](const std::string& text) { return FaultsOf(WithModels(text)); };
+  EXPECT_THAT(
+      faults("listen: { certificate: a.pem }\n"),
+      ElementsAre(HasSubstr("has a certificate without its key; add `key: gateway-key.pem`")));
+  EXPECT_THAT(faults("admin: { client_ca: a.pem }\n"),
+              ElementsAre(HasSubstr("clients can show certificates over TLS alone")));
+}
+
+TEST(Config, AnAdminAddressThatOthersReachAsksWhoTheyAre) {
+  const auto faults = [](const std::string& text) { return FaultsOf(WithModels(text)); };
+  for (const char* exposed :
+       {"admin: \":9090\"", "admin: 0.0.0.0:9090", "admin: \"[::]:9090\"", "admin: 10.0.0.7:9090",
+        "admin: gateway.example:9090", "admin: { address: \":9090\", open: probes }"}) {
+    EXPECT_THAT(faults(std::string(exposed) + "\n"),
+                ElementsAre(HasSubstr("is reached from other machines, and asks nobody")))
+        << exposed;
+  }
+  for (const char* fine :
+       {"admin: 127.0.0.1:9090", "admin: localhost:9090", "admin: \"[::1]:9090\"",
+        "admin: { address: \":9090\", token_file: t }", "admin: { address: \":9090\", open: all }",
+        "admin: { address: \":9090\", certificate: c, key: k, client_ca: ca }"}) {
+    EXPECT_THAT(faults(std::string(fine) + "\n"), IsEmpty()) << fine;
+  }
 }
 
 TEST(Config, YamlFaultsHaveALineToo) {
@@ -422,13 +466,14 @@ TEST(Config, ValuesMayComeFromTheEnvironment) {
       "  - { name: m, deployments: [{ name: d, endpoints: \"${LIST}\" }] }\n",
       "h.yaml", kPolicies, environment);
   ASSERT_FALSE(fault);
-  EXPECT_THAT(fault.error().message,
-              AllOf(HasSubstr("h.yaml:1: limits.body is \"${BODY}\", which is not a size"),
-                    HasSubstr("h.yaml:2: listen names the environment variable HOST, which is not "
-                              "set; set it, or write `${HOST:-default}`"),
-                    HasSubstr("h.yaml:3: the option \"${PORT}\" is not known"),
-                    HasSubstr("h.yaml:5: models[0].deployments[0].endpoints has to be a list"),
-                    Not(HasSubstr("top-secret"))));
+  EXPECT_THAT(
+      fault.error().message,
+      AllOf(HasSubstr("h.yaml:1: limits.body is \"${BODY}\", which is not a size"),
+            HasSubstr("h.yaml:2: listen.address names the environment variable HOST, which is not "
+                      "set; set it, or write `${HOST:-default}`"),
+            HasSubstr("h.yaml:3: the option \"${PORT}\" is not known"),
+            HasSubstr("h.yaml:5: models[0].deployments[0].endpoints has to be a list"),
+            Not(HasSubstr("top-secret"))));
 }
 
 TEST(Config, OfVeryManyFaultsTheFirstAreShown) {

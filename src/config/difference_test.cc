@@ -148,7 +148,7 @@ TEST(Difference, ItemsAreMatchedByTheirNames) {
   after.models[1].name = "other";
   after.listen = "a:1";
   EXPECT_THAT(Changes(*before, after),
-              ElementsAre("changed listen, restart", "removed models[m], live",
+              ElementsAre("changed listen.address, restart", "removed models[m], live",
                           "changed models[n].queue.max_length, live", "added models[other], live"));
 }
 

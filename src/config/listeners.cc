@@ -56,6 +56,24 @@ bool Collide(std::string_view listener, std::string_view other) {
   return Covers(host, other_host) || Covers(other_host, host);
 }
 
+bool IsLoopback(std::string_view listener) {
+  const auto address = system::ParseHostPort(listener);
+  return address && HostOf(address->host).IsLoopback();
+}
+
+std::optional<std::string> WhyExposed(const AdminConfig& admin) {
+  const bool asks = !admin.token_file.empty() || !admin.client_ca.empty();
+  if (asks || admin.open != AdminConfig::Open::kProbes || IsLoopback(admin.address)) {
+    return std::nullopt;
+  }
+  return "admin (" + admin.address +
+         ") is reached from other machines, and asks nobody for a token; write `admin: { address: "
+         "\"" +
+         admin.address +
+         "\", token_file: admin.token }`, or add `client_ca: …`, or `open: metrics` to serve only "
+         "probes and metrics there";
+}
+
 bool Reaches(std::string_view endpoint, std::string_view listener) {
   const auto from = system::ParseHostPort(endpoint);
   const auto to = system::ParseHostPort(listener);

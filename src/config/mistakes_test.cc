@@ -110,6 +110,8 @@ const std::vector<Mistake>& Mistakes() {
        "path: health"},
       {"listeners that collide", With("listen: \":9090\"\n# here\n"), "give it another port",
        Paste::kElsewhere, "# here=admin: 127.0.0.1:9091"},
+      {"admin pages for everybody", With("admin: \":9091\"\n"), "asks nobody for a token",
+       Paste::kOver, "admin: \":9091\""},
       {"a gateway that is its own engine", With("listen: \":9001\"\n"),
        "which is this gateway itself", Paste::kElsewhere, ":9001\"=:8080\""},
       {"a tab in an item",

@@ -8,6 +8,7 @@
 #include "extproc/header_map.h"
 #include "openai/api_path.h"
 #include "openai/response.h"
+#include "serving/request_controls.h"
 #include "system/clock.h"
 #include "system/inflate.h"
 #include "system/url.h"
@@ -21,20 +22,6 @@ using envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
 using envoy::service::ext_proc::v3::HeaderMutation;
 using envoy::service::ext_proc::v3::ProcessingRequest;
 using envoy::service::ext_proc::v3::ProtocolConfiguration;
-
-// What is said to the picker only.
-constexpr std::array kControls = {"routing-strategy",
-                                  "x-headrace-explain",
-                                  "x-llm-d-slo-ttft-ms",
-                                  "x-llm-d-slo-tpot-ms",
-                                  "x-slo-ttft-ms",
-                                  "x-slo-tpot-ms",
-                                  "x-slo-tpat-ms",
-                                  "x-slo-ntpot-ms",
-                                  "x-slo-e2e-ms",
-                                  "x-gateway-inference-objective",
-                                  "x-gateway-inference-fairness-id",
-                                  "x-gateway-destination-endpoint-subset"};
 
 // How much is unpacked at first, then twice as much each time.
 constexpr std::size_t kFirstUnpacked = std::size_t{256} << 10;
@@ -429,8 +416,8 @@ void PickedRequest::SetDestination(const serving::EndpointInfo& endpoint, Reply&
   if (unpacked_) mutation.add_remove_headers("content-encoding");
   // The response must be readable on its way. Without the header any coding would do.
   if (response_mode_ != BodyMode::kNone) SetHeader("accept-encoding", "identity", mutation);
-  for (const char* const control : kControls) {
-    if (!RequestHeader(control).empty()) mutation.add_remove_headers(control);
+  for (const std::string_view control : serving::kControlHeaders) {
+    if (!RequestHeader(control).empty()) mutation.add_remove_headers(std::string(control));
   }
   for (const std::string_view key : serving::kKeyHeaders) {
     const bool goes = request_->keeps_key() && !RequestHeader(key).empty();

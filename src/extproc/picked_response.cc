@@ -1,6 +1,7 @@
 // What comes back from the engine.
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <utility>
 
 #include "extproc/header_map.h"
@@ -84,11 +85,15 @@ void PickedRequest::SendResponseHead() {
 
 void PickedRequest::AddResponseHeaders(HeaderMutation& mutation) {
   SetStatus(mutation);
-  for (const std::string_view own : serving::kOwnResponseHeaders) {
-    if (!ValueOf(response_headers_, own).empty()) {
-      mutation.add_remove_headers(own.data(), own.size());
+  const auto remove = [&](std::span<const std::string_view> names) {
+    for (const std::string_view name : names) {
+      if (!ValueOf(response_headers_, name).empty()) {
+        mutation.add_remove_headers(name.data(), name.size());
+      }
     }
-  }
+  };
+  remove(serving::kOwnResponseHeaders);
+  if (request_->keeps_key()) remove(serving::kLimitHeaders);
   // Proxies on the way would otherwise keep a stream until it is long.
   if (request_->event_stream() && ValueOf(response_headers_, "x-accel-buffering").empty()) {
     SetHeader("x-accel-buffering", "no", mutation);

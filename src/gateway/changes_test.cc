@@ -263,7 +263,7 @@ TEST(ConfigChanges, WhatIsLiveIsAppliedAndTheRestNeedsARestart) {
   changed.health.path = "/v1/models";
   const auto applied = t.gateway->Apply(changed);
   ASSERT_TRUE(applied) << applied.error().message;
-  EXPECT_THAT(*applied, ElementsAre("listen", "admin", "threads", "log.format"));
+  EXPECT_THAT(*applied, ElementsAre("listen.address", "admin.address", "threads", "log.format"));
   EXPECT_EQ(t.Chat(ChatBody(5, false)).Header("routing-strategy"), "round-robin");
   EXPECT_NE(t.Chat(ChatBody(5, false, "", "legal")).Header("target-pod"), "");
   const auto in_force = t.gateway->config();

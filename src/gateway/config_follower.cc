@@ -14,11 +14,6 @@
 namespace headrace::gateway {
 namespace {
 
-bool Same(const Result<std::string>& one, const Result<std::string>& other) {
-  if (one.has_value() != other.has_value()) return false;
-  return one ? *one == *other : one.error().message == other.error().message;
-}
-
 // A text that can be read again and again.
 bool IsPipe(const std::string& file) {
   std::error_code code;
@@ -52,7 +47,7 @@ ConfigFollower::ConfigFollower(std::string file, std::string text, Parse parse, 
       log_(log),
       metrics_(registry),
       interval_(interval),
-      last_(std::move(text)) {
+      text_(std::move(text)) {
   status_.file = file_;
   status_.taken_over = system::UnixNow();
   metrics_.current.Set(1);
@@ -92,27 +87,16 @@ void ConfigFollower::Run() {
       }
       if (stopping_) return;
     }
-    gateway_.RefreshKeys();
+    gateway_.RefreshFiles();
     if (IsPipe(file_)) continue;
     const system::MutexLock lock(reload_mutex_);
     const Reading reading = Read(file_);
-    if (IsNew(reading)) TakeOver(reading);
+    if (text_.IsNew(reading)) TakeOver(reading);
   }
-}
-
-bool ConfigFollower::IsNew(const Reading& reading) {
-  if (Same(reading, last_)) {
-    seen_.reset();
-    return false;
-  }
-  if (seen_ && Same(reading, *seen_)) return true;
-  seen_ = reading;
-  return false;
 }
 
 void ConfigFollower::TakeOver(const Reading& reading) {
-  last_ = reading;
-  seen_.reset();
+  text_.Set(reading);
   const std::shared_ptr<const config::Config> before = gateway_.config();
   const auto config = reading.and_then([this](const std::string& text) { return parse_(text); });
   if (!config) return Fail(config.error().message);

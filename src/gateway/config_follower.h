@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "base/units.h"
 #include "config/config.h"
 #include "gateway/gateway.h"
+#include "gateway/settled.h"
 #include "system/mutex.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/log.h"
@@ -34,8 +34,8 @@ struct ConfigFileStatus {
 // long, so that a file that is being written is not. Reading it also finds what a notification of
 // the kernel misses: a mounted ConfigMap, a symbolic link that leads elsewhere, a network file
 // system. A file that is missing or has a fault changes nothing; that is logged, counted and shown.
-// A pipe cannot be read twice and is not followed. The file of API keys is read as often.
-// Thread-safe.
+// A pipe cannot be read twice and is not followed. The other files of the gateway are read as
+// often. Thread-safe.
 class ConfigFollower {
  public:
   // Reads and checks a text; the error has one fault per line.
@@ -57,8 +57,6 @@ class ConfigFollower {
   using Reading = Result<std::string>;
 
   void Run();
-  // It differs from the last one that was dealt with, and has been the same twice.
-  bool IsNew(const Reading& reading) HEADRACE_REQUIRES(reload_mutex_);
   void TakeOver(const Reading& reading) HEADRACE_REQUIRES(reload_mutex_);
   void Fail(const std::string& error);
   void Succeed(const std::vector<std::string>& changed, const std::vector<std::string>& waiting);
@@ -69,9 +67,8 @@ class ConfigFollower {
   const telemetry::Log& log_;
   telemetry::ConfigMetrics metrics_;
   const Seconds interval_;
-  system::Mutex reload_mutex_;                                      // One reading at a time.
-  Reading last_ HEADRACE_GUARDED_BY(reload_mutex_);                 // That was dealt with.
-  std::optional<Reading> seen_ HEADRACE_GUARDED_BY(reload_mutex_);  // Once, and not dealt with.
+  system::Mutex reload_mutex_;  // One reading at a time.
+  Settled<std::string> text_ HEADRACE_GUARDED_BY(reload_mutex_);
   mutable system::Mutex mutex_;
   system::ConditionVariable stop_;
   bool stopping_ HEADRACE_GUARDED_BY(mutex_) = false;

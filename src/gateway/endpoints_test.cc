@@ -128,10 +128,23 @@ TEST_F(HttpsEngine, WhoseCertificateIsNotTrustedIsDownAndTheReasonIsSaid) {
 }
 
 TEST_F(HttpsEngine, ThatIsTakenForPlainHttpIsDownAndTheReasonIsSaid) {
-  endpoint() = config::EndpointConfig(engine_.address());
+  // It answers with an alert, as most do.
+  net::RawListener listener;
+  std::thread answers([&] {
+    for (;;) {
+      net::RawPeer peer = listener.Accept();
+      if (!peer.open()) return;
+      peer.ReadUntil("\r\n\r\n");
+      peer.Send(std::string("\x15\x03\x03\x00\x02\x02\x0a", 7));
+    }
+  });
+  endpoint() = config::EndpointConfig(listener.address().ToString());
   t_.Start();
-  ASSERT_TRUE(Eventually([&] { return !FirstOf(t_).up; }));
+  EXPECT_TRUE(Eventually([&] { return !FirstOf(t_).up; }));
   EXPECT_THAT(FirstOf(t_).fault, HasSubstr("https://"));
+  t_.gateway.reset();
+  listener.Shutdown();
+  answers.join();
 }
 
 TEST_F(HttpsEngine, IsTakenUncheckedOnlyWithAWarning) {

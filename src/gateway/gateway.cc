@@ -139,8 +139,10 @@ net::HttpServerOptions ServerOptionsOf(const config::Config& config,
 
 Gateway::Gateway(const config::Config& config, telemetry::Log& log,
                  telemetry::MetricsRegistry& registry)
-    : config_(std::make_shared<const config::Config>(config)),
+    : key_file_(std::nullopt),
+      config_(std::make_shared<const config::Config>(config)),
       log_(log),
+      registry_(registry),
       faults_(log),
       metrics_(registry),
       traces_(registry, faults_),
@@ -189,8 +191,8 @@ Result<std::unique_ptr<Gateway>> Gateway::Start(const config::Config& config,
                                                 telemetry::Log& log,
                                                 telemetry::MetricsRegistry& registry) {
   std::optional<system::SocketAddress> address;
-  if (config.listen != "none") {
-    HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen));
+  if (config.listen.address != "none") {
+    HEADRACE_ASSIGN(const auto listen, system::ParseHostPort(config.listen.address));
     HEADRACE_ASSIGN(address, system::Resolve(listen));
   }
   std::unique_ptr<Gateway> gateway(new Gateway(config, log, registry));
@@ -206,7 +208,10 @@ Result<void> Gateway::StartParts(std::optional<EndpointSources> sources,
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*config));
   HEADRACE_TRY(access_log_.SetConfig(config->log));
   HEADRACE_TRY(traces_.SetConfig(config->tracing));
-  keys_.Set(key_file_ = keys, system::MonotonicNow());
+  key_file_.Set(keys);
+  keys_.Set(keys, system::MonotonicNow());
+  HEADRACE_ASSIGN(tls_, ListenerTls::Load("listen", config->listen, faults_, registry_));
+  if (tls_) Follow(tls_);
   HEADRACE_TRY(kubernetes_.SetConfig(*config));
   kubernetes_.Wait(kFirstList);
   const ServedConfig served = kubernetes_.Serve(*config, system::MonotonicNow());
@@ -228,13 +233,23 @@ Result<void> Gateway::StartParts(std::optional<EndpointSources> sources,
   if (address) {
     proxy_ = std::make_unique<Proxy>(
         served.config, context_, [this] { return Ready(); }, threads_, executors_);
-    HEADRACE_ASSIGN(server_,
-                    net::HttpServer::Listen(
-                        threads_, *address, ServerOptionsOf(*config, context_.observers, faults_),
-                        [this](net::HttpExchange& exchange) { return proxy_->Handle(exchange); }));
+    HEADRACE_ASSIGN(server_, net::HttpServer::Listen(threads_, *address, ServerOptions(*config),
+                                                     [this](net::HttpExchange& exchange) {
+                                                       return proxy_->Handle(exchange);
+                                                     }));
   }
   models_thread_ = std::thread([this] { FollowModels(); });
   return {};
+}
+
+net::HttpServerOptions Gateway::ServerOptions(const config::Config& config) {
+  net::HttpServerOptions options = ServerOptionsOf(config, context_.observers, faults_);
+  if (tls_) options.stream_factory = tls_->Streams();
+  // Who is not let in anyway need not send all of it.
+  options.reads_body = [this](const net::HttpExchange& exchange) {
+    return keys_.Find([&](std::string_view name) { return exchange.Header(name); }).has_value();
+  };
+  return options;
 }
 
 Gateway::~Gateway() {
@@ -292,17 +307,50 @@ std::shared_ptr<const config::Config> Gateway::config() const {
   return config_;
 }
 
+void Gateway::RefreshFiles() {
+  RefreshKeys();
+  std::vector<std::shared_ptr<FollowedFiles>> followed;
+  {
+    const system::MutexLock lock(mutex_);
+    followed = followed_;
+  }
+  for (const auto& files : followed) files->Refresh(system::MonotonicNow());
+}
+
 void Gateway::RefreshKeys() {
   const system::MutexLock lock(apply_mutex_);
   const auto keys = ConfiguredKeys(*config());
+  if (!key_file_.IsNew(keys)) return;
+  key_file_.Set(keys);
+  if (keys) keys_.Set(*keys, system::MonotonicNow());
+  SayKeysFault(keys ? std::string() : keys.error().message);
+}
+
+void Gateway::SayKeysFault(const std::string& fault) {
   const Seconds now = system::MonotonicNow();
-  if (keys) {
-    if (*keys != key_file_) keys_.Set(key_file_ = *keys, now);
+  if (fault.empty()) {
     faults_.Clear("API keys", "the file of API keys is in order again", now);
   } else {
-    faults_.Raise(telemetry::LogLevel::kError, "API keys",
-                  "the keys stay as they were: " + keys.error().message, now);
+    faults_.Raise(telemetry::LogLevel::kError, "API keys", "the keys stay as they were: " + fault,
+                  now);
   }
+  const system::MutexLock lock(mutex_);
+  keys_fault_ = fault;
+}
+
+void Gateway::Follow(std::shared_ptr<FollowedFiles> files) {
+  const system::MutexLock lock(mutex_);
+  followed_.push_back(std::move(files));
+}
+
+std::vector<FollowedStatus> Gateway::Files() const {
+  std::vector<FollowedStatus> statuses;
+  const system::MutexLock lock(mutex_);
+  if (!config_->api_keys.empty()) {
+    statuses.push_back({.option = "api_keys", .file = config_->api_keys, .fault = keys_fault_});
+  }
+  for (const auto& files : followed_) statuses.push_back(files->status());
+  return statuses;
 }
 
 std::shared_ptr<const config::Config> Gateway::served() const {
@@ -435,12 +483,14 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails.
   kubernetes_ = std::move(kubernetes);
-  keys_.Set(key_file_ = keys, system::MonotonicNow());
+  key_file_.Set(keys);
+  keys_.Set(keys, system::MonotonicNow());
+  SayKeysFault({});
   health_->SetConfig(after->health);
   TakeOver(served.config, std::move(sources));
   request_trace_.SetRedis(RequestTraceOf(*after));
   replicas_.SetConfig(*after);
-  if (server_) server_->SetOptions(ServerOptionsOf(*after, context_.observers, faults_));
+  if (server_) server_->SetOptions(ServerOptions(*after));
   log_.SetLeast(LogLevelOf(after->log.level));
   {
     const system::MutexLock config_lock(mutex_);

@@ -11,10 +11,13 @@
 #include "base/result.h"
 #include "config/config.h"
 #include "gateway/configured_endpoints.h"
+#include "gateway/followed_files.h"
 #include "gateway/health_checker.h"
 #include "gateway/io_executor.h"
 #include "gateway/kubernetes_models.h"
+#include "gateway/listener_tls.h"
 #include "gateway/proxy.h"
+#include "gateway/settled.h"
 #include "gateway/trace_exporter.h"
 #include "net/http_server.h"
 #include "net/io_threads.h"
@@ -81,9 +84,14 @@ class Gateway {
   // One for each model that is served, in its order.
   const serving::Pools& pools() const { return pools_; }
   std::vector<serving::ProfileStatus> Profiles() const;
-  // Reads the file of API keys again. One that cannot be read or has a fault leaves the keys as
-  // they are, and is logged. Blocks.
-  void RefreshKeys();
+  // Reads the file of API keys again, the certificates, and what else is followed. A change is
+  // taken over once it was the same twice. What cannot be read or has a fault stays as it is, and
+  // is logged. Blocks.
+  void RefreshFiles();
+  // These are read again, too.
+  void Follow(std::shared_ptr<FollowedFiles> files);
+  std::vector<FollowedStatus> Files() const;
+  telemetry::StandingFaults& faults() { return faults_; }
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   const serving::Timeline& timeline() const { return timeline_; }
@@ -107,6 +115,9 @@ class Gateway {
   // Without an address: with no listener of its own.
   Result<void> StartParts(std::optional<EndpointSources> sources,
                           const std::optional<system::SocketAddress>& address);
+  net::HttpServerOptions ServerOptions(const config::Config& config);
+  void RefreshKeys();
+  void SayKeysFault(const std::string& fault);
   // Takes over what Kubernetes has now, if that is other models than before.
   void Rediscover();
   void FollowModels();
@@ -124,13 +135,14 @@ class Gateway {
 
   system::Mutex apply_mutex_;  // One change at a time.
   std::size_t pools_made_ HEADRACE_GUARDED_BY(apply_mutex_) = 0;
-  std::optional<access::KeyFile> key_file_ HEADRACE_GUARDED_BY(apply_mutex_);  // In force.
+  Settled<std::optional<access::KeyFile>> key_file_ HEADRACE_GUARDED_BY(apply_mutex_);
   mutable system::Mutex mutex_;  // Held for as long as a pointer is copied or exchanged.
   std::shared_ptr<const config::Config> config_ HEADRACE_GUARDED_BY(mutex_);
   std::shared_ptr<const config::Config> served_ HEADRACE_GUARDED_BY(mutex_);
   KubernetesModels kubernetes_ HEADRACE_GUARDED_BY(apply_mutex_);
   std::atomic<bool> draining_ = false;
   telemetry::Log& log_;
+  telemetry::MetricsRegistry& registry_;
   telemetry::StandingFaults faults_;
   serving::PoolObserver metrics_;
   serving::RequestRecorder recorder_;
@@ -151,7 +163,10 @@ class Gateway {
   serving::ResponseOwners responses_;
   serving::ClientKeys keys_;
   serving::ServingContext context_;
-  std::unique_ptr<Proxy> proxy_;  // Null without a listener, as the server.
+  std::string keys_fault_ HEADRACE_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<FollowedFiles>> followed_ HEADRACE_GUARDED_BY(mutex_);
+  std::shared_ptr<ListenerTls> tls_;  // Null without.
+  std::unique_ptr<Proxy> proxy_;      // Null without a listener, as the server.
   std::unique_ptr<net::HttpServer> server_;
   system::ConditionVariable stop_;  // With mutex_.
   bool stopping_ HEADRACE_GUARDED_BY(mutex_) = false;

@@ -124,6 +124,32 @@ TEST(Gateway, HeadersOfOneHopAreNotPassedOnAndTheGatewaysOwnComeOnce) {
   EXPECT_EQ(response.Header("target-pod"), engine.address());
 }
 
+// What is said to the router alone stays here, and nobody else says what the router does.
+TEST(Gateway, ControlHeadersGoToNoEngineAndNoEngineForgesThem) {
+  TestGateway t;
+  OneResponseEngine engine(
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-ID: forged\r\nRequest-Id: forged\r\n"
+      "Target-Deployment: forged\r\nX-Headrace-Explain: forged\r\n"
+      "X-Headrace-Asked-Strategy: forged\r\nX-RateLimit-Limit-Tokens: 7\r\n\r\n{}");
+  t.AddEndpoint("a10", engine.address());
+  t.Start();
+  const HttpResponse response =
+      t.Chat(ChatBody(5, false),
+             {"Routing-Strategy: random", "X-SLO-TTFT-ms: 60000", "x-llm-d-slo-tpot-ms: 60000",
+              "X-Headrace-Explain: 0", "X-Gateway-Inference-Objective: o",
+              "X-Gateway-Inference-Fairness-ID: f", "X-Request-ID: mine", "X-Other: kept"});
+  std::string seen = engine.Request().head;
+  for (char& c : seen) c = static_cast<char>(std::tolower(c));
+  for (const std::string_view control : serving::kControlHeaders) {
+    EXPECT_THAT(seen, Not(HasSubstr(std::string(control) + ":"))) << control;
+  }
+  EXPECT_THAT(seen, AllOf(HasSubstr("x-request-id: mine"), HasSubstr("x-other: kept")));
+  EXPECT_THAT(response.head, Not(HasSubstr("forged")));
+  EXPECT_EQ(response.Header("x-request-id"), "mine");
+  EXPECT_EQ(response.Header("routing-strategy"), "random");
+  EXPECT_EQ(response.Header("x-ratelimit-limit-tokens"), "7") << "there are no keys here";
+}
+
 // --- Refusing
 
 TEST(Gateway, RespondsToBadRequestsAsOpenAiDoes) {

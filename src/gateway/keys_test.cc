@@ -73,6 +73,39 @@ TEST_F(Keys, WithoutOneNobodyIsLetIn) {
   EXPECT_EQ(Get(t_.address(), "/readyz").status, 200);
 }
 
+// A body that never comes: who is not known gets the answer all the same.
+TEST_F(Keys, AreAskedForBeforeTheBodyIsRead) {
+  t_.Start();
+  const auto answer = [this](const std::string& headers, const std::string& body = "") {
+    net::RawPeer peer(t_.address());
+    peer.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + headers + "\r\n" + body);
+    HttpResponse response = ReadResponse(peer);
+    response.complete = peer.ReadSome().empty();  // The connection ends.
+    return response;
+  };
+  for (const std::string& framing :
+       {"Content-Length: 30000000\r\n", "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 9\r\nExpect: 100-continue\r\n"}) {
+    const HttpResponse refused = answer(framing);
+    EXPECT_EQ(refused.status, 401) << framing;
+    EXPECT_EQ(refused.Header("connection"), "close");
+    EXPECT_THAT(refused.body, HasSubstr("invalid_api_key"));
+    EXPECT_TRUE(refused.complete);
+    EXPECT_EQ(answer(Bearer("wrong") + "\r\n" + framing).status, 401);
+  }
+  // What it goes on to send changes nothing, and takes no memory.
+  EXPECT_EQ(answer("Content-Length: 30000000\r\n", std::string(3'000'000, 'x')).status, 401);
+  EXPECT_EQ(t_.Metric("headrace_invalid_requests_total{status=\"401\"}"), 7);
+  // Who is known is asked for the rest.
+  net::RawPeer peer(t_.address());
+  const std::string body = ChatBody(1, false);
+  peer.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n" +
+            Bearer("any") + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+  EXPECT_EQ(peer.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  peer.Send(body);
+  EXPECT_EQ(ReadResponse(peer).status, 200);
+}
+
 TEST_F(Keys, EveryClientsHeaderIsReadAndNoneGoesOn) {
   t_.Start();
   for (const char* header :
@@ -83,6 +116,17 @@ TEST_F(Keys, EveryClientsHeaderIsReadAndNoneGoesOn) {
   EXPECT_THAT(engine_.Posts(), SizeIs(4));
   EXPECT_THAT(engine_.Posts(),
               Each(Field(&RecordingEngine::Request::fields, Not(HasSubstr("secret-of")))));
+}
+
+TEST_F(Keys, NoEngineSaysHowFarTheirLimitsAreUsed) {
+  OneResponseEngine engine(
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-RateLimit-Remaining-Tokens: 7\r\n\r\n{}");
+  t_.config.models[0].deployments[0].endpoints = {config::EndpointConfig(engine.address())};
+  t_.Start();
+  const HttpResponse response = t_.Chat(ChatBody(5, false), {Bearer("any")});
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.Header("x-ratelimit-remaining-tokens"), "");
+  engine.Request();
 }
 
 TEST_F(Keys, WithoutAFileOfThemTheyAreForTheEngines) {
@@ -201,14 +245,18 @@ TEST_F(Keys, OnlySoManyRequestsAtATime) {
 TEST_F(Keys, AChangedFileIsTakenOver) {
   t_.Start();
   Write({Key("new")});
-  t_.gateway->RefreshKeys();
+  t_.gateway->RefreshFiles();
+  EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("any")}).status, 200) << "it may be half written";
+  t_.gateway->RefreshFiles();
   EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("any")}).status, 401);
   EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("new")}).status, 200);
   // One with a fault changes nothing, and says so.
   t_.folder.Write("keys.yaml", "keys: [");
-  t_.gateway->RefreshKeys();
+  t_.gateway->RefreshFiles();
+  t_.gateway->RefreshFiles();
   EXPECT_EQ(t_.Chat(ChatBody(5, false), {Bearer("new")}).status, 200);
   EXPECT_TRUE(t_.Said("the keys stay as they were"));
+  EXPECT_THAT(t_.gateway->Files()[0].fault, HasSubstr("keys.yaml:1"));
   EXPECT_FALSE(t_.gateway->Apply(t_.config));
   Write({Key("new")});
   t_.config.api_keys.clear();

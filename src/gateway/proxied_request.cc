@@ -1,6 +1,7 @@
 #include "gateway/proxied_request.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -14,14 +15,10 @@
 namespace headrace::gateway {
 namespace {
 
-bool IsOwnHeader(std::string_view name) {
-  return std::ranges::any_of(serving::kOwnResponseHeaders,
-                             [&](std::string_view own) { return net::SameHeaderName(name, own); });
-}
-
-bool IsKeyHeader(std::string_view name) {
-  return std::ranges::any_of(serving::kKeyHeaders,
-                             [&](std::string_view key) { return net::SameHeaderName(name, key); });
+// Any case.
+bool IsOneOf(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::any_of(
+      names, [name](std::string_view one) { return net::SameHeaderName(name, one); });
 }
 
 // Of an answer that says that the endpoint is busy. Longer ones, and those that come slowly, are
@@ -380,7 +377,9 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
         net::SameHeaderName(field.name, "accept-encoding") ||
         (unpacked_ && net::SameHeaderName(field.name, "content-encoding")) ||
         net::SameHeaderName(field.name, "x-request-id") ||
-        (request_.keeps_key() && IsKeyHeader(field.name)) || (trace && IsTraceHeader(field.name)) ||
+        IsOneOf(serving::kControlHeaders, field.name) ||
+        (request_.keeps_key() && IsOneOf(serving::kKeyHeaders, field.name)) ||
+        (trace && IsTraceHeader(field.name)) ||
         (access != nullptr && access->Replaces(field.name))) {
       continue;
     }
@@ -393,7 +392,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
     head.Add(field.name, field.value);
   }
   head.Add("x-forwarded-for", forwarded_for + HostOf(exchange_.peer()));
-  if (!forwarded_proto) head.Add("x-forwarded-proto", "http");
+  if (!forwarded_proto) head.Add("x-forwarded-proto", exchange_.tls() ? "https" : "http");
   // The response must be readable on its way. Without the header any coding would do.
   head.Add("accept-encoding", "identity");
   head.Add("x-request-id", request_id_);
@@ -409,7 +408,8 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
 net::ResponseHead ProxiedRequest::MakeResponseHead(const net::HttpCall& call, int status) const {
   net::ResponseHead head(status);
   for (const net::HeaderField& field : call.headers()) {
-    if (field.hop_by_hop || IsOwnHeader(field.name)) continue;
+    if (field.hop_by_hop || IsOneOf(serving::kOwnResponseHeaders, field.name)) continue;
+    if (request_.keeps_key() && IsOneOf(serving::kLimitHeaders, field.name)) continue;
     if (own_cors_ && StartsWith(field.name, "access-control-")) continue;
     head.Add(field.name, field.value);
   }

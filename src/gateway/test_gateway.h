@@ -49,7 +49,7 @@ struct HttpResponse {
 
 inline std::string PostText(std::string_view path, std::string_view body,
                             const std::vector<std::string>& headers = {}) {
-  std::string text = "POST " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n";
+  std::string text = "POST " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n";
   for (const std::string& header : headers) text += header + "\r\n";
   text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
           "\r\n\r\n";
@@ -123,7 +123,7 @@ inline HttpResponse Post(const system::SocketAddress& address, std::string_view 
 
 inline HttpResponse Get(const system::SocketAddress& address, std::string_view path) {
   net::RawPeer peer(address);
-  peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n\r\n");
+  peer.Send("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
   return ReadResponse(peer);
 }
 

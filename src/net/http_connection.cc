@@ -155,6 +155,7 @@ Task<void> HttpConnection::Run() {
       break;
     }
     co_await Serve();
+    if (unread_ && !gone_) co_await Linger();
     open = persist_ && !gone_;
     // The next request may be here, and be answered without a wait, as those behind it.
     if (open && !ahead_.empty()) co_await thread_.Yield();
@@ -213,7 +214,11 @@ Task<int> HttpConnection::ReadRequest() {
   const int head = co_await ReadHead();
   if (head != kReadWhole) co_return head;
   int result = kReadWhole;
-  if (head_.chunked) {
+  const bool whole = !head_.chunked && head_.content_length.value_or(0) <= rest_.size();
+  unread_ = !whole && options_.reads_body && !options_.reads_body(exchange_);
+  if (unread_) {
+    ahead_.clear();
+  } else if (head_.chunked) {
     result = co_await ReadChunkedBody();
   } else {
     result = co_await ReadSizedBody(head_.content_length.value_or(0));
@@ -404,10 +409,10 @@ Task<void> HttpConnection::Serve() {
   sent_ = 0;
   started_ = finished_ = chunked_ = until_close_ = false;
   unsent_interim_ = {};
-  persist_ = head_.keep_alive;
+  persist_ = head_.keep_alive && !unread_;
   serving_ = true;
   drained_ = true;
-  stream_->ArmRead();
+  if (!unread_) stream_->ArmRead();
   try {
     co_await shared_.handler(exchange_);
   } catch (const std::exception& error) {
@@ -598,6 +603,7 @@ std::string_view HttpExchange::Header(std::string_view name) const {
 }
 const std::vector<HeaderField>& HttpExchange::headers() const { return connection_.head_.fields; }
 bool HttpExchange::http_1_0() const { return connection_.head_.http_1_0; }
+bool HttpExchange::tls() const { return static_cast<bool>(connection_.options_.stream_factory); }
 std::string& HttpExchange::body() { return connection_.body_; }
 bool HttpExchange::HoldBody(std::size_t bytes) { return connection_.Hold(bytes); }
 std::size_t HttpExchange::max_body_bytes() const { return connection_.options_.max_body_bytes; }

@@ -99,6 +99,7 @@ class HttpConnection final : private ByteStreamListener {
   bool gone_ = false;     // Nothing more can be sent.
   bool persist_ = false;  // Another request may follow.
   bool ended_ = false;    // The client sends nothing more.
+  bool unread_ = false;   // The request's body will not be read.
   bool drained_ = true;   // The next read waits until the stream is readable.
   bool read_timed_out_ = false;
   std::size_t turn_bytes_ = 0;  // Read since other connections had their turn.

@@ -39,6 +39,7 @@ class HttpExchange {
   std::string_view Header(std::string_view name) const;
   const std::vector<HeaderField>& headers() const;
   bool http_1_0() const;
+  bool tls() const;
   // The whole body, chunks joined. Its capacity is at least size + 64, so that simdjson can parse
   // it in place. It may be moved away.
   std::string& body();
@@ -121,6 +122,9 @@ struct HttpServerOptions {
   std::function<void(const system::SocketAddress& client)> spoke_tls;
   // What the connections' bytes pass through; empty: plain TCP.
   ByteStreamFactory stream_factory;
+  // Asked when a request's head is here, but not all of its body: whether that is worth reading. If
+  // not, the handler serves the request without it, and the connection ends. Empty: it always is.
+  std::function<bool(const HttpExchange& exchange)> reads_body;
   // Called with what() when a handler threw, on the connection's thread.
   std::function<void(std::string_view what)> handler_threw;
 };

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string_view>
 #include <utility>
 
@@ -22,6 +23,13 @@ constexpr unsigned char kHttp11[] = "\x08http/1.1";
 constexpr std::size_t kRecord = SSL3_RT_MAX_PLAIN_LENGTH;
 // Encrypted by one Write, and sent in one system call.
 constexpr std::size_t kMostPerWrite = 4 * kRecord;
+
+// For a client that takes the port for one of plain HTTP.
+constexpr std::string_view kPlainHttpAnswer =
+    "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 57\r\n"
+    "connection: close\r\n\r\nThis port speaks TLS; the URL has to begin with https://\n";
+// Of what it has sent: closing a socket with unread bytes could take the answer from it.
+constexpr std::size_t kMostPlainBytes = std::size_t{256} * 1024;
 
 using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
@@ -84,13 +92,13 @@ int SessionIsNew(SSL* ssl, SSL_SESSION* session) {
   return 1;
 }
 
-// Of the protocols that a client offers: HTTP/1.1, or none.
+// Of the protocols that a client offers: HTTP/1.1. One that speaks none of ours is told so.
 int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
                    const unsigned char* in, unsigned in_size, void*) {
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_size, kHttp11, sizeof(kHttp11) - 1, in, in_size) !=
       OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_NOACK;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
@@ -158,6 +166,38 @@ std::string WhyFailed() {
   return std::string("TLS failed (") + (reason != nullptr ? reason : "unknown") + ")";
 }
 
+// The same of a handshake at the server's end: one of TlsServer::kFaults.
+std::string_view FaultOf(unsigned long error) {
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return "closed";
+  switch (ERR_GET_REASON(error)) {
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+      return "closed";
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+      return "no_certificate";
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+      return "bad_certificate";
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+      return "not_trusted_by";
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+      return "not_offered";
+    default:
+      return "other";
+  }
+}
+
+Seconds EndOf(const X509* certificate) {
+  std::tm time{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) != 1) return 0;
+  return static_cast<Seconds>(timegm(&time));
+}
+
 void TrustSystem(SSL_CTX* context) {
   SSL_CTX_set_default_verify_paths(context);
 #ifdef HEADRACE_STATIC
@@ -197,7 +237,10 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(const Options& o
       new TlsContext(MakeContext(TLS_server_method()), !options.ca.empty()));
   SSL_CTX* const context = made->context_;
   SSL_CTX_set_alpn_select_cb(context, &ChooseProtocol, nullptr);
+  // Sessions are in the tickets that clients keep, and cost no memory here.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   HEADRACE_TRY(Identify(options.certificate, options.key, context));
+  made->ends_ = EndOf(SSL_CTX_get0_certificate(context));
   if (!options.ca.empty()) {
     HEADRACE_TRY(Trust(options.ca, context));
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -226,26 +269,27 @@ SSL_SESSION* TlsPeer::Session() const {
 
 // --- The stream
 
-namespace {
-
 // OpenSSL reads straight from the socket. What it writes is gathered, and goes out in one system
 // call; so no call of OpenSSL ever waits for a write.
 class TlsStream final : public ByteStream, private ByteStreamListener, private Watcher {
  public:
   TlsStream(IoThread& thread, TcpConnection connection, ByteStreamListener& listener,
-            std::shared_ptr<const TlsContext> context, std::shared_ptr<TlsPeer> peer)
+            std::shared_ptr<const TlsContext> context, std::shared_ptr<TlsPeer> peer,
+            std::shared_ptr<TlsServer> server)
       : loop_(thread.loop()),
         listener_(listener),
         context_(std::move(context)),
         peer_(std::move(peer)),
+        server_(std::move(server)),
         ssl_(SSL_new(context_->get())),
         socket_(thread, connection, *this) {
     BIO* const bio = BIO_new(BioMethod());
     BIO_set_data(bio, this);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_, bio, bio);
-    if (peer_ == nullptr) {
+    if (server_ != nullptr) {
       SSL_set_accept_state(ssl_);
+      one_too_many_ = !server_->Begin();
       return;
     }
     SSL_set_connect_state(ssl_);
@@ -270,6 +314,11 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
 
   std::ptrdiff_t Handshake() override {
     if (closed_ || failed_) return kFailed;
+    if (one_too_many_) {
+      failed_ = true;
+      EndHandshake("too_many");
+      return kFailed;
+    }
     if (!connected_) {
       if (const std::ptrdiff_t step = socket_.Handshake(); step != 0) return step;
       connected_ = true;
@@ -282,12 +331,21 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
       if (!shaken_ && SSL_get_error(ssl_, result) != SSL_ERROR_WANT_READ) {
         fault_ = WhyNoHandshake();
         failed_ = true;
-        Flush();  // The alert.
+        EndHandshake(ServerFault());
+        if (http_client_) {
+          AnswerInPlain();
+        } else {
+          Flush();  // The alert.
+        }
         return kFailed;
       }
     }
-    if (!Flush()) return kFailed;
+    if (!Flush()) {
+      EndHandshake("closed");
+      return kFailed;
+    }
     open_ = shaken_ && out_.empty();
+    if (open_) EndHandshake({});
     return open_ ? 0 : kNotNow;
   }
 
@@ -443,7 +501,36 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
     heard_ = true;
     // The types of TLS records, in the clear, are 20 to 24.
     plain_peer_ = data[0] < 20 || data[0] > 24;
-    http_peer_ = std::string_view(data, size).starts_with("HTTP/");
+    const std::string_view text(data, size);
+    http_peer_ = text.starts_with("HTTP/");
+    const std::size_t method = text.substr(0, 16).find(' ');
+    http_client_ =
+        server_ != nullptr && method != text.npos &&
+        std::ranges::all_of(text.substr(0, method), [](char c) { return c >= 'A' && c <= 'Z'; });
+  }
+
+  // The server's handshake is over, once; `fault`: empty if it has succeeded.
+  void EndHandshake(std::string_view fault) {
+    if (server_ == nullptr || std::exchange(handshake_ended_, true)) return;
+    server_->End();
+    if (!fault.empty()) server_->Fail(fault);
+  }
+
+  std::string_view ServerFault() const {
+    if (http_client_) return "plain_http";
+    if (plain_peer_) return "not_tls";
+    return FaultOf(ERR_peek_last_error());
+  }
+
+  void AnswerInPlain() {
+    out_ = kPlainHttpAnswer;
+    Flush();
+    socket_.ShutdownWrite();
+    char bytes[4096];
+    std::size_t read = 0;
+    for (std::ptrdiff_t got = 0; read < kMostPlainBytes; read += static_cast<std::size_t>(got)) {
+      if (got = socket_.Read(bytes, sizeof(bytes)); got <= 0) break;
+    }
   }
 
   // Sends what is due. False if no more can be sent; what the peer has said may still be read.
@@ -474,6 +561,7 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
 
   void End() {
     if (std::exchange(closed_, true)) return;
+    EndHandshake("timed_out");
     loop_.Forget(*this);
     wants_read_ = wants_write_ = false;
   }
@@ -559,7 +647,8 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   EventLoop& loop_;
   ByteStreamListener& listener_;
   std::shared_ptr<const TlsContext> context_;
-  std::shared_ptr<TlsPeer> peer_;  // Null at the server's end.
+  std::shared_ptr<TlsPeer> peer_;      // At the client's end, …
+  std::shared_ptr<TlsServer> server_;  // … or at the server's; the other one is null.
   SSL* ssl_;
   Socket socket_;
   std::string out_;        // Encrypted, not yet taken by the socket.
@@ -578,12 +667,13 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   bool starved_ = false;   // What OpenSSL holds is no whole record.
   bool wants_read_ = false;
   bool wants_write_ = false;
-  bool heard_ = false;       // Bytes have come, …
-  bool plain_peer_ = false;  // … and the first ones were not TLS, …
-  bool http_peer_ = false;   // … but HTTP.
+  bool heard_ = false;        // Bytes have come, …
+  bool plain_peer_ = false;   // … and the first ones were not TLS, …
+  bool http_peer_ = false;    // … but HTTP's, of a server …
+  bool http_client_ = false;  // … or of a client.
+  bool one_too_many_ = false;
+  bool handshake_ended_ = false;
 };
-
-}  // namespace
 
 std::unique_ptr<ByteStream> MakeTlsStream(IoThread& thread, TcpConnection connection,
                                           ByteStreamListener& listener,
@@ -591,14 +681,31 @@ std::unique_ptr<ByteStream> MakeTlsStream(IoThread& thread, TcpConnection connec
   // The peer keeps its context.
   std::shared_ptr<const TlsContext> context(peer, &peer->context());
   return std::make_unique<TlsStream>(thread, connection, listener, std::move(context),
-                                     std::move(peer));
+                                     std::move(peer), nullptr);
+}
+
+// --- TlsServer
+
+void TlsServer::Exchange(std::shared_ptr<const TlsContext> context) {
+  const system::MutexLock lock(mutex_);
+  context_.swap(context);
+}
+
+std::shared_ptr<const TlsContext> TlsServer::context() const {
+  const system::MutexLock lock(mutex_);
+  return context_;
+}
+
+ByteStreamFactory TlsServer::Streams() {
+  return [self = shared_from_this()](IoThread& thread, TcpConnection connection,
+                                     ByteStreamListener& listener) {
+    return std::make_unique<TlsStream>(thread, connection, listener, self->context(), nullptr,
+                                       self);
+  };
 }
 
 ByteStreamFactory TlsServerStreams(std::shared_ptr<const TlsContext> context) {
-  return [context = std::move(context)](IoThread& thread, TcpConnection connection,
-                                        ByteStreamListener& listener) {
-    return std::make_unique<TlsStream>(thread, connection, listener, context, nullptr);
-  };
+  return std::make_shared<TlsServer>(std::move(context))->Streams();
 }
 
 }  // namespace headrace::net

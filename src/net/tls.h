@@ -1,10 +1,15 @@
 // TLS between HTTP and the socket, by OpenSSL: 1.2 and 1.3, for both ends of a connection.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
+#include "base/units.h"
 #include "net/byte_stream.h"
 #include "system/mutex.h"
 
@@ -25,6 +30,7 @@ class TlsContext {
     std::string certificate;  // The own one, then its chain; a client may have none.
     std::string key;          // Of that certificate, not encrypted.
     bool verify = true;       // Of a client: the server's certificate.
+    bool operator==(const Options&) const = default;
   };
   // Errors, each the rest of a sentence about the context: "has a certificate without a key".
   static Result<std::shared_ptr<const TlsContext>> ForClient(const Options& options);
@@ -36,12 +42,15 @@ class TlsContext {
 
   ssl_ctx_st* get() const { return context_; }
   bool verifies() const { return verifies_; }
+  // When the own certificate ends (Unix time); 0 without one.
+  Seconds ends() const { return ends_; }
 
  private:
   TlsContext(ssl_ctx_st* context, bool verifies) : context_(context), verifies_(verifies) {}
 
   ssl_ctx_st* context_;
   bool verifies_;
+  Seconds ends_ = 0;
 };
 
 // A server as its clients know it: its name, and how its last connection can be resumed. Calls to
@@ -74,7 +83,49 @@ class TlsPeer {
 std::unique_ptr<ByteStream> MakeTlsStream(IoThread& thread, TcpConnection connection,
                                           ByteStreamListener& listener,
                                           std::shared_ptr<TlsPeer> peer);
-// The server's ends.
+
+// The server's ends of a listener's connections. Thread-safe.
+class TlsServer : public std::enable_shared_from_this<TlsServer> {
+ public:
+  // Why a handshake came to nothing: the client spoke plain HTTP, or no TLS at all; it went away,
+  // or took too long; too many others were under way; it showed no certificate, or one that is not
+  // accepted; it does not accept ours; there is no version, cipher or protocol that both have.
+  static constexpr std::array<std::string_view, 10> kFaults = {
+      "plain_http",     "not_tls",         "closed",         "timed_out",   "too_many",
+      "no_certificate", "bad_certificate", "not_trusted_by", "not_offered", "other"};
+  // More are turned away until one of them has ended: each holds memory, and may take its time.
+  static constexpr int kMostHandshakes = 1024;
+  // `why` is one of kFaults. Called on the connection's thread.
+  using OnFault = std::function<void(std::string_view why)>;
+
+  // `most_handshakes`: for tests.
+  explicit TlsServer(std::shared_ptr<const TlsContext> context, OnFault on_fault = {},
+                     int most_handshakes = kMostHandshakes)
+      : context_(std::move(context)),
+        on_fault_(std::move(on_fault)),
+        most_handshakes_(most_handshakes) {}
+
+  // For connections that come from now on; those that are open keep theirs.
+  void Exchange(std::shared_ptr<const TlsContext> context);
+  std::shared_ptr<const TlsContext> context() const;
+  // They keep this object.
+  ByteStreamFactory Streams();
+
+ private:
+  friend class TlsStream;
+  // One handshake more; false if that is one too many.
+  bool Begin() { return under_way_.fetch_add(1) < most_handshakes_; }
+  void End() { --under_way_; }
+  void Fail(std::string_view why) const {
+    if (on_fault_) on_fault_(why);
+  }
+
+  mutable system::Mutex mutex_;
+  std::shared_ptr<const TlsContext> context_ HEADRACE_GUARDED_BY(mutex_);
+  const OnFault on_fault_;
+  const int most_handshakes_;
+  std::atomic<int> under_way_ = 0;
+};
 ByteStreamFactory TlsServerStreams(std::shared_ptr<const TlsContext> context);
 
 }  // namespace headrace::net

@@ -1,6 +1,7 @@
 // Who may send requests, by API key.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -23,6 +24,11 @@ namespace headrace::serving {
 
 // Headers that keys come in: OpenAI's, Anthropic's and Azure's.
 inline constexpr std::string_view kKeyHeaders[] = {"authorization", "x-api-key", "api-key"};
+
+// How far a key's limits are used. Where keys are required, engines say nothing of the kind.
+inline constexpr std::array<std::string_view, 6> kLimitHeaders = {
+    "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",   "x-ratelimit-remaining-tokens",   "x-ratelimit-reset-tokens"};
 
 // Thread-safe.
 class ClientKeys {

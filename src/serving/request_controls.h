@@ -1,6 +1,7 @@
 // The headers by which a client controls how its request is routed.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -13,6 +14,21 @@
 #include "slo/slo.h"
 
 namespace headrace::serving {
+
+// What is said to the router alone, and goes on to no engine.
+inline constexpr std::array<std::string_view, 12> kControlHeaders = {
+    "routing-strategy",
+    "x-headrace-explain",
+    "x-llm-d-slo-ttft-ms",
+    "x-llm-d-slo-tpot-ms",
+    "x-slo-ttft-ms",
+    "x-slo-tpot-ms",
+    "x-slo-tpat-ms",
+    "x-slo-ntpot-ms",
+    "x-slo-e2e-ms",
+    "x-gateway-inference-objective",
+    "x-gateway-inference-fairness-id",
+    "x-gateway-destination-endpoint-subset"};
 
 struct RequestControls {
   const routing::PolicyInfo* policy = nullptr;  // `routing-strategy`; null = the pool's own.

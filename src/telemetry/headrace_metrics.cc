@@ -30,6 +30,9 @@ constexpr std::string_view kRequestLabels[] = {"model", "outcome", "policy"};
 constexpr std::string_view kReasonLabels[] = {"model", "reason"};
 constexpr std::string_view kCauseLabels[] = {"model", "cause"};
 constexpr std::string_view kDeploymentLabels[] = {"model", "deployment"};
+constexpr std::string_view kReasonLabel[] = {"reason"};
+constexpr std::string_view kListenerLabel[] = {"listener"};
+constexpr std::string_view kTlsLabels[] = {"listener", "reason"};
 constexpr std::string_view kResultLabels[] = {"result"};
 constexpr std::string_view kSloLabels[] = {"model", "deployment", "slo"};
 constexpr std::string_view kOriginLabels[] = {"model", "deployment", "origin"};
@@ -74,6 +77,24 @@ constexpr MetricInfo kConfigAwaitingRestart{
     {},
     "Options of the configuration file that keep their old values until a restart.",
     {}};
+constexpr MetricInfo kAdminRefused{
+    "headrace_admin_refused_total",
+    kCounter,
+    kReasonLabel,
+    "Requests to the admin address that were not served, by reason: no `token`, or a wrong one; a "
+    "`host` name or an `origin` that another site's page has sent; a page that is `closed` there.",
+    {}};
+constexpr MetricInfo kTlsFailed{
+    "headrace_tls_failed_handshakes_total",
+    kCounter,
+    kTlsLabels,
+    "TLS handshakes that came to nothing, by listener (`listen`, `admin`) and reason.",
+    {}};
+constexpr MetricInfo kTlsEnds{"headrace_tls_certificate_not_after_timestamp_seconds",
+                              kGauge,
+                              kListenerLabel,
+                              "When the certificate that a listener shows ends (Unix time).",
+                              {}};
 constexpr MetricInfo kAccessLogDropped{
     "headrace_access_log_dropped_total",
     kCounter,
@@ -293,6 +314,9 @@ constexpr const MetricInfo* kAll[] = {
     &kConfigCurrent,
     &kConfigTakenOver,
     &kConfigAwaitingRestart,
+    &kAdminRefused,
+    &kTlsFailed,
+    &kTlsEnds,
     &kAccessLogDropped,
     &kTraceSpans,
     &kRequests,
@@ -381,7 +405,8 @@ GatewayMetrics::GatewayMetrics(MetricsRegistry& registry, std::string_view versi
     : info(registry.MakeGauge(kInfo, {version})),
       connections(registry.MakeGauge(kConnections, {})),
       access_log_dropped(registry.MakeCounter(kAccessLogDropped, {})),
-      invalid_requests(registry, kInvalidRequests, {}, {"400", "404", "405", "413", "431"}) {
+      invalid_requests(registry, kInvalidRequests, {},
+                       {"400", "401", "403", "404", "405", "413", "429", "431"}) {
   info.Set(1);
 }
 
@@ -393,6 +418,15 @@ ConfigMetrics::ConfigMetrics(MetricsRegistry& registry)
       current(registry.MakeGauge(kConfigCurrent, {})),
       taken_over_seconds(registry.MakeGauge(kConfigTakenOver, {})),
       awaiting_restart(registry.MakeGauge(kConfigAwaitingRestart, {})) {}
+
+CounterSet AdminRefusals(MetricsRegistry& registry) {
+  return CounterSet(registry, kAdminRefused, {}, {"token", "host", "origin", "closed"});
+}
+
+TlsMetrics::TlsMetrics(MetricsRegistry& registry, std::string_view listener,
+                       const std::vector<std::string_view>& faults)
+    : failed(registry, kTlsFailed, {listener}, faults),
+      ends(registry.MakeGauge(kTlsEnds, {listener})) {}
 
 ModelMetrics::ModelMetrics(MetricsRegistry& registry, std::string_view model,
                            const MetricLabels& labels)

@@ -62,6 +62,18 @@ struct ConfigMetrics {
   Gauge awaiting_restart;
 };
 
+// A listener with TLS.
+struct TlsMetrics {
+  TlsMetrics(MetricsRegistry& registry, std::string_view listener,
+             const std::vector<std::string_view>& faults);
+
+  CounterSet failed;  // By fault: handshakes.
+  Gauge ends;
+};
+
+// Requests to the admin pages that were not served, by reason.
+CounterSet AdminRefusals(MetricsRegistry& registry);
+
 // One model.
 struct ModelMetrics {
   ModelMetrics(MetricsRegistry& registry, std::string_view model, const MetricLabels& labels);

@@ -100,27 +100,40 @@ class ChartTest(unittest.TestCase):
             data = self.objects(values)["ConfigMap", "headrace"]["data"]
             with tempfile.TemporaryDirectory() as folder, self.subTest(values=values.name):
                 for name, text in data.items():
-                    # The Secret with the API keys is mounted elsewhere.
+                    # Secrets are mounted elsewhere.
                     file = pathlib.Path(folder, name)
-                    file.write_text(text.replace("/etc/headrace-keys/", ""))
+                    file.write_text(re.sub("/etc/headrace-(keys|tls|admin)/", "", text))
                 subprocess.run([HEADRACE, "key", "add", "team"], cwd=folder, check=True,
+                               capture_output=True)
+                pathlib.Path(folder, "token").write_text("0123456789abcdef")
+                subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test", "-keyout",
+                                "tls.key", "-out", "tls.crt"], cwd=folder, check=True,
                                capture_output=True)
                 checked = subprocess.run(
                     [HEADRACE, "config", "check", "headrace.yaml"], cwd=folder, text=True,
                     capture_output=True, check=False)
                 self.assertEqual(checked.returncode, 0, checked.stderr)
 
-    def test_api_keys_are_read_where_their_secret_is_mounted(self):
+    def test_files_are_read_where_their_secrets_are_mounted(self):
         made = self.objects(HERE / "values" / "everything.yaml")
         config = made["ConfigMap", "headrace"]["data"]["headrace.yaml"]
-        file = pathlib.Path(re.search(r"^api_keys: (.*)$", config, flags=re.MULTILINE)[1])
         pod = made["Deployment", "headrace"]["spec"]["template"]["spec"]
-        mount, = (each for each in pod["containers"][0]["volumeMounts"]
-                  if each["mountPath"] == str(file.parent))
-        self.assertNotIn("subPath", mount, "a change would not reach the container")
-        volume, = (each for each in pod["volumes"] if each["name"] == mount["name"])
-        self.assertEqual(volume["secret"]["secretName"], "clients")
-        self.assertEqual(volume["secret"]["items"], [{"key": file.name, "path": file.name}])
+        for option, secret in [("api_keys", "clients"), ("token_file", "operators"),
+                               ("certificate", "gateway-tls"), ("key", "gateway-tls")]:
+            file = pathlib.Path(re.search(rf"^ *{option}: (.*)$", config, flags=re.MULTILINE)[1])
+            mount, = (each for each in pod["containers"][0]["volumeMounts"]
+                      if each["mountPath"] == str(file.parent))
+            self.assertNotIn("subPath", mount, "a change would not reach the container")
+            volume, = (each for each in pod["volumes"] if each["name"] == mount["name"])
+            self.assertEqual(volume["secret"]["secretName"], secret)
+            # Of a Secret of the type kubernetes.io/tls all files are there.
+            items = [{"key": file.name, "path": file.name}]
+            self.assertEqual(volume["secret"].get("items", items), items)
+
+    def test_without_a_token_only_probes_and_metrics_are_served_to_others(self):
+        config = self.objects(EXAMPLES / "gateway.yaml")["ConfigMap", "headrace"]["data"]
+        self.assertIn("admin:\n  address: :9090\n  open: metrics\n", config["headrace.yaml"])
 
     def test_releases_on_one_redis_are_groups_of_their_own(self):
         config = self.objects(HERE / "values" / "everything.yaml")["ConfigMap", "headrace"]["data"]
@@ -201,6 +214,8 @@ class ChartTest(unittest.TestCase):
                 (["--set", "image.repository="], "image.repository is required"),
                 (["--set", "config.models=null"], "config.models is empty: name a model"),
                 (["--set", "config.listen=:80"], "config.listen is set by the chart; remove it"),
+                (["--set", "config.admin.open=all"], "config.admin.open is set by the chart"),
+                (["--set", "config.admin=:9090"], "config.admin is set by the chart"),
                 (["--set", "apiKeysSecret=a,config.api_keys=b"], "config.api_keys is set by the"),
                 (["--set", "config.timeouts.drain=1s"], "config.timeouts.drain is set by the chart"),
                 (["--set", "serviceMonitor.enabled=true"], "needs networkPolicy.metrics"),

@@ -307,7 +307,7 @@ function modelSection(model, timeline) {
 let status = null;
 let timelines = {models: [], failures: []};
 
-function showConfiguration(configuration) {
+function showConfiguration(configuration, files) {
   byId('configuration').hidden = !configuration;
   if (!configuration) return;
   const since = new Date(configuration.taken_over * 1000).toLocaleString();
@@ -316,7 +316,8 @@ function showConfiguration(configuration) {
                        text: configuration.state}),
       ` ${configuration.file}, taken over ${since}`);
   byId('config-faults').replaceChildren(
-      ...configuration.faults.map(fault => element('li', {text: fault})));
+      ...configuration.faults.concat(files.filter(file => file.fault).map(file => file.fault))
+          .map(fault => element('li', {text: fault})));
   const waiting = configuration.awaiting_restart;
   byId('awaiting').hidden = !waiting.length;
   byId('awaiting').replaceChildren(
@@ -345,7 +346,7 @@ function show() {
   byId('ready').textContent = state[0];
   byId('ready').className = 'badge ' + state[1];
   byId('drain').disabled = status.draining;
-  showConfiguration(status.configuration);
+  showConfiguration(status.configuration, status.files);
   // A chart that somebody reads stays for a moment, and a button that is being pressed.
   const reading = Date.now() - pointedAt < 3000;
   if (!reading && !byId('models').querySelector('button:active')) showModels();

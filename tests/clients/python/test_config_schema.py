@@ -84,7 +84,8 @@ BAD = [
 ]
 
 
-FILES = ("api_key_file", "api_keys", "kubeconfig", "context", "ca", "certificate", "key")
+FILES = ("api_key_file", "api_keys", "kubeconfig", "context", "ca", "certificate", "key",
+         "client_ca", "token_file")
 
 
 def without_files(value):

@@ -18,11 +18,19 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if not .Values.config.models }}
 {{- fail "config.models is empty: name a model, like [{ name: \"*\", kubernetes: { from: pods } }]" }}
 {{- end }}
-{{- $own := dict "admin" ":9090" "timeouts" (dict
+{{- $admin := dict "address" ":9090" "open" "metrics" }}
+{{- if .Values.adminTokenSecret }}
+{{- $_ := set $admin "token_file" "/etc/headrace-admin/token" }}
+{{- end }}
+{{- $own := dict "admin" $admin "timeouts" (dict
       "drain_delay" (printf "%ds" (int .Values.drain.delaySeconds))
       "drain" (printf "%ds" (int .Values.drain.seconds))) }}
 {{- if eq .Values.mode "gateway" }}
-{{- $_ := set $own "listen" ":8080" }}
+{{- $listen := dict "address" ":8080" }}
+{{- if .Values.tlsSecret }}
+{{- $_ := merge $listen (dict "certificate" "/etc/headrace-tls/tls.crt" "key" "/etc/headrace-tls/tls.key") }}
+{{- end }}
+{{- $_ := set $own "listen" $listen }}
 {{- else }}
 {{- $extproc := dict "listen" ":9002" "health" ":9003" "tls" .Values.picker.tls }}
 {{- if .Values.picker.tlsSecret }}
@@ -49,7 +57,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- range $name, $value := .own }}
 {{- if hasKey $.given $name }}
 {{- $path := printf "%s.%s" $.path $name }}
-{{- if kindIs "map" $value }}
+{{- if and (kindIs "map" $value) (kindIs "map" (get $.given $name | default dict)) }}
 {{- include "headrace.refuse" (dict "given" (get $.given $name | default dict) "own" $value "path" $path) }}
 {{- else }}
 {{- fail (printf "%s is set by the chart; remove it and see docs/kubernetes.md for the value that it comes from" $path) }}

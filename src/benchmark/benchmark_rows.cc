@@ -50,9 +50,9 @@ class RowReader {
     }
     row.seed = Integer("seed");
     row.samples = Integer("samples");
-    if (const auto model = object_.find("model"); model != object_.end() && model->is_string()) {
-      row.model = model->get<std::string>();
-    }
+    row.model = Text("model");
+    row.deployment = Text("deployment");
+    row.slo = Text("slo");
     row.value = {Number("mean"), Number("P50"), Number("P90"), Number("P99")};
     return row;
   }
@@ -64,6 +64,12 @@ class RowReader {
     const std::optional<double> number =
         found == object_.end() ? std::nullopt : profile::NumberIn(*found);
     return number.value_or(std::numeric_limits<double>::quiet_NaN());
+  }
+
+  // Empty when it is missing or no text.
+  std::string Text(const char* key) const {
+    const auto found = object_.find(key);
+    return found != object_.end() && found->is_string() ? found->get<std::string>() : "";
   }
 
   // 0 when it is missing or does not fit.
@@ -155,6 +161,8 @@ std::string FormatBenchmarkRow(const BenchmarkRow& row) {
     WriteNumber("P90", row.value.p90, "NaN", json);
     WriteNumber("P99", row.value.p99, "NaN", json);
   }
+  if (!row.deployment.empty()) json.Member("deployment", row.deployment);
+  if (!row.slo.empty()) json.Member("slo", row.slo);
   return json.EndObject().Take() + "\n";
 }
 
@@ -166,8 +174,14 @@ std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,
     if (std::isnan(value.mean)) return;
     const Statistics rounded{Rounded(value.mean), Rounded(value.p50), Rounded(value.p90),
                              Rounded(value.p99)};
-    rows.push_back(
-        {point.input, point.output, point.rate, seed, model, measured.samples, metric, rounded});
+    rows.push_back({.input_tokens = point.input,
+                    .output_tokens = point.output,
+                    .request_rate = point.rate,
+                    .seed = seed,
+                    .model = model,
+                    .samples = measured.samples,
+                    .metric = metric,
+                    .value = rounded});
   };
   add(Metric::kTput, {.mean = measured.tput});
   add(Metric::kTt, {.mean = measured.tt});

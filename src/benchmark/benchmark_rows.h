@@ -38,6 +38,9 @@ struct BenchmarkRow {
   std::int64_t samples = 0;  // Requests measured.
   Metric metric = Metric::kTput;
   Statistics value;  // Of TPUT and TT only the mean.
+  // Beyond AIBrix's: what was measured, and the SLO that decided which rates were; empty: not said.
+  std::string deployment = {};
+  std::string slo = {};
 };
 
 struct Benchmark {

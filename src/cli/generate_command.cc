@@ -25,8 +25,11 @@ struct GenerateArguments {
 
 void Generate(GenerateArguments& arguments) {
   const std::string text = OrStop(system::ReadFile(arguments.benchmark));
-  const benchmark::Benchmark benchmark =
-      OrStop(benchmark::ParseBenchmark(text, arguments.benchmark));
+  const auto parsed = benchmark::ParseBenchmark(text, arguments.benchmark);
+  if (!parsed) {
+    if (const std::string what = WhatToDoWith(text, arguments.benchmark); !what.empty()) Stop(what);
+  }
+  const benchmark::Benchmark benchmark = OrStop(parsed);
   arguments.options.created = arguments.created.value_or(system::UnixNow());
   const benchmark::GeneratedProfile generated =
       OrStop(benchmark::GenerateProfile(benchmark, arguments.options));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "benchmark/import.h"
+#include "benchmark/import_results.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
@@ -32,6 +33,28 @@ void Import(const AiConfiguratorArguments& arguments) {
   }
   OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
   Print(stderr, "These are predictions without percentiles: use `generate` with --percentile 0.\n");
+}
+
+struct ResultsArguments {
+  std::vector<std::string> files;
+  std::string model;
+  std::string output = "-";
+};
+
+void Import(const ResultsArguments& arguments) {
+  OrStop(system::CheckWritable(arguments.output));
+  std::vector<benchmark::BenchmarkRow> rows;
+  for (const std::string& file : arguments.files) {
+    const std::string text = OrStop(system::ReadFile(file));
+    const auto added = OrStop(benchmark::ImportResults(text, file, arguments.model));
+    for (const std::string& note : added.notes) Print(stderr, note + "\n");
+    if (!rows.empty() && rows.front().model != added.rows.front().model) {
+      Stop(file + ": is of the model " + added.rows.front().model + ", those before of " +
+           rows.front().model + "; import one model's results at a time, or give --model.");
+    }
+    rows.insert(rows.end(), added.rows.begin(), added.rows.end());
+  }
+  OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
 }
 
 struct MelangeArguments {
@@ -81,6 +104,19 @@ void AddImportCommand(CLI::App& profile) {
       ->capture_default_str()
       ->type_name("FILE");
   table->callback([aiconfigurator] { Import(*aiconfigurator); });
+
+  auto results = std::make_shared<ResultsArguments>();
+  CLI::App* runs = import->add_subcommand(
+      "results",
+      "Results of vllm bench serve, guidellm (benchmarks.json) or aiperf\n"
+      "(profile_export_aiperf.json), all of one deployment, as a benchmark for `generate`.");
+  runs->add_option("files", results->files, "Result files")->required()->type_name("FILE");
+  runs->add_option("--model", results->model, "The model's name, instead of the files'")
+      ->type_name("NAME");
+  runs->add_option("-o,--output", results->output, "Benchmark JSONL; - = stdout")
+      ->capture_default_str()
+      ->type_name("FILE");
+  runs->callback([results] { Import(*results); });
 
   auto melange = std::make_shared<MelangeArguments>();
   CLI::App* solver = import->add_subcommand(

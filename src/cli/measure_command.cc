@@ -88,6 +88,7 @@ benchmark::GridPlan PlanOf(const Arguments& arguments, Tokens context) {
 }
 
 void MeasureInVirtualTime(const Arguments& arguments) {
+  OrStop(system::CheckWritable(arguments.output));
   const engine::EngineConfig engine =
       OrStop(ReadGpuCatalog(arguments.gpus_file)
                  .Engine(arguments.gpu, arguments.model, arguments.max_model_len));
@@ -148,6 +149,7 @@ class Watcher {
 
 void MeasureEndpoint(const Arguments& arguments) {
   const measure::EndpointOptions options = OptionsOf(arguments);
+  OrStop(system::CheckWritable(arguments.output));
   RaiseConnectionLimit();
   system::Termination termination;
   net::IoThreads threads(1);
@@ -156,7 +158,9 @@ void MeasureEndpoint(const Arguments& arguments) {
   if (arguments.max_model_len > 0) context = arguments.max_model_len;
   const benchmark::GridPlan plan = PlanOf(arguments, context);
   measure::BenchmarkFile file =
-      OrStop(measure::BenchmarkFile::Open(arguments.output, arguments.model));
+      OrStop(measure::BenchmarkFile::Open(arguments.output, {.model = arguments.model,
+                                                             .deployment = arguments.deployment,
+                                                             .slo = slo::Describe(arguments.slo)}));
   const auto measurements = [&file] { return std::to_string(file.measurements()); };
   if (file.measurements() > 0) {
     Print(stderr,

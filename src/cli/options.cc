@@ -3,6 +3,8 @@
 #include <optional>
 #include <string_view>
 
+#include "benchmark/benchmark_rows.h"
+#include "benchmark/import_results.h"
 #include "cli/console.h"
 #include "config/yaml.h"
 #include "discovery/stored_profiles.h"
@@ -105,13 +107,28 @@ CLI::Option* AddProfileTarget(CLI::App& command, std::string& target) {
       ->type_name("TARGET");
 }
 
+std::string WhatToDoWith(std::string_view text, const std::string& name) {
+  const std::optional<std::string_view> tool = benchmark::ToolOfResults(text);
+  if (!tool) return "";
+  return name + ": is a result of " + std::string(*tool) +
+         "; make a benchmark of it with `headrace profile import results " + name +
+         " -o benchmark.jsonl`, and a profile of that with `headrace profile generate`.";
+}
+
 std::vector<render::ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
                                               std::FILE* errors, std::size_t& refused) {
   std::vector<render::ProfileView> views;
   for (const discovery::StoredProfile& stored : OrStop(discovery::ReadProfiles(places))) {
     if (!stored.parsed) {
       ++refused;
-      Print(errors, "refused  " + stored.parsed.error().message + "\n");
+      std::string what = WhatToDoWith(stored.text, stored.origin);
+      if (what.empty() && benchmark::ParseBenchmark(stored.text, stored.origin)) {
+        what = stored.origin +
+               ": is a benchmark; make a profile of it with `headrace profile generate "
+               "--benchmark " +
+               stored.origin + " --deployment NAME`.";
+      }
+      Print(errors, "refused  " + (what.empty() ? stored.parsed.error().message : what) + "\n");
       continue;
     }
     views.push_back({.profile = stored.parsed->profile,

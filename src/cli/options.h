@@ -44,6 +44,10 @@ CLI::Option* AddProfileTarget(CLI::App& command, std::string& target);
 std::vector<render::ProfileView> ViewProfiles(const std::vector<std::string>& places, Seconds now,
                                               std::FILE* errors, std::size_t& refused);
 
+// A sentence about a file that is neither benchmark nor profile, but another tool's result of which
+// one can be made; empty if it is none.
+std::string WhatToDoWith(std::string_view text, const std::string& name);
+
 // "error    MESSAGE" or "warning  MESSAGE", with a line end.
 std::string FaultLine(const profile::ProfileFault& fault);
 

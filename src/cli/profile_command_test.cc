@@ -35,6 +35,7 @@ class ProfileCommand : public ::testing::Test {
   static Outcome Run(const std::string& arguments) {
     CLI::App app("test", "headrace");
     AddProfileCommand(app);
+    AddTraceCommand(app);
     Outcome outcome;
     ::testing::internal::CaptureStdout();
     ::testing::internal::CaptureStderr();
@@ -189,6 +190,48 @@ TEST_F(ProfileCommand, NamesTheFileThatFails) {
   const Outcome cut = Run("profile generate --benchmark " + Path("cut.gz") + " --deployment d");
   EXPECT_EQ(cut.status, 1);
   EXPECT_THAT(cut.err, HasSubstr("cut.gz: "));
+}
+
+TEST_F(ProfileCommand, SaysWhatToDoWithResultsOfOtherTools) {
+  Put("result.json",
+      R"({"model_id": "llama", "request_rate": 2.0, "completed": 100, "total_input_tokens": 12800,
+          "total_output_tokens": 6400, "request_throughput": 1.95, "mean_ttft_ms": 50,
+          "median_ttft_ms": 45, "p99_ttft_ms": 90, "mean_tpot_ms": 20, "median_tpot_ms": 19,
+          "p99_tpot_ms": 30, "mean_e2el_ms": 1300, "median_e2el_ms": 1290, "p99_e2el_ms": 1900})");
+  const std::string what =
+      "result.json: is a result of vllm bench serve; make a benchmark of it "
+      "with `headrace profile import results";
+  EXPECT_THAT(Run("profile check " + Path("result.json")).out, HasSubstr(what));
+  EXPECT_THAT(Run("profile generate --deployment d --benchmark " + Path("result.json")).err,
+              HasSubstr(what));
+  const std::string benchmark = Path("b.jsonl");
+  const Outcome imported =
+      Run("profile import results " + Path("result.json") + " -o " + benchmark);
+  EXPECT_EQ(imported.status, 0) << imported.err;
+  EXPECT_THAT(Run("profile check " + benchmark).out,
+              HasSubstr("b.jsonl: is a benchmark; make a profile of it with `headrace profile "
+                        "generate --benchmark"));
+  const Outcome made = Run("profile generate --deployment d --e2e 2s --benchmark " + benchmark +
+                           " -o " + Path("p.json"));
+  EXPECT_EQ(made.status, 0) << made.err;
+  EXPECT_THAT(*system::ReadFile(Path("p.json")), HasSubstr("\"tputs\": [[1.95]]"));
+}
+
+TEST_F(ProfileCommand, AFullDiskAndAMissingFolderAreErrorsOfEveryCommandThatWrites) {
+  Put("a.json", *system::ReadFile(kProfile));
+  Put("t.csv", "arrival_s,prompt_tokens,output_tokens\n0,5,6\n1,7,8\n");
+  for (const std::string& command : std::vector<std::string>{
+           "profile measure --gpu a10 --model llama2-7b --inputs 16 --outputs 4 --samples 20 "
+           "--rate-step 9 -o ",
+           "profile show " + Path("a.json") + " --html ", "trace " + Path("t.csv") + " --html ",
+           "profile generate --deployment d --benchmark " + std::string(kBenchmark) + " -o "}) {
+    const Outcome full = Run(command + "/dev/full");
+    EXPECT_EQ(full.status, 1) << command;
+    EXPECT_THAT(full.err, HasSubstr("/dev/full: cannot be written (No space left")) << command;
+    const Outcome nowhere = Run(command + "/nowhere/file");
+    EXPECT_EQ(nowhere.status, 1) << command;
+    EXPECT_THAT(nowhere.err, HasSubstr("there is no folder /nowhere; make it")) << command;
+  }
 }
 
 TEST_F(ProfileCommand, RefusesImpossibleArguments) {

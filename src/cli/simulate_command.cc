@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "system/clock.h"
 #include "system/files.h"
 #include "system/mutex.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
@@ -116,9 +118,28 @@ void WriteRequests(const scenario::Study& study, const std::string& path) {
   OrStop(file.Finish());
 }
 
-void Compare(const Arguments& arguments) {
+// While it lives, the first SIGINT or SIGTERM is only noted; a second one ends the program.
+class Interruption {
+ public:
+  Interruption()
+      : thread_([this](const std::stop_token& over) {
+          while (!over.stop_requested() && !came_) {
+            if (termination_.Wait(0.2)) came_ = true;
+          }
+        }) {}
+  const std::atomic<bool>& came() const { return came_; }
+
+ private:
+  system::Termination termination_;
+  std::atomic<bool> came_{false};
+  std::jthread thread_;
+};
+
+// False if it was stopped, and has only a part of the seeds.
+bool Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
-  const scenario::Scenario scenario = Load(arguments);
+  const Interruption interruption;
+  scenario::Scenario scenario = Load(arguments);
   for (const std::string& warning : scenario.warnings) Print(stderr, warning + "\n");
   Print(stderr, scenario::DescribeReplays(scenario));
   std::vector<scenario::FluidBound> bounds;
@@ -131,7 +152,16 @@ void Compare(const Arguments& arguments) {
   Progress progress("runs");
   const scenario::Study study = scenario::RunStudy(
       scenario, threads,
-      [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); });
+      [&progress](std::size_t done, std::size_t all) { progress.Show(done, all); }, true,
+      &interruption.came());
+  const int asked = std::exchange(scenario.seeds, study.seeds);
+  const bool stopped = study.seeds < asked;
+  if (stopped) {
+    const std::string what = "Stopped: ";
+    if (study.seeds == 0) Stop(what + "no seed was run with every policy and rate.");
+    Print(stderr, what + "the results are of " + std::to_string(study.seeds) + " of " +
+                      std::to_string(asked) + " seeds.\n");
+  }
   Print(stdout, "Requests that met their SLO, in %: mean and 95 % interval over " +
                     std::to_string(scenario.seeds) + " seeds · % of the upper bound\n\n" +
                     render::RenderText(scenario::AttainmentTable(study)));
@@ -141,7 +171,7 @@ void Compare(const Arguments& arguments) {
   }
   Print(stderr, scenario::DescribeGroups(study) + scenario::DescribeTooLong(study));
   std::optional<scenario::GoodputSearch> goodput;
-  if (arguments.goodput) {
+  if (arguments.goodput && !stopped) {
     Progress searches("searches for goodput");
     goodput = scenario::SearchGoodput(
         study, threads,
@@ -149,7 +179,7 @@ void Compare(const Arguments& arguments) {
     Print(stdout, "\n" + std::string(scenario::kGoodputCaption) + "\n\n" +
                       render::RenderText(scenario::GoodputTable(scenario, *goodput)));
   }
-  if (arguments.out.empty()) return;
+  if (arguments.out.empty()) return !stopped;
 
   OrStop(system::WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
   if (goodput) {
@@ -168,6 +198,11 @@ void Compare(const Arguments& arguments) {
                              profile::FormatGpuProfile(*deployment.profile)));
   }
   if (arguments.requests) WriteRequests(study, arguments.out + "/requests.csv");
+  return !stopped;
+}
+
+void Simulate(const Arguments& arguments) {
+  if (!Compare(arguments)) throw CLI::RuntimeError(kFailed);
 }
 
 }  // namespace
@@ -208,7 +243,7 @@ void AddSimulateCommand(CLI::App& app) {
   command->add_option("--threads", arguments->threads, "Parallel runs; 0: one per core")
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N");
-  command->callback([arguments] { Compare(*arguments); });
+  command->callback([arguments] { Simulate(*arguments); });
 }
 
 }  // namespace headrace::cli

@@ -23,6 +23,7 @@ struct Arguments {
 };
 
 void Describe(const Arguments& arguments) {
+  OrStop(system::CheckWritable(arguments.html));
   std::optional<Seconds> unit;
   if (!arguments.time_unit.empty()) unit = workload::TimeUnitOf(arguments.time_unit);
   workload::RequestFile file = OrStop(

@@ -20,8 +20,9 @@ Error CannotWrite(const std::string& path) {
 
 }  // namespace
 
-Result<BenchmarkFile> BenchmarkFile::Open(const std::string& path, const std::string& model) {
-  BenchmarkFile file(path, model);
+Result<BenchmarkFile> BenchmarkFile::Open(const std::string& path,
+                                          const BenchmarkSubject& subject) {
+  BenchmarkFile file(path, subject);
   if (std::ifstream existing(path, std::ios::binary); existing) {
     const std::string text(std::istreambuf_iterator<char>(existing), {});
     HEADRACE_TRY(file.Load(text));
@@ -37,9 +38,15 @@ Result<void> BenchmarkFile::Load(const std::string& text) {
   HEADRACE_ASSIGN(const benchmark::Benchmark benchmark, benchmark::ParseBenchmark(whole, path_));
   std::map<benchmark::GridPoint, std::vector<benchmark::BenchmarkRow>> points;
   for (const benchmark::BenchmarkRow& row : benchmark.rows) {
-    if (row.model != model_) {
-      return Fail(path_ + " holds measurements of " + row.model + ", not of " + model_ +
-                  "; name another file.");
+    for (const auto& [what, found, wanted] :
+         {std::tuple{"the model", row.model, subject_.model},
+          {"the deployment", row.deployment, subject_.deployment},
+          {"the SLO", row.slo, subject_.slo}}) {
+      if (found == wanted) continue;
+      return Fail(path_ + " holds measurements " +
+                  (found.empty() ? "that do not name " + std::string(what)
+                                 : "of " + std::string(what) + " " + found) +
+                  ", and these are of " + wanted + "; name another file with -o.");
     }
     points[{row.input_tokens, row.output_tokens, row.request_rate}].push_back(row);
   }
@@ -61,7 +68,11 @@ std::optional<benchmark::Measurement> BenchmarkFile::Find(const benchmark::GridP
 }
 
 Result<void> BenchmarkFile::Add(const benchmark::Measurement& measured, std::int64_t seed) {
-  std::vector<benchmark::BenchmarkRow> rows = benchmark::RowsOf(measured, seed, model_);
+  std::vector<benchmark::BenchmarkRow> rows = benchmark::RowsOf(measured, seed, subject_.model);
+  for (benchmark::BenchmarkRow& row : rows) {
+    row.deployment = subject_.deployment;
+    row.slo = subject_.slo;
+  }
   std::string text;
   for (auto row = rows.rbegin(); row != rows.rend(); ++row)
     text += benchmark::FormatBenchmarkRow(*row);

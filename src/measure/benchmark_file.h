@@ -14,13 +14,21 @@
 
 namespace headrace::measure {
 
+// What all measurements of a file have in common.
+struct BenchmarkSubject {
+  std::string model;
+  std::string deployment;
+  std::string slo;  // slo::Describe: it decides which rates are measured.
+};
+
 // Every measurement is on disk as soon as it is added, so that an interrupted benchmark can
 // continue. Not thread-safe.
 class BenchmarkFile {
  public:
   // Opens or makes `path` and reads the measurements in it; one that was cut off by a crash is
-  // dropped. Errors: not a benchmark; another model's; cannot be written.
-  static Result<BenchmarkFile> Open(const std::string& path, const std::string& model);
+  // dropped. Errors: not a benchmark; measurements of another model, deployment or SLO, or that do
+  // not say of which; cannot be written.
+  static Result<BenchmarkFile> Open(const std::string& path, const BenchmarkSubject& subject);
 
   std::size_t measurements() const { return known_.size(); }
   // The measurement of an earlier run at this point, if any.
@@ -34,13 +42,13 @@ class BenchmarkFile {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
 
-  BenchmarkFile(std::string path, std::string model)
-      : path_(std::move(path)), model_(std::move(model)) {}
+  BenchmarkFile(std::string path, BenchmarkSubject subject)
+      : path_(std::move(path)), subject_(std::move(subject)) {}
   Result<void> Load(const std::string& text);
   Result<void> Rewrite();
 
   std::string path_;
-  std::string model_;
+  BenchmarkSubject subject_;
   std::unique_ptr<std::FILE, Close> file_;
   std::vector<benchmark::BenchmarkRow> rows_;
   std::map<benchmark::GridPoint, benchmark::Measurement> known_;

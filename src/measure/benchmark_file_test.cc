@@ -28,6 +28,8 @@ class BenchmarkFileTest : public ::testing::Test {
     std::ifstream file(path_, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
+  static inline const BenchmarkSubject kSubject{
+      .model = "m", .deployment = "a10", .slo = "e2e 5 s"};
   static benchmark::GridPoint Point(double rate, Tokens input = 16) {
     return {.input = input, .output = 4, .rate = rate};
   }
@@ -47,7 +49,7 @@ class BenchmarkFileTest : public ::testing::Test {
 
 TEST_F(BenchmarkFileTest, AddedMeasurementsSurviveAnInterruption) {
   {
-    auto file = BenchmarkFile::Open(path_, "m");
+    auto file = BenchmarkFile::Open(path_, kSubject);
     ASSERT_TRUE(file) << file.error().message;
     EXPECT_TRUE(file->Add(Measured(2), 7));
     benchmark::Measurement unsustained = Measured(4, false);
@@ -56,7 +58,7 @@ TEST_F(BenchmarkFileTest, AddedMeasurementsSurviveAnInterruption) {
     // On disk before the end.
     EXPECT_EQ(benchmark::ParseBenchmark(Text(), "f")->rows.size(), 9U);
   }
-  auto again = BenchmarkFile::Open(path_, "m");
+  auto again = BenchmarkFile::Open(path_, kSubject);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->measurements(), 2U);
   EXPECT_FALSE(again->Find(Point(3)));
@@ -68,14 +70,14 @@ TEST_F(BenchmarkFileTest, AddedMeasurementsSurviveAnInterruption) {
 
 TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsRepeated) {
   {
-    auto file = BenchmarkFile::Open(path_, "m");
+    auto file = BenchmarkFile::Open(path_, kSubject);
     EXPECT_TRUE(file->Add(Measured(2), 7));
     EXPECT_TRUE(file->Add(Measured(4), 7));
   }
   const std::string whole = Text();
   for (std::size_t cut = 1; cut < whole.size(); cut += 13) {
     std::ofstream(path_, std::ios::binary) << whole.substr(0, whole.size() - cut);
-    auto file = BenchmarkFile::Open(path_, "m");
+    auto file = BenchmarkFile::Open(path_, kSubject);
     ASSERT_TRUE(file) << file.error().message;
     EXPECT_LT(file->measurements(), 2U);
     for (const double rate : {2, 4}) {
@@ -88,7 +90,7 @@ TEST_F(BenchmarkFileTest, AMeasurementThatWasCutOffIsRepeated) {
 }
 
 TEST_F(BenchmarkFileTest, InTheEndTheLowestRateOfACellComesFirst) {
-  auto file = BenchmarkFile::Open(path_, "m");
+  auto file = BenchmarkFile::Open(path_, kSubject);
   EXPECT_TRUE(file->Add(Measured(4, true, 64), 7));
   EXPECT_TRUE(file->Add(Measured(8), 7));
   EXPECT_TRUE(file->Add(Measured(2), 7));
@@ -101,13 +103,23 @@ TEST_F(BenchmarkFileTest, InTheEndTheLowestRateOfACellComesFirst) {
 
 TEST_F(BenchmarkFileTest, RefusesOtherFiles) {
   std::ofstream(path_) << "hello\n";
-  EXPECT_THAT(BenchmarkFile::Open(path_, "m").error().message, HasSubstr("line 1"));
+  EXPECT_THAT(BenchmarkFile::Open(path_, kSubject).error().message, HasSubstr("line 1"));
   EXPECT_EQ(Text(), "hello\n");
   fs::remove(path_);
-  EXPECT_TRUE(BenchmarkFile::Open(path_, "m")->Add(Measured(2), 7));
-  EXPECT_THAT(BenchmarkFile::Open(path_, "other").error().message,
-              HasSubstr("measurements of m, not of other"));
-  EXPECT_THAT(BenchmarkFile::Open("/nowhere/f", "m").error().message,
+  EXPECT_TRUE(BenchmarkFile::Open(path_, kSubject)->Add(Measured(2), 7));
+  const auto fault_of = [&](BenchmarkSubject subject) {
+    return BenchmarkFile::Open(path_, subject).error().message;
+  };
+  EXPECT_THAT(fault_of({.model = "other", .deployment = "a10", .slo = "e2e 5 s"}),
+              HasSubstr("holds measurements of the model m, and these are of other; name another"));
+  EXPECT_THAT(fault_of({.model = "m", .deployment = "l20", .slo = "e2e 5 s"}),
+              HasSubstr("of the deployment a10, and these are of l20"));
+  EXPECT_THAT(fault_of({.model = "m", .deployment = "a10", .slo = "ttft 1 s"}),
+              HasSubstr("of the SLO e2e 5 s, and these are of ttft 1 s"));
+  std::ofstream(path_) << R"({"input_tokens": 1, "output_tokens": 1, "request_rate": 1, )"
+                       << R"("model": "m", "metric": "TPUT", "mean": 1})" << "\n";
+  EXPECT_THAT(fault_of(kSubject), HasSubstr("that do not name the deployment"));
+  EXPECT_THAT(BenchmarkFile::Open("/nowhere/f", kSubject).error().message,
               HasSubstr("/nowhere/f: cannot be written"));
 }
 

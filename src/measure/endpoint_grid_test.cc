@@ -40,11 +40,11 @@ TEST(MeasureGrid, DoesNotRepeatWhatTheFileHolds) {
   const system::TemporaryFolder folder;
   const std::string path = (folder.path() / "a.jsonl").string();
   {
-    auto file = BenchmarkFile::Open(path, "m");
+    auto file = BenchmarkFile::Open(path, {.model = "m", .deployment = "d", .slo = "none"});
     ASSERT_TRUE(file) << file.error().message;
     ASSERT_TRUE(file->Add(Measured(), 0));
   }
-  auto file = BenchmarkFile::Open(path, "m");
+  auto file = BenchmarkFile::Open(path, {.model = "m", .deployment = "d", .slo = "none"});
   ASSERT_TRUE(file) << file.error().message;
   net::IoThreads threads(1);
   // Port 1 has no server: a measurement fails.

@@ -237,6 +237,23 @@ TEST(Scenario, ATraceTellsItsUnitWhatIsLeftOutAndThatItIsCut) {
               HasSubstr("s.yaml:16: mine.csv:2: the unit of the numbers under \"arrival\""));
 }
 
+TEST(Study, OneThatIsStoppedHasTheSeedsThatWereRunToTheirEnd) {
+  Scenario scenario = Small();
+  std::atomic<bool> stop = false;
+  // One policy fewer than the jobs of the second seed.
+  const Study part = RunStudy(
+      scenario, 1, [&stop](std::size_t done, std::size_t all) { stop = done + 1 >= all; }, true,
+      &stop);
+  ASSERT_EQ(part.seeds, 1);
+  scenario.seeds = part.seeds;
+  Scenario one = Small();
+  one.seeds = 1;
+  const Study whole = RunStudy(one, 1, [](std::size_t, std::size_t) {});
+  EXPECT_EQ(FormatSummary(part), FormatSummary(whole));
+  stop = true;
+  EXPECT_EQ(RunStudy(scenario, 2, [](std::size_t, std::size_t) {}, true, &stop).seeds, 0);
+}
+
 TEST(Scenario, AnSloThatADeploymentMeetsNowhereIsAWarning) {
   const auto scenario = LoadWith("slo: { tpat: 50ms, percentile: 99 }", "slo: { tpat: 10us }");
   ASSERT_TRUE(scenario) << scenario.error().message;

@@ -148,8 +148,13 @@ std::size_t SeedsOf(const Scenario& scenario) { return static_cast<std::size_t>(
 
 class StudyRunner {
  public:
-  StudyRunner(const Scenario& scenario, const StudyProgress& progress, bool bounds)
-      : scenario_(scenario), progress_(progress), bounds_(bounds) {
+  StudyRunner(const Scenario& scenario, const StudyProgress& progress, bool bounds,
+              const std::atomic<bool>* stop)
+      : scenario_(scenario),
+        progress_(progress),
+        bounds_(bounds),
+        stop_(stop),
+        left_(SeedsOf(scenario) + 1) {
     study_.scenario = &scenario;
     study_.bounds.resize(scenario.rates.size());
     study_.mode_bounds.resize(scenario.rates.size() * SeedsOf(scenario));
@@ -165,6 +170,7 @@ class StudyRunner {
     }
     Work();
     workers.clear();  // Joins.
+    DropUnfinished();
     for (std::size_t c = 0; c < scenario_.policies.size(); ++c) {
       if (scenario_.policies[c].IsSplit()) ChooseSplits(c);
     }
@@ -177,26 +183,38 @@ class StudyRunner {
   void ChooseSplits(std::size_t policy);
   std::vector<const sim::SimulationResult*> PartsOf(const ClassGroups& groups, const Split& split,
                                                     std::size_t rate, std::uint64_t seed) const;
+  void AddJob(std::uint64_t seed, std::function<void()> run) {
+    jobs_.push_back({seed, jobs_.size(), std::move(run)});
+  }
   void Work();
+  void DropUnfinished();
+
+  struct Job {
+    std::uint64_t seed = 0;  // 0: of all seeds.
+    std::size_t planned = 0;
+    std::function<void()> run;
+  };
 
   const Scenario& scenario_;
   const StudyProgress& progress_;
   bool bounds_;
+  const std::atomic<bool>* stop_;
   Study study_;
   std::map<std::vector<std::size_t>, workload::Workload> alone_;  // By group of classes.
   std::map<PartKey, sim::SimulationResult> parts_;
-  std::vector<std::function<void()>> jobs_;
+  std::vector<Job> jobs_;
+  std::vector<std::atomic<std::size_t>> left_;  // Jobs, by seed.
   std::atomic<std::size_t> next_{0};
   std::atomic<std::size_t> done_{0};
 };
 
 void StudyRunner::Plan() {
   for (std::size_t rate = 0; bounds_ && rate < scenario_.rates.size(); ++rate) {
-    jobs_.emplace_back([this, rate] {
+    AddJob(0, [this, rate] {
       study_.bounds[rate] = ComputeFluidBound(scenario_, scenario_.rates[rate]);
     });
     for (std::size_t seed = 0; seed < SeedsOf(scenario_); ++seed) {
-      jobs_.emplace_back([this, rate, seed] {
+      AddJob(seed + 1, [this, rate, seed] {
         study_.mode_bounds[rate * SeedsOf(scenario_) + seed] =
             ComputeModeBound(scenario_, scenario_.rates[rate], seed + 1);
       });
@@ -211,7 +229,7 @@ void StudyRunner::Plan() {
   }
   for (std::size_t i = 0; i < study_.runs.size(); ++i) {
     if (scenario_.policies[study_.runs[i].policy].IsSplit()) continue;
-    jobs_.emplace_back([this, i] {
+    AddJob(study_.runs[i].seed, [this, i] {
       Run& run = study_.runs[i];
       run.result = sim::Simulate(
           SpecOf(scenario_, scenario_.policies[run.policy], scenario_.rates[run.rate], run.seed));
@@ -221,9 +239,12 @@ void StudyRunner::Plan() {
     if (scenario_.policies[c].IsSplit()) PlanSplits(c);
   }
   for (auto& [key, result] : parts_) {
-    jobs_.emplace_back(
-        [this, &key, &result] { result = RunPart(scenario_, alone_.at(key.classes), key); });
+    AddJob(key.seed,
+           [this, &key, &result] { result = RunPart(scenario_, alone_.at(key.classes), key); });
   }
+  // Seed by seed, so that a study that is stopped has whole ones.
+  std::ranges::sort(jobs_, {}, [](const Job& job) { return std::pair(job.seed, job.planned); });
+  for (const Job& job : jobs_) ++left_[job.seed];
 }
 
 void StudyRunner::PlanSplits(std::size_t policy) {
@@ -262,7 +283,7 @@ void StudyRunner::ChooseSplits(std::size_t policy) {
     std::uint64_t most = 0;
     for (const Split& split : splits) {
       std::uint64_t attained = 0;
-      for (int seed = 1; seed <= scenario_.seeds; ++seed) {
+      for (int seed = 1; seed <= study_.seeds; ++seed) {
         for (const auto* part : PartsOf(groups, split, rate, static_cast<std::uint64_t>(seed))) {
           attained += part->statistics.Total().attained;
         }
@@ -281,11 +302,27 @@ void StudyRunner::ChooseSplits(std::size_t policy) {
 
 void StudyRunner::Work() {
   for (;;) {
+    if (stop_ != nullptr && *stop_) return;
     const std::size_t job = next_.fetch_add(1);
     if (job >= jobs_.size()) return;
-    jobs_[job]();
+    jobs_[job].run();
+    --left_[jobs_[job].seed];
     progress_(done_.fetch_add(1) + 1, jobs_.size());
   }
+}
+
+void StudyRunner::DropUnfinished() {
+  const auto unfinished =
+      std::ranges::find_if(left_, [](const std::atomic<std::size_t>& left) { return left > 0; });
+  // The first entry is not of a seed, and everything else rests on it.
+  study_.seeds = std::max(0, static_cast<int>(unfinished - left_.begin()) - 1);
+  const auto seeds = static_cast<std::size_t>(study_.seeds);
+  std::erase_if(study_.runs, [seeds](const Run& run) { return run.seed > seeds; });
+  std::vector<ModeBound> bounds;
+  for (std::size_t i = 0; i < study_.mode_bounds.size(); ++i) {
+    if (i % SeedsOf(scenario_) < seeds) bounds.push_back(study_.mode_bounds[i]);
+  }
+  study_.mode_bounds = std::move(bounds);
 }
 
 }  // namespace
@@ -327,8 +364,8 @@ std::string DescribeGroups(const Study& study) {
 }
 
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress,
-               bool bounds) {
-  return StudyRunner(scenario, progress, bounds).Execute(threads);
+               bool bounds, const std::atomic<bool>* stop) {
+  return StudyRunner(scenario, progress, bounds, stop).Execute(threads);
 }
 
 void VisitRequests(const Study& study, const RequestVisitor& visit) {

@@ -1,6 +1,7 @@
 // Runs a scenario: every policy at every rate with every seed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -26,6 +27,7 @@ using Split = std::vector<std::vector<int>>;
 
 struct Study {
   const Scenario* scenario = nullptr;
+  int seeds = 0;                       // All of the scenario's, unless the study was stopped.
   std::vector<Run> runs;               // By policy, rate and seed, in this order.
   std::vector<FluidBound> bounds;      // By rate.
   std::vector<ModeBound> mode_bounds;  // By rate and seed.
@@ -50,8 +52,10 @@ using StudyProgress = std::function<void(std::size_t done, std::size_t all)>;
 // Uses `threads` threads; the result does not depend on how many. Seeds are 1, 2, 3, …
 // The scenario's policies must have passed CheckPolicy, and it must outlive the study.
 // `bounds`: whether to compute them as well; without, they are 1.
+// Once `stop` is set, no run begins. The study then has the seeds that were run to their end for
+// every policy and rate; before it is used, `scenario.seeds` must be set to their number.
 Study RunStudy(const Scenario& scenario, unsigned threads, const StudyProgress& progress,
-               bool bounds = true);
+               bool bounds = true, const std::atomic<bool>* stop = nullptr);
 
 // Runs everything once more and passes on each counted request with its run, in order: a study
 // keeps no requests. With a split of the fleet, one group of classes follows the other.

@@ -1,0 +1,141 @@
+#include "benchmark/import_results.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <span>
+#include <string>
+
+namespace headrace::benchmark {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::string_view kVllm =
+    R"({"model_id": "llama", "request_rate": 2.0, "max_concurrency": null, "completed": 100,
+        "total_input_tokens": 12800, "total_output_tokens": 6400, "request_throughput": 1.95,
+        "mean_ttft_ms": 50, "median_ttft_ms": 45, "p99_ttft_ms": 90, "mean_tpot_ms": 20,
+        "median_tpot_ms": 19, "p90_tpot_ms": 25, "p99_tpot_ms": 30, "mean_e2el_ms": 1310,
+        "median_e2el_ms": 1290, "p99_e2el_ms": 1900, "generated_texts": ["a"]})";
+constexpr std::string_view kGuidellm = R"({"metadata": {}, "benchmarks": [
+  {"config": {"strategy": {"type_": "constant", "rate": 4.0}, "backend": {"model": "llama"}},
+   "requests": {"successful": [{"prompt_tokens": 1}]},
+   "metrics": {
+     "requests_per_second": {"successful": {"mean": 3.9}},
+     "prompt_token_count": {"successful": {"mean": 128.2, "count": 200}},
+     "output_token_count": {"successful": {"mean": 64}},
+     "request_latency": {"successful": {"mean": 1.3, "median": 1.2, "count": 200,
+                                        "percentiles": {"p90": 1.6, "p99": 1.9}}},
+     "time_to_first_token_ms": {"successful": {"mean": 50, "median": 45,
+                                               "percentiles": {"p90": 70, "p99": 90}}},
+     "inter_token_latency_ms": {"successful": {"mean": 20, "median": 19,
+                                               "percentiles": {"p90": 25, "p99": 30}}}}},
+  {"config": {"strategy": {"type_": "concurrent", "streams": 8}, "backend": {"model": "llama"}},
+   "metrics": {
+     "requests_per_second": {"successful": {"mean": 6}},
+     "prompt_token_count": {"successful": {"mean": 128}},
+     "output_token_count": {"successful": {"mean": 64}},
+     "request_latency": {"successful": {"mean": 1.4, "median": 1.3, "count": 300,
+                                        "percentiles": {"p90": 1.7, "p99": 2}}},
+     "time_to_first_token_ms": {"successful": {"mean": 60}},
+     "inter_token_latency_ms": {"successful": {"mean": 21}}}}]})";
+constexpr std::string_view kAiperf = R"({"schema_version": "1.0",
+  "request_throughput": {"unit": "requests/sec", "avg": 1.45},
+  "request_latency": {"unit": "ms", "avg": 2620.71, "p50": 2568.73, "p90": 3000, "p99": 3371.24},
+  "request_count": {"unit": "requests", "avg": 20.0},
+  "time_to_first_token": {"unit": "ms", "avg": 100, "p50": 99, "p90": 120, "p99": 150},
+  "inter_token_latency": {"unit": "ms", "avg": 25, "p50": 24, "p90": 28, "p99": 31},
+  "input_sequence_length": {"unit": "tokens", "avg": 550},
+  "output_sequence_length": {"unit": "tokens", "avg": 100},
+  "input_config": {"endpoint": {"model_names": ["llama"]}, "loadgen": {"request_rate": 1.5}}})";
+
+Measurement Only(const Result<ImportedResults>& imported) {
+  EXPECT_TRUE(imported) << imported.error().message;
+  return imported ? MeasurementOf(imported->rows) : Measurement{};
+}
+
+TEST(ImportResults, TakesARunOfVllm) {
+  const auto imported = ImportResults(kVllm, "v.json", "");
+  const Measurement measured = Only(imported);
+  EXPECT_EQ(measured.point, (GridPoint{.input = 128, .output = 64, .rate = 2}));
+  EXPECT_EQ(measured.samples, 100);
+  EXPECT_DOUBLE_EQ(measured.tput, 1.95);
+  EXPECT_DOUBLE_EQ(measured.tt, 124.8);
+  EXPECT_DOUBLE_EQ(measured.e2e.p99, 1.9);
+  EXPECT_DOUBLE_EQ(measured.ttft.p50, 0.045);
+  EXPECT_DOUBLE_EQ(measured.tpot.p90, 0.025);
+  EXPECT_TRUE(std::isnan(measured.ttft.p90)) << "the file does not hold it";
+  EXPECT_EQ(imported->rows.front().model, "llama");
+  EXPECT_THAT(imported->notes, IsEmpty());
+  EXPECT_EQ(ToolOfResults(kVllm), "vllm bench serve");
+}
+
+TEST(ImportResults, WithoutTheWholeLatencyItsMeanIsTheSumOfItsParts) {
+  std::string text(kVllm);
+  for (const std::string key : {"mean_e2el_ms", "median_e2el_ms", "p99_e2el_ms"}) {
+    text.replace(text.find(key), key.size(), "x");
+  }
+  text.replace(text.find("\"request_rate\": 2.0"), 19, "\"request_rate\": \"inf\"");
+  const auto imported = ImportResults(text, "v.json", "other");
+  const Measurement measured = Only(imported);
+  EXPECT_NEAR(measured.e2e.mean, 0.05 + 63 * 0.02, 1e-6);
+  EXPECT_TRUE(std::isnan(measured.e2e.p99));
+  EXPECT_DOUBLE_EQ(measured.point.rate, 1.95);
+  EXPECT_EQ(imported->rows.front().model, "other");
+  EXPECT_THAT(imported->notes,
+              ElementsAre(HasSubstr("v.json: it offers no rate (a closed loop, or all at once)"),
+                          HasSubstr("use `generate` with --percentile 0")));
+}
+
+TEST(ImportResults, TakesEveryBenchmarkOfGuidellm) {
+  const auto imported = ImportResults(kGuidellm, "g.json", "");
+  ASSERT_TRUE(imported) << imported.error().message;
+  ASSERT_EQ(imported->rows.size(), 10u);
+  const Measurement first = MeasurementOf(std::span(imported->rows).first(5));
+  EXPECT_EQ(first.point, (GridPoint{.input = 128, .output = 64, .rate = 4}));
+  EXPECT_EQ(first.samples, 200);
+  EXPECT_DOUBLE_EQ(first.e2e.p90, 1.6);
+  EXPECT_DOUBLE_EQ(first.tpot.p99, 0.03);
+  EXPECT_DOUBLE_EQ(MeasurementOf(std::span(imported->rows).last(5)).point.rate, 6);
+  EXPECT_THAT(imported->notes, ElementsAre(HasSubstr("g.json: benchmark 2: it offers no rate")));
+  EXPECT_EQ(ToolOfResults(kGuidellm), "guidellm");
+}
+
+TEST(ImportResults, TakesASummaryOfAiperf) {
+  const Measurement measured = Only(ImportResults(kAiperf, "a.json", ""));
+  EXPECT_EQ(measured.point, (GridPoint{.input = 550, .output = 100, .rate = 1.5}));
+  EXPECT_NEAR(measured.e2e.p99, 3.37124, 1e-6);
+  EXPECT_DOUBLE_EQ(measured.tpot.mean, 0.025);
+  EXPECT_EQ(ToolOfResults(kAiperf), "aiperf");
+}
+
+TEST(ImportResults, TakesALinePerRun) {
+  std::string line(kVllm);
+  std::erase(line, '\n');
+  const auto imported = ImportResults(line + "\n" + line + "\n", "v.jsonl", "");
+  ASSERT_TRUE(imported) << imported.error().message;
+  EXPECT_EQ(imported->rows.size(), 10u);
+  EXPECT_EQ(ToolOfResults(line + "\n" + line + "\n"), "vllm bench serve");
+}
+
+TEST(ImportResults, ErrorsNameFileAndFix) {
+  const auto fault = [](std::string_view text) {
+    const auto imported = ImportResults(text, "f", "");
+    return imported ? "none" : imported.error().message;
+  };
+  EXPECT_THAT(fault("{}"), HasSubstr("f: is no result of `vllm bench serve` (--save-result)"));
+  EXPECT_THAT(fault("hello"), HasSubstr("f:1: is no result"));
+  std::string text(kVllm);
+  text.replace(text.find("model_id"), 8, "x");
+  EXPECT_THAT(fault(text), HasSubstr("f: it names no model; give --model"));
+  EXPECT_THAT(fault(R"({"request_throughput": 0, "total_input_tokens": 0, "model_id": "m"})"),
+              HasSubstr("no request has finished in it"));
+  EXPECT_FALSE(ToolOfResults("[1, 2]"));
+  EXPECT_FALSE(ToolOfResults("metric,mean\n"));
+}
+
+}  // namespace
+}  // namespace headrace::benchmark

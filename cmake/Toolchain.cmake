@@ -26,4 +26,8 @@ if(HEADRACE_SANITIZE)
   add_link_options(-fsanitize=${HEADRACE_SANITIZE})
 endif()
 
+# Tables of addresses cannot be written once the program runs, nor its stack be executed
+# (tests/check-hardening). Compilers here make programs position independent by themselves.
+add_link_options(LINKER:-z,relro,-z,now,-z,noexecstack)
+
 find_package(Threads REQUIRED)

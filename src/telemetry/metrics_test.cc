@@ -247,6 +247,10 @@ TEST(HeadraceMetrics, WhatIsWrittenIsWhatIsDeclared) {
   traces.spans["sent"].Add();
   ConfigMetrics config(registry);
   config.reloads["ok"].Add();
+  CounterSet refused = AdminRefusals(registry);
+  refused["token"].Add();
+  TlsMetrics tls(registry, "listen", {"closed"});
+  tls.failed["closed"].Add();
   ModelMetrics model(registry, "m", SomeLabels());
   model.CountRequest(Outcome::kCompleted, "slo");
   for (CounterSet* set : {&model.refused, &model.fallback, &model.retries}) (*set)["a"].Add();

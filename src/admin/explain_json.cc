@@ -123,8 +123,8 @@ std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_mon
   }
   if (request.outcome == telemetry::Outcome::kCompleted) {
     json.Key("actual").BeginObject();
-    WriteMs("ttft_ms", latency.ttft, json);
-    if (latency.output_tokens > 1) WriteMs("tpot_ms", latency.Tpot(), json);
+    if (latency.ttft) WriteMs("ttft_ms", *latency.ttft, json);
+    if (latency.ttft && latency.output_tokens > 1) WriteMs("tpot_ms", *latency.Tpot(), json);
     WriteMs("e2e_ms", latency.e2e, json);
     if (request.slo.HasLatency()) json.Member("met_slo", request.MetSlo());
     json.EndObject();

@@ -107,4 +107,13 @@ tl::unexpected<Error> CsvReader::FailHere(const std::string& what) const {
   return Fail(std::string(name_) + ":" + std::to_string(line_) + ": " + what);
 }
 
+std::string CsvCell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == text.npos && Trimmed(text) == text) {
+    return std::string(text);
+  }
+  std::string cell = "\"";
+  for (const char c : text) cell.append(c == '"' ? 2 : 1, c);
+  return cell + "\"";
+}
+
 }  // namespace headrace

@@ -1,4 +1,4 @@
-// The one way to read comma-separated values (RFC 4180).
+// The one way to read and write comma-separated values (RFC 4180).
 #pragma once
 
 #include <forward_list>
@@ -47,5 +47,8 @@ class CsvReader {
   std::vector<std::string_view> cells_;
   std::forward_list<std::string> unquoted_;  // The row's cells that had quotes written twice.
 };
+
+// `text` as a cell: in quotes if it has to be.
+std::string CsvCell(std::string_view text);
 
 }  // namespace headrace

@@ -41,6 +41,16 @@ TEST(Csv, QuotedCellsHoldCommasQuotesAndLineBreaks) {
   EXPECT_FALSE(reader.NextRow());
 }
 
+TEST(Csv, WhatIsWrittenAsACellReadsBack) {
+  EXPECT_EQ(CsvCell("chat 2"), "chat 2");
+  for (const char* text : {"", "a, b", "say \"hi\"", "two\nlines", " x", "\"", "µs"}) {
+    const std::string row = CsvCell(text) + "," + CsvCell("end");
+    CsvReader reader(row, "f.csv");
+    ASSERT_TRUE(reader.NextRow());
+    EXPECT_THAT(Row(reader), ElementsAre(text, "end"));
+  }
+}
+
 TEST(Csv, AQuoteThatIsNeverClosedEndsWithTheText) {
   CsvReader reader("1,\"2,3\n4", "f.csv");
   ASSERT_TRUE(reader.NextRow());

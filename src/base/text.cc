@@ -31,11 +31,10 @@ std::size_t Utf8Length(std::string_view text) {
   return length;
 }
 
-std::string Excerpt(std::string_view text) {
-  constexpr std::size_t kMostBytes = 80;
+std::string Excerpt(std::string_view text, std::size_t most) {
   std::string excerpt;
   while (!text.empty()) {
-    if (excerpt.size() >= kMostBytes) return excerpt + "…";
+    if (excerpt.size() >= most) return excerpt + "…";
     const std::size_t length = Utf8Length(text);
     const bool control = length == 1 && (text[0] < 0x20 || text[0] == 0x7F);
     if (length == 0 || control) {

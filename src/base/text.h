@@ -29,9 +29,9 @@ std::string FormatDate(Seconds unix_time);
 // that is not finite, which JSON cannot write.
 std::string FormatJsonNumber(double value);
 
-// What came from outside, as a sentence may quote it: its first 80 bytes or so, with an ellipsis
-// for the rest, and "?" for each control character and each byte that is not valid UTF-8.
-std::string Excerpt(std::string_view text);
+// What came from outside, as a sentence may quote it: its first bytes, with an ellipsis for the
+// rest, and "?" for each control character and each byte that is not valid UTF-8.
+std::string Excerpt(std::string_view text, std::size_t most = 80);
 
 // Without the blanks at its begin and its end.
 std::string_view Trimmed(std::string_view text, std::string_view blanks = " \t\r\n");

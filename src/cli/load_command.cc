@@ -1,7 +1,8 @@
-#include <fstream>
+#include <algorithm>
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,28 +26,73 @@ namespace {
 struct Arguments {
   std::string target = "127.0.0.1:8080";
   std::string model;
+  std::string api = "chat";
   std::string workload;
   std::vector<std::string> classes;
-  std::optional<double> rate;
-  double rate_scale = 1;
-  Seconds duration = 60;
+  std::vector<double> rates;
+  std::vector<double> rate_scales = {1};
+  std::vector<std::uint64_t> concurrency;
+  std::optional<Seconds> duration;
+  std::optional<std::uint64_t> requests;
+  std::uint64_t warm_up = 0;
   Seconds timeout = 120;
-  std::uint64_t max_requests = 1'000'000;
   std::uint64_t seed = 1;
   std::string policy;
   std::vector<std::string> headers;
   bool whole = false;
   bool send_slo = false;
   bool limit_length = false;
+  std::vector<double> percentiles;
   std::string output;
-  std::string requests;
+  std::string csv;
 };
 
-workload::Workload WorkloadOf(const Arguments& arguments) {
+// What differs between the stages of one run.
+struct StagePlan {
+  std::optional<double> rate;
+  double rate_scale = 1;
+  std::uint64_t concurrency = 0;
+};
+
+std::vector<StagePlan> PlanStages(const Arguments& arguments) {
+  const std::size_t several = std::size_t{arguments.rates.size() > 1} +
+                              std::size_t{arguments.rate_scales.size() > 1} +
+                              std::size_t{arguments.concurrency.size() > 1};
+  if (several > 1) {
+    Stop(
+        "Give several values to just one of --rate, --rate-scale and --concurrency: each of them "
+        "is a stage.",
+        kMisused);
+  }
+  if (!arguments.concurrency.empty() &&
+      (!arguments.rates.empty() || arguments.rate_scales != std::vector<double>{1})) {
+    Stop(
+        "--concurrency sends a request when another one ends, so it has no rate; remove --rate "
+        "and --rate-scale.",
+        kMisused);
+  }
+  const auto nth = [](const auto& values, std::size_t i, auto otherwise) {
+    return values.empty() ? otherwise : decltype(otherwise)(values[std::min(i, values.size() - 1)]);
+  };
+  std::vector<StagePlan> stages(std::max(
+      {arguments.rates.size(), arguments.rate_scales.size(), arguments.concurrency.size()}));
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    stages[i] = {nth(arguments.rates, i, std::optional<double>()),
+                 nth(arguments.rate_scales, i, 1.0),
+                 nth(arguments.concurrency, i, std::uint64_t{0})};
+  }
+  return stages;
+}
+
+// `says`: what was left out of files.
+workload::Workload WorkloadOf(const Arguments& arguments, const StagePlan& stage, bool says) {
   if (arguments.workload.empty()) {
-    load::ParsedClasses parsed =
-        OrStop(load::ParseClasses(arguments.classes, arguments.rate, system::ReadFile), kMisused);
-    for (const std::string& note : parsed.notes) Print(stderr, note + "\n");
+    load::ParsedClasses parsed = OrStop(
+        load::ParseClasses(arguments.classes, stage.rate, stage.concurrency > 0, system::ReadFile),
+        kMisused);
+    for (const std::string& note : parsed.notes) {
+      if (says) Print(stderr, note + "\n");
+    }
     return std::move(parsed.workload);
   }
   std::string names;
@@ -59,15 +105,17 @@ workload::Workload WorkloadOf(const Arguments& arguments) {
        kMisused);
 }
 
-load::LoadOptions OptionsOf(const Arguments& arguments, const workload::Workload& workload) {
+load::LoadOptions OptionsOf(const Arguments& arguments) {
   load::LoadOptions options;
   options.target = TargetAt(arguments.target, arguments.headers);
   options.model = arguments.model;
-  options.workload = &workload;
+  options.api =
+      arguments.api == "chat" ? openai::ApiKind::kChatCompletions : openai::ApiKind::kCompletions;
   options.seed = arguments.seed;
-  options.rate_scale = arguments.rate_scale;
-  options.duration = arguments.duration;
-  options.max_requests = arguments.max_requests;
+  options.warm_up = arguments.warm_up;
+  // A number of requests alone is all of them, however long they take.
+  options.duration = arguments.duration.value_or(arguments.requests ? kNever : 60);
+  if (arguments.requests) options.max_requests = *arguments.requests;
   options.timeout = arguments.timeout;
   options.stream = !arguments.whole;
   options.send_slo = arguments.send_slo;
@@ -76,22 +124,6 @@ load::LoadOptions OptionsOf(const Arguments& arguments, const workload::Workload
   options.policy = arguments.policy;
   return options;
 }
-
-// Rewritten in place on a terminal, else a line every ten seconds. On standard error: the results
-// may go to standard output.
-class Progress {
- public:
-  void Show(const load::LoadSnapshot& snapshot, const std::string& text) {
-    status_.Show(text);
-    if (status_.live() || snapshot.elapsed < next_) return;
-    next_ = snapshot.elapsed + 10;
-    Print(stderr, text + "\n");
-  }
-
- private:
-  StatusLine status_;
-  Seconds next_ = 10;
-};
 
 // Ends the program if nothing takes a connection there: it would be an hour of failed requests.
 void StopUnlessReached(const completion::Endpoint& target) {
@@ -112,74 +144,168 @@ void StopUnlessReached(const completion::Endpoint& target) {
        "; start the server, or name another one with --target.");
 }
 
-// Writes a row per request to `rows` if that is open.
-load::LoadSnapshot Run(const load::LoadOptions& options, std::ofstream& rows) {
-  system::Termination termination;
-  net::IoThreads threads(1);
-  load::LoadGenerator load(threads[0], options, [&](const load::LoadResult& result) {
-    if (rows.is_open()) rows << load::LoadResultCsvRow(options, result);
-  });
-  Progress progress;
-  load.Start();
-  for (bool draining = false; !load.Done();) {
-    if (termination.Wait(0.2)) {
-      draining = true;
-      load.EndArrivals();
-    }
-    const load::LoadSnapshot snapshot = load.Snapshot();
-    progress.Show(snapshot, load::ProgressText(snapshot, options.duration,
-                                               draining || snapshot.elapsed > options.duration));
+// A row per request, if a file for them is named.
+class Rows {
+ public:
+  explicit Rows(const std::string& path) {
+    if (path.empty()) return;
+    file_ = OrStop(system::OutputFile::OpenInPlace(path));
+    file_->Write(load::LoadResultCsvHeader());
+    OrStop(file_->Flush());
   }
-  // By then the last row is written.
-  threads[0].Run([&rows] { rows.close(); });
-  return load.Snapshot();
+  void Add(const std::string& row) {
+    if (file_) file_->Write(row);
+  }
+  // So that they are there, whatever ends the program.
+  void Flush() {
+    if (!file_ || fault_) return;
+    if (auto flushed = file_->Flush(); !flushed) fault_ = flushed.error();
+  }
+  // An error of any row.
+  Result<void> Finish() {
+    if (fault_) return tl::unexpected(*fault_);
+    return file_ ? file_->Finish() : Result<void>();
+  }
+
+ private:
+  std::optional<system::OutputFile> file_;
+  std::optional<Error> fault_;
+};
+
+// The stages of a run, one after the other.
+class LoadRun {
+ public:
+  explicit LoadRun(const Arguments& arguments)
+      : options_(OptionsOf(arguments)), plan_(PlanStages(arguments)) {
+    for (const StagePlan& stage : plan_) {
+      workloads_.push_back(WorkloadOf(arguments, stage, workloads_.empty()));
+    }
+  }
+
+  const load::LoadOptions& options() const { return options_; }
+  const std::vector<load::LoadStage>& stages() const { return stages_; }
+
+  // A first signal ends the arrivals of the stage, and is its last; a second one breaks off what is
+  // open.
+  void Run(Rows& rows) {
+    system::Termination termination(2);
+    net::IoThreads threads(1);
+    for (std::size_t i = 0; i < plan_.size() && signals_ == 0; ++i) {
+      load::LoadOptions options = options_;
+      options.workload = &workloads_[i];
+      options.stage = i;
+      options.rate_scale = plan_[i].rate_scale;
+      options.concurrency = plan_[i].concurrency;
+      stages_.push_back({options, RunStage(options, i, threads[0], termination, rows)});
+      if (stages_.back().snapshot.given_up) return;
+    }
+  }
+
+ private:
+  load::LoadSnapshot RunStage(const load::LoadOptions& options, std::size_t index,
+                              net::IoThread& thread, system::Termination& termination, Rows& rows) {
+    load::LoadGenerator load(thread, options, [&](const load::LoadResult& result) {
+      rows.Add(load::LoadResultCsvRow(options, index + 1, result));
+    });
+    const std::string stage = plan_.size() == 1 ? ""
+                                                : "stage " + std::to_string(index + 1) + " of " +
+                                                      std::to_string(plan_.size()) + ", ";
+    load.Start();
+    while (!load.Done()) {
+      if (termination.Wait(0.2)) {
+        if (++signals_ == 1) load.EndArrivals();
+        if (signals_ == 2) load.Stop();
+      }
+      thread.Run([&rows] { rows.Flush(); });
+      const load::LoadSnapshot snapshot = load.Snapshot();
+      status_.Show(stage + load::ProgressText(snapshot, options.duration,
+                                              signals_ > 0 || snapshot.elapsed > options.duration));
+    }
+    status_.Show("");
+    thread.Run([&rows] { rows.Flush(); });
+    return load.Snapshot();
+  }
+
+  const load::LoadOptions options_;
+  const std::vector<StagePlan> plan_;
+  std::vector<workload::Workload> workloads_;  // By stage.
+  std::vector<load::LoadStage> stages_;        // Those that ran.
+  StatusLine status_;
+  int signals_ = 0;
+};
+
+void PrintStage(const load::LoadStage& stage, std::span<const double> percentiles) {
+  std::vector<std::string> names;
+  for (const workload::WorkloadClass& spec : stage.options.workload->classes) {
+    names.push_back(spec.name);
+  }
+  std::string text = load::LoadTable(names, stage.snapshot, percentiles) + load::RateLine(stage) +
+                     load::FailureLines(stage.snapshot);
+  for (const std::string& warning : load::LoadWarnings(stage.options, stage.snapshot)) {
+    text += warning + "\n";
+  }
+  Print(stderr, text);
+}
+
+// Ends the program where no request was completed.
+void StopIfUseless(const load::LoadStage& stage) {
+  const load::LoadSnapshot& snapshot = stage.snapshot;
+  if (snapshot.offered + snapshot.warm_up == 0 || snapshot.Total().report.completed > 0) return;
+  const auto failures = snapshot.CommonestFailures();
+  std::string why;
+  if (!failures.empty()) {
+    const auto& [reason, failure] = failures.front();
+    why = ": " + reason + (failure.example.empty() ? "" : ", \"" + failure.example + "\"");
+  }
+  Stop(stage.options.target.url +
+       (snapshot.given_up ? " refused the first requests, all of them" + why +
+                                "; the load was given up. Check --model, --api, and keys in "
+                                "--header."
+                          : ": none of " + std::to_string(snapshot.offered) +
+                                " requests was completed" + why + "."));
 }
 
 void Load(const Arguments& arguments) {
-  const workload::Workload workload = WorkloadOf(arguments);
-  const load::LoadOptions options = OptionsOf(arguments, workload);
-  StopUnlessReached(options.target);
-  std::ofstream rows;
-  if (!arguments.requests.empty()) {
-    rows.open(arguments.requests, std::ios::trunc);
-    if (!rows) Stop(arguments.requests + ": cannot be written; name a file in an existing folder.");
-    rows << load::LoadResultCsvHeader();
-  }
+  LoadRun run(arguments);
+  OrStop(system::CheckWritable(arguments.output));
+  StopUnlessReached(run.options().target);
+  Rows rows(arguments.csv);
   RaiseConnectionLimit();
-  const load::LoadSnapshot snapshot = Run(options, rows);
+  run.Run(rows);
 
-  std::vector<std::string> names;
-  for (const workload::WorkloadClass& spec : workload.classes) names.push_back(spec.name);
-  Print(stderr, load::LoadTable(names, snapshot) + load::FailureLines(snapshot));
-  if (load::ClientOverloaded(snapshot)) {
-    Print(stderr, "The client could not keep up: 1 % of the requests were sent more than " +
-                      FormatDuration(snapshot.send_lag.Quantile(0.99)) +
-                      " late. Use a lower rate, or several clients.\n");
-  }
+  const bool given = !arguments.percentiles.empty();
+  const std::span<const double> in_table =
+      given ? std::span<const double>(arguments.percentiles) : load::kTablePercentiles;
+  const std::span<const double> in_json =
+      given ? std::span<const double>(arguments.percentiles) : workload::kUsualPercentiles;
+  for (const load::LoadStage& stage : run.stages()) PrintStage(stage, in_table);
+  if (run.stages().size() > 1) Print(stderr, "\n" + load::StageTable(run.stages(), in_table));
   if (!arguments.output.empty()) {
-    OrStop(system::WriteFile(arguments.output, load::LoadReportJson(options, snapshot)));
+    OrStop(system::WriteFile(arguments.output, load::LoadReportJson(run.stages(), in_json)));
   }
-  std::uint64_t completed = 0;
-  for (const load::LoadCounts& counts : snapshot.classes) completed += counts.report.completed;
-  if (snapshot.offered > 0 && completed == 0) {
-    Stop(arguments.target + ": none of " + std::to_string(snapshot.offered) +
-         " requests was completed; see the reasons above, and whether the server serves " +
-         arguments.model + ".");
-  }
+  OrStop(rows.Finish());
+  for (const load::LoadStage& stage : run.stages()) StopIfUseless(stage);
 }
 
 }  // namespace
 
 void AddLoadCommand(CLI::App& app) {
-  auto* command = app.add_subcommand(
-      "load",
-      "Send requests to an OpenAI-compatible server at a given rate and measure the responses");
+  auto* command =
+      app.add_subcommand("load",
+                         "Send requests to an OpenAI-compatible server, at a given rate or so many "
+                         "at a time, and measure the responses");
   auto arguments = std::make_shared<Arguments>();
   command
       ->add_option("--target", arguments->target,
                    "host:port, http://host[:port] or https://host[:port]")
       ->capture_default_str();
   command->add_option("--model", arguments->model, "The model in the requests")->required();
+  command
+      ->add_option("--api", arguments->api,
+                   "chat, or completions for models without a chat template")
+      ->check(Quiet(CLI::IsMember({"chat", "completions"})))
+      ->capture_default_str()
+      ->type_name("API");
   auto* what = command->add_option_group("what to send")->require_option(1);
   what->add_option("--workload", arguments->workload, "A workload that comes with the program");
   what->add_option("--class", arguments->classes,
@@ -189,34 +315,67 @@ void AddLoadCommand(CLI::App& app) {
                    "SLO by ttft=, tpot=, tpat=, ntpot= and e2e=; one option per class")
       ->expected(1)
       ->take_all();
-  command->add_option("--rate", arguments->rate, "Requests per second of the classes with share=")
-      ->check(Within(limits::kRate));
-  command->add_option("--rate-scale", arguments->rate_scale, "Multiplies all rates")
+  command
+      ->add_option("--rate", arguments->rates,
+                   "Requests per second of the classes with share=; several, as in 2,4,8, are "
+                   "stages of one run")
+      ->delimiter(',')
       ->check(Within(limits::kRate))
-      ->capture_default_str();
-  command->add_option("--duration", arguments->duration, "How long requests are sent, e.g. 10m")
+      ->type_name("RATE,…");
+  command
+      ->add_option("--rate-scale", arguments->rate_scales,
+                   "Multiplies all rates; several are stages of one run")
+      ->delimiter(',')
+      ->check(Within(limits::kRate))
+      ->default_str("1")
+      ->type_name("FACTOR,…");
+  command
+      ->add_option("--concurrency", arguments->concurrency,
+                   "A closed loop: so many requests are open at a time, and rates are shares; "
+                   "several are stages of one run")
+      ->delimiter(',')
+      ->check(Within({1, 100'000}))
+      ->type_name("N,…");
+  command
+      ->add_option("--duration", arguments->duration,
+                   "How long requests are sent, e.g. 10m; default: 60s, with --requests no limit")
       ->transform(InSeconds(limits::kDuration))
-      ->default_str("60s")
       ->type_name("TIME");
-  command->add_option("--timeout", arguments->timeout, "Of one request, from the time it is due")
+  command->add_option("--requests", arguments->requests, "How many requests are sent, per stage")
+      ->check(Within({1, 1e12}))
+      ->type_name("N");
+  command
+      ->add_option("--warm-up", arguments->warm_up,
+                   "So many requests go before, and are in no figure")
+      ->check(Within({0, 1e12}))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--timeout", arguments->timeout, "Of one request, from the time it is sent")
       ->transform(InSeconds(limits::kLatency))
       ->default_str("2m")
       ->type_name("TIME");
-  command->add_option("--max-requests", arguments->max_requests, "Also ends the arrivals")
-      ->check(Within({1, 1e12}))
-      ->capture_default_str();
-  command->add_option("--seed", arguments->seed, "Seed of arrivals and lengths")
+  command
+      ->add_option("--seed", arguments->seed,
+                   "Seed of arrivals, lengths and prompts; another one sends other prompts")
       ->capture_default_str();
   command->add_option("--policy", arguments->policy, "Sent in the routing-strategy header");
   AddHeaderOption(*command, arguments->headers);
-  command->add_flag("--no-stream", arguments->whole, "Ask for responses that are not streamed");
+  command->add_flag("--no-stream", arguments->whole,
+                    "Ask for responses that are not streamed; they have no TTFT and no TPOT");
   command->add_flag("--send-slo", arguments->send_slo,
                     "Send each class's SLO in x-slo-…-ms headers");
   command->add_flag("--max-tokens", arguments->limit_length,
                     "Set the lengths of responses by max_tokens and ignore_eos, for real engines; "
                     "default: by a header of the emulated engine, which the router cannot read");
+  command
+      ->add_option("--percentiles", arguments->percentiles,
+                   "Of the latencies, e.g. 50,95,99.9; default: 50,90,95,99, in tables 50,99")
+      ->delimiter(',')
+      ->check(Within({0, 100}))
+      ->type_name("P,…");
   command->add_option("--output,-o", arguments->output, "Results as JSON; - is standard output");
-  command->add_option("--requests", arguments->requests, "One line per request, as CSV");
+  command->add_option("--csv", arguments->csv,
+                      "One line per request, as CSV, while they end; - is standard output");
   command->callback([arguments] { Load(*arguments); });
 }
 

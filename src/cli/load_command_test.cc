@@ -1,19 +1,26 @@
 #include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/program.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
 
 namespace headrace::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class LoadCommand : public ::testing::Test {
@@ -62,8 +69,8 @@ class LoadCommand : public ::testing::Test {
 TEST_F(LoadCommand, WritesWhatItMeasured) {
   ASSERT_EQ(Run({"load", "--target", Target(), "--model", "m", "--rate", "300", "--class",
                  "a: share=2, prompt=30, output=3, e2e=1m", "--class",
-                 "b: share=1, cv=2, prompt=20-30, output=1", "--max-requests", "50", "-o", json_,
-                 "--requests", csv_}),
+                 "b: share=1, cv=2, prompt=20-30, output=1", "--requests", "50", "-o", json_,
+                 "--csv", csv_}),
             0)
       << err_;
   std::ifstream json_file(json_);
@@ -82,7 +89,7 @@ TEST_F(LoadCommand, WritesWhatItMeasured) {
 
 TEST_F(LoadCommand, FailsWhereNothingIsDone) {
   const std::vector<std::string> load = {
-      "--rate", "300", "--class", "a: share=1, prompt=30, output=3", "--max-requests", "5"};
+      "--rate", "300", "--class", "a: share=1, prompt=30, output=3", "--requests", "5"};
   const auto run = [&](const std::string& target, const std::string& model) {
     std::vector<std::string> arguments = {"load", "--target", target, "--model", model};
     arguments.insert(arguments.end(), load.begin(), load.end());
@@ -90,11 +97,134 @@ TEST_F(LoadCommand, FailsWhereNothingIsDone) {
   };
   EXPECT_EQ(run(Target(), "m"), 0) << err_;
   EXPECT_EQ(run(Target(), "other"), 1);
-  EXPECT_THAT(err_, HasSubstr("none of 5 requests was completed; see the reasons above"));
+  EXPECT_THAT(err_, HasSubstr("none of 5 requests was completed: status 404, \""));
   const std::string target = Target();
   engine_.reset();
   EXPECT_EQ(run(target, "m"), 1);
   EXPECT_THAT(err_, HasSubstr("; start the server, or name another one with --target"));
+}
+
+TEST_F(LoadCommand, AServerThatRefusesAllIsSeenAfterTheFirstFew) {
+  EXPECT_EQ(Run({"load", "--target", Target(), "--model", "other", "--rate", "300", "--class",
+                 "a: share=1, prompt=30, output=3", "--duration", "1h", "-o", json_}),
+            1);
+  EXPECT_THAT(err_, AllOf(HasSubstr("refused the first requests, all of them: status 404, \""),
+                          HasSubstr("other"), HasSubstr("the load was given up")));
+  std::ifstream file(json_);
+  EXPECT_EQ(nlohmann::json::parse(file)["failures"][0]["reason"], "status 404");
+}
+
+TEST_F(LoadCommand, SeveralStagesAreOneRunWithOneTable) {
+  ASSERT_EQ(Run({"load", "--target", Target(), "--model", "m", "--rate", "200,400", "--class",
+                 "a: share=1, prompt=30, output=3", "--requests", "20", "--percentiles", "50,95",
+                 "-o", json_, "--csv", csv_}),
+            0)
+      << err_;
+  EXPECT_THAT(err_, AllOf(HasSubstr("goodput/s"), HasSubstr("TTFT s p50/p95")));
+  std::ifstream file(json_);
+  const auto stages = nlohmann::json::parse(file)["stages"];
+  ASSERT_EQ(stages.size(), 2U);
+  for (const auto& stage : stages) EXPECT_EQ(stage["completed"], 20);
+  EXPECT_GT(stages[0]["arrivals_s"], 1.5 * stages[1]["arrivals_s"].get<double>())
+      << "the same arrivals, twice as fast";
+  EXPECT_TRUE(stages[0]["e2e_s"].contains("p95"));
+  EXPECT_FALSE(stages[0]["e2e_s"].contains("p99"));
+}
+
+TEST_F(LoadCommand, AClosedLoopOfABaseModel) {
+  ASSERT_EQ(Run({"load", "--target", Target(), "--model", "m", "--api", "completions",
+                 "--concurrency", "4", "--requests", "40", "--warm-up", "5", "--class",
+                 "a: prompt=30, output=3", "-o", json_}),
+            0)
+      << err_;
+  std::ifstream file(json_);
+  const auto json = nlohmann::json::parse(file);
+  EXPECT_EQ(json["completed"], 40);
+  EXPECT_EQ(json["warm_up"], 5);
+  EXPECT_EQ(json["rates_over"], "steady part");
+  EXPECT_EQ(json["warnings"].size(), 0U)
+      << "prompts have the lengths asked for: " << json["warnings"];
+  EXPECT_THAT(err_, HasSubstr("with so many requests open: "));
+}
+
+TEST_F(LoadCommand, PlacesAreTriedBeforeTheRun) {
+  const std::vector<std::string> load = {"load",
+                                         "--target",
+                                         Target(),
+                                         "--model",
+                                         "m",
+                                         "--rate",
+                                         "1",
+                                         "--duration",
+                                         "1h",
+                                         "--class",
+                                         "a: share=1, prompt=30, output=3"};
+  for (const char* option : {"-o", "--csv"}) {
+    std::vector<std::string> arguments = load;
+    arguments.insert(arguments.end(), {option, base_ + "/none/file"});
+    EXPECT_EQ(Run(arguments), 1);
+    EXPECT_THAT(err_, HasSubstr("/none/file: there is no folder " + base_ + "/none; make it"));
+  }
+}
+
+TEST_F(LoadCommand, AFullDiskIsAnErrorThatLosesNoOtherResult) {
+  EXPECT_EQ(Run({"load", "--target", Target(), "--model", "m", "--requests", "5", "--concurrency",
+                 "1", "--class", "a: prompt=30, output=3", "-o", json_, "--csv", "/dev/full"}),
+            1);
+  EXPECT_THAT(err_, HasSubstr("/dev/full: cannot be written (No space left on device)."));
+}
+
+TEST_F(LoadCommand, AClosedPipeLosesNoResult) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  std::fflush(stderr);
+  const int before = dup(STDERR_FILENO);
+  const std::string target = Target();
+  const char* const arguments[] = {"headrace",
+                                   "load",
+                                   "--target",
+                                   target.c_str(),
+                                   "--model",
+                                   "m",
+                                   "--class",
+                                   "a: prompt=30, output=3",
+                                   "--concurrency",
+                                   "2",
+                                   "--requests",
+                                   "10",
+                                   "-o",
+                                   json_.c_str()};
+  dup2(ends[1], STDERR_FILENO);
+  const int status = RunProgram(std::size(arguments), arguments);
+  std::fflush(stderr);
+  dup2(before, STDERR_FILENO);
+  std::clearerr(stderr);
+  close(before);
+  close(ends[1]);
+  EXPECT_EQ(status, 0);
+  std::ifstream file(json_);
+  EXPECT_EQ(nlohmann::json::parse(file)["completed"], 10);
+}
+
+// The first one ends the arrivals, and the report is written.
+TEST_F(LoadCommand, ASignalEndsWithReportAndRows) {
+  std::jthread interrupt([this] {
+    // Once there is a row.
+    while (std::filesystem::exists(csv_) ? std::filesystem::file_size(csv_) < 200 : true) {
+      std::this_thread::yield();
+    }
+    kill(getpid(), SIGINT);
+  });
+  EXPECT_EQ(Run({"load", "--target", Target(), "--model", "m", "--rate", "200", "--duration", "1h",
+                 "--class", "a: share=1, prompt=30, output=3", "-o", json_, "--csv", csv_}),
+            0)
+      << err_;
+  std::ifstream file(json_);
+  const auto json = nlohmann::json::parse(file);
+  EXPECT_GT(json["completed"], 0);
+  EXPECT_LT(json["elapsed_s"], 600);
+  EXPECT_EQ(json["offered"], json["completed"]);
 }
 
 TEST_F(LoadCommand, SaysWhatItCannotDo) {
@@ -112,6 +242,12 @@ TEST_F(LoadCommand, SaysWhatItCannotDo) {
               HasSubstr("--duration: long is not a duration; write it like"));
   EXPECT_THAT(run({"--workload", "chat-and-code", "--header", "nonsense"}),
               HasSubstr("has no colon"));
+  EXPECT_THAT(run({"--workload", "chat-and-code", "--concurrency", "4", "--rate", "2"}),
+              HasSubstr("so it has no rate; remove --rate"));
+  EXPECT_THAT(run({"--workload", "chat-and-code", "--rate", "1,2", "--rate-scale", "1,2"}),
+              HasSubstr("Give several values to just one of"));
+  EXPECT_THAT(run({"--workload", "chat-and-code", "--percentiles", "50,101"}),
+              HasSubstr("101 is out of bounds"));
 }
 
 }  // namespace

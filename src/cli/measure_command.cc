@@ -2,11 +2,13 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "benchmark/grid_search.h"
 #include "benchmark/measured_profile.h"
 #include "cli/commands.h"
@@ -22,6 +24,9 @@
 
 namespace headrace::cli {
 namespace {
+
+// A share of the prompts' tokens in the engine's cache that is worth a sentence.
+constexpr double kMostCached = 0.05;
 
 struct Arguments {
   // An emulated GPU, in virtual time …
@@ -111,6 +116,8 @@ measure::EndpointOptions OptionsOf(const Arguments& arguments) {
   options.api =
       arguments.api == "chat" ? openai::ApiKind::kChatCompletions : openai::ApiKind::kCompletions;
   options.seed = arguments.seed;
+  // Never the same twice: an engine still has the prompts of the last measurement.
+  options.prompt_seed = std::random_device()();
   options.samples = arguments.samples;
   options.timeout = arguments.timeout;
   options.slo = arguments.slo;
@@ -197,6 +204,12 @@ void MeasureEndpoint(const Arguments& arguments) {
     Print(stderr, "The endpoint's tokenizer allows no exact length of some prompts; in tokens, " +
                       near + ".\n");
   }
+  if (const double cached = benchmark.Progress().CachedShare(); cached > kMostCached) {
+    Print(stderr, FormatPercent(cached) +
+                      " % of the prompt tokens came from the engine's prefix cache, so the "
+                      "latencies are those of shorter prompts. Start the engine without prefix "
+                      "caching, and measure again into another file.\n");
+  }
   if (overloaded > 0) {
     Print(stderr,
           "In " + std::to_string(overloaded) +
@@ -243,7 +256,9 @@ void AddMeasureCommand(CLI::App& profile) {
                    "Context length; cells beyond it are left out; default: the engine's own")
       ->check(Quiet(CLI::Range(2, 1 << 24)))
       ->type_name("TOKENS");
-  command->add_option("--seed", arguments->seed, "Seed of arrivals and prompts")->type_name("N");
+  command
+      ->add_option("--seed", arguments->seed, "Seed of the arrivals; prompts are new in every run")
+      ->type_name("N");
   command
       ->add_option("-o,--output", arguments->output,
                    "Benchmark JSONL; default: DEPLOYMENT.jsonl, with --gpu stdout")

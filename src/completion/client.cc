@@ -1,6 +1,9 @@
 #include "completion/client.h"
 
 #include <algorithm>
+#include <charconv>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +12,8 @@
 
 namespace headrace::completion {
 namespace {
+
+constexpr std::size_t kMostSaidBytes = 300;
 
 net::HttpClientOptions ManyConnections() {
   net::HttpClientOptions options;
@@ -24,6 +29,74 @@ void AddHeader(std::string_view header, net::RequestHead& head) {
 bool IsTimeout(net::CallError error) {
   return error == net::CallError::kConnectTimeout || error == net::CallError::kHeadTimeout ||
          error == net::CallError::kBodyTimeout;
+}
+
+using Json = nlohmann::json;
+
+// The text under one of these keys, or an empty one.
+std::string TextUnder(const Json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    const auto found = object.find(key);
+    if (found != object.end() && found->is_string()) return found->get<std::string>();
+  }
+  return "";
+}
+
+// What a server says is wrong: {"error": {"message": …}}, {"error": …}, {"message": …} or
+// {"detail": …}; else the text itself.
+std::string SentenceIn(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  std::string sentence;
+  if (json.is_object()) {
+    const auto error = json.find("error");
+    if (error != json.end() && error->is_object()) sentence = TextUnder(*error, {"message"});
+    if (sentence.empty()) sentence = TextUnder(json, {"error", "message", "detail"});
+  }
+  return Excerpt(Trimmed(sentence.empty() ? text : sentence), kMostSaidBytes);
+}
+
+// Of an event stream whose last piece this is.
+std::string SentenceInEvents(std::string_view events) {
+  const std::size_t error = events.find("\"error\"");
+  const std::size_t begin = events.rfind("data:", error);
+  if (error == events.npos || begin == events.npos) return "";
+  const std::string_view data = events.substr(begin + 5);
+  return SentenceIn(data.substr(0, data.find('\n')));
+}
+
+// Whether a choice of a whole response that says nothing of its usage has any content.
+bool HasContent(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("choices") || !json["choices"].is_array()) return false;
+  return std::ranges::any_of(json["choices"], [](const Json& choice) {
+    if (!choice.is_object()) return false;
+    if (!TextUnder(choice, {"text"}).empty()) return true;
+    const auto message = choice.find("message");
+    if (message == choice.end() || !message->is_object()) return false;
+    for (const char* key : {"content", "reasoning_content", "reasoning", "tool_calls"}) {
+      if (const auto part = message->find(key); part != message->end() && !part->empty()) {
+        if (!part->is_string() || !part->get_ref<const std::string&>().empty()) return true;
+      }
+    }
+    return false;
+  });
+}
+
+bool HasToken(const Response& response) {
+  if (response.usage && response.usage->completion_tokens > 0) return true;
+  return response.streamed ? response.pieces > 0 : !response.usage && HasContent(response.text);
+}
+
+// "queued_ms=12.5; ttft_ms=…"
+std::optional<Seconds> QueuedOf(std::string_view explanation) {
+  constexpr std::string_view kKey = "queued_ms=";
+  if (!explanation.starts_with(kKey)) return std::nullopt;
+  explanation.remove_prefix(kKey.size());
+  double milliseconds = 0;
+  const auto [end, error] =
+      std::from_chars(explanation.data(), explanation.data() + explanation.size(), milliseconds);
+  if (error != std::errc() || !(milliseconds >= 0)) return std::nullopt;
+  return milliseconds * kMillisecond;
 }
 
 Outcome OutcomeOf(const Response& response, const openai::ResponseStreamParser& parser) {
@@ -42,6 +115,8 @@ std::string Describe(const Response& response) {
   switch (response.outcome) {
     case Outcome::kCompleted:
       return "completed";
+    case Outcome::kNoToken:
+      return "no token in the response";
     case Outcome::kErrorStatus:
       return "status " + std::to_string(response.status);
     case Outcome::kErrorInStream:
@@ -58,10 +133,13 @@ std::string Describe(const Response& response) {
 
 slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens) {
   slo::RequestLatency latency;
-  latency.ttft = response.first_token - response.due;
+  if (response.streamed && response.pieces > 0) {
+    latency.ttft = response.first_token - response.due;
+  }
   latency.e2e = response.end - response.due;
   latency.prompt_tokens = response.usage ? response.usage->prompt_tokens : prompt_tokens;
-  latency.output_tokens = response.usage ? response.usage->completion_tokens : response.pieces;
+  const Tokens counted = response.usage ? response.usage->completion_tokens : 0;
+  latency.output_tokens = counted > 0 ? counted : response.pieces;
   return latency;
 }
 
@@ -91,8 +169,12 @@ net::Task<Response> Client::Complete(Request request, Seconds due, Seconds deadl
                                      std::function<void(const Response&)> on_head) {
   net::RequestHead head = RequestHeadOf(request, endpoint_.base, endpoint_.host);
   std::string body = RequestJson(request);
-  co_return co_await Call(std::move(head), std::move(body), request.api, due, deadline,
-                          std::move(on_head));
+  Response response = co_await Call(std::move(head), std::move(body), request.api, due, deadline,
+                                    std::move(on_head));
+  if (response.outcome == Outcome::kCompleted && !HasToken(response)) {
+    response.outcome = Outcome::kNoToken;
+  }
+  co_return response;
 }
 
 net::Task<Response> Client::Get(std::string path, Seconds deadline) {
@@ -123,6 +205,7 @@ net::Task<Response> Client::Call(net::RequestHead head, std::string body, openai
     response.streamed = call.Header("content-type").starts_with("text/event-stream");
     response.deployment = call.Header("target-deployment");
     if (response.deployment.empty()) response.deployment = call.Header("target-pod");
+    response.queued = QueuedOf(call.Header("x-headrace-explain"));
     if (on_head) on_head(response);
   }
   openai::ResponseStreamParser parser(api, response.streamed ? Form::kEventStream : Form::kJson,
@@ -135,6 +218,9 @@ net::Task<Response> Client::Call(net::RequestHead head, std::string body, openai
     passed.clear();
     parser.Feed(piece.data, passed);
     if (piece.last) parser.Finish(passed);
+    if (parser.error() && response.streamed && response.said.empty()) {
+      response.said = SentenceInEvents(piece.data);
+    }
     const auto seen = static_cast<Tokens>(parser.deltas());
     if (response.streamed && seen > response.pieces) {
       response.last_token = system::MonotonicNow();
@@ -149,11 +235,11 @@ net::Task<Response> Client::Call(net::RequestHead head, std::string body, openai
   calls_.erase(&call);
   if (response.error != net::CallError::kNone) response.fault = call.Fault();
   response.end = system::MonotonicNow();
-  if (response.status != 0 && response.first_token == 0) {
-    response.first_token = response.last_token = response.end;
-  }
   response.usage = parser.usage();
   response.outcome = OutcomeOf(response, parser);
+  const bool told = !response.streamed && (response.outcome == Outcome::kErrorStatus ||
+                                           response.outcome == Outcome::kErrorInStream);
+  if (told) response.said = SentenceIn(response.text);
   co_return response;
 }
 

@@ -22,7 +22,8 @@
 namespace headrace::completion {
 
 enum class Outcome {
-  kCompleted,      // Status 200 and whole; a stream with its [DONE].
+  kCompleted,      // Status 200 and whole, with at least one token; a stream with its [DONE].
+  kNoToken,        // The same without a token. Every request asks for some.
   kErrorStatus,    // A whole response with any other status.
   kErrorInStream,  // Status 200, and an error object in the stream.
   kBrokenOff,      // No connection, not HTTP, or ended before its end.
@@ -38,11 +39,14 @@ struct Response {
   bool streamed = false;   // As events, not as one JSON object.
   std::string deployment;  // Header target-deployment, else target-pod; may be empty.
   std::string text;        // The body of a response that is not a stream, up to kMaxTextBytes.
+  std::string said;        // What is wrong, in the server's own words; may be empty.
+  // How long the router says that it kept the request (Headrace, asked by x-headrace-explain).
+  std::optional<Seconds> queued;
   std::optional<openai::Usage> usage;
   Tokens pieces = 0;  // Events that brought a piece of the output; about one token each.
 
-  // Times on MonotonicNow; 0 for what did not happen. The first token of a response that is not a
-  // stream, or of a stream without any piece, comes at its end.
+  // Times on MonotonicNow; 0 for what did not happen. A response that is not a stream has no first
+  // token: nobody knows when it was there.
   Seconds due = 0;
   Seconds sent = 0;  // Handed to the kernel.
   Seconds head = 0;
@@ -56,8 +60,8 @@ struct Response {
 // Why a response is not completed, as a phrase: "status 502", "stream ended without its end".
 std::string Describe(const Response& response);
 
-// Latencies count from when the request was due. Lengths are those of the usage; without one,
-// `prompt_tokens` and the pieces.
+// Latencies count from when the request was due; without a first token there is no TTFT. Lengths
+// are those of the usage; without one, `prompt_tokens` and the pieces.
 slo::RequestLatency LatencyOf(const Response& response, Tokens prompt_tokens);
 
 // A server that answers completion requests.

@@ -14,9 +14,12 @@
 namespace headrace::completion {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr Seconds kPatience = 60;
+constexpr std::string_view kAnswer = R"({"choices":[{"text":"x"}]})";
 
 class CompletionTest : public ::testing::Test {
  protected:
@@ -105,14 +108,16 @@ TEST_F(CompletionTest, AStreamIsCountedAndTimed) {
   }
 }
 
-TEST_F(CompletionTest, OneJsonObjectHasItsFirstTokenAtItsEnd) {
+TEST_F(CompletionTest, OneJsonObjectHasNoFirstToken) {
   Request request = Ask(20);
   request.stream = false;
   const Response response = Complete(request);
   EXPECT_EQ(response.outcome, Outcome::kCompleted);
   EXPECT_FALSE(response.streamed);
   EXPECT_EQ(response.usage->completion_tokens, 20);
-  EXPECT_EQ(response.first_token, response.end);
+  EXPECT_EQ(response.first_token, 0);
+  EXPECT_FALSE(LatencyOf(response, 7).ttft);
+  EXPECT_FALSE(LatencyOf(response, 7).Tpot());
   EXPECT_THAT(response.text, HasSubstr("\"choices\""));
 }
 
@@ -122,6 +127,65 @@ TEST_F(CompletionTest, ARefusalKeepsItsStatusAndText) {
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(Describe(response), "status 400");
   EXPECT_THAT(response.text, HasSubstr("error"));
+  EXPECT_THAT(response.said, AllOf(HasSubstr("2048"), Not(HasSubstr("{")))) << "its sentence";
+}
+
+TEST_F(CompletionTest, AnAnswerWithoutATokenIsNone) {
+  std::string type;
+  std::string body;
+  ConnectTo([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::ResponseHead head(200);
+    head.Add("content-type", type);
+    co_await exchange.Respond(head, body);
+  });
+  const auto outcome = [&](bool stream, const std::string& sent) {
+    type = stream ? "text/event-stream" : "application/json";
+    body = sent;
+    Request request = Ask(2);
+    request.stream = stream;
+    return Complete(request).outcome;
+  };
+  const std::string done = "data: [DONE]\n\n";
+  const std::string piece = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+  const std::string role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+  EXPECT_EQ(outcome(true, role + done), Outcome::kNoToken);
+  EXPECT_EQ(outcome(true, role + piece + done), Outcome::kCompleted);
+  EXPECT_EQ(outcome(true, role + "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}" +
+                              "\n\n" + done),
+            Outcome::kCompleted)
+      << "tokens without text";
+  EXPECT_EQ(outcome(false, "{}"), Outcome::kNoToken);
+  EXPECT_EQ(outcome(false, R"({"choices":[{"message":{"content":""}}]})"), Outcome::kNoToken);
+  EXPECT_EQ(outcome(false, R"({"choices":[{"message":{"content":"x"}}]})"), Outcome::kCompleted);
+  EXPECT_EQ(outcome(false, R"({"choices":[{"text":"x"}]})"), Outcome::kCompleted);
+  EXPECT_EQ(outcome(false, R"({"choices":[{"message":{"content":null,"tool_calls":[{}]}}]})"),
+            Outcome::kCompleted);
+  EXPECT_EQ(outcome(false, R"({"choices":[{"text":"x"}],"usage":{"completion_tokens":0}})"),
+            Outcome::kNoToken)
+      << "the server says so";
+}
+
+TEST_F(CompletionTest, TheServersOwnSentenceIsKept) {
+  std::string body;
+  std::string explanation = "queued_ms=12.5; ttft_ms=80";
+  ConnectTo([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::ResponseHead head(401);
+    head.Add("x-headrace-explain", explanation);
+    co_await exchange.Respond(head, body);
+  });
+  const auto said = [&](const std::string& sent) {
+    body = sent;
+    return Complete(Ask(2)).said;
+  };
+  EXPECT_EQ(said(R"({"error":{"message":"wrong key","code":401}})"), "wrong key");
+  EXPECT_EQ(said(R"({"error":"wrong key"})"), "wrong key");
+  EXPECT_EQ(said(R"({"object":"error","message":"wrong key"})"), "wrong key");
+  EXPECT_EQ(said(R"({"detail":"wrong key"})"), "wrong key");
+  EXPECT_EQ(said("wrong key\n"), "wrong key");
+  EXPECT_EQ(said(std::string(9999, 'x')).size(), std::string(300, 'x').size() + 3);
+  EXPECT_EQ(Complete(Ask(2)).queued, 0.0125);
+  explanation = "considered=2";
+  EXPECT_FALSE(Complete(Ask(2)).queued);
 }
 
 TEST_F(CompletionTest, StreamsThatEndBadly) {
@@ -145,6 +209,7 @@ TEST_F(CompletionTest, StreamsThatEndBadly) {
   const Response error = Complete(Ask(2));
   EXPECT_EQ(error.outcome, Outcome::kErrorInStream);
   EXPECT_EQ(Describe(error), "error in the stream");
+  EXPECT_EQ(error.said, "out of memory");
   EXPECT_EQ(error.deployment, "pod-1");
 
   events = piece;
@@ -216,7 +281,7 @@ TEST_F(CompletionTest, SpeaksTlsAndUsesTheBaseOfTheUrl) {
                                        seen = std::string(exchange.target()) + " at " +
                                               std::string(exchange.Header("host"));
                                        const net::ResponseHead head(200);
-                                       co_await exchange.Respond(head, "{}");
+                                       co_await exchange.Respond(head, kAnswer);
                                      });
   const std::string port = std::to_string(server_->address().port());
   const auto ask = [&](const std::string& url) {
@@ -245,7 +310,7 @@ TEST_F(CompletionTest, SendsWhatTheRequestSays) {
     }
     body = exchange.body();
     const net::ResponseHead head(200);
-    co_await exchange.Respond(head, "{}");
+    co_await exchange.Respond(head, kAnswer);
   });
   Request request = Ask(7);
   request.model = "with \"quotes\"";

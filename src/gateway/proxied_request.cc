@@ -74,6 +74,7 @@ fleet::EngineFault FaultOf(net::CallError error, bool started) {
   using fleet::EngineFault;
   switch (error) {
     case net::CallError::kConnectFailed:
+    case net::CallError::kNoSocket:
     case net::CallError::kConnectTimeout:
     case net::CallError::kTlsFailed:
       return EngineFault::kConnect;

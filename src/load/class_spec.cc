@@ -141,7 +141,9 @@ Result<workload::Arrivals> ReadArrivals(const ClassText& text, double rate_of_sh
                                         const LoadFileReader& read_file,
                                         std::vector<std::string>& notes) {
   const int ways = int{text.Has("rate")} + int{text.Has("share")} + int{text.Has("trace")};
-  if (ways != 1) return text.Fault("give just one of rate=, share= and trace=");
+  if (ways > 1 || (ways == 0 && rate_of_share == 0)) {
+    return text.Fault("give just one of rate=, share= and trace=");
+  }
   if (text.Has("trace")) {
     if (text.Has("cv")) return text.Fault("cv= does not go with trace=; remove one");
     const std::string& path = text.Value("trace");
@@ -207,14 +209,17 @@ Result<std::optional<slo::Slo>> ReadSlo(const ClassText& text) {
 }  // namespace
 
 Result<ParsedClasses> ParseClasses(std::span<const std::string> specs,
-                                   std::optional<double> total_rate,
+                                   std::optional<double> total_rate, bool closed_loop,
                                    const LoadFileReader& read_file) {
+  if (closed_loop && !total_rate) total_rate = 1;
   std::vector<ClassText> texts;
   std::vector<double> shares;
   double all_shares = 0;
   for (const std::string& spec : specs) {
     HEADRACE_ASSIGN(ClassText text, ClassText::Parse(spec));
-    HEADRACE_ASSIGN(const double share, text.Number("share", limits::kRate, 0));
+    const bool bare = !text.Has("rate") && !text.Has("trace");
+    HEADRACE_ASSIGN(const double share,
+                    text.Number("share", limits::kRate, closed_loop && bare ? 1 : 0));
     if (share > 0 && !total_rate) {
       return text.Fault("share= needs the rate of all classes; give --rate, or rate= here");
     }

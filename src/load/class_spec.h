@@ -28,13 +28,14 @@ using LoadFileReader = std::function<Result<std::string>(const std::string& path
 //   lengths=sharegpt, lengths=FILE (any that a trace may be, without its times), or prompt=N and
 //              output=N, each a number or LOW-HIGH; a trace has its own;
 //   ttft=, tpot=, tpat=, ntpot=, e2e= its latency targets, e.g. 50ms.
-// Errors name the class and the fix.
+// In a closed loop rates are shares, and a class without one has share 1. Errors name the class and
+// the fix.
 struct ParsedClasses {
   workload::Workload workload;     // Passes CheckWorkload.
   std::vector<std::string> notes;  // What was left out of its files: a sentence each.
 };
 Result<ParsedClasses> ParseClasses(std::span<const std::string> specs,
-                                   std::optional<double> total_rate,
+                                   std::optional<double> total_rate, bool closed_loop,
                                    const LoadFileReader& read_file);
 
 }  // namespace headrace::load

@@ -28,8 +28,9 @@ Result<std::string> ReadNamed(const std::string& path) {
 }
 
 Result<workload::Workload> Parse(const std::vector<std::string>& specs,
-                                 std::optional<double> rate = std::nullopt) {
-  return ParseClasses(specs, rate, ReadNamed).map([](const ParsedClasses& parsed) {
+                                 std::optional<double> rate = std::nullopt,
+                                 bool closed_loop = false) {
+  return ParseClasses(specs, rate, closed_loop, ReadNamed).map([](const ParsedClasses& parsed) {
     return parsed.workload;
   });
 }
@@ -69,7 +70,7 @@ TEST(ParseClasses, ReadsClassesOfEveryKind) {
 
 TEST(ParseClasses, ATraceTellsItsUnitAndWhatIsLeftOut) {
   const std::vector<std::string> specs{"a: trace=mine.csv, time-unit=ms"};
-  const auto parsed = ParseClasses(specs, std::nullopt, ReadNamed);
+  const auto parsed = ParseClasses(specs, std::nullopt, false, ReadNamed);
   ASSERT_TRUE(parsed) << parsed.error().message;
   const auto& replay = std::get<workload::ReplayArrivals>(parsed->workload.classes[0].arrivals);
   EXPECT_EQ(replay.trace->back(), (workload::TraceRow{4, {7, 8}}));
@@ -91,6 +92,14 @@ TEST(ParseClasses, SharesDivideTheRate) {
   EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[0]), 3.5);
   EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[1]), 2);
   EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[2]), 2);
+}
+
+TEST(ParseClasses, InAClosedLoopRatesAreShares) {
+  const auto workload =
+      Parse({"a: share=3, prompt=1, output=1", "b: prompt=1, output=1"}, std::nullopt, true);
+  ASSERT_TRUE(workload) << workload.error().message;
+  EXPECT_DOUBLE_EQ(workload::OfferedRate(workload->classes[0]),
+                   3 * workload::OfferedRate(workload->classes[1]));
 }
 
 TEST(ParseClasses, NumbersHaveRanges) {

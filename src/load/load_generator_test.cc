@@ -1,8 +1,11 @@
 #include "load/load_generator.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "emulator/emulated_engine.h"
@@ -17,7 +20,12 @@
 namespace headrace::load {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::string_view kAnswer = R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})";
 
 workload::WorkloadClass Class(const std::string& name, double rate, Tokens prompt, Tokens output) {
   return {.name = name,
@@ -51,7 +59,9 @@ class LoadTest : public ::testing::Test {
     load.Stop();
     const LoadSnapshot snapshot = load.Snapshot();
     const system::MutexLock lock(mutex_);
-    EXPECT_EQ(reported, snapshot.offered) << "a result that comes after Stop finds nobody";
+    std::uint64_t ended = snapshot.offered;
+    for (const auto& [reason, count] : snapshot.not_counted) ended += count;
+    EXPECT_EQ(reported, ended) << "a result that comes after Stop finds nobody";
     return snapshot;
   }
   void Serve(net::HttpHandler handler) {
@@ -102,19 +112,19 @@ TEST_F(LoadTest, MeasuresAnEngine) {
         // What was asked for is what the engine counted and generated.
         EXPECT_EQ(result.latency.prompt_tokens, result.class_index == 0 ? 100 : 30);
         EXPECT_EQ(result.latency.output_tokens, result.class_index == 0 ? 20 : 1);
-        EXPECT_GT(result.latency.ttft, 0);
-        EXPECT_LE(result.latency.ttft, result.latency.e2e);
         EXPECT_GE(result.send_lag, 0);
-        if (stream && result.class_index == 0) {
-          EXPECT_LT(result.latency.ttft, result.latency.e2e);
-        }
+        EXPECT_EQ(result.latency.ttft.has_value(), stream);
+        if (!stream) continue;
+        EXPECT_GT(*result.latency.ttft, 0);
+        EXPECT_LE(*result.latency.ttft, result.latency.e2e);
+        if (result.class_index == 0) EXPECT_LT(*result.latency.ttft, result.latency.e2e);
       }
     }
   }
 }
 
-TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
-  std::vector<std::string> bodies[2];
+TEST_F(LoadTest, TheSameSeedSendsTheSameRequestsAndAnotherOneOtherPrompts) {
+  std::vector<std::string> bodies[4];
   std::vector<std::string>* seen = nullptr;
   Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
     {
@@ -122,23 +132,147 @@ TEST_F(LoadTest, TheSameSeedSendsTheSameRequests) {
       seen->push_back(exchange.body());
     }
     const net::ResponseHead head(200);
-    co_await exchange.Respond(head, "{}");
+    co_await exchange.Respond(head, kAnswer);
   });
   workload_.classes = {Class("a", 5000, 50, 5), Class("b", 5000, 20, 5)};
-  for (auto& run : bodies) {
-    seen = &run;
-    Run(Options(server_->address()));
-    std::sort(run.begin(), run.end());
+  const std::pair<std::uint64_t, std::uint64_t> runs[] = {{1, 0}, {1, 0}, {2, 0}, {1, 1}};
+  std::set<std::string> begins;
+  for (std::size_t i = 0; i < 4; ++i) {
+    seen = &bodies[i];
+    LoadOptions options = Options(server_->address());
+    options.seed = runs[i].first;
+    options.stage = runs[i].second;
+    Run(options);
+    std::sort(bodies[i].begin(), bodies[i].end());
+    EXPECT_EQ(bodies[i].size(), 40u);
+    for (const std::string& body : bodies[i]) {
+      const auto json = nlohmann::json::parse(body);
+      begins.insert(json["messages"][0]["content"].get<std::string>().substr(0, 48));
+    }
   }
-  EXPECT_EQ(bodies[0].size(), 40u);
   EXPECT_EQ(bodies[0], bodies[1]);
+  EXPECT_EQ(begins.size(), 3 * 40u) << "no two prompts of other seeds or stages begin alike";
+}
+
+TEST_F(LoadTest, AClosedLoopKeepsSoManyOpen) {
+  std::atomic<int> open = 0;
+  std::atomic<int> most = 0;
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    most = std::max(most.load(), ++open);
+    co_await exchange.thread().SleepUntil(system::MonotonicNow() + 0.005);
+    --open;
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, kAnswer);
+  });
+  workload_.classes = {Class("a", 3, 10, 4), Class("b", 1, 10, 4)};
+  LoadOptions options = Options(server_->address());
+  options.concurrency = 4;
+  options.duration = kNever;
+  options.warm_up = 10;
+  const LoadSnapshot snapshot = Run(options);
+  EXPECT_LE(most, 4);
+  EXPECT_EQ(snapshot.warm_up, 10u);
+  const LoadCounts total = snapshot.Total();
+  EXPECT_EQ(total.report.completed, 40u) << "the warm-up is in no figure";
+  EXPECT_GT(snapshot.classes[0].report.offered, snapshot.classes[1].report.offered);
+  // Those that ended between the first counted request and the last.
+  EXPECT_GE(total.steady.completed, 36u);
+  EXPECT_LE(total.steady.completed, 44u);
+  EXPECT_DOUBLE_EQ(RatesOf(options, snapshot, total).throughput,
+                   static_cast<double>(total.steady.completed) / snapshot.arrivals);
+  EXPECT_DOUBLE_EQ(RatesOf(options, snapshot, total).output_tokens,
+                   4 * RatesOf(options, snapshot, total).throughput);
+}
+
+// The arrivals end after 10 ms; the answers come much later.
+TEST_F(LoadTest, RatesArePerSecondOfTheArrivals) {
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    co_await exchange.thread().SleepUntil(system::MonotonicNow() + 0.3);
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, kAnswer);
+  });
+  workload_.classes = {Class("a", 4000, 10, 4)};
+  const LoadOptions options = Options(server_->address());
+  const LoadSnapshot snapshot = Run(options);
+  ASSERT_EQ(results_.size(), 40u);
+  EXPECT_GE(snapshot.elapsed, 0.3);
+  EXPECT_LT(snapshot.arrivals, 0.05);
+  EXPECT_DOUBLE_EQ(RatesOf(options, snapshot, snapshot.Total()).goodput, 40 / snapshot.arrivals);
+}
+
+TEST_F(LoadTest, GivesUpWhereTheServerRefusesAll) {
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    const net::ResponseHead head(404);
+    co_await exchange.Respond(head, R"({"error":{"message":"The model `m` does not exist."}})");
+  });
+  workload_.classes = {Class("a", 500, 10, 5)};
+  LoadOptions options = Options(server_->address());
+  options.max_requests = 1'000'000;
+  options.duration = 3600;
+  const LoadSnapshot snapshot = Run(options);
+  EXPECT_TRUE(snapshot.given_up);
+  EXPECT_LT(snapshot.offered, 1000u);
+  EXPECT_EQ(snapshot.failures.at("status 404").example, "The model `m` does not exist.");
+}
+
+TEST_F(LoadTest, ABusyServerIsNotGivenUp) {
+  std::atomic<int> count = 0;
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    const net::ResponseHead head(count++ < 30 ? 429 : 404);
+    co_await exchange.Respond(head, "{}");
+  });
+  workload_.classes = {Class("a", 2000, 10, 5)};
+  LoadOptions options = Options(server_->address());
+  options.max_requests = 35;
+  const LoadSnapshot snapshot = Run(options);
+  EXPECT_FALSE(snapshot.given_up);
+  EXPECT_EQ(snapshot.offered, 35u);
+}
+
+TEST_F(LoadTest, WhatTheClientLacksIsNotTheServersFault) {
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, kAnswer);
+  });
+  workload_.classes = {Class("a", 4000, 10, 5)};
+  LoadOptions options = Options(server_->address());
+  options.max_requests = 5;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  const LoadSnapshot snapshot = Run(options);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(snapshot.offered, 0u);
+  EXPECT_EQ(snapshot.Total().report.failed, 0u);
+  EXPECT_TRUE(snapshot.failures.empty());
+  ASSERT_EQ(snapshot.not_counted.size(), 1u);
+  EXPECT_THAT(snapshot.not_counted.begin()->first, HasSubstr("no file descriptor"));
+  EXPECT_EQ(snapshot.not_counted.begin()->second, 5u);
+  EXPECT_THAT(LoadWarnings(options, snapshot),
+              Contains(HasSubstr("by this client's own fault: this machine has no file")));
+}
+
+TEST_F(LoadTest, AsksBaseModelsForCompletions) {
+  std::string seen;
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    seen = std::string(exchange.target()) + exchange.body();
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, kAnswer);
+  });
+  workload_.classes = {Class("a", 1000, 50, 7)};
+  LoadOptions options = Options(server_->address());
+  options.max_requests = 1;
+  options.api = openai::ApiKind::kCompletions;
+  Run(options);
+  EXPECT_THAT(seen, AllOf(HasSubstr("/v1/completions{"), HasSubstr("\"prompt\":\"")));
 }
 
 // The last request is open from when it is due, also before its coroutine has begun.
 TEST_F(LoadTest, StopWaitsForTheLastRequestOfEveryRun) {
   Serve([](net::HttpExchange& exchange) -> net::Task<void> {
     const net::ResponseHead head(200);
-    co_await exchange.Respond(head, "{}");
+    co_await exchange.Respond(head, kAnswer);
   });
   workload_.classes = {Class("a", 100'000, 5, 1)};
   LoadOptions options = Options(server_->address());
@@ -157,7 +291,7 @@ TEST_F(LoadTest, SendsWhatTheOptionsSay) {
       seen += exchange.body();
     }
     const net::ResponseHead head(200);
-    co_await exchange.Respond(head, "{}");
+    co_await exchange.Respond(head, kAnswer);
   });
   workload_.classes = {Class("a", 1000, 50, 7)};
   slo::Slo& slo = workload_.classes[0].slo.emplace();
@@ -198,7 +332,7 @@ TEST_F(LoadTest, EveryRequestEndsOnceWithItsOutcome) {
       co_await exchange.Write("data: {");
       exchange.Abort();
     } else {
-      co_await exchange.Respond(head, R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})");
+      co_await exchange.Respond(head, kAnswer);
     }
   });
   workload_.classes = {Class("a", 2000, 10, 5)};
@@ -214,8 +348,8 @@ TEST_F(LoadTest, EveryRequestEndsOnceWithItsOutcome) {
   EXPECT_EQ(report.timed_out, 0u);
   EXPECT_EQ(snapshot.deployments[0].at("pod-1").report.offered, 60u);
   EXPECT_EQ(snapshot.deployments[0].at("pod-1").in_flight, 0u);
-  EXPECT_EQ(snapshot.failures.at("status 500"), 10u);
-  EXPECT_EQ(snapshot.failures.at("stream ended without its end"), 10u);
+  EXPECT_EQ(snapshot.failures.at("status 500").count, 10u);
+  EXPECT_EQ(snapshot.failures.at("stream ended without its end").count, 10u);
   EXPECT_EQ(results_.size(), 60u);
 }
 
@@ -254,21 +388,27 @@ TEST_F(LoadTest, TimeoutsAndServersThatDoNotListen) {
   options.target = completion::EndpointAt(closed.address());
   closed.Close();
   options.timeout = 30;
-  EXPECT_EQ(Run(options).classes[0].report.failed, 40u);
+  const LoadSnapshot nobody = Run(options);
+  EXPECT_TRUE(nobody.given_up);
+  EXPECT_GE(nobody.classes[0].report.failed, 10u);
+  EXPECT_EQ(nobody.failures.begin()->first, "connection refused or endpoint unreachable");
 }
 
 TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   Serve([](net::HttpExchange& exchange) -> net::Task<void> {
     net::ResponseHead head(200);
     head.Add("target-deployment", "dep \"1\"");
-    co_await exchange.Respond(head, R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})");
+    co_await exchange.Respond(head, kAnswer);
   });
   workload_.classes = {Class("chat", 2000, 10, 5), Class("rare", 1e-9, 10, 5)};
   workload_.classes[0].slo.emplace().tpat = 10;
   const LoadOptions options = Options(server_->address());
   const LoadSnapshot snapshot = Run(options);
-  const auto json = nlohmann::json::parse(LoadReportJson(options, snapshot));
+  const std::vector<LoadStage> one{{options, snapshot}};
+  const auto json = nlohmann::json::parse(LoadReportJson(one));
   EXPECT_EQ(json["offered"], 40);
+  EXPECT_EQ(json["rates_over"], "arrivals");
+  EXPECT_DOUBLE_EQ(json["throughput_rps"], 40 / json["arrivals_s"].get<double>());
   EXPECT_EQ(json["attainment"], 1);
   EXPECT_EQ(json["model"], "m");
   EXPECT_EQ(json["client_overloaded"].is_boolean(), true);
@@ -276,21 +416,87 @@ TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   EXPECT_EQ(json["classes"]["chat"]["deployments"]["dep \"1\""]["attained"], 40);
   EXPECT_TRUE(json["classes"]["rare"]["slo"].is_null());
   EXPECT_TRUE(json["classes"]["rare"]["e2e_s"]["p50"].is_null());
+  EXPECT_TRUE(json["ttft_s"]["p99"].is_null()) << "the answers came as a whole";
+  EXPECT_GT(json["e2e_s"]["p95"], 0);
+  const std::vector<LoadStage> two{{options, snapshot}, {options, snapshot}};
+  const auto stages = nlohmann::json::parse(LoadReportJson(two, std::vector<double>{99.9}));
+  EXPECT_EQ(stages["stages"].size(), 2u);
+  EXPECT_TRUE(stages["stages"][1]["e2e_s"].contains("p99.9"));
 
   LoadResult result;
   result.number = 7;
   result.at = 0.5;
   result.status = 429;
   result.outcome = LoadOutcome::kRefused;
-  EXPECT_EQ(LoadResultCsvRow(options, result), "7,chat,0.5,0,429,refused,0,0,0,0,0,\n");
+  EXPECT_EQ(LoadResultCsvRow(options, 2, result), "7,2,chat,0.5,0,429,refused,0,0,,0,,0,\n");
+  result.latency.ttft = 0.25;
+  result.deployment = "a \"b\", c";
+  EXPECT_EQ(LoadResultCsvRow(options, 2, result),
+            "7,2,chat,0.5,0,429,refused,0,0,0.25,0,,0,\"a \"\"b\"\", c\"\n");
 }
 
-TEST(ClientOverloaded, WhenOneInAHundredIsLate) {
+AskedAndGot Lengths(std::initializer_list<std::pair<Tokens, Tokens>> pairs) {
+  AskedAndGot lengths;
+  for (const auto& [asked, got] : pairs) lengths.Add(asked, got);
+  return lengths;
+}
+
+TEST(LoadWarnings, OtherLengthsThanAskedForAreSaid) {
+  workload::Workload workload;
+  workload.classes = {Class("chat", 1, 100, 10)};
+  LoadOptions options;
+  options.workload = &workload;
+  LoadSnapshot snapshot;
+  snapshot.classes.resize(1);
+  snapshot.deployments.resize(1);
+  LoadCounts& chat = snapshot.classes[0];
+  chat.prompt = Lengths({{100, 104}, {100, 100}});
+  chat.output = Lengths({{10, 10}});
+  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
+  chat.prompt = Lengths({{100, 131}});
+  // As many tokens in all, and every answer off.
+  chat.output = Lengths({{10, 5}, {10, 15}});
+  chat.cached_prompt_tokens = 66;
+  const auto warnings = LoadWarnings(options, snapshot);
+  ASSERT_EQ(warnings.size(), 3u);
+  EXPECT_THAT(warnings[0], HasSubstr("Class chat: prompts had 131.0 % of the tokens asked for"));
+  EXPECT_THAT(warnings[1], HasSubstr("answers had 100.0 % of the tokens asked for"));
+  EXPECT_THAT(warnings[1], HasSubstr("off by 50.0 % in the mean"));
+  EXPECT_THAT(warnings[1], HasSubstr("--max-tokens"));
+  EXPECT_THAT(warnings[2], HasSubstr("50.4 % of the prompt tokens came from the engine's cache"));
+  const auto json =
+      nlohmann::json::parse(LoadReportJson(std::vector<LoadStage>{{options, snapshot}}));
+  EXPECT_EQ(json["warnings"].size(), 3u);
+  EXPECT_EQ(json["classes"]["chat"]["asked"]["prompt_tokens"]["got"], 131);
+  EXPECT_DOUBLE_EQ(json["classes"]["chat"]["asked"]["output_tokens"]["off"], 0.5);
+  EXPECT_EQ(json["classes"]["chat"]["asked"]["cached_prompt_tokens"], 66);
+}
+
+TEST(LoadWarnings, WholeAnswersToRequestsForStreamsAreSaid) {
+  workload::Workload workload;
+  workload.classes = {Class("chat", 1, 100, 10)};
+  LoadOptions options;
+  options.workload = &workload;
+  LoadSnapshot snapshot;
+  snapshot.classes.resize(1);
+  snapshot.deployments.resize(1);
+  snapshot.classes[0].report.Complete(
+      {.ttft = {}, .e2e = 1, .prompt_tokens = 1, .output_tokens = 2}, std::nullopt, false);
+  EXPECT_THAT(LoadWarnings(options, snapshot),
+              Contains(HasSubstr("1 of 1 answers came as a whole")));
+  options.stream = false;
+  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
+}
+
+TEST(LoadWarnings, AClientThatCannotKeepUpIsNamed) {
+  workload::Workload workload;
+  LoadOptions options;
+  options.workload = &workload;
   LoadSnapshot snapshot;
   snapshot.send_lag.AddMany(0.0001, 1000);
-  EXPECT_FALSE(ClientOverloaded(snapshot));
+  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
   snapshot.send_lag.AddMany(0.1, 20);
-  EXPECT_TRUE(ClientOverloaded(snapshot));
+  EXPECT_THAT(LoadWarnings(options, snapshot), Contains(HasSubstr("The client could not keep up")));
 }
 
 }  // namespace

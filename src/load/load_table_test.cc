@@ -6,7 +6,9 @@
 namespace headrace::load {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 LoadSnapshot Snapshot() {
   LoadSnapshot snapshot;
@@ -22,7 +24,7 @@ LoadSnapshot Snapshot() {
   for (int i = 0; i < 3; ++i) chat.report.ttft.Add(0.5);
   snapshot.classes = {chat};
   snapshot.deployments = {{{"a-deployment-with-a-long-name", chat}}};
-  snapshot.failures = {{"status 502", 1}};
+  snapshot.failures = {{"status 502", {.count = 1, .example = "upstream is away"}}};
   return snapshot;
 }
 
@@ -31,12 +33,55 @@ TEST(LoadTable, HasARowPerClassAndDeploymentAndTheTotal) {
             "class / GPU                      offered  in flight  queued  refused  SLO met"
             "  TTFT s p50/p99  TPOT ms p50/p99  TPAT ms p50/p99\n"
             "chat                                   5          1       0        0   50.0 %"
-            "     0.50 / 0.50                -                -\n"
+            "     0.50 / 0.50              n/a              n/a\n"
             "  a-deployment-with-a-long-name        5          1                    50.0 %"
-            "     0.50 / 0.50                -                -\n"
+            "     0.50 / 0.50              n/a              n/a\n"
             "all                                    5          1       0        0   50.0 %"
-            "     0.50 / 0.50                -                -\n");
-  EXPECT_EQ(FailureLines(Snapshot()), "1 without a response: status 502\n");
+            "     0.50 / 0.50              n/a              n/a\n");
+  EXPECT_EQ(FailureLines(Snapshot()), "1 not completed: status 502, e.g. \"upstream is away\"\n");
+}
+
+TEST(LoadTable, WhatNoResponseHadIsNotAvailable) {
+  LoadSnapshot snapshot = Snapshot();
+  snapshot.classes[0].report.ttft = Histogram();
+  EXPECT_THAT(LoadTable({"chat"}, snapshot), HasSubstr("n/a"));
+  EXPECT_THAT(LoadTable({"chat"}, Snapshot(), std::vector<double>{50, 95, 99.9}),
+              AllOf(HasSubstr("TTFT s p50/p95/p99.9"), HasSubstr("0.50 / 0.50 / 0.50")));
+}
+
+TEST(LoadTable, TheCommonestFailuresComeFirst) {
+  LoadSnapshot snapshot;
+  for (int i = 1; i <= 7; ++i) {
+    snapshot.failures["status 50" + std::to_string(i)].count = static_cast<std::uint64_t>(i);
+  }
+  const std::string lines = FailureLines(snapshot);
+  EXPECT_THAT(lines, StartsWith("7 not completed: status 507\n6 not completed: status 506\n"));
+  EXPECT_THAT(lines, HasSubstr("and 2 rarer reasons"));
+}
+
+TEST(LoadTable, StagesAreRowsOfOneTable) {
+  workload::Workload workload;
+  workload.classes.resize(1);
+  LoadStage open{{}, Snapshot()};
+  open.options.workload = &workload;
+  open.options.rate_scale = 0.5;
+  open.snapshot.arrivals = 10;
+  open.snapshot.classes[0].report.output_tokens = 90;
+  LoadStage closed = open;
+  closed.options.concurrency = 4;
+  closed.snapshot.classes[0].steady.completed = 2;
+  EXPECT_EQ(StageTable(std::vector{open, closed}),
+            "stage        offered  completed  refused  SLO met  req/s  goodput/s  output tok/s"
+            "  TTFT s p50/p99  TPOT ms p50/p99  E2E s p50/p99\n"
+            "rate × 0.5         5          3        0   50.0 %    0.3        0.2             9"
+            "     0.50 / 0.50              n/a            n/a\n"
+            "4 at a time        5          3        0   50.0 %    0.2          0             0"
+            "     0.50 / 0.50              n/a            n/a\n");
+  EXPECT_EQ(RateLine(open),
+            "Per second of 10 s of arrivals: 0.3 requests completed, 0.2 within their SLO "
+            "(goodput), 0 prompt and 9 output tokens.\n");
+  closed.snapshot.arrivals = 0;
+  EXPECT_THAT(RateLine(closed), HasSubstr("send more requests than are open at a time"));
 }
 
 TEST(LoadTable, TellsTheProgressInOneLine) {

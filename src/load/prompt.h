@@ -1,16 +1,18 @@
 // The prompts that a load generator sends.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
+#include "base/random.h"
 #include "base/units.h"
+#include "openai/request.h"
 
 namespace headrace::load {
 
-// A chat prompt of `tokens` tokens, counted as the emulated engine counts (4 bytes per token and 4
-// tokens for the message); a real tokenizer finds about as many. It begins with `number`, so that
-// no two prompts share a prefix that an engine could have cached.
-std::string LoadPrompt(Tokens tokens, std::uint64_t number);
+// A prompt of `tokens` tokens: words of three letters, each with its blank one token for the
+// emulated engine, and in the vocabularies of today's models. A chat has 4 tokens fewer, those of
+// the emulated engine's template. The words are drawn, five bits each, so prompts share no prefix
+// that an engine could have cached.
+std::string LoadPrompt(Tokens tokens, openai::ApiKind api, Rng rng);
 
 }  // namespace headrace::load

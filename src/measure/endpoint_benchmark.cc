@@ -24,14 +24,13 @@ namespace {
 constexpr int kWarmUpRequests = 10;
 constexpr int kMaxWindows = 1 << benchmark::kMaxDoublings;
 constexpr Seconds kSetUpTimeout = 120;  // Of a request while nothing else runs.
-constexpr std::size_t kErrorBytes = 400;
 
 using completion::Outcome;
 using completion::Response;
 
 // A stream that came to its end; one JSON object has no first token.
 bool IsWhole(const Response& response) {
-  return response.outcome == Outcome::kCompleted && response.streamed;
+  return response.outcome == Outcome::kCompleted && response.pieces > 0 && response.streamed;
 }
 
 std::string Plural(std::int64_t count, const std::string& noun) {
@@ -84,7 +83,8 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
       : thread(io_thread),
         options(std::move(endpoint_options)),
         client(io_thread, options.target),
-        rng(options.seed) {}
+        rng(options.seed),
+        prompts_rng(options.prompt_seed) {}
 
   net::Task<Response> Generate(PromptShape shape, Tokens output, Seconds due, Seconds deadline);
   net::Task<Result<Tokens>> AskContextLength();
@@ -111,6 +111,7 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   EndpointOptions options;
   completion::Client client;
   Rng rng;
+  Rng prompts_rng;
   std::map<int, Tokens> counted_letters;    // By how many letters there are.
   std::optional<double> filler_tokens;      // Of one more filler.
   std::map<Tokens, CountedPrompt> prompts;  // By the length that was asked for.
@@ -119,6 +120,8 @@ struct EndpointBenchmark::State : std::enable_shared_from_this<State> {
   std::atomic<std::uint64_t> sent{0};
   std::atomic<std::uint64_t> finished{0};
   std::atomic<std::uint64_t> wanted{0};
+  std::atomic<std::uint64_t> prompt_tokens{0};
+  std::atomic<std::uint64_t> cached_prompt_tokens{0};
 };
 
 net::Task<Response> EndpointBenchmark::State::Generate(PromptShape shape, Tokens output,
@@ -126,11 +129,16 @@ net::Task<Response> EndpointBenchmark::State::Generate(PromptShape shape, Tokens
   completion::Request request;
   request.api = options.api;
   request.model = options.model;
-  request.prompt = MeasurePrompt(rng.Next(), shape);
+  request.prompt = MeasurePrompt(prompts_rng.Next(), shape);
   request.max_tokens = output;
   request.temperature = 0;
   if (!client.stopped()) ++sent;
-  co_return co_await client.Complete(std::move(request), due, deadline);
+  Response response = co_await client.Complete(std::move(request), due, deadline);
+  if (response.usage) {
+    prompt_tokens += static_cast<std::uint64_t>(response.usage->prompt_tokens);
+    cached_prompt_tokens += static_cast<std::uint64_t>(response.usage->cached_prompt_tokens);
+  }
+  co_return response;
 }
 
 // Why a response cannot be used, one sentence.
@@ -141,9 +149,9 @@ std::string EndpointBenchmark::State::Refusal(const Response& response) const {
     return place + ": " + Describe(response) + "; is the engine running?";
   }
   if (response.outcome == Outcome::kErrorStatus) {
-    return place + " answered " + std::to_string(response.status) + ": " +
-           response.text.substr(0, kErrorBytes);
+    return place + " answered " + std::to_string(response.status) + ": " + response.said;
   }
+  if (response.outcome == Outcome::kNoToken) return place + " answered without a token.";
   return place + " broke off its response or did not stream it.";
 }
 
@@ -423,7 +431,11 @@ void EndpointBenchmark::Stop() {
 }
 
 EndpointProgress EndpointBenchmark::Progress() const {
-  return {state_->finished, state_->wanted, state_->sent};
+  return {.finished = state_->finished,
+          .wanted = state_->wanted,
+          .sent = state_->sent,
+          .prompt_tokens = state_->prompt_tokens,
+          .cached_prompt_tokens = state_->cached_prompt_tokens};
 }
 
 }  // namespace headrace::measure

@@ -19,7 +19,9 @@ struct EndpointOptions {
   completion::Endpoint target;
   std::string model;
   openai::ApiKind api = openai::ApiKind::kCompletions;  // Or kChatCompletions.
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;                               // Draws the arrivals.
+  // Draws the prompts. An engine has those of an earlier run in its prefix cache.
+  std::uint64_t prompt_seed = 0;
   // Requests per measurement, at least; up to eight times as many until the mean E2E has settled.
   int samples = 200;
   Seconds timeout = 600;  // Of one request; a rate that exceeds it is not sustained.
@@ -30,6 +32,15 @@ struct EndpointProgress {
   std::uint64_t finished = 0;  // Requests of the measurement in progress.
   std::uint64_t wanted = 0;    // 0 while it warms up.
   std::uint64_t sent = 0;      // In all measurements so far.
+  // Of all prompts, by the endpoint's count; the second came from its prefix cache.
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t cached_prompt_tokens = 0;
+
+  double CachedShare() const {
+    return prompt_tokens == 0
+               ? 0
+               : static_cast<double>(cached_prompt_tokens) / static_cast<double>(prompt_tokens);
+  }
 };
 
 // A prompt's length may be so much off: a share of it, but two tokens in any case.

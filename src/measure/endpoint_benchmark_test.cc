@@ -6,8 +6,12 @@
 #include <cctype>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "emulator/emulated_engine.h"
 #include "net/http_server.h"
@@ -139,6 +143,7 @@ class OddTokenizer {
                   {"choices", nlohmann::json::array()},
                   {"usage",
                    {{"prompt_tokens", count(json["prompt"].get<std::string>())},
+                    {"prompt_tokens_details", {{"cached_tokens", 4}}},
                     {"completion_tokens", output}}}};
               events += "data: " + usage.dump() + "\n\ndata: [DONE]\n\n";
               net::ResponseHead head(200);
@@ -209,6 +214,30 @@ TEST_F(EndpointBenchmarkTest, AnEndpointThatCountsOnePromptDifferentlyIsNotMeasu
   ASSERT_FALSE(measured);
   EXPECT_THAT(measured.error().message,
               testing::AnyOf(HasSubstr("No prompt of 200 tokens"), HasSubstr("instead of 200")));
+}
+
+TEST_F(EndpointBenchmarkTest, AnotherRunSendsOtherPromptsAndTellsWhatWasCached) {
+  std::vector<std::string> prompts;
+  const OddTokenizer server([&prompts](std::string_view prompt) {
+    prompts.emplace_back(prompt);
+    return static_cast<Tokens>(1 + std::ranges::count(prompt, ' '));
+  });
+  options_.target = completion::EndpointAt(server.address());
+  const auto run = [&](std::uint64_t prompt_seed) {
+    prompts.clear();
+    options_.prompt_seed = prompt_seed;
+    EndpointBenchmark benchmark(threads_[0], options_);
+    const auto measured = benchmark.Measure({.input = 16, .output = 2, .rate = 300});
+    EXPECT_TRUE(measured) << measured.error().message;
+    EXPECT_NEAR(benchmark.Progress().CachedShare(), 4.0 / 16, 0.05);
+    return std::set<std::string>(prompts.begin(), prompts.end());
+  };
+  const std::set<std::string> first = run(1);
+  const std::set<std::string> second = run(2);
+  EXPECT_GE(first.size(), 60U);
+  std::vector<std::string> repeated;
+  std::ranges::set_intersection(first, second, std::back_inserter(repeated));
+  EXPECT_TRUE(repeated.empty()) << repeated.size() << " prompts were sent by both";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "net/http_client.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
 
 #include "net/chunk_decoder.h"
@@ -25,6 +26,8 @@ std::string_view Describe(CallError error) {
       return "no error";
     case CallError::kConnectFailed:
       return "connection refused or endpoint unreachable";
+    case CallError::kNoSocket:
+      return "this machine has no file descriptor or port left for a connection";
     case CallError::kConnectTimeout:
       return "no connection within the time limit";
     case CallError::kTlsFailed:
@@ -143,7 +146,11 @@ Task<CallError> HttpCall::Impl::ConnectOnly(const Destination& endpoint, Seconds
 
 Task<CallError> HttpCall::Impl::Connect(const Destination& endpoint, Seconds deadline) {
   const int descriptor = StartConnecting(endpoint.address);
-  if (descriptor < 0) co_return CallError::kConnectFailed;
+  if (descriptor < 0) {
+    const bool own = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ||
+                     errno == EADDRNOTAVAIL;
+    co_return own ? CallError::kNoSocket : CallError::kConnectFailed;
+  }
   connection = std::make_shared<HttpClientConnection>(client, endpoint, descriptor);
   const Seconds limit = std::min(deadline, system::MonotonicNow() + client.options.connect_timeout);
   for (;;) {

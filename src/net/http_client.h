@@ -21,6 +21,7 @@ namespace headrace::net {
 enum class CallError {
   kNone,
   kConnectFailed,    // No connection: nothing was sent, any other endpoint may be tried.
+  kNoSocket,         // The same, and it is this machine that has none left.
   kConnectTimeout,   // The same.
   kTlsFailed,        // The same: a connection, but no TLS on it.
   kNoResponse,       // Sent (perhaps in part), then closed before the response's head arrived.

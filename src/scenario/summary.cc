@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/csv.h"
 #include "base/json_writer.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -294,13 +295,13 @@ std::string RequestsCsvHeader() {
 
 std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record) {
   const Scenario& scenario = *study.scenario;
-  std::string text = scenario.policies[run.policy].name + "," +
+  std::string text = CsvCell(scenario.policies[run.policy].name) + "," +
                      FormatJsonNumber(scenario.rates[run.rate]) + "," + std::to_string(run.seed) +
-                     "," + scenario.workload.classes[record.class_index].name + "," +
+                     "," + CsvCell(scenario.workload.classes[record.class_index].name) + "," +
                      FormatJsonNumber(record.arrived) + "," + std::to_string(record.prompt_tokens) +
                      "," + std::to_string(record.output_tokens) + "," +
                      std::string(ToString(record.end)) + "," + (record.attained ? "1" : "0");
-  text += record.deployment ? "," + scenario.fleet[*record.deployment].name + "," +
+  text += record.deployment ? "," + CsvCell(scenario.fleet[*record.deployment].name) + "," +
                                   std::to_string(record.endpoint)
                             : std::string(",,");
   for (const Seconds value : {record.queued, record.ttft, record.e2e}) {

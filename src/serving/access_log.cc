@@ -1,6 +1,7 @@
 #include "serving/access_log.h"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/text.h"
@@ -19,6 +20,9 @@ std::string TextOf(const system::SocketAddress* address) {
 }
 
 // With three decimals: microseconds.
+// Null in a line of JSON.
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
 double Milliseconds(Seconds seconds) { return std::round(seconds * 1e6) / 1e3; }
 
 // "" if it is not traced.
@@ -99,7 +103,7 @@ void AccessLog::OnFinished(const FinishedRequest& request) {
        {"output_tokens", latency.output_tokens},
        {"estimated", request.has_prompt && !request.counted},
        {"queue_ms", Milliseconds(request.queued)},
-       {"ttft_ms", Milliseconds(latency.ttft)},
+       {"ttft_ms", latency.ttft ? Milliseconds(*latency.ttft) : kUnknown},
        {"e2e_ms", Milliseconds(e2e)},
        {"bytes_in", exchange.received},
        {"bytes_out", exchange.sent}});

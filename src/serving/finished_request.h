@@ -100,10 +100,12 @@ struct FinishedRequest {
   Seconds PredictedE2e() const {
     return outlook->EndOf(std::max(1, latency.output_tokens / choices)) - arrived;
   }
-  // Every request whose client stayed and made no mistake counts, unless nobody saw its tokens: one
-  // that was refused or failed has missed its SLO.
+  // Every request whose client stayed and made no mistake counts, unless nobody saw its tokens, or
+  // not when its first one came and that was promised: one that was refused or failed has missed
+  // its SLO.
   bool CountsForSlo() const {
-    return slo.HasLatency() && !unread && outcome != telemetry::Outcome::kCancelled &&
+    const bool judged = outcome != telemetry::Outcome::kCompleted || slo::CanJudge(slo, latency);
+    return slo.HasLatency() && !unread && judged && outcome != telemetry::Outcome::kCancelled &&
            outcome != telemetry::Outcome::kClientError;
   }
   bool MetSlo() const {

@@ -81,15 +81,15 @@ void PoolObserver::OnFinished(const FinishedRequest& request) {
   const slo::RequestLatency& latency = request.latency;
   served.e2e->Observe(latency.e2e, trace_id);
   if (request.unread) return;
-  served.ttft->Observe(latency.ttft, trace_id);
+  if (latency.ttft) served.ttft->Observe(*latency.ttft, trace_id);
   served.tpat->Observe(latency.Tpat(), trace_id);
   // A response that came all at once has no time between its tokens.
-  if (latency.output_tokens > 1 && latency.e2e > latency.ttft) {
-    served.tpot->Observe(latency.Tpot(), trace_id);
-  }
+  const bool in_pieces = latency.ttft && latency.e2e > *latency.ttft;
+  if (in_pieces && latency.output_tokens > 1) served.tpot->Observe(*latency.Tpot(), trace_id);
   if (request.outlook) {
-    if (latency.e2e > latency.ttft)
-      served.ttft_ratio->Observe(latency.ttft / request.PredictedTtft(), trace_id);
+    if (in_pieces) {
+      served.ttft_ratio->Observe(*latency.ttft / request.PredictedTtft(), trace_id);
+    }
     if (request.counted) served.e2e_ratio->Observe(latency.e2e / request.PredictedE2e(), trace_id);
   }
   if (!request.counted) return;

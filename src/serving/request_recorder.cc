@@ -29,7 +29,7 @@ std::string LineOf(const FinishedRequest& request, Seconds begin) {
     json.EndArray();
   }
   if (request.outcome == telemetry::Outcome::kCompleted) {
-    json.Key("ttft_ms").Raw(FormatFixed(latency.ttft * 1e3, 3));
+    if (latency.ttft) json.Key("ttft_ms").Raw(FormatFixed(*latency.ttft * 1e3, 3));
     json.Key("e2e_ms").Raw(FormatFixed(latency.e2e * 1e3, 3));
     if (request.outlook) {
       json.Key("predicted_ttft_ms").Raw(FormatFixed(request.PredictedTtft() * 1e3, 3));

@@ -685,9 +685,7 @@ int ServedRequest::ErrorStatus() const {
 void ServedRequest::NoteLatency(Seconds now) {
   slo::RequestLatency& latency = finished_.latency;
   latency.e2e = now - finished_.arrived;
-  // A whole JSON response comes at once: its first token is its last.
-  latency.ttft =
-      event_stream_ && first_token_at_ > 0 ? first_token_at_ - finished_.arrived : latency.e2e;
+  if (event_stream_ && first_token_at_ > 0) latency.ttft = first_token_at_ - finished_.arrived;
   latency.prompt_tokens = routed_->arrival().prompt_tokens;
   if (!parser_) return;
   const auto& usage = parser_->usage();

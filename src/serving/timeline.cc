@@ -53,12 +53,12 @@ void Timeline::Add(const FinishedRequest& request, Seconds now) {
   const slo::RequestLatency& latency = request.latency;
   if (request.outcome == telemetry::Outcome::kCompleted) {
     interval.output_tokens += latency.output_tokens;
-    if (request.stream) {
-      pool.ttft.Add(latency.ttft);
+    if (latency.ttft) {
+      pool.ttft.Add(*latency.ttft);
       interval.ttft_p50 = pool.ttft.Quantile(0.5);
       interval.ttft_p95 = pool.ttft.Quantile(0.95);
       if (latency.output_tokens > 1) {
-        pool.tpot.Add((latency.e2e - latency.ttft) / (latency.output_tokens - 1));
+        pool.tpot.Add(*latency.Tpot());
         interval.tpot_p50 = pool.tpot.Quantile(0.5);
         interval.tpot_p95 = pool.tpot.Quantile(0.95);
       }

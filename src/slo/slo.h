@@ -116,13 +116,17 @@ inline const Slo* EffectiveSlo(const std::optional<Slo>& request, const std::opt
 
 // What one finished request experienced.
 struct RequestLatency {
-  Seconds ttft = 0;  // From arrival to the first token.
-  Seconds e2e = 0;   // From arrival to the last token.
+  // From arrival to the first token. Nobody knows it of a response that came as a whole.
+  std::optional<Seconds> ttft;
+  Seconds e2e = 0;  // From arrival to the last token.
   Tokens prompt_tokens = 0;
   Tokens output_tokens = 0;
 
-  // 0 for a response of at most one token, which has no gaps.
-  Seconds Tpot() const { return output_tokens > 1 ? (e2e - ttft) / (output_tokens - 1) : 0; }
+  // 0 for a response of at most one token, which has no gaps; not known without a TTFT.
+  std::optional<Seconds> Tpot() const {
+    if (!ttft) return std::nullopt;
+    return output_tokens > 1 ? (e2e - *ttft) / (output_tokens - 1) : 0;
+  }
   Seconds Tpat() const {
     const double all = static_cast<double>(prompt_tokens) + output_tokens;
     return all > 0 ? e2e / all : e2e;
@@ -130,9 +134,16 @@ struct RequestLatency {
   Seconds Ntpot() const { return output_tokens > 0 ? e2e / output_tokens : e2e; }
 };
 
-// Whether a request that finished with `latency` met every latency target in `slo`.
+// Whether `latency` says all that `slo` asks: a target of TTFT or TPOT needs a first token.
+inline bool CanJudge(const Slo& slo, const RequestLatency& latency) {
+  return latency.ttft || !(slo.ttft || slo.tpot);
+}
+
+// Whether a request that finished with `latency` met every latency target in `slo`. One that cannot
+// be judged did not.
 inline bool Attained(const Slo& slo, const RequestLatency& latency) {
-  return !(slo.ttft && latency.ttft > *slo.ttft) && !(slo.tpot && latency.Tpot() > *slo.tpot) &&
+  if (!CanJudge(slo, latency)) return false;
+  return !(slo.ttft && *latency.ttft > *slo.ttft) && !(slo.tpot && *latency.Tpot() > *slo.tpot) &&
          !(slo.tpat && latency.Tpat() > *slo.tpat) &&
          !(slo.ntpot && latency.Ntpot() > *slo.ntpot) && !(slo.e2e && latency.e2e > *slo.e2e);
 }

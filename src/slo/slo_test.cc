@@ -61,6 +61,21 @@ TEST(Attained, CountsEveryLatencyThatIsSet) {
   EXPECT_FALSE(slo.SameLatencies(other));
 }
 
+TEST(Attained, AWholeResponseMeetsNoPromiseOfAFirstToken) {
+  const RequestLatency whole{.ttft = {}, .e2e = 3, .prompt_tokens = 50, .output_tokens = 10};
+  EXPECT_FALSE(whole.Tpot());
+  for (const Slo& slo : {Slo{.ttft = 9}, Slo{.tpot = 9}, Slo{.ttft = 9, .e2e = 9}}) {
+    EXPECT_FALSE(CanJudge(slo, whole)) << Describe(slo);
+    EXPECT_FALSE(Attained(slo, whole)) << Describe(slo);
+  }
+  for (const Slo& slo : {Slo{.e2e = 3}, Slo{.tpat = 0.05}, Slo{.ntpot = 0.3}, Slo{}}) {
+    EXPECT_TRUE(CanJudge(slo, whole)) << Describe(slo);
+    EXPECT_TRUE(Attained(slo, whole)) << Describe(slo);
+  }
+  const RequestLatency one{.ttft = 3, .e2e = 3, .prompt_tokens = 50, .output_tokens = 1};
+  EXPECT_EQ(one.Tpot(), 0) << "one token has no gaps";
+}
+
 TEST(EffectiveSlo, TheNearestToTheRequestHoldsAsAWhole) {
   std::optional<Slo> request;
   std::optional<Slo> pool;

@@ -47,13 +47,36 @@ TEST(Statistics, JsonHasTheShapeOfTheSummary) {
   statistics.Complete(0, {1, 3, 10, 5}, 0.25, std::nullopt);
   const auto json = JsonOf(statistics);
   EXPECT_EQ(json["offered"], 1);
+  EXPECT_DOUBLE_EQ(json["throughput_rps"], 0.1);
   EXPECT_DOUBLE_EQ(json["goodput_rps"], 0.1);
+  EXPECT_DOUBLE_EQ(json["prompt_tokens_per_s"], 1);
+  EXPECT_DOUBLE_EQ(json["output_tokens_per_s"], 0.5);
+  EXPECT_NEAR(json["ttft_s"]["mean"], 1, 1e-9);
+  EXPECT_NEAR(json["ttft_without_queue_s"]["p95"], 0.75, 0.005);
   EXPECT_NEAR(json["tpot_s"]["p99"], 0.5, 0.005);
   EXPECT_NEAR(json["tpat_s"]["p50"], 0.2, 0.002);
   EXPECT_NEAR(json["ntpot_s"]["p50"], 0.6, 0.006);
   EXPECT_EQ(json["classes"]["a \"quoted\" one"]["completed"], 1);
   RunStatistics empty({"a"});
   EXPECT_TRUE(JsonOf(empty)["ttft_s"]["p50"].is_null());
+}
+
+TEST(Statistics, AWholeAnswerHasNoFirstToken) {
+  ClassReport report;
+  report.offered = 2;
+  report.Complete({.ttft = {}, .e2e = 3, .prompt_tokens = 10, .output_tokens = 5}, std::nullopt,
+                  false);
+  JsonWriter json;
+  json.BeginObject();
+  WriteReport(report, RatesOf(report, 0), json, std::vector<double>{50, 99.9});
+  const auto written = nlohmann::json::parse(json.EndObject().Take());
+  for (const char* latency : {"ttft_s", "tpot_s", "queue_s", "ttft_without_queue_s"}) {
+    EXPECT_TRUE(written[latency]["mean"].is_null()) << latency;
+    EXPECT_TRUE(written[latency]["p99.9"].is_null()) << latency;
+  }
+  EXPECT_NEAR(written["e2e_s"]["p99.9"], 3, 0.02);
+  EXPECT_FALSE(written["e2e_s"].contains("p95")) << "only those that were asked for";
+  EXPECT_TRUE(written["goodput_rps"].is_null()) << "no time has passed";
 }
 
 }  // namespace

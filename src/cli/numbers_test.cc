@@ -14,8 +14,9 @@ namespace headrace::cli {
 namespace {
 
 // The type names of options whose values are numbers, and of the others.
-const std::set<std::string> kNumbers{"FLOAT",    "INT", "UINT",   "TIME", "RATE",  "N", "TOKENS",
-                                     "TOKENS,…", "X,…", "FACTOR", "P",    "PRICE", "T"};
+const std::set<std::string> kNumbers{"FLOAT",  "INT",      "UINT",     "TIME",   "RATE", "N",
+                                     "TOKENS", "TOKENS,…", "X,…",      "FACTOR", "P",    "PRICE",
+                                     "T",      "RATE,…",   "FACTOR,…", "N,…",    "P,…"};
 const std::set<std::string> kTexts{"",     "TEXT",     "NAME",    "NAME,…", "FILE", "DIR",
                                    "URL",  "PLACE",    "HEADER",  "TARGET", "WHEN", "API",
                                    "HOST", "ENDPOINT", "ADDRESS", "UNIT"};

@@ -485,7 +485,9 @@ TEST(LoadWarnings, WholeAnswersToRequestsForStreamsAreSaid) {
   EXPECT_THAT(LoadWarnings(options, snapshot),
               Contains(HasSubstr("1 of 1 answers came as a whole")));
   options.stream = false;
-  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
+  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty()) << "it was asked for";
+  workload.classes[0].slo = slo::Slo{.ttft = 1, .e2e = 9};
+  EXPECT_THAT(LoadWarnings(options, snapshot), Contains(HasSubstr("meet no promise of them")));
 }
 
 TEST(LoadWarnings, AClientThatCannotKeepUpIsNamed) {

@@ -35,16 +35,18 @@ bool ClientOverloaded(const LoadSnapshot& snapshot) {
   return snapshot.send_lag.Quantile(0.99) > kOverloadLag;
 }
 
-// "prompts had 131 % of the 1000 tokens asked for"
+// "had 131.0 % of the tokens asked for, …"
 std::string Compare(const AskedAndGot& lengths) {
   const double ratio = static_cast<double>(lengths.got) / static_cast<double>(lengths.asked);
   return "had " + FormatPercent(ratio) + " % of the tokens asked for, by the server's count (a " +
          "request was off by " + FormatPercent(lengths.Off()) + " % in the mean)";
 }
 
-void AddClassWarnings(const LoadOptions& options, const std::string& name, const LoadCounts& counts,
+void AddClassWarnings(const LoadOptions& options, std::size_t index, const LoadCounts& counts,
                       std::vector<std::string>& warnings) {
-  const std::string begin = "Class " + name + ": ";
+  const workload::WorkloadClass& spec = options.workload->classes[index];
+  const std::optional<slo::Slo>& slo = spec.slo;
+  const std::string begin = "Class " + spec.name + ": ";
   if (counts.prompt.Off() > kTolerance) {
     warnings.push_back(begin + "prompts " + Compare(counts.prompt) +
                        "; its chat template or tokenizer differs, so change the lengths, or use "
@@ -64,6 +66,12 @@ void AddClassWarnings(const LoadOptions& options, const std::string& name, const
                        "shorter prompts; another --seed sends other prompts.");
   }
   const std::uint64_t whole = counts.report.completed - counts.report.ttft.count();
+  if (whole > 0 && !options.stream && slo && (slo->ttft || slo->tpot)) {
+    warnings.push_back(
+        begin +
+        "answers that are not streamed have no TTFT and no TPOT, and meet no promise "
+        "of them; promise e2e=, or leave out --no-stream.");
+  }
   if (whole > 0 && options.stream) {
     warnings.push_back(begin + std::to_string(whole) + " of " +
                        std::to_string(counts.report.completed) +
@@ -171,7 +179,7 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
                        " requests are in no figure, by this client's own fault: " + reason + ".");
   }
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
-    AddClassWarnings(options, options.workload->classes[i].name, snapshot.classes[i], warnings);
+    AddClassWarnings(options, i, snapshot.classes[i], warnings);
   }
   return warnings;
 }

@@ -121,10 +121,12 @@ std::string RateLine(const LoadStage& stage) {
   }
   const workload::Rates rates = RatesOf(stage.options, stage.snapshot, stage.snapshot.Total());
   return "Per second of " + FormatNumber(stage.snapshot.arrivals) + " s" +
-         (closed ? " with so many requests open" : " of arrivals") + ": " +
-         FormatNumber(rates.throughput) + " requests completed, " + FormatNumber(rates.goodput) +
-         " within their SLO (goodput), " + FormatNumber(rates.prompt_tokens) + " prompt and " +
-         FormatNumber(rates.output_tokens) + " output tokens.\n";
+         (closed ? " with " + std::to_string(stage.options.concurrency) + " requests open"
+                 : std::string(" of arrivals")) +
+         ": " + FormatNumber(rates.throughput) + " requests completed, " +
+         FormatNumber(rates.goodput) + " within their SLO (goodput), " +
+         FormatNumber(rates.prompt_tokens) + " prompt and " + FormatNumber(rates.output_tokens) +
+         " output tokens.\n";
 }
 
 std::string FailureLines(const LoadSnapshot& snapshot) {

@@ -16,6 +16,7 @@
 #include "cli/program.h"
 #include "emulator/emulated_engine.h"
 #include "engine/gpu_catalog.h"
+#include "system/termination.h"
 
 namespace headrace::cli {
 namespace {
@@ -58,6 +59,8 @@ class LoadCommand : public ::testing::Test {
   }
   std::string Target() const { return "http://" + engine_->address().ToString(); }
 
+  // Before any thread: a signal is for the command, whenever it comes.
+  const system::Termination signals_;
   std::unique_ptr<emulator::EmulatedEngine> engine_;
   const std::string base_ = ::testing::TempDir() + "headrace_load_command_" +
                             ::testing::UnitTest::GetInstance()->current_test_info()->name();

@@ -302,7 +302,7 @@ TEST(Config, OptionsHaveToAgree) {
   EXPECT_THAT(FaultsOf(WithModels("health: { interval: 1s,\n  timeout: 2s }\n")),
               ElementsAre("h.yaml:5: health.timeout (2s) is longer than interval (1s); shorten it "
                           "or lengthen the interval"));
-  EXPECT_THAT(FaultsOf(WithModels("listen: 127.0.0.1:1\nadmin: 127.0.0.1:1\n")),
+  EXPECT_THAT(FaultsOf(WithModels("listen: 127.0.0.1:2\nadmin: 127.0.0.1:2\n")),
               ElementsAre(HasSubstr("h.yaml:5: admin is the same address as listen")));
   EXPECT_THAT(FaultsOf(WithModels("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n")), IsEmpty());
   EXPECT_THAT(FaultsOf(WithModels("limits: { bodies: 1MiB }\n")),

@@ -94,9 +94,22 @@ struct TraceExporter::Shared {
          const Options& its_options)
       : options(its_options), faults(its_faults), metrics(registry) {}
 
+  // What is sent now, until it is taken or given up.
+  struct Batch {
+    std::size_t spans = 0;  // 0: there is none.
+    std::string body;
+    Seconds since = 0;
+    int failures = 0;
+  };
+
   net::Task<void> Run(net::IoThread& thread);
-  // The next batch; empty if there is nothing to send.
-  std::vector<tracing::Span> Take();
+  Batch NextBatch(const Collector& to);
+  // Whether more spans wait.
+  bool More();
+  // Counts what became of the batch, and forgets it unless it is to be sent again.
+  void Settle(const Answer& answer, const Collector& to, bool last, Batch& batch);
+  // How long to wait before that.
+  Seconds PauseBefore(const Batch& batch, const Answer& answer);
   net::Task<Answer> Send(net::HttpClient& client, const Collector& to, const std::string& body,
                          Seconds deadline);
   void Tell(const Answer& answer, const Collector& to, std::size_t spans);
@@ -111,6 +124,7 @@ struct TraceExporter::Shared {
   bool ending HEADRACE_GUARDED_BY(mutex) = false;
   bool ended HEADRACE_GUARDED_BY(mutex) = true;
   // Of the thread:
+  Rng random{std::random_device{}()};
   net::Waker* waker = nullptr;
   net::HttpCall* call = nullptr;
 };
@@ -195,26 +209,31 @@ void TraceExporter::Add(std::vector<tracing::Span> spans) {
 
 // --- What goes
 
-std::vector<tracing::Span> TraceExporter::Shared::Take() {
+TraceExporter::Shared::Batch TraceExporter::Shared::NextBatch(const Collector& to) {
+  std::vector<tracing::Span> taken;
+  {
+    const system::MutexLock lock(mutex);
+    const auto end =
+        spans.begin() + static_cast<std::ptrdiff_t>(std::min(spans.size(), options.batch));
+    taken.assign(std::make_move_iterator(spans.begin()), std::make_move_iterator(end));
+    spans.erase(spans.begin(), end);
+  }
+  if (taken.empty()) return {};
+  return {.spans = taken.size(),
+          .body = tracing::OtlpJson(taken, to.config.service_name, HEADRACE_VERSION),
+          .since = system::MonotonicNow()};
+}
+
+bool TraceExporter::Shared::More() {
   const system::MutexLock lock(mutex);
-  const std::size_t count = std::min(spans.size(), options.batch);
-  const auto end = spans.begin() + static_cast<std::ptrdiff_t>(count);
-  std::vector<tracing::Span> batch(std::make_move_iterator(spans.begin()),
-                                   std::make_move_iterator(end));
-  spans.erase(spans.begin(), end);
-  return batch;
+  return !spans.empty();
 }
 
 net::Task<void> TraceExporter::Shared::Run(net::IoThread& thread) {
   net::HttpClient client(thread, {.connect_timeout = kConnectTimeout});
   net::Waker its_waker(thread);
   waker = &its_waker;
-  Rng random(std::random_device{}());
-  // What is sent now, until it is taken or given up.
-  std::size_t batch = 0;
-  std::string body;
-  Seconds since = 0;
-  int failures = 0;
+  Batch batch;
   for (;;) {
     std::shared_ptr<const Collector> to;
     bool last = false;
@@ -223,45 +242,23 @@ net::Task<void> TraceExporter::Shared::Run(net::IoThread& thread) {
       to = collector;
       last = ending;
     }
-    if (batch == 0 && to != nullptr) {
-      const std::vector<tracing::Span> spans_to_send = Take();
-      batch = spans_to_send.size();
-      since = system::MonotonicNow();
-      if (batch > 0) {
-        body = tracing::OtlpJson(spans_to_send, to->config.service_name, HEADRACE_VERSION);
-      }
+    if (to == nullptr) {
+      batch = {};  // Nobody is there any more.
+    } else if (batch.spans == 0) {
+      batch = NextBatch(*to);
     }
-    if (to == nullptr) batch = 0;  // Nobody is there any more.
+    if (batch.spans == 0 && last) break;
     Seconds pause = options.interval;
-    if (batch > 0) {
+    if (batch.spans > 0) {
       const Seconds deadline = system::MonotonicNow() + options.timeout;
-      const Answer answer = co_await Send(client, *to, body, deadline);
-      const bool too_old = system::MonotonicNow() - since >= options.give_up;
-      Tell(answer, *to, batch);
-      if (answer.taken) {
-        metrics.spans["sent"].Add(static_cast<double>(batch) -
-                                  static_cast<double>(answer.rejected));
-        if (answer.rejected > 0)
-          metrics.spans["rejected"].Add(static_cast<double>(answer.rejected));
-      } else if (!answer.again || too_old || last) {
-        metrics.spans["failed"].Add(static_cast<double>(batch));
+      const Answer answer = co_await Send(client, *to, batch.body, deadline);
+      Settle(answer, *to, last, batch);
+      if (last && !answer.taken) break;
+      if (batch.spans > 0) {
+        pause = PauseBefore(batch, answer);
+      } else if (More()) {
+        pause = 0;
       }
-      if (answer.taken || !answer.again || too_old) {
-        batch = 0;
-        failures = 0;
-        const system::MutexLock lock(mutex);
-        if (!spans.empty()) pause = 0;
-      } else {
-        failures = std::min(failures + 1, 16);
-        // Gateways that lost the same collector do not come back to it all at once.
-        constexpr double kLeast = 0.75;
-        pause = std::min(options.first_retry * static_cast<double>(1 << (failures - 1)),
-                         options.last_retry);
-        pause = std::max(pause * (kLeast + (1 - kLeast) * random.Uniform()), answer.after);
-        if (last) break;
-      }
-    } else if (last) {
-      break;
     }
     if (pause > 0 && !last) co_await its_waker.Wait(system::MonotonicNow() + pause);
   }
@@ -269,6 +266,36 @@ net::Task<void> TraceExporter::Shared::Run(net::IoThread& thread) {
   const system::MutexLock lock(mutex);
   ended = true;
   ended_changed.NotifyAll();
+}
+
+void TraceExporter::Shared::Settle(const Answer& answer, const Collector& to, bool last,
+                                   Batch& batch) {
+  Tell(answer, to, batch.spans);
+  const auto count = static_cast<double>(batch.spans);
+  const bool again = !answer.taken && answer.again && !last &&
+                     system::MonotonicNow() - batch.since < options.give_up;
+  if (again) {
+    ++batch.failures;
+    return;
+  }
+  if (answer.taken) {
+    const double rejected = std::clamp(static_cast<double>(answer.rejected), 0.0, count);
+    metrics.spans["sent"].Add(count - rejected);
+    if (rejected > 0) metrics.spans["rejected"].Add(rejected);
+  } else {
+    metrics.spans["failed"].Add(count);
+  }
+  batch = {};
+}
+
+Seconds TraceExporter::Shared::PauseBefore(const Batch& batch, const Answer& answer) {
+  constexpr int kMostDoublings = 16;
+  const int doublings = std::min(batch.failures - 1, kMostDoublings);
+  const Seconds pause =
+      std::min(options.first_retry * static_cast<double>(1 << doublings), options.last_retry);
+  // Gateways that lost the same collector do not come back to it all at once.
+  constexpr double kLeast = 0.75;
+  return std::max(pause * (kLeast + (1 - kLeast) * random.Uniform()), answer.after);
 }
 
 net::Task<Answer> TraceExporter::Shared::Send(net::HttpClient& client, const Collector& to,
@@ -292,6 +319,9 @@ net::Task<Answer> TraceExporter::Shared::Send(net::HttpClient& client, const Col
   const net::CallError error = co_await its_call.Start(destination, head, pieces, deadline);
   if (error != net::CallError::kNone) {
     answer = {.again = true, .message = its_call.Fault()};
+    if (error == net::CallError::kTlsFailed) {
+      answer.message += "; for a collector, SSL_CERT_FILE names the file of such CAs";
+    }
     call = nullptr;
     co_return answer;
   }

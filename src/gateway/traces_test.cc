@@ -1,12 +1,13 @@
 // What a collector is told of requests, and what engines are.
 #include <gmock/gmock.h>
 
-#include <map>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "gateway/test_gateway.h"
 #include "gateway/test_recording_engine.h"
 #include "gateway/trace_exporter.h"
+#include "net/test_certificates.h"
 
 namespace headrace::gateway {
 namespace {
@@ -31,12 +32,15 @@ class FakeCollector {
     std::string retry_after = {};
   };
 
-  FakeCollector() {
+  explicit FakeCollector(std::shared_ptr<const net::TlsContext> tls = nullptr)
+      : scheme_(tls == nullptr ? "http" : "https") {
+    net::HttpServerOptions options;
+    if (tls != nullptr) options.stream_factory = net::TlsServerStreams(std::move(tls));
     server_ =
-        *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {},
+        *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), options,
                                  [this](net::HttpExchange& exchange) { return Serve(exchange); });
   }
-  std::string url() const { return "http://" + server_->address().ToString(); }
+  std::string url() const { return scheme_ + "://" + server_->address().ToString(); }
   // The next ones; then it takes everything.
   void Answer(std::vector<Answer> answers) {
     const system::MutexLock lock(mutex_);
@@ -88,6 +92,7 @@ class FakeCollector {
     co_await exchange.Respond(head, answer.body);
   }
 
+  const std::string scheme_;
   mutable system::Mutex mutex_;
   std::vector<struct Answer> answers_ HEADRACE_GUARDED_BY(mutex_);
   std::vector<std::string> bodies_ HEADRACE_GUARDED_BY(mutex_);
@@ -395,6 +400,25 @@ TEST(TraceExporter, WhatIsLeftIsSentAtTheEnd) {
     for (int i = 0; i < 700; ++i) e.Finish();  // Three batches.
   }
   EXPECT_THAT(collector.Spans(), SizeIs(1400));
+}
+
+TEST(TraceExporter, CertificateOfTheCollectorIsChecked) {
+  const net::TestCa ca;
+  const net::TestCertificate own = ca.Issue("IP:127.0.0.1");
+  FakeCollector collector(
+      *net::TlsContext::ForServer({.certificate = own.certificate, .key = own.key}));
+  Exporter stranger;
+  stranger.Use(collector.url());
+  stranger.Finish();
+  EXPECT_TRUE(Eventually([&] { return stranger.Said("signed by a CA that is not known"); }));
+  const system::TemporaryFolder folder;
+  folder.Write("ca.pem", ca.certificate());
+  setenv("SSL_CERT_FILE", (folder.path() / "ca.pem").c_str(), 1);
+  Exporter e;
+  e.Use(collector.url());
+  unsetenv("SSL_CERT_FILE");
+  e.Finish();
+  EXPECT_TRUE(Eventually([&] { return e.Spans("sent") == 2; }));
 }
 
 TEST(TraceExporter, UrlMayBeWhole) {

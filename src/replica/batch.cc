@@ -11,12 +11,13 @@ namespace {
 
 // Another version is another language: such batches are not read, and the replicas do not hear each
 // other.
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 constexpr double kAgeUnit = 1e-5;
 constexpr double kSloUnit = 1e-6;
 constexpr Seconds kMostSeconds = 1e6;
 constexpr std::size_t kLongestName = 1024;
+constexpr std::int64_t kMostStanding = std::numeric_limits<int>::max();
 
 enum Flag : std::uint8_t { kWhole = 1, kLeaves = 2 };
 enum StartFlag : std::uint8_t { kExact = 1, kReportsFirstToken = 2 };
@@ -87,6 +88,16 @@ class Writer {
     Number(static_cast<std::uint64_t>(event.output_tokens));
     Time(event.e2e, kAgeUnit);
   }
+  void Queue(const replica::Queue& queue) {
+    Number(queue.waiting);
+    Number(queue.endpoints);
+    Number(queue.heads.size());
+    for (const replica::Queue::Head& head : queue.heads) {
+      Signed(head.standing);
+      Number(head.kind);
+      Time(head.age, kAgeUnit);
+    }
+  }
   void Events(std::span<const replica::Event> events) {
     for (const replica::Event& event : events) {
       std::visit([this](const auto& one) { Event(one); }, event);
@@ -144,10 +155,21 @@ class Reader {
     bytes_.remove_prefix(size);
     return text;
   }
+  int Standing() { return static_cast<int>(std::clamp(Signed(), -kMostStanding, kMostStanding)); }
   Seconds Time(double unit) { return std::min(static_cast<double>(Number()) * unit, kMostSeconds); }
   Tokens Count(Tokens least) {
     const std::uint64_t number = Number();
     return std::max(least, static_cast<Tokens>(std::min<std::uint64_t>(number, fleet::kNoLimit)));
+  }
+
+  replica::Queue Queue() {
+    replica::Queue queue{.waiting = Number(), .endpoints = Number()};
+    for (std::uint64_t left = Number(); left > 0 && !failed_; --left) {
+      queue.heads.push_back({.standing = Standing(),
+                             .kind = static_cast<std::uint32_t>(Number()),
+                             .age = Time(kAgeUnit)});
+    }
+    return queue;
   }
 
   replica::Event Event(Tag tag) {
@@ -183,8 +205,7 @@ class Reader {
     const std::uint8_t flags = Byte();
     event.exact = (flags & kExact) != 0;
     event.reports_first_token = (flags & kReportsFirstToken) != 0;
-    constexpr std::int64_t kMostStanding = std::numeric_limits<int>::max();
-    event.standing = static_cast<int>(std::clamp(Signed(), -kMostStanding, kMostStanding));
+    event.standing = Standing();
     event.share =
         static_cast<fleet::Load>(std::min(Number(), static_cast<std::uint64_t>(fleet::kCapacity)));
     const std::uint8_t set = Byte();
@@ -209,7 +230,7 @@ std::string Encode(const Batch& batch) {
   writer.Fixed(batch.from.incarnation);
   writer.Text(batch.pool);
   writer.Number(batch.sequence);
-  writer.Number(batch.waiting);
+  writer.Queue(batch.queue);
   writer.Byte((batch.whole ? kWhole : 0) | (batch.leaves ? kLeaves : 0));
   writer.Events(batch.events);
   if (batch.whole) {
@@ -227,7 +248,7 @@ Result<Batch> Decode(std::string_view bytes) {
   batch.from.incarnation = reader.Fixed();
   batch.pool = reader.Text();
   batch.sequence = reader.Number();
-  batch.waiting = reader.Number();
+  batch.queue = reader.Queue();
   const std::uint8_t flags = reader.Byte();
   batch.whole = (flags & kWhole) != 0;
   batch.leaves = (flags & kLeaves) != 0;

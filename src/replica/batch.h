@@ -59,6 +59,22 @@ struct Ended {
 
 using Event = std::variant<Started, FirstToken, Progressed, Ended>;
 
+// scheduler::QueueState, with ages.
+struct Queue {
+  std::uint64_t waiting = 0;    // Requests that may still be in time.
+  std::uint64_t endpoints = 0;  // That the replica would send to.
+  struct Head {
+    int standing = 0;
+    std::uint32_t kind = 0;
+    Seconds age = 0;  // Since it arrived.
+
+    bool operator==(const Head&) const = default;
+  };
+  std::vector<Head> heads;
+
+  bool operator==(const Queue&) const = default;
+};
+
 // A process that routes. The one that follows it under its name has a higher incarnation.
 struct Identity {
   std::string name;
@@ -72,7 +88,7 @@ struct Batch {
   Identity from;
   std::string pool;
   std::uint64_t sequence = 0;  // Counts this replica's batches of the pool, from 1.
-  std::uint64_t waiting = 0;   // Requests in its queue that may still be in time.
+  Queue queue;                 // As it is now.
   std::vector<Event> events;   // What happened since the last batch, in order.
   // Now and then: everything that runs, as Started, FirstToken and Progressed. What is not in it
   // has ended.

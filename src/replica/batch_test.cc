@@ -53,9 +53,14 @@ Batch AnyBatch(Rng& rng) {
   Batch batch{.from = {.name = "host:8080", .incarnation = AnyNumber(rng)},
               .pool = "llama",
               .sequence = AnyNumber(rng),
-              .waiting = AnyNumber(rng),
+              .queue = {.waiting = AnyNumber(rng), .endpoints = rng.Below(1000)},
               .whole = rng.Below(2) == 0,
               .leaves = rng.Below(2) == 0};
+  for (auto left = rng.Below(5); left > 0; --left) {
+    batch.queue.heads.push_back({.standing = static_cast<int>(rng.Below(20)) - 10,
+                                 .kind = static_cast<std::uint32_t>(rng.Below(10'000)),
+                                 .age = AnyAge(rng)});
+  }
   for (auto left = rng.Below(10); left > 0; --left) batch.events.push_back(AnyEvent(rng));
   if (!batch.whole) return batch;
   for (auto left = rng.Below(10); left > 0; --left) batch.state.push_back(AnyEvent(rng));

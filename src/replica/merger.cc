@@ -35,7 +35,10 @@ Merger::Peer& Merger::PeerOf(const Identity& identity) {
 
 bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& scheduler,
                    Seconds now, scheduler::Decisions& decisions) {
-  if (batch.from == self_) return true;
+  if (batch.from == self_) {
+    if (batch.whole && RankOf(self_) == 0) round_ = now;
+    return true;
+  }
   Peer& peer = PeerOf(batch.from);
   if (at == 0) {
     if (batch.sequence <= peer.sequence) return true;  // Doubled, or too late.
@@ -43,7 +46,13 @@ bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& sc
     peer.sequence = batch.sequence;
     peer.heard = now;
     peer.lost = batch.leaves;
-    peer.waiting = batch.waiting;
+    peer.waiting = batch.queue.waiting;
+    peer.endpoints = batch.queue.endpoints;
+    peer.heads.clear();
+    for (const Queue::Head& head : batch.queue.heads) {
+      peer.heads.push_back({head.standing, head.kind, now - head.age});
+    }
+    if (batch.whole && RankOf(batch.from) == 0) round_ = now;
   }
   const std::size_t all = batch.events.size() + batch.state.size();
   for (std::size_t left = kMostPerTurn; at < all && left > 0; ++at, --left) {
@@ -59,8 +68,7 @@ bool Merger::Apply(const Batch& batch, std::size_t& at, scheduler::Scheduler& sc
       return true;
     });
   }
-  scheduler.SetForeignWaiting(Waiting());
-  scheduler.HeardOfOthers(now, decisions);
+  Conclude(scheduler, now, decisions);
   return true;
 }
 
@@ -122,8 +130,7 @@ bool Merger::Age(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisi
   if (!any) return true;
   std::erase_if(peers_, [](const Peer& peer) { return peer.lost && peer.running.empty(); });
   if (std::ranges::any_of(peers_, &Peer::lost)) return false;
-  scheduler.SetForeignWaiting(Waiting());
-  scheduler.HeardOfOthers(now, decisions);
+  Conclude(scheduler, now, decisions);
   return true;
 }
 
@@ -136,20 +143,35 @@ void Merger::LoseAll() {
   for (Peer& peer : peers_) peer.lost = true;
 }
 
-int Merger::rank() const {
+int Merger::RankOf(const Identity& identity) const {
+  const bool self_first = self_ < identity;
   return static_cast<int>(std::ranges::count_if(
-      peers_, [&](const Peer& peer) { return !peer.lost && peer.identity < self_; }));
+             peers_, [&](const Peer& peer) { return !peer.lost && peer.identity < identity; })) +
+         (self_first ? 1 : 0);
 }
 
 int Merger::replicas() const {
   return 1 + static_cast<int>(std::ranges::count(peers_, false, &Peer::lost));
 }
 
-std::size_t Merger::Waiting() const {
+void Merger::Conclude(scheduler::Scheduler& scheduler, Seconds now,
+                      scheduler::Decisions& decisions) {
   constexpr std::uint64_t kMost = 1'000'000'000;  // Whatever somebody says.
-  std::uint64_t all = 0;
-  for (const Peer& peer : peers_) all += peer.lost ? 0 : std::min(peer.waiting, kMost);
-  return all;
+  const auto endpoints =
+      static_cast<std::uint64_t>(scheduler.fleet().up() - scheduler.fleet().out());
+  std::uint64_t waiting = 0;
+  std::vector<scheduler::WaitingHead> heads;
+  for (const Peer& peer : peers_) {
+    if (peer.lost) continue;
+    waiting += std::min(peer.waiting, kMost);
+    // Who reaches fewer endpoints must not hold up what can go to the others.
+    if (peer.endpoints < endpoints) continue;
+    heads.insert(heads.end(), peer.heads.begin(), peer.heads.end());
+  }
+  scheduler.SetForeignQueues(waiting, heads, now);
+  scheduler.SetTurns(
+      {.index = RankOf(self_), .count = replicas(), .length = turn_length_, .offset = -round_});
+  scheduler.HeardOfOthers(now, decisions);
 }
 
 }  // namespace headrace::replica

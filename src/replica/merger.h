@@ -20,7 +20,9 @@ namespace headrace::replica {
 // and the step times that a single one would have.
 //
 // Batches may be lost, doubled or come late: what is old is ignored, and what was missed is put
-// right by the next whole state. A replica that is silent for kSilence, leaves, or is followed by
+// right by the next whole state. Turns go round from the time at which the whole state of the first
+// replica was heard last: all hear it at nearly the same moment, so that no clocks need to agree. A
+// replica that is silent for kSilence, leaves, or is followed by
 // another incarnation has nothing running any more. Not thread-safe.
 class Merger {
  public:
@@ -48,7 +50,9 @@ class Merger {
     Seconds heard = 0;           // Last.
     std::uint64_t sequence = 0;  // The last one that was applied.
     bool lost = false;           // It is gone; its requests are being dropped.
-    std::uint64_t waiting = 0;   // In its queue.
+    std::uint64_t waiting = 0;   // In its queue; …
+    std::uint64_t endpoints = 0;
+    std::vector<scheduler::WaitingHead> heads;  // … see scheduler::QueueState.
 
     struct Running {
       // nullopt: its endpoint is not known here, at least not yet.
@@ -60,8 +64,8 @@ class Merger {
   std::span<const Peer> peers() const { return peers_; }
   // Replicas that send to the pool, this one included.
   int replicas() const;
-  // This one's place among them, the same for all that hear each other.
-  int rank() const;
+  // How long a turn of the queue is (scheduler::Turns), from the next batch on.
+  void SetTurnLength(Seconds length) { turn_length_ = length; }
   // Batches that never came, or too late.
   std::uint64_t missed() const { return missed_; }
   // Whether a replica has appeared since this was last asked: it needs the whole state.
@@ -69,7 +73,10 @@ class Merger {
 
  private:
   Peer& PeerOf(const Identity& identity);
-  std::size_t Waiting() const;
+  // The place of a replica among those that are there, the same for all that hear each other.
+  int RankOf(const Identity& identity) const;
+  // Tells the scheduler about the others' queues and its own turns, and has it decide.
+  void Conclude(scheduler::Scheduler& scheduler, Seconds now, scheduler::Decisions& decisions);
   void ApplyEvent(Peer& peer, const Event& event, std::uint64_t whole,
                   scheduler::Scheduler& scheduler, Seconds now);
   void Start(Peer& peer, const Started& started, std::uint64_t whole,
@@ -78,6 +85,8 @@ class Merger {
 
   Identity self_;
   std::vector<Peer> peers_;
+  Seconds turn_length_ = 0;
+  Seconds round_ = 0;  // Rounds of turns are counted from here.
   std::uint64_t missed_ = 0;
   bool newcomer_ = false;
 };

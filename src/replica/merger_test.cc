@@ -61,7 +61,7 @@ struct Replica {
     EXPECT_TRUE(scheduler.Complete(id, {100, output, e2e}, now, decisions));
   }
   std::optional<std::string> Tell(Seconds now) {
-    outbox.Add(scheduler.TakeJournal(), scheduler.waiting_in_time());
+    outbox.Add(scheduler.TakeJournal(), scheduler.queue_state());
     const auto batch = outbox.Next(now);
     if (!batch) return std::nullopt;
     return Encode(*batch);
@@ -368,12 +368,63 @@ TEST_F(Pair, AfterSilenceOnlyTheStateIsTold) {
   a.Tell(1);
   a.Send(1.1);
   a.End(first, 10, 0.1, 1.1);
-  a.outbox.Add(a.scheduler.TakeJournal(), 0);
+  a.outbox.Add(a.scheduler.TakeJournal(), {});
   a.outbox.Hush();
   const Batch batch = *Decode(a.Tell(1.2).value());
   EXPECT_TRUE(batch.whole);
   EXPECT_TRUE(batch.events.empty());
   EXPECT_EQ(batch.state.size(), 1u);
+}
+
+// Whatever their clocks say, one may look for gaps when the other does not.
+TEST_F(Pair, TakeTurnsWithoutACommonClock) {
+  constexpr Seconds kAhead = 1234.567;  // b's clock.
+  a.merger.SetTurnLength(0.025);
+  b.merger.SetTurnLength(0.025);
+  for (Replica* replica : {&a, &b}) {
+    const Seconds offset = replica == &b ? kAhead : 0;
+    // All endpoints are full, and one waits.
+    scheduler::Decisions decisions;
+    scheduler::SchedulerOptions options = replica->scheduler.options();
+    options.policy = routing::FindPolicy("slo-headroom");
+    options.down_timeout = 60;
+    replica->scheduler.SetOptions(options, offset, decisions);
+    replica->SetFleet({});
+    replica->scheduler.Arrive({}, 0.5 + offset, decisions);
+    EXPECT_TRUE(decisions.empty());
+  }
+  for (const Seconds at : {1.0, 2.0}) {
+    const std::string of_a = a.Tell(at).value();
+    const std::string of_b = b.Tell(at + kAhead).value();
+    // Both hear both at the same moments.
+    for (Replica* replica : {&a, &b}) {
+      const Seconds offset = replica == &b ? kAhead : 0;
+      replica->Hear(of_a, at + 0.003 + offset);
+      replica->Hear(of_b, at + 0.004 + offset);
+    }
+  }
+  const Seconds turn_of_a = a.scheduler.NextWakeup();
+  const Seconds turn_of_b = b.scheduler.NextWakeup() - kAhead;
+  EXPECT_NEAR(std::abs(turn_of_a - turn_of_b), 0.025, 1e-6);
+}
+
+TEST_F(Pair, QueuesKeepOneOrder) {
+  b.SetFleet({});
+  scheduler::SchedulerOptions options = b.scheduler.options();
+  options.down_timeout = 60;
+  scheduler::Decisions decisions;
+  b.scheduler.SetOptions(options, 1, decisions);
+  b.scheduler.Arrive({}, 1, decisions);
+  ASSERT_TRUE(decisions.empty());
+  const auto batch = Decode(b.Tell(3).value());
+  ASSERT_TRUE(batch);
+  EXPECT_EQ(batch->queue.waiting, 1u);
+  EXPECT_EQ(batch->queue.endpoints, 0u);
+  ASSERT_EQ(batch->queue.heads.size(), 1u);
+  EXPECT_NEAR(batch->queue.heads[0].age, 2, 1e-5);
+  // b reaches nothing, so a, which does, waits for none of it.
+  a.Hear(Encode(*batch), 3);
+  a.Send(3);
 }
 
 TEST_F(Pair, OwnBatchesAreNoNews) {

@@ -27,9 +27,9 @@ void MakeOld(Event& event, Seconds now) {
 
 }  // namespace
 
-void Outbox::Add(const fleet::Journal& journal, std::size_t waiting) {
-  told_waiting_ = told_waiting_ && waiting == waiting_;
-  waiting_ = waiting;
+void Outbox::Add(const fleet::Journal& journal, scheduler::QueueState queue) {
+  told_queue_ = told_queue_ && queue == queue_;
+  queue_ = std::move(queue);
   using Kind = fleet::Journal::Entry::Kind;
   auto start = journal.starts.begin();
   for (const fleet::Journal::Entry& entry : journal.entries) {
@@ -64,10 +64,14 @@ void Outbox::Add(const fleet::Journal& journal, std::size_t waiting) {
 Batch Outbox::NewBatch() { return {.from = self_, .pool = pool_, .sequence = ++sequence_}; }
 
 std::optional<Batch> Outbox::Next(Seconds now) {
-  if (pending_.empty() && told_waiting_ && now < next_whole_) return std::nullopt;
+  if (pending_.empty() && told_queue_ && now < next_whole_) return std::nullopt;
   Batch batch = NewBatch();
-  batch.waiting = waiting_;
-  told_waiting_ = true;
+  batch.queue = {.waiting = queue_.in_time,
+                 .endpoints = static_cast<std::uint64_t>(queue_.endpoints)};
+  for (const scheduler::WaitingHead& head : queue_.heads) {
+    batch.queue.heads.push_back({head.standing, head.kind, now - head.arrived});
+  }
+  told_queue_ = true;
   batch.events = std::exchange(pending_, {});
   for (Event& event : batch.events) MakeOld(event, now);
   if (now < next_whole_) return batch;

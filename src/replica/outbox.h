@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "fleet/journal.h"
 #include "replica/batch.h"
+#include "scheduler/precedence.h"
 
 namespace headrace::replica {
 
@@ -32,8 +33,7 @@ class Outbox {
 
   Outbox(Identity self, std::string pool) : self_(std::move(self)), pool_(std::move(pool)) {}
 
-  // `waiting`: requests in the queue that may still be in time.
-  void Add(const fleet::Journal& journal, std::size_t waiting);
+  void Add(const fleet::Journal& journal, scheduler::QueueState queue);
   // nullopt if there is nothing to tell and no whole state is due.
   std::optional<Batch> Next(Seconds now);
   // Somebody is new: the next batch has the whole state.
@@ -57,8 +57,8 @@ class Outbox {
   std::uint64_t sequence_ = 0;
   std::unordered_map<std::uint64_t, Running> running_;  // By serial.
   std::vector<Event> pending_;                          // Ages are times, as in running_.
-  std::size_t waiting_ = 0;
-  bool told_waiting_ = true;
+  scheduler::QueueState queue_;
+  bool told_queue_ = true;
   Seconds next_whole_ = -kNever;
 };
 

@@ -55,12 +55,21 @@ bool Backlog::MakeRoomFor(const Record& record, Seconds now, Decisions& decision
   return true;
 }
 
-bool Backlog::MayPass(const Record& record) const {
+bool Backlog::MayPass(const Record& record, Seconds now) const {
   if (more_to_decide_) return false;
-  if (!queue_.HasWaiting(record.lane)) return true;
+  if (!queue_.HasWaiting(record.lane) && !GivesWay(record, now)) return true;
   return record.ByForecast() &&
          static_cast<double>(in_time()) >=
              fleet_.constants().pass_from * std::max(1, fleet_.all_in_flight());
+}
+
+QueueState Backlog::State() const {
+  QueueState state{.in_time = own_in_time(), .endpoints = fleet_.up() - fleet_.out()};
+  for (const WaitQueue::Head& head : queue_.heads()) {
+    const Record& record = records_[head.slot];
+    if (record.IsComparable()) state.heads.push_back(record.AsHead());
+  }
+  return state;
 }
 
 Seconds Backlog::NextWakeup() const {
@@ -151,6 +160,10 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
     if (!assessments_.IsCurrent(record)) {
       i = std::min(i, Reassess(record));
       budget.Spend();
+      continue;
+    }
+    if (GivesWay(record, now) && now <= DeadlineOf(record)) {
+      ++i;
       continue;
     }
     if (before_try_) before_try_(record, now);

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <span>
 
 #include "base/units.h"
 #include "fleet/fleet.h"
 #include "scheduler/assessment_cache.h"
 #include "scheduler/dispatcher.h"
 #include "scheduler/events.h"
+#include "scheduler/precedence.h"
 #include "scheduler/record_table.h"
 #include "scheduler/wait_queue.h"
 
@@ -63,7 +65,7 @@ class Backlog {
   // Under pressure a newcomer is also tried if others of its kind wait: they have lost so much time
   // that they no longer fit where a fresh request does. (First come, first served collapses under
   // overload: every request is served just too late.)
-  bool MayPass(const Record& record) const;
+  bool MayPass(const Record& record, Seconds now) const;
   bool HasRoomFor(std::size_t bytes) const;
   // Makes room for a request by refusing some that stand lower. False if there is not enough.
   bool MakeRoomFor(const Record& record, Seconds now, Decisions& decisions);
@@ -80,7 +82,12 @@ class Backlog {
   // Requests in the queue that may still be in time, and those in the queues of other replicas.
   std::size_t in_time() const { return own_in_time() + foreign_waiting_; }
   std::size_t own_in_time() const { return queue_.size() - late_; }
-  void SetForeignWaiting(std::size_t waiting) { foreign_waiting_ = waiting; }
+  QueueState State() const;
+  // So many requests wait in the queues of other replicas, and these are their heads.
+  void SetForeign(std::size_t waiting, std::span<const WaitingHead> heads, Seconds now) {
+    foreign_waiting_ = waiting;
+    precedence_.Set(heads, now);
+  }
   // Some may go to certain endpoints only.
   bool AnyAmong() const { return among_ > 0; }
   // Of the queue, what does not stand lower than the request.
@@ -106,6 +113,10 @@ class Backlog {
   // A request whose deadline has passed, or that gives up, waits on as a late one or is refused.
   void Settle(Record& record, Seconds now, Decisions& decisions);
   void Expire(Seconds now, TurnBudget& budget, Decisions& decisions);
+  // Whether it has to let one go first that waits at another replica.
+  bool GivesWay(const Record& record, Seconds now) const {
+    return record.IsComparable() && precedence_.IsAfterAnother(record.AsHead(), now);
+  }
   void ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions);
 
   const SchedulerOptions& options_;
@@ -118,6 +129,7 @@ class Backlog {
   std::size_t bytes_ = 0;
   std::size_t late_ = 0;  // Requests in the queue that can no longer be in time.
   std::size_t foreign_waiting_ = 0;
+  Precedence precedence_;
   Turns turns_;
   Seconds news_ = kNever;     // When others did something, for the first time since last_drain_.
   std::size_t forecast_ = 0;  // Requests in the queue that wait for a forecast to change.

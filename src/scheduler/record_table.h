@@ -13,6 +13,7 @@
 #include "routing/policy.h"
 #include "scheduler/assessment.h"
 #include "scheduler/events.h"
+#include "scheduler/precedence.h"
 #include "scheduler/wait_queue.h"
 #include "slo/slo.h"
 
@@ -67,6 +68,12 @@ struct Record {
     return WaitQueue::LimitedTo(limit, is_late);
   }
   WaitQueue::Key LateKey() const { return IsLimited() ? LimitedKey(true) : WaitQueue::kLate; }
+  WaitingHead AsHead() const {
+    return {.standing = lane.standing, .kind = lane.key, .arrived = arrived};
+  }
+  // Whether it has its place among those that wait at other replicas: it is in time, and may go to
+  // any endpoint.
+  bool IsComparable() const { return !late && !IsLimited() && failed_at.empty(); }
   bool NeedsFallback() const { return assessment.cause != FallbackCause::kNone; }
   bool ByForecast() const { return policy->needs == routing::PolicyNeeds::kForecast; }
   // Whether it waits on when its deadline has passed, instead of being refused.

@@ -18,6 +18,7 @@
 #include "scheduler/backlog.h"
 #include "scheduler/dispatcher.h"
 #include "scheduler/events.h"
+#include "scheduler/precedence.h"
 #include "scheduler/record_table.h"
 #include "scheduler/tenant_shares.h"
 #include "scheduler/wait_queue.h"
@@ -105,8 +106,12 @@ class Scheduler {
   // Follows several of these. There may be room now: what waits is tried at the next turn.
   void HeardOfOthers(Seconds now, Decisions& decisions);
   void SetTurns(const Turns& turns) { backlog_.SetTurns(turns); }
-  // So many requests wait in the others' queues that may still be in time.
-  void SetForeignWaiting(std::size_t waiting) { backlog_.SetForeignWaiting(waiting); }
+  // What the others are told of this queue. And of theirs: so many requests wait that may still be
+  // in time, and who is next.
+  QueueState queue_state() const { return backlog_.State(); }
+  void SetForeignQueues(std::size_t waiting, std::span<const WaitingHead> heads, Seconds now) {
+    backlog_.SetForeign(waiting, heads, now);
+  }
   // See fleet::Fleet.
   void SetReplicas(int replicas, Seconds now, Decisions& decisions);
   void KeepJournal(bool keep) { fleet_.KeepJournal(keep); }
@@ -135,7 +140,6 @@ class Scheduler {
   const TenantShares& tenant_shares() const { return shares_; }
   std::size_t queue_bytes() const { return backlog_.bytes(); }
   std::size_t waiting() const { return backlog_.queue().size(); }
-  std::size_t waiting_in_time() const { return backlog_.own_in_time(); }
   std::size_t running() const { return static_cast<std::size_t>(fleet_.in_flight()); }
 
   // What every deployment could do for a request that arrives now with a response of this length,

@@ -189,6 +189,34 @@ TEST(Replicas, TakeTurns) {
   EXPECT_EQ(h.Complete(running).size(), 1);
 }
 
+// What opens is for the oldest of its kind, wherever it waits.
+TEST(Replicas, KeepTheOrderOfOneQueue) {
+  SchedulerHarness h;
+  h.Fleet({{"a10", 512, {"h:1"}}});
+  h.Profile(FlatProfile("a10", 0.25, 4, E2eSlo(100)));  // One at a time.
+  h.now = 1;
+  EXPECT_TRUE(h.Arrive());
+  const RequestId running = h.last;
+  h.now = 3;
+  EXPECT_FALSE(h.Arrive());
+  const QueueState state = h.scheduler.queue_state();
+  EXPECT_EQ(state.in_time, 1);
+  EXPECT_EQ(state.endpoints, 1);
+  ASSERT_EQ(state.heads.size(), 1);
+  EXPECT_EQ(state.heads[0].arrived, 3);
+  // Another replica has one that came a second before.
+  WaitingHead older = state.heads[0];
+  older.arrived = 2;
+  h.scheduler.SetForeignQueues(1, std::span(&older, 1), h.now);
+  EXPECT_TRUE(h.Complete(running).empty());
+  h.now = 3.5;
+  h.decisions.clear();
+  h.Arrive();
+  EXPECT_TRUE(h.decisions.empty()) << "nor does a newcomer pass";
+  h.scheduler.SetForeignQueues(0, {}, h.now);
+  EXPECT_EQ(h.Tick().size(), 1) << "the other one has gone";
+}
+
 TEST(Turns, ComeOncePerRoundAndNeverNow) {
   Rng rng(7);
   for (int i = 0; i < 10'000; ++i) {

@@ -581,9 +581,9 @@ void PoolRouter::KeepJournal(bool keep) {
   state_.scheduler.KeepJournal(keep);
 }
 
-std::pair<fleet::Journal, std::size_t> PoolRouter::TakeJournal() {
+std::pair<fleet::Journal, scheduler::QueueState> PoolRouter::TakeJournal() {
   const system::MutexLock lock(mutex_);
-  return {state_.scheduler.TakeJournal(), state_.scheduler.waiting_in_time()};
+  return {state_.scheduler.TakeJournal(), state_.scheduler.queue_state()};
 }
 
 void PoolRouter::Merge(replica::Merger& merger, const replica::Batch& batch) {
@@ -602,11 +602,6 @@ void PoolRouter::Age(replica::Merger& merger) {
       done = merger.Age(state.scheduler, now, state.decisions);
     });
   }
-}
-
-void PoolRouter::SetTurns(const scheduler::Turns& turns) {
-  const system::MutexLock lock(mutex_);
-  state_.scheduler.SetTurns(turns);
 }
 
 void PoolRouter::SetReplicas(int replicas) {

@@ -212,14 +212,12 @@ class PoolRouter {
 
   // From now on what happens to this router's requests is written down.
   void KeepJournal(bool keep);
-  // What was written down since, and how many requests wait that may still be in time.
-  std::pair<fleet::Journal, std::size_t> TakeJournal();
+  // What was written down since, and what waits.
+  std::pair<fleet::Journal, scheduler::QueueState> TakeJournal();
   // Takes over what another one tells. `merger` is the caller's own.
   void Merge(replica::Merger& merger, const replica::Batch& batch);
   // Drops what belongs to those that are gone.
   void Age(replica::Merger& merger);
-  // When the queue is tried after news of others.
-  void SetTurns(const scheduler::Turns& turns);
   // So many share the engines, and what the others send is not known; 1 while it is.
   void SetReplicas(int replicas);
 

@@ -22,8 +22,6 @@ constexpr Seconds kAllAreHeard = 1.5 * replica::Outbox::kWholeEvery;
 constexpr Seconds kStatusEvery = 0.2;
 // A replica that cannot be read is gone when it was silent for so long.
 constexpr Seconds kUnreadableFor = 10 * replica::Outbox::kWholeEvery;
-// Between two looks at the same clocks.
-constexpr Seconds kSameTime = 0.001;
 constexpr std::string_view kChannels = "headrace:replicas:";
 
 // The host and the process; in a container that is restarted, the same as before.
@@ -129,8 +127,9 @@ void ReplicaFeed::Share(const Settings& settings) {
       next_tell = now + settings.options.interval;
       FollowPools();
       for (auto& [name, shared] : shared_) {
-        const auto [journal, waiting] = shared.pool->router().TakeJournal();
-        shared.outbox.Add(journal, waiting);
+        const auto [journal, queue] = shared.pool->router().TakeJournal();
+        shared.outbox.Add(journal, queue);
+        shared.merger.SetTurnLength(replica::TurnLength(settings.options.interval));
       }
       if (!link.up && now - link.since >= kRetry) {
         const auto listens = link.listener.Listen(channel_);
@@ -170,7 +169,7 @@ void ReplicaFeed::Share(const Settings& settings) {
            now);
     }
     for (auto& [name, shared] : shared_) shared.pool->router().Age(shared.merger);
-    TakeParts(link, settings.options.interval, now);
+    TakeParts(link, now);
     if (now < next_status) continue;
     next_status = now + kStatusEvery;
     Report(link, now);
@@ -211,8 +210,6 @@ void ReplicaFeed::Forget(Shared& shared) {
   shared.pool->router().Age(shared.merger);
   shared.replicas = shared.parts = 1;
   shared.pool->router().SetReplicas(1);
-  shared.turns = {};
-  shared.pool->router().SetTurns({});
 }
 
 void ReplicaFeed::End(Shared& shared) {
@@ -252,35 +249,21 @@ void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Second
     const auto found = shared_.find(batch->pool);
     if (found == shared_.end()) continue;
     Shared& shared = found->second;
-    if (own) {
-      if (batch->sequence != shared.timed) continue;
+    if (own && batch->sequence == shared.timed) {
       lag_ = now - shared.sent;
       metrics_->lag_seconds.Observe(lag_);
-      continue;
     }
     shared.pool->router().Merge(shared.merger, *batch);
     if (shared.merger.TakeNewcomer()) shared.outbox.SayAll();
   }
 }
 
-void ReplicaFeed::TakeParts(const Link& link, Seconds interval, Seconds now) {
-  // All clocks that are set by the network's time have the same turns; they may be set at any time.
-  const Seconds offset = system::UnixNow() - system::MonotonicNow();
+void ReplicaFeed::TakeParts(const Link& link, Seconds now) {
   for (auto& [name, shared] : shared_) {
     const int heard = shared.merger.replicas();
     // After an outage the others are heard one by one.
     const bool all = link.up && (heard >= shared.replicas || now - link.since >= kAllAreHeard);
     if (all) shared.replicas = heard;
-    const scheduler::Turns turns{.index = shared.merger.rank(),
-                                 .count = heard,
-                                 .length = replica::TurnLength(interval),
-                                 .offset = std::abs(offset - shared.turns.offset) < kSameTime
-                                               ? shared.turns.offset
-                                               : offset};
-    if (turns != shared.turns) {
-      shared.turns = turns;
-      shared.pool->router().SetTurns(turns);
-    }
     const int parts = all ? 1 : shared.replicas;
     if (parts == shared.parts) continue;
     shared.parts = parts;

@@ -75,7 +75,6 @@ class ReplicaFeed {
     telemetry::ReplicaPoolMetrics metrics;
     int replicas = 1;         // As last known while they could be heard.
     int parts = 1;            // What the router was told: SetReplicas.
-    scheduler::Turns turns;   // What it was told of these.
     double counted = 0;       // Of Merger::missed.
     std::uint64_t timed = 0;  // A batch that is on its way through Redis, …
     Seconds sent = 0;         // … since then.
@@ -101,8 +100,8 @@ class ReplicaFeed {
   // False if they could not be told.
   Result<void> Tell(Link& link, Seconds now);
   void Hear(Link& link, std::span<const std::string> messages, Seconds now);
-  // How much of the capacity is this replica's, and when its turn is.
-  void TakeParts(const Link& link, Seconds interval, Seconds now);
+  // How much of the capacity is this replica's.
+  void TakeParts(const Link& link, Seconds now);
   void Lose(Link& link, const Error& error, Seconds now);
   void Report(const Link& link, Seconds now);
 

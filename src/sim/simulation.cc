@@ -60,9 +60,7 @@ class Simulator {
           merger({std::to_string(index), 1}) {
       if (spec.replicas == 1) return;
       scheduler.KeepJournal(true);
-      scheduler.SetTurns({.index = index,
-                          .count = spec.replicas,
-                          .length = replica::TurnLength(spec.replica_lag)});
+      merger.SetTurnLength(replica::TurnLength(spec.replica_lag));
     }
 
     scheduler::Scheduler scheduler;
@@ -512,7 +510,7 @@ void Simulator::Settle(Seconds now) {
 
 void Simulator::Tell(Seconds now) {
   for (Replica& replica : replicas_) {
-    replica.outbox.Add(replica.scheduler.TakeJournal(), replica.scheduler.waiting_in_time());
+    replica.outbox.Add(replica.scheduler.TakeJournal(), replica.scheduler.queue_state());
     auto batch = replica.outbox.Next(now);
     if (batch) messages_.push_back({now + spec_.replica_lag, std::move(*batch)});
   }

@@ -179,5 +179,89 @@ TEST(KeyRing, NeverMoreThanTheLimit) {
   }
 }
 
+// Two processes tell each other; together they let through what the key may.
+struct SharedLimits : testing::Test {
+  SharedLimits() {
+    const KeyFile file = FileOf({{.name = "k", .requests_per_minute = 6, .tokens_per_minute = 1000},
+                                 {.name = "few", .max_in_flight = 4}});
+    for (KeyRing* ring : {&a, &b}) ring->Set(file, 0);
+    Tell(0, /*all=*/true);
+  }
+  void Tell(Seconds now, bool all = false) {
+    const auto of_a = a.TakeSpending(all);
+    const auto of_b = b.TakeSpending(all);
+    a.Hear("b", of_b, all, now);
+    b.Hear("a", of_a, all, now);
+  }
+  static bool Begins(KeyRing& ring, const std::string& name, Seconds now, Tokens prompt = 10) {
+    return !ring.Begin(*ring.Find("secret-" + name), prompt, now);
+  }
+
+  KeyRing a;
+  KeyRing b;
+};
+
+TEST_F(SharedLimits, RequestsAndTokensAreThoseOfBoth) {
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(Begins(a, "k", 0));
+    EXPECT_TRUE(Begins(b, "k", 0));
+    Tell(0);
+  }
+  EXPECT_EQ(a.Use(*a.Find("secret-k"), 0).requests->remaining, 2);
+  EXPECT_EQ(a.Use(*a.Find("secret-k"), 0).tokens->remaining, 1000 - 4 * 10);
+  // It came to more tokens than its prompt.
+  a.End(*a.Find("secret-k"), 10, 980, 0);
+  Tell(0);
+  EXPECT_FALSE(Begins(b, "k", 0)) << "no tokens are left";
+  EXPECT_TRUE(Begins(b, "k", 20)) << "they come again";
+}
+
+TEST_F(SharedLimits, ALostMessageIsMadeGoodByTheNextOne) {
+  Begins(a, "k", 0);
+  (void)a.TakeSpending(false);  // Lost.
+  Tell(0);
+  EXPECT_EQ(b.Use(*b.Find("secret-k"), 0).requests->remaining, 6);
+  Tell(0, /*all=*/true);
+  EXPECT_EQ(b.Use(*b.Find("secret-k"), 0).requests->remaining, 5);
+}
+
+TEST_F(SharedLimits, WhatWasBeforeOneIsHeardCountsForNothing) {
+  for (int i = 0; i < 3; ++i) Begins(a, "k", 0);
+  KeyRing late;
+  late.Set(FileOf({{.name = "k", .requests_per_minute = 6}}), 0);
+  late.Hear("a", a.TakeSpending(false), false, 0);
+  late.Hear("a", a.TakeSpending(true), true, 0);
+  EXPECT_EQ(late.Use(*late.Find("secret-k"), 0).requests->remaining, 6);
+  Begins(a, "k", 0);
+  late.Hear("a", a.TakeSpending(false), false, 0);
+  EXPECT_EQ(late.Use(*late.Find("secret-k"), 0).requests->remaining, 5);
+}
+
+TEST_F(SharedLimits, InFlightIsThatOfBothUntilOneIsGone) {
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(Begins(a, "few", 0));
+  Tell(0);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(Begins(b, "few", 0));
+  EXPECT_FALSE(Begins(b, "few", 0));
+  a.End(*a.Find("secret-few"), 10, 10, 0);
+  Tell(1);
+  EXPECT_TRUE(Begins(b, "few", 1));
+  EXPECT_FALSE(Begins(b, "few", 1));
+  b.ForgetSilent(3, 4);
+  EXPECT_TRUE(Begins(b, "few", 4)) << "a is gone";
+}
+
+TEST_F(SharedLimits, EachHasItsPartWhileTheyDoNotHearEachOther) {
+  for (KeyRing* ring : {&a, &b}) ring->SetParts(2, 0);
+  for (KeyRing* ring : {&a, &b}) {
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(Begins(*ring, "k", 0));
+    EXPECT_FALSE(Begins(*ring, "k", 0));
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(Begins(*ring, "few", 0));
+    EXPECT_FALSE(Begins(*ring, "few", 0));
+  }
+  a.SetParts(1, 0);
+  EXPECT_FALSE(Begins(a, "k", 0)) << "that was all";
+  EXPECT_TRUE(Begins(a, "k", 10)) << "at the whole rate again";
+}
+
 }  // namespace
 }  // namespace headrace::access

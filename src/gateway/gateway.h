@@ -159,9 +159,9 @@ class Gateway {
   std::unique_ptr<serving::FleetFeed> fleets_;
   std::shared_ptr<serving::ProfileFeed> profiles_ HEADRACE_GUARDED_BY(mutex_);
   serving::RequestTraceFeed request_trace_;
+  serving::ClientKeys keys_;
   serving::ReplicaFeed replicas_;
   serving::ResponseOwners responses_;
-  serving::ClientKeys keys_;
   serving::ServingContext context_;
   std::string keys_fault_ HEADRACE_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<FollowedFiles>> followed_ HEADRACE_GUARDED_BY(mutex_);

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/key_file.h"
 #include "gateway/test_gateway.h"
 #include "store/test_redis.h"
 
@@ -181,6 +182,51 @@ TEST_F(ReplicasTest, AreOfOneGroupAndCanChangeItWhileTheyRun) {
 }
 
 // What AIBrix's GPU optimizer reads is the sum of all gateways.
+// A key's limits hold for all replicas together; while they do not hear each other, each has its
+// part.
+TEST_F(ReplicasTest, ShareTheLimitsOfApiKeys) {
+  auto a = Make();
+  auto b = Make();
+  const std::string salt(16, 's');
+  const auto hash = [&salt](std::string_view text) { return access::HashOfKey(salt, text); };
+  std::string file =
+      "salt: " + access::ToHex({reinterpret_cast<const std::uint8_t*>(salt.data()), salt.size()});
+  for (const access::ApiKey& key :
+       {access::ApiKey{.name = "one", .hash = hash("one"), .max_in_flight = 1},
+        access::ApiKey{.name = "rate", .hash = hash("rate"), .requests_per_minute = 100}}) {
+    file = *config::WithKey(file, "keys.yaml", salt, key);
+  }
+  for (TestGateway* t : {a.get(), b.get()}) {
+    t->config.api_keys = (t->folder.path() / "keys.yaml").string();
+    t->folder.Write("keys.yaml", file);
+    t->Start();
+  }
+  const auto chat = [](const TestGateway& t, const std::string& key) {
+    return t.Chat(ChatBody(3, false), {"Authorization: Bearer " + key});
+  };
+  {
+    net::RawPeer running(a->address());
+    running.Send(PostText("/v1/chat/completions", ChatBody(4000, true),
+                          {"Authorization: Bearer one"}));
+    ASSERT_TRUE(Eventually([&] { return a->Status().running == 1; }));
+    ASSERT_TRUE(Eventually([&] { return chat(*b, "one").status == 429; }));
+  }
+  EXPECT_TRUE(Eventually([&] { return chat(*b, "one").status == 200; })) << "its client has left";
+
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(chat(*a, "rate").status, 200);
+  int own = 0;
+  const auto left = [&] {
+    const HttpResponse response = chat(*b, "rate");
+    return std::stod(std::string(response.Header("x-ratelimit-remaining-requests")));
+  };
+  EXPECT_TRUE(Eventually([&] { return left() <= 100 - ++own - 10; })) << "what a let through";
+
+  redis.Stop();
+  ASSERT_TRUE(Eventually([&] { return !Connected(*a) && !Connected(*b); }));
+  EXPECT_TRUE(
+      Eventually([&] { return chat(*a, "rate").Header("x-ratelimit-limit-requests") == "50"; }));
+}
+
 TEST_F(ReplicasTest, RequestTracesAddUp) {
   auto a = Make(1000);
   auto b = Make(1000);

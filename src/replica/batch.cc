@@ -98,6 +98,15 @@ class Writer {
       Time(head.age, kAgeUnit);
     }
   }
+  void Keys(std::span<const KeySpending> keys) {
+    Number(keys.size());
+    for (const KeySpending& key : keys) {
+      Text(key.name);
+      Signed(key.requests);
+      Signed(key.tokens);
+      Signed(key.in_flight);
+    }
+  }
   void Events(std::span<const replica::Event> events) {
     for (const replica::Event& event : events) {
       std::visit([this](const auto& one) { Event(one); }, event);
@@ -172,6 +181,19 @@ class Reader {
     return queue;
   }
 
+  std::vector<KeySpending> Keys() {
+    static constexpr std::int64_t kMost = std::int64_t{1} << 50;
+    const auto number = [this] { return std::clamp(Signed(), std::int64_t{0}, kMost); };
+    std::vector<KeySpending> keys;
+    for (std::uint64_t left = Number(); left > 0 && !failed_; --left) {
+      KeySpending& key = keys.emplace_back(KeySpending{.name = Text()});
+      key.requests = number();
+      key.tokens = number();
+      key.in_flight = std::min<std::int64_t>(number(), std::numeric_limits<int>::max() / 1000);
+    }
+    return keys;
+  }
+
   replica::Event Event(Tag tag) {
     switch (tag) {
       case Tag::kFirstToken: {
@@ -232,6 +254,7 @@ std::string Encode(const Batch& batch) {
   writer.Number(batch.sequence);
   writer.Queue(batch.queue);
   writer.Byte((batch.whole ? kWhole : 0) | (batch.leaves ? kLeaves : 0));
+  writer.Keys(batch.keys);
   writer.Events(batch.events);
   if (batch.whole) {
     writer.Byte(static_cast<std::uint8_t>(Tag::kState));
@@ -252,6 +275,7 @@ Result<Batch> Decode(std::string_view bytes) {
   const std::uint8_t flags = reader.Byte();
   batch.whole = (flags & kWhole) != 0;
   batch.leaves = (flags & kLeaves) != 0;
+  batch.keys = reader.Keys();
   std::vector<Event>* events = &batch.events;
   while (!reader.empty() && !reader.failed()) {
     const std::uint8_t tag = reader.Byte();

@@ -75,6 +75,16 @@ struct Queue {
   bool operator==(const Queue&) const = default;
 };
 
+// What a replica has let through of an API key: of its requests and tokens ever, and now.
+struct KeySpending {
+  std::string name;
+  std::int64_t requests = 0;
+  std::int64_t tokens = 0;
+  std::int64_t in_flight = 0;
+
+  bool operator==(const KeySpending&) const = default;
+};
+
 // A process that routes. The one that follows it under its name has a higher incarnation.
 struct Identity {
   std::string name;
@@ -83,7 +93,7 @@ struct Identity {
   auto operator<=>(const Identity&) const = default;
 };
 
-// The news of one pool from one replica.
+// The news of one pool from one replica; or, with a pool of no name, of its API keys.
 struct Batch {
   Identity from;
   std::string pool;
@@ -94,7 +104,8 @@ struct Batch {
   // has ended.
   bool whole = false;
   std::vector<Event> state;
-  bool leaves = false;  // The replica stops: nothing runs any more.
+  bool leaves = false;            // The replica stops: nothing runs any more.
+  std::vector<KeySpending> keys;  // In a batch of no pool.
 
   bool operator==(const Batch&) const = default;
 };

@@ -61,6 +61,12 @@ Batch AnyBatch(Rng& rng) {
                                  .kind = static_cast<std::uint32_t>(rng.Below(10'000)),
                                  .age = AnyAge(rng)});
   }
+  for (auto left = rng.Below(3); left > 0; --left) {
+    batch.keys.push_back({.name = "team",
+                          .requests = static_cast<std::int64_t>(rng.Below(1'000'000)),
+                          .tokens = static_cast<std::int64_t>(rng.Below(1'000'000'000)),
+                          .in_flight = static_cast<std::int64_t>(rng.Below(100))});
+  }
   for (auto left = rng.Below(10); left > 0; --left) batch.events.push_back(AnyEvent(rng));
   if (!batch.whole) return batch;
   for (auto left = rng.Below(10); left > 0; --left) batch.state.push_back(AnyEvent(rng));

@@ -403,6 +403,9 @@ TEST_F(Pair, TakeTurnsWithoutACommonClock) {
       replica->Hear(of_b, at + 0.004 + offset);
     }
   }
+  scheduler::Decisions none;
+  a.scheduler.Tick(2.1, none);
+  b.scheduler.Tick(2.1 + kAhead, none);
   const Seconds turn_of_a = a.scheduler.NextWakeup();
   const Seconds turn_of_b = b.scheduler.NextWakeup() - kAhead;
   EXPECT_NEAR(std::abs(turn_of_a - turn_of_b), 0.025, 1e-6);

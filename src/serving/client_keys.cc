@@ -101,4 +101,25 @@ access::KeyUse ClientKeys::Use(const access::ApiKey& key, Seconds now) const {
   return ring_.Use(key, now);
 }
 
+std::vector<access::KeySpending> ClientKeys::TakeSpending(bool all) {
+  const system::MutexLock lock(mutex_);
+  return ring_.TakeSpending(all);
+}
+
+void ClientKeys::Hear(const std::string& replica, std::span<const access::KeySpending> spendings,
+                      bool all, Seconds now) {
+  const system::MutexLock lock(mutex_);
+  ring_.Hear(replica, spendings, all, now);
+}
+
+void ClientKeys::ForgetSilent(Seconds silence, Seconds now) {
+  const system::MutexLock lock(mutex_);
+  ring_.ForgetSilent(silence, now);
+}
+
+void ClientKeys::SetParts(int parts, Seconds now) {
+  const system::MutexLock lock(mutex_);
+  ring_.SetParts(parts, now);
+}
+
 }  // namespace headrace::serving

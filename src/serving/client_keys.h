@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "access/api_key.h"
 #include "access/key_ring.h"
@@ -47,6 +49,13 @@ class ClientKeys {
                                        Tokens prompt, Seconds now);
   // `tokens`: what its prompt, taken for `prompt` tokens, and its response came to.
   void End(const access::ApiKey& key, Tokens prompt, std::int64_t tokens, Seconds now);
+
+  // --- Of other replicas (ReplicaFeed); see access::KeyRing.
+  std::vector<access::KeySpending> TakeSpending(bool all);
+  void Hear(const std::string& replica, std::span<const access::KeySpending> spendings, bool all,
+            Seconds now);
+  void ForgetSilent(Seconds silence, Seconds now);
+  void SetParts(int parts, Seconds now);
 
   // How far the key's limits are used, as OpenAI's clients read it: `add(name, value)`.
   template <typename Add>

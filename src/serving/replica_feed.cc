@@ -50,11 +50,14 @@ ReplicaFeed::Shared::Shared(std::shared_ptr<Pool> its_pool, const replica::Ident
   pool->router().KeepJournal(true);
 }
 
-ReplicaFeed::ReplicaFeed(const Pools& pools, telemetry::StandingFaults& faults,
+ReplicaFeed::ReplicaFeed(const Pools& pools, ClientKeys& keys, telemetry::StandingFaults& faults,
                          telemetry::MetricsRegistry& registry)
-    : pools_(pools), faults_(faults), registry_(registry), self_(MakeIdentity()), thread_([this] {
-        Run();
-      }) {}
+    : pools_(pools),
+      keys_(keys),
+      faults_(faults),
+      registry_(registry),
+      self_(MakeIdentity()),
+      thread_([this] { Run(); }) {}
 
 ReplicaFeed::~ReplicaFeed() {
   {
@@ -169,6 +172,7 @@ void ReplicaFeed::Share(const Settings& settings) {
            now);
     }
     for (auto& [name, shared] : shared_) shared.pool->router().Age(shared.merger);
+    keys_.ForgetSilent(replica::Merger::kSilence, now);
     TakeParts(link, now);
     if (now < next_status) continue;
     next_status = now + kStatusEvery;
@@ -182,6 +186,8 @@ void ReplicaFeed::Share(const Settings& settings) {
     Forget(shared);
     shared.outbox.Hush();
   }
+  keys_.ForgetSilent(0, system::MonotonicNow());
+  keys_.SetParts(1, system::MonotonicNow());
   metrics_.reset();
   constexpr std::string_view kOver = "nothing is shared with these replicas any more";
   for (const char* cause : {kCause, kUnreadable}) {
@@ -228,9 +234,22 @@ Result<void> ReplicaFeed::Tell(Link& link, Seconds now) {
       shared.sent = now;
     }
   }
+  if (const auto keys = KeysToTell(now)) batches.push_back(Encode(*keys));
   if (batches.empty()) return {};
   link.unheard = std::min(link.unheard, now);
   return link.speaker.Publish(channel_, batches);
+}
+
+std::optional<replica::Batch> ReplicaFeed::KeysToTell(Seconds now) {
+  const bool all = now >= next_all_keys_;
+  if (all) next_all_keys_ = now + replica::Outbox::kWholeEvery;
+  const auto spendings = keys_.TakeSpending(all);
+  if (spendings.empty() && !(all && keys_.required())) return std::nullopt;
+  replica::Batch batch{.from = self_, .sequence = ++key_batches_, .whole = all};
+  for (const access::KeySpending& key : spendings) {
+    batch.keys.push_back({key.name, key.requests, key.tokens, key.in_flight});
+  }
+  return batch;
 }
 
 void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Seconds now) {
@@ -246,6 +265,14 @@ void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Second
     }
     const bool own = batch->from == self_;
     if (own) link.unheard = kNever;
+    if (!own && batch->pool.empty()) {
+      std::vector<access::KeySpending> spendings;
+      for (const replica::KeySpending& key : batch->keys) {
+        spendings.push_back({key.name, key.requests, key.tokens, static_cast<int>(key.in_flight)});
+      }
+      keys_.Hear(batch->from.name + " " + std::to_string(batch->from.incarnation), spendings,
+                 batch->whole, now);
+    }
     const auto found = shared_.find(batch->pool);
     if (found == shared_.end()) continue;
     Shared& shared = found->second;
@@ -259,21 +286,25 @@ void ReplicaFeed::Hear(Link& link, std::span<const std::string> messages, Second
 }
 
 void ReplicaFeed::TakeParts(const Link& link, Seconds now) {
+  int most = 1;
   for (auto& [name, shared] : shared_) {
     const int heard = shared.merger.replicas();
     // After an outage the others are heard one by one.
     const bool all = link.up && (heard >= shared.replicas || now - link.since >= kAllAreHeard);
     if (all) shared.replicas = heard;
     const int parts = all ? 1 : shared.replicas;
+    most = std::max(most, parts);
     if (parts == shared.parts) continue;
     shared.parts = parts;
     shared.pool->router().SetReplicas(parts);
   }
+  keys_.SetParts(most, now);
 }
 
 void ReplicaFeed::Lose(Link& link, const Error& error, Seconds now) {
   link.up = false;
   link.since = now;
+  keys_.ForgetSilent(0, now);
   int replicas = 1;
   for (auto& [name, shared] : shared_) {
     shared.merger.LoseAll();

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "replica/merger.h"
 #include "replica/outbox.h"
+#include "serving/client_keys.h"
 #include "serving/pool.h"
 #include "store/redis.h"
 #include "system/mutex.h"
@@ -43,12 +44,13 @@ struct ReplicaStatus {
 
 // On its own thread, so that a slow Redis delays no request. Every `interval` it publishes one
 // batch for each pool with news, and what others publish it merges as it comes. While Redis is
-// away, each replica goes on alone with its part of the capacity: one nth for the last known n.
+// away, each replica goes on alone with its part of the capacity and of the keys' limits: one nth
+// for the last known n.
 // Thread-safe.
 class ReplicaFeed {
  public:
   // What is passed in must outlive the feed.
-  ReplicaFeed(const Pools& pools, telemetry::StandingFaults& faults,
+  ReplicaFeed(const Pools& pools, ClientKeys& keys, telemetry::StandingFaults& faults,
               telemetry::MetricsRegistry& registry);
   // Tells the others that this one has stopped.
   ~ReplicaFeed();
@@ -102,15 +104,20 @@ class ReplicaFeed {
   void Hear(Link& link, std::span<const std::string> messages, Seconds now);
   // How much of the capacity is this replica's.
   void TakeParts(const Link& link, Seconds now);
+  // What the API keys have spent here; everything, now and then.
+  std::optional<replica::Batch> KeysToTell(Seconds now);
   void Lose(Link& link, const Error& error, Seconds now);
   void Report(const Link& link, Seconds now);
 
   const Pools& pools_;
+  ClientKeys& keys_;
   telemetry::StandingFaults& faults_;
   telemetry::MetricsRegistry& registry_;
   const replica::Identity self_;
   std::map<std::string, Shared> shared_;  // By pool. Of the thread, like those that follow.
   std::vector<std::string> farewell_;     // Of pools that are no longer served.
+  std::uint64_t key_batches_ = 0;
+  Seconds next_all_keys_ = 0;
   std::string channel_;
   std::optional<telemetry::ReplicaMetrics> metrics_;
   Seconds lag_ = 0;

@@ -168,7 +168,7 @@ void Merger::Conclude(scheduler::Scheduler& scheduler, Seconds now,
     if (peer.endpoints < endpoints) continue;
     heads.insert(heads.end(), peer.heads.begin(), peer.heads.end());
   }
-  scheduler.SetForeignQueues(waiting, heads, now);
+  scheduler.SetForeignQueues(waiting, heads);
   scheduler.SetTurns(
       {.index = RankOf(self_), .count = replicas(), .length = turn_length_, .offset = -round_});
   scheduler.HeardOfOthers(now, decisions);

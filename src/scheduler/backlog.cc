@@ -55,9 +55,9 @@ bool Backlog::MakeRoomFor(const Record& record, Seconds now, Decisions& decision
   return true;
 }
 
-bool Backlog::MayPass(const Record& record, Seconds now) const {
+bool Backlog::MayPass(const Record& record) const {
   if (more_to_decide_) return false;
-  if (!queue_.HasWaiting(record.lane) && !GivesWay(record, now)) return true;
+  if (!queue_.HasWaiting(record.lane) && !GivesWay(record)) return true;
   return record.ByForecast() &&
          static_cast<double>(in_time()) >=
              fleet_.constants().pass_from * std::max(1, fleet_.all_in_flight());
@@ -162,7 +162,7 @@ void Backlog::ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions) 
       budget.Spend();
       continue;
     }
-    if (GivesWay(record, now) && now <= DeadlineOf(record)) {
+    if (GivesWay(record) && now <= DeadlineOf(record)) {
       ++i;
       continue;
     }

@@ -65,7 +65,7 @@ class Backlog {
   // Under pressure a newcomer is also tried if others of its kind wait: they have lost so much time
   // that they no longer fit where a fresh request does. (First come, first served collapses under
   // overload: every request is served just too late.)
-  bool MayPass(const Record& record, Seconds now) const;
+  bool MayPass(const Record& record) const;
   bool HasRoomFor(std::size_t bytes) const;
   // Makes room for a request by refusing some that stand lower. False if there is not enough.
   bool MakeRoomFor(const Record& record, Seconds now, Decisions& decisions);
@@ -84,9 +84,9 @@ class Backlog {
   std::size_t own_in_time() const { return queue_.size() - late_; }
   QueueState State() const;
   // So many requests wait in the queues of other replicas, and these are their heads.
-  void SetForeign(std::size_t waiting, std::span<const WaitingHead> heads, Seconds now) {
+  void SetForeign(std::size_t waiting, std::span<const WaitingHead> heads) {
     foreign_waiting_ = waiting;
-    precedence_.Set(heads, now);
+    precedence_.Set(heads);
   }
   // Some may go to certain endpoints only.
   bool AnyAmong() const { return among_ > 0; }
@@ -114,8 +114,8 @@ class Backlog {
   void Settle(Record& record, Seconds now, Decisions& decisions);
   void Expire(Seconds now, TurnBudget& budget, Decisions& decisions);
   // Whether it has to let one go first that waits at another replica.
-  bool GivesWay(const Record& record, Seconds now) const {
-    return record.IsComparable() && precedence_.IsAfterAnother(record.AsHead(), now);
+  bool GivesWay(const Record& record) const {
+    return record.IsComparable() && precedence_.IsAfterAnother(record.AsHead());
   }
   void ServeHeads(Seconds now, TurnBudget& budget, Decisions& decisions);
 

@@ -32,27 +32,20 @@ struct QueueState {
 // standing goes first, then the older one, wherever it waits. A younger one would take the place
 // that the older one waits for, at a replica where nobody is before it.
 //
-// One that goes first and is still there after kLongest holds up nobody any more: its replica
-// cannot send it, for a reason of its own. Not thread-safe.
+// As in one queue, one that cannot go holds up its kind until it can no longer be in time. Not
+// thread-safe.
 class Precedence {
  public:
   // Requests that came within so much time go in any order: each of two replicas would else wait
   // for news of the other after every request.
   static constexpr Seconds kSameAge = 0.2;
-  static constexpr Seconds kLongest = 30;
 
-  // All heads of the others, as known now.
-  void Set(std::span<const WaitingHead> heads, Seconds now);
-  bool IsAfterAnother(const WaitingHead& own, Seconds now) const;
+  // All heads of the others.
+  void Set(std::span<const WaitingHead> heads);
+  bool IsAfterAnother(const WaitingHead& own) const;
 
  private:
-  struct First {
-    WaitingHead head;   // The oldest one.
-    Seconds since = 0;  // It, or one of its age, is the oldest one since then; …
-    Seconds stood = 0;  // … the one that was it first arrived then.
-  };
-
-  std::vector<First> firsts_;  // Of each standing and kind.
+  std::vector<WaitingHead> firsts_;  // The oldest one of each standing and kind.
 };
 
 }  // namespace headrace::scheduler

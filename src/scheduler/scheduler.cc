@@ -68,7 +68,7 @@ RequestId Scheduler::Arrive(const Arrival& arrival, Seconds now, Decisions& deci
     return id;
   }
   // Heads that wait already were tried when capacity was last freed: only a new head can be served.
-  if (backlog_.MayPass(record, now) &&
+  if (backlog_.MayPass(record) &&
       dispatcher_.TryDispatch(record, backlog_.in_time(), now, decisions)) {
     return id;
   }

@@ -109,8 +109,8 @@ class Scheduler {
   // What the others are told of this queue. And of theirs: so many requests wait that may still be
   // in time, and who is next.
   QueueState queue_state() const { return backlog_.State(); }
-  void SetForeignQueues(std::size_t waiting, std::span<const WaitingHead> heads, Seconds now) {
-    backlog_.SetForeign(waiting, heads, now);
+  void SetForeignQueues(std::size_t waiting, std::span<const WaitingHead> heads) {
+    backlog_.SetForeign(waiting, heads);
   }
   // See fleet::Fleet.
   void SetReplicas(int replicas, Seconds now, Decisions& decisions);

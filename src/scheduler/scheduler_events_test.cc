@@ -207,13 +207,13 @@ TEST(Replicas, KeepTheOrderOfOneQueue) {
   // Another replica has one that came a second before.
   WaitingHead older = state.heads[0];
   older.arrived = 2;
-  h.scheduler.SetForeignQueues(1, std::span(&older, 1), h.now);
+  h.scheduler.SetForeignQueues(1, std::span(&older, 1));
   EXPECT_TRUE(h.Complete(running).empty());
   h.now = 3.5;
   h.decisions.clear();
   h.Arrive();
   EXPECT_TRUE(h.decisions.empty()) << "nor does a newcomer pass";
-  h.scheduler.SetForeignQueues(0, {}, h.now);
+  h.scheduler.SetForeignQueues(0, {});
   EXPECT_EQ(h.Tick().size(), 1) << "the other one has gone";
 }
 

@@ -1,6 +1,7 @@
 #include "admin/admin_server.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "admin/timeline_json.h"
 #include "base/duration.h"
 #include "base/json_writer.h"
+#include "base/text.h"
 #include "embedded/status_page.h"
 #include "openai/error.h"
 #include "system/clock.h"
@@ -25,6 +27,8 @@ constexpr int kMostConnections = 1024;
 constexpr Seconds kIdle = 30;
 constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
 constexpr Seconds kLongestRecording = 86400;
+constexpr std::size_t kExplained = 20;  // On the page of the latest requests, unless it says more.
+constexpr std::size_t kMostExplained = 200;
 constexpr Seconds kLiveInterval = 2;
 constexpr int kTimelineEvery = 2;  // Times that the status was sent.
 
@@ -109,6 +113,21 @@ Result<RecordingRequest> ParseRecordingRequest(std::string_view query,
   }
   request.model = pool->name();
   return request;
+}
+
+// `last=20`. Errors: the rest of a sentence about the query.
+Result<std::size_t> ParseLast(std::string_view query) {
+  HEADRACE_ASSIGN(const auto parameters, system::ParseQuery(query));
+  std::size_t most = kExplained;
+  for (const auto& [name, value] : parameters) {
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), most);
+    if (name != "last" || error != std::errc() || end != value.data() + value.size() || most < 1 ||
+        most > kMostExplained) {
+      return Fail("only last=NUMBER, from 1 to " + std::to_string(kMostExplained) +
+                  ", is allowed after the ?");
+    }
+  }
+  return most;
 }
 
 struct DrainRequest {
@@ -217,6 +236,8 @@ std::vector<net::Route> AdminServer::Routes() {
                     : Page{.status = 503,
                            .body = "{\"status\":\"no endpoint is up, or the gateway drains\"}\n"};
        })},
+      {"GET", "/timeline", page([this] { return Page{.body = TimelineNow()}; })},
+      {"GET", "/explain", [this](net::HttpExchange& exchange) { return ExplainLatest(exchange); }},
       {"GET", "/explain/{request-id}",
        [this](net::HttpExchange& exchange, std::string_view id) { return Explain(exchange, id); }},
       {"GET", "/debug/record", [this](net::HttpExchange& exchange) { return Record(exchange); }},
@@ -237,6 +258,17 @@ net::Task<void> AdminServer::RespondRouteError(net::HttpExchange& exchange, net:
   co_await exchange.Respond(head, body);
 }
 
+net::Task<void> AdminServer::ExplainLatest(net::HttpExchange& exchange) {
+  Page page;
+  if (const auto most = ParseLast(exchange.query())) {
+    page.body = ExplainListJson(gateway_.history().Latest(*most),
+                                system::UnixNow() - system::MonotonicNow());
+  } else {
+    page = Complaint(400, most.error().message + ".");
+  }
+  co_await Send(exchange, page);
+}
+
 net::Task<void> AdminServer::Explain(net::HttpExchange& exchange, std::string_view id) {
   Page page;
   const auto url = system::ParseUrl("http://admin/" + std::string(id));
@@ -244,9 +276,10 @@ net::Task<void> AdminServer::Explain(net::HttpExchange& exchange, std::string_vi
   if (past) {
     page.body = ExplainJson(*past, system::UnixNow() - system::MonotonicNow());
   } else {
-    page = Complaint(404, "No request of this id is among the last " +
-                              std::to_string(serving::RequestHistory::kMost) +
-                              " that ended; its id is in the response header x-request-id.");
+    page =
+        Complaint(404, "No request with the id '" + Excerpt(url ? url->path.substr(1) : id) +
+                           "' is among the last " + std::to_string(serving::RequestHistory::kMost) +
+                           " that ended; a response has its id in the header x-request-id.");
   }
   co_await Send(exchange, page);
 }
@@ -290,6 +323,10 @@ std::string AdminServer::Status() const {
   return StatusJson(gateway_, status, system::UnixNow());
 }
 
+std::string AdminServer::TimelineNow() const {
+  return TimelineJson(gateway_, system::UnixNow(), system::MonotonicNow());
+}
+
 net::Task<void> AdminServer::Metrics(net::HttpExchange& exchange) {
   gateway_.RefreshMetrics();
   using Registry = telemetry::MetricsRegistry;
@@ -307,8 +344,7 @@ net::Task<void> AdminServer::Live(net::HttpExchange& exchange) {
   for (int i = 0; !exchange.client_gone(); ++i) {
     std::string events = EventOf("status", Status());
     if (i % kTimelineEvery == 0) {
-      events +=
-          EventOf("timeline", TimelineJson(gateway_, system::UnixNow(), system::MonotonicNow()));
+      events += EventOf("timeline", TimelineNow());
     }
     const bool reading = co_await exchange.Write(events);
     if (!reading) co_return;

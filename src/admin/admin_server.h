@@ -23,10 +23,11 @@ struct Controls {
 };
 
 // GET / (the status page), /live (what it shows, as server-sent events: `status` as /status, and
-// `timeline`), /metrics (Prometheus text), /status (JSON), /healthz (the process lives), /readyz
-// (some model can be served), /explain/{request-id} (why one of the last requests went where it
-// went), /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives meanwhile,
-// as it ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
+// `timeline` as /timeline), /metrics (Prometheus text), /status and /timeline (JSON), /healthz (the
+// process lives), /readyz (some model can be served), /explain?last=20 (the requests that ended
+// last) and /explain/{request-id} (why one of them went where it went),
+// /debug/record?model=NAME&duration=1m (one line of JSON per request that arrives meanwhile, as it
+// ends: serving/request_recorder.h). POST /-/reload (the configuration file, now),
 // /-/drain (the gateway, as SIGTERM does), /-/drain?endpoint=ADDRESS[&model=NAME] and /-/resume
 // (one endpoint gets no new requests, or gets them again). On its own thread, so that a busy
 // gateway can still be inspected. Who is served: admin_access.h.
@@ -49,11 +50,13 @@ class AdminServer {
   std::vector<net::Route> Routes();
   net::Task<void> RespondRouteError(net::HttpExchange& exchange, net::ResponseHead head,
                                     std::string message);
+  net::Task<void> ExplainLatest(net::HttpExchange& exchange);
   net::Task<void> Explain(net::HttpExchange& exchange, std::string_view id);
   net::Task<void> Record(net::HttpExchange& exchange);
   net::Task<void> Metrics(net::HttpExchange& exchange);
   net::Task<void> Live(net::HttpExchange& exchange);
   std::string Status() const;
+  std::string TimelineNow() const;
   net::Task<void> Reload(net::HttpExchange& exchange);
   // Of the gateway, or of one endpoint.
   net::Task<void> Drain(net::HttpExchange& exchange);

@@ -90,11 +90,11 @@ TEST_F(AdminServerTest, StatusShowsThatEnginesRefuseStreamOptions) {
 
 TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {
   Start();
-  ASSERT_EQ(t_.Chat(gateway::ChatBody(30, true),
-                    {"x-request-id: a/b", "routing-strategy: slo-headroom", "x-slo-e2e-ms: 60000",
-                     "x-headrace-output-tokens: 30", "x-headrace-explain: 1"})
-                .status,
-            200);
+  const gateway::HttpResponse response =
+      t_.Chat(gateway::ChatBody(30, true),
+              {"x-request-id: a/b", "routing-strategy: slo-headroom", "x-slo-e2e-ms: 60000",
+               "x-headrace-output-tokens: 30", "x-headrace-explain: 1"});
+  ASSERT_EQ(response.status, 200);
   // The page has it once the request has ended.
   ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/a%2Fb").status == 200; }));
   const Json page = Json::parse(Page("/explain/a%2Fb").body);
@@ -113,6 +113,15 @@ TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {
   EXPECT_EQ(page["candidates"][0]["chosen"], true);
   EXPECT_EQ(page["candidates"][0]["endpoint"], page["endpoint"]);
   EXPECT_EQ(page["candidates"][0]["miss"], page["predicted"]["miss"]);
+  // The response said the same, number by number.
+  const std::string header = response.Header("x-headrace-explain");
+  for (const auto& [name, value] : page["predicted"].items()) {
+    if (name == "e2e_of_this_length_ms") continue;  // That was not known yet.
+    const std::size_t at = header.find(name + "=");
+    ASSERT_NE(at, header.npos) << name << ": " << header;
+    EXPECT_EQ(std::stod(header.substr(at + name.size() + 1)), value) << name;
+  }
+  EXPECT_THAT(header, HasSubstr(", deployment=a10; chosen; cost="));
 
   const Json status = Json::parse(Page("/status").body)["models"][0]["deployments"][0];
   EXPECT_GT(status["engine"]["a_ms"], 0);
@@ -134,7 +143,32 @@ TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {
   const Json refused = Json::parse(Page("/explain/no").body);
   EXPECT_EQ(refused["outcome"], "refused");
   EXPECT_THAT(refused["why"].get<std::string>(), HasSubstr("No GPU type can meet the SLO"));
+  EXPECT_EQ(refused["reason"], "slo_unattainable");
   EXPECT_EQ(Page("/explain/nobody").status, 404);
+  EXPECT_THAT(Page("/explain/no%20body").body, HasSubstr("No request with the id 'no body' is"));
+}
+
+TEST_F(AdminServerTest, ListsTheRequestsThatEndedLast) {
+  Start();
+  EXPECT_EQ(Json::parse(Page("/explain").body)["requests"], Json::array());
+  const auto own = t_.Chat(gateway::ChatBody(5, false));
+  t_.Chat(gateway::ChatBody(5, false), {"x-request-id: theirs"});
+  ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/theirs").status == 200; }));
+  const Json all = Json::parse(Page("/explain").body);
+  EXPECT_EQ(all["kept"], serving::RequestHistory::kMost);
+  ASSERT_EQ(all["requests"].size(), 2U);
+  EXPECT_EQ(all["requests"][0]["request_id"], "theirs");
+  EXPECT_EQ(all["requests"][1]["request_id"], own.Header("x-request-id"));
+  // As the request's own page says, but for the candidates.
+  Json one = Json::parse(Page("/explain/theirs").body);
+  one.erase("candidates");
+  one["arrived"] = all["requests"][0]["arrived"];  // To the millisecond.
+  EXPECT_EQ(all["requests"][0], one);
+  EXPECT_EQ(Json::parse(Page("/explain?last=1").body)["requests"].size(), 1U);
+  for (const char* query : {"last=0", "last=201", "last=x", "first=1"}) {
+    EXPECT_EQ(Page("/explain?" + std::string(query)).status, 400) << query;
+  }
+  EXPECT_EQ(Json::parse(Page("/timeline").body)["models"][0]["name"], "llama2-7b");
 }
 
 // A missing profile is explained by the keys that are there, which may be named anyhow.

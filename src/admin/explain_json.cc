@@ -11,22 +11,14 @@ void WriteMs(std::string_view name, Seconds seconds, JsonWriter& json) {
   json.Key(name).Raw(FormatFixed(seconds * 1e3, 3));
 }
 
-void WriteProbability(std::string_view name, double probability, JsonWriter& json) {
-  json.Key(name).Raw(FormatFixed(probability, 4));
-}
-
 void WriteTokens(std::string_view name, Tokens expected, Tokens counted, JsonWriter& json) {
   json.Key(name).BeginObject().Member("expected", expected);
   if (counted > 0) json.Member("counted", counted);
   json.EndObject();
 }
 
-void WriteOutlook(const fleet::Outlook& outlook, Seconds arrived, JsonWriter& json) {
-  WriteMs("ttft_ms", outlook.first_token - arrived, json);
-  WriteMs("tpot_ms", outlook.pace, json);
-  WriteMs("e2e_ms", outlook.end - arrived, json);
-  WriteProbability("miss", outlook.miss, json);
-  if (outlook.harm) WriteProbability("harm", *outlook.harm, json);
+void WriteNumbers(const std::vector<serving::NamedNumber>& numbers, JsonWriter& json) {
+  for (const serving::NamedNumber& number : numbers) json.Key(number.name).Raw(number.text);
 }
 
 void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
@@ -37,8 +29,7 @@ void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
         .Member("deployment", considered.names->deployments[name.deployment])
         .Member("endpoint", name.address);
     if (option.endpoint == past.endpoint) json.Member("chosen", true);
-    if (option.cost != kNever) WriteProbability("cost", option.cost, json);
-    WriteOutlook(option.outlook, past.request.arrived, json);
+    WriteNumbers(serving::NumbersOf(option, past.request.arrived), json);
     bool any = false;
     for (std::size_t i = 0; i < considered.harmed.size(); ++i) {
       const scheduler::Explanation::Harm& harm = considered.facts->harms[i];
@@ -46,8 +37,8 @@ void WriteOptions(const serving::PastRequest& past, JsonWriter& json) {
       if (!any) json.Key("harmed").BeginArray();
       any = true;
       json.BeginObject().Member("request_id", considered.harmed[i]);
-      WriteProbability("miss_before", harm.harmed.miss_before, json);
-      WriteProbability("miss_after", harm.harmed.miss_after, json);
+      json.Key("miss_before").Raw(FormatFixed(harm.harmed.miss_before, 4));
+      json.Key("miss_after").Raw(FormatFixed(harm.harmed.miss_after, 4));
       json.EndObject();
     }
     if (any) json.EndArray();
@@ -73,18 +64,17 @@ void WriteDeployments(const serving::PastRequest& past, JsonWriter& json) {
   }
 }
 
-}  // namespace
-
-std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_monotonic) {
+// All but the candidates, into an open object.
+void WriteRequest(const serving::PastRequest& past, Seconds unix_minus_monotonic,
+                  JsonWriter& json) {
   const serving::FinishedRequest& request = past.request;
   const slo::RequestLatency& latency = request.latency;
-  JsonWriter json(JsonWriter::Layout::kLines);
-  json.BeginObject()
-      .Member("request_id", past.request_id)
+  json.Member("request_id", past.request_id)
       .Member("model", past.pool)
       .Key("arrived")
       .Raw(FormatFixed(request.arrived + unix_minus_monotonic, 3))
       .Member("outcome", ToString(request.outcome));
+  if (request.refused) json.Member("reason", ToString(*request.refused));
   if (request.fault) json.Member("fault", ToString(*request.fault));
   json.Member("why", past.Why());
   if (!request.policy.empty()) json.Member("policy", request.policy);
@@ -117,7 +107,7 @@ std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_mon
   }
   if (request.outlook) {
     json.Key("predicted").BeginObject();
-    WriteOutlook(*request.outlook, request.arrived, json);
+    WriteNumbers(serving::NumbersOf(*request.outlook, request.arrived), json);
     if (counted) WriteMs("e2e_of_this_length_ms", request.PredictedE2e(), json);
     json.EndObject();
   }
@@ -129,13 +119,33 @@ std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_mon
     if (request.slo.HasLatency()) json.Member("met_slo", request.MetSlo());
     json.EndObject();
   }
-  if (request.considered.facts) {
+}
+
+}  // namespace
+
+std::string ExplainJson(const serving::PastRequest& past, Seconds unix_minus_monotonic) {
+  JsonWriter json(JsonWriter::Layout::kLines);
+  json.BeginObject();
+  WriteRequest(past, unix_minus_monotonic, json);
+  if (past.request.considered.facts) {
     json.Key("candidates").BeginArray();
     WriteOptions(past, json);
     WriteDeployments(past, json);
     json.EndArray();
   }
   return json.EndObject().Take() + "\n";
+}
+
+std::string ExplainListJson(std::span<const serving::PastRequest> latest,
+                            Seconds unix_minus_monotonic) {
+  JsonWriter json(JsonWriter::Layout::kLines);
+  json.BeginObject().Member("kept", serving::RequestHistory::kMost).Key("requests").BeginArray();
+  for (const serving::PastRequest& past : latest) {
+    json.BeginObject();
+    WriteRequest(past, unix_minus_monotonic, json);
+    json.EndObject();
+  }
+  return json.EndArray().EndObject().Take() + "\n";
 }
 
 }  // namespace headrace::admin

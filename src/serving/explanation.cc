@@ -82,10 +82,30 @@ std::string DescribeDeployments(const ChoiceFacts& facts, const Considered& cons
   return "Time that was left to start and still meet the SLO, by deployment: " + text + ".";
 }
 
+NamedNumber Milliseconds(std::string_view name, Seconds seconds) {
+  return {name, FormatFixed(seconds * 1e3, 3)};
+}
+
 }  // namespace
+
+std::vector<NamedNumber> NumbersOf(const fleet::Outlook& outlook, Seconds arrived) {
+  std::vector<NamedNumber> numbers{Milliseconds("ttft_ms", outlook.first_token - arrived),
+                                   Milliseconds("tpot_ms", outlook.pace),
+                                   Milliseconds("e2e_ms", outlook.end - arrived),
+                                   {"miss", FormatFixed(outlook.miss, 4)}};
+  if (outlook.harm) numbers.push_back({"harm", FormatFixed(*outlook.harm, 4)});
+  return numbers;
+}
+
+std::vector<NamedNumber> NumbersOf(const routing::Option& option, Seconds arrived) {
+  std::vector<NamedNumber> numbers = NumbersOf(option.outlook, arrived);
+  if (option.cost != kNever) numbers.insert(numbers.begin(), {"cost", FormatFixed(option.cost, 4)});
+  return numbers;
+}
 
 std::string DescribeChoice(const ChoiceFacts& facts, const Considered& considered) {
   std::string text = DescribeHold(facts);
+  if (facts.moved) return text + "The proxy chose where it went next.";
   if (facts.fallback != scheduler::FallbackCause::kNone) {
     text += "Its policy could not serve it (" + std::string(ToString(facts.fallback)) + "). ";
   }

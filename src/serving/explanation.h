@@ -28,9 +28,21 @@ struct Considered {
   std::vector<std::string> harmed;  // Ids of the requests in facts->harms.
 };
 
+// A number of an explanation: "ttft_ms=797.967".
+struct NamedNumber {
+  std::string_view name;
+  std::string text;
+};
+// What was expected of a request that arrived then: `ttft_ms`, `tpot_ms`, `e2e_ms`, `miss`, and
+// `harm` where it was worked out. The same names and digits wherever a prediction is shown.
+std::vector<NamedNumber> NumbersOf(const fleet::Outlook& outlook, Seconds arrived);
+// The same of an endpoint that was considered, with its `cost` before, if that was worked out.
+std::vector<NamedNumber> NumbersOf(const routing::Option& option, Seconds arrived);
+
 // What one sentence about a decision is made from.
 struct ChoiceFacts {
   std::string_view policy;  // The one that chose.
+  bool moved = false;       // The transport has taken it elsewhere by itself.
   scheduler::FallbackCause fallback = scheduler::FallbackCause::kNone;
   fleet::EndpointId endpoint = 0;  // The one that was chosen.
   Seconds sent = 0;                // When, on the scheduler's clock.

@@ -75,6 +75,7 @@ struct FinishedRequest {
   std::string refusal;
   // It was sent to these before `endpoint`; nothing else here speaks of them.
   std::vector<FailedTry> failed_tries;
+  bool moved = false;          // The transport took it from the last of these by itself.
   bool out_of_budget = false;  // It would have been tried once more, had the retry budget allowed.
 
   // From arrival at the gateway; output_tokens 0 when unknown.

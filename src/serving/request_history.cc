@@ -1,5 +1,7 @@
 #include "serving/request_history.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace headrace::serving {
@@ -15,6 +17,7 @@ std::string PastRequest::Why() const {
            " in the queue, before an endpoint was found for it.";
   }
   return tries + DescribeChoice({.policy = request.policy,
+                                 .moved = request.moved,
                                  .fallback = request.fallback,
                                  .endpoint = endpoint,
                                  .sent = request.arrived + request.queued,
@@ -48,11 +51,20 @@ void RequestHistory::OnFinished(const FinishedRequest& request) {
 std::optional<PastRequest> RequestHistory::Find(std::string_view request_id) const {
   const std::string_view id = request_id.substr(0, kMostIdBytes);
   const system::MutexLock lock(mutex_);
-  for (std::size_t i = 1; i <= past_.size(); ++i) {
-    const PastRequest& past = past_[(next_ + past_.size() - i) % past_.size()];
-    if (past.request_id == id) return past;
+  for (std::size_t age = 1; age <= past_.size(); ++age) {
+    if (Past(age).request_id == id) return Past(age);
   }
   return std::nullopt;
+}
+
+std::vector<PastRequest> RequestHistory::Latest(std::size_t most) const {
+  std::vector<PastRequest> latest;
+  latest.reserve(std::min(most, kMost));
+  const system::MutexLock lock(mutex_);
+  for (std::size_t age = 1; age <= std::min(most, past_.size()); ++age) {
+    latest.push_back(Past(age));
+  }
+  return latest;
 }
 
 }  // namespace headrace::serving

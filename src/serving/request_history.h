@@ -36,8 +36,15 @@ class RequestHistory final : public RequestObserver {
   void OnFinished(const FinishedRequest& request) override;
   // The latest of that id.
   std::optional<PastRequest> Find(std::string_view request_id) const;
+  // So many, the latest first.
+  std::vector<PastRequest> Latest(std::size_t most) const;
 
  private:
+  // The request that ended `age` requests ago; 1 is the last one.
+  const PastRequest& Past(std::size_t age) const HEADRACE_REQUIRES(mutex_) {
+    return past_[(next_ + past_.size() - age) % past_.size()];
+  }
+
   mutable system::Mutex mutex_;
   std::vector<PastRequest> past_ HEADRACE_GUARDED_BY(mutex_);  // A ring.
   std::size_t next_ HEADRACE_GUARDED_BY(mutex_) = 0;

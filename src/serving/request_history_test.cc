@@ -30,6 +30,16 @@ TEST(RequestHistory, ForgetsTheOldestAndFindsTheLatestOfAnId) {
   EXPECT_FALSE(history.Find("a"));
 }
 
+TEST(RequestHistory, ListsTheLatestFirst) {
+  RequestHistory history;
+  EXPECT_TRUE(history.Latest(5).empty());
+  for (const std::string_view id : {"a", "b", "c"}) history.OnFinished(Named(id, 1));
+  std::string ids;
+  for (const PastRequest& past : history.Latest(2)) ids += past.request_id;
+  EXPECT_EQ(ids, "cb");
+  EXPECT_EQ(history.Latest(RequestHistory::kMost + 1).size(), 3U);
+}
+
 TEST(RequestHistory, AnIdTakesOnlySoMuchMemory) {
   RequestHistory history;
   const std::string endless(100'000, 'x');
@@ -64,7 +74,8 @@ TEST(RequestHistory, NamesThoseWhomARequestWouldHaveHarmed) {
       exchange.request().AddResponseHeaders([&](std::string_view name, std::string_view value) {
         if (name == "x-headrace-explain") header = value;
       });
-      EXPECT_EQ(header.starts_with("queued_ms=0.0; ttft_ms="), asked) << header;
+      EXPECT_EQ(header.starts_with("queued_ms=0.000; ttft_ms="), asked) << header;
+      EXPECT_EQ(header.find("127.0.0.1"), header.npos) << "clients are told no addresses";
       exchange.Leave();
     }
     const auto past = history.Find(id);
@@ -89,6 +100,31 @@ TEST(RequestHistory, RemembersWhyARequestWasRefused) {
   }
   EXPECT_EQ(history.Find("nowhere")->Why(), "No endpoint of model 'llama' is up.");
   EXPECT_EQ(history.Find("nowhere")->address, "");
+}
+
+TEST(RequestControls, ARefusalIsExplainedToo) {
+  FakeServing serving;
+  for (const bool asked : {false, true}) {
+    FakeExchange exchange(serving);
+    FakeExchange::Headers headers;
+    if (asked) headers.emplace_back("x-headrace-explain", "1");
+    exchange.Send(R"({"model":"llama","prompt":"Hello"})", headers, openai::ApiKind::kCompletions);
+    EXPECT_EQ(exchange.Header("x-headrace-explain"),
+              asked ? "queued_ms=0.000; reason=no_endpoint" : "");
+  }
+}
+
+// What could not be delivered says how often it was tried.
+TEST(RequestControls, AFailureIsExplainedToo) {
+  FakeServing serving;
+  serving.SetEndpoints({"127.0.0.1:9001"});
+  FakeExchange exchange(serving);
+  exchange.Send(R"({"model":"llama","prompt":"Hello"})", {{"x-headrace-explain", "1"}},
+                openai::ApiKind::kCompletions);
+  serving.executor.Advance(0.5);
+  exchange.Fail(fleet::EngineFault::kClosed);
+  EXPECT_EQ(exchange.status(), 502);
+  EXPECT_EQ(exchange.Header("x-headrace-explain").substr(0, 15), "queued_ms=0.000");
 }
 
 TEST(RequestControls, ExplanationsAreAskedForWithAOne) {

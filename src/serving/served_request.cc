@@ -333,14 +333,14 @@ void ServedRequest::TakeRoute(Route route) {
   if (route.decision.refused) {
     if (last_failure_) {
       End(OutcomeOf(finished_.failed_tries.back().fault));
-      on_route_(tl::unexpected(*last_failure_));
+      on_route_(tl::unexpected(Explained(*last_failure_)));
       return;
     }
     End(telemetry::Outcome::kRefused);
     finished_.refused = route.decision.refused;
     ErrorReply reply = Refuse(route.decision);
     finished_.refusal = reply.error.message;
-    on_route_(tl::unexpected(std::move(reply)));
+    on_route_(tl::unexpected(Explained(std::move(reply))));
     return;
   }
   dispatched_at_ = now;
@@ -379,22 +379,27 @@ ErrorReply ServedRequest::Refuse(const scheduler::Decision& decision) const {
 }
 
 std::string ServedRequest::ExplanationHeader() const {
-  std::string text = "queued_ms=" + FormatFixed(finished_.queued * 1e3, 1);
-  if (const auto& outlook = finished_.outlook) {
-    const auto add = [&text](std::string_view name, double value, int decimals) {
-      text += "; " + std::string(name) + "=" + FormatFixed(value, decimals);
-    };
-    add("ttft_ms", finished_.PredictedTtft() * 1e3, 1);
-    add("tpot_ms", outlook->pace * 1e3, 2);
-    add("e2e_ms", (outlook->end - finished_.arrived) * 1e3, 1);
-    add("miss", outlook->miss, 3);
-    if (outlook->harm) add("harm", *outlook->harm, 3);
+  std::string text = "queued_ms=" + FormatFixed(finished_.queued * 1e3, 3);
+  const auto add = [&text](const std::vector<NamedNumber>& numbers) {
+    for (const NamedNumber& number : numbers) {
+      text.append("; ").append(number.name).append("=").append(number.text);
+    }
+  };
+  if (finished_.hold != scheduler::Hold::kNone) {
+    text.append("; hold=").append(ToString(finished_.hold));
   }
+  if (finished_.refused) text.append("; reason=").append(ToString(*finished_.refused));
   if (!finished_.failed_tries.empty()) {
     text += "; failed_tries=" + std::to_string(finished_.failed_tries.size());
   }
-  if (finished_.considered.facts) {
-    text += "; considered=" + std::to_string(finished_.considered.facts->options.size());
+  if (finished_.outlook) add(NumbersOf(*finished_.outlook, finished_.arrived));
+  const Considered& considered = finished_.considered;
+  if (!considered.facts) return text;
+  for (const routing::Option& option : considered.facts->options) {
+    const FleetNames::Endpoint& name = considered.names->endpoints[option.endpoint];
+    text += ", deployment=" + considered.names->deployments[name.deployment];
+    if (endpoint_ && option.endpoint == endpoint_->id) text += "; chosen";
+    add(NumbersOf(option, finished_.arrived));
   }
   return text;
 }
@@ -423,13 +428,19 @@ ErrorReply ServedRequest::TimeOut() {
     if (endpoint_ == nullptr) finished_.queued = thread_.executor.Now() - finished_.arrived;
     routed_->Cancel();
   }
-  return Reply(openai::MakeApiError(504, "The request took longer than the gateway allows (" +
-                                             Number(request_timeout_) + " s)."));
+  return Explained(
+      Reply(openai::MakeApiError(504, "The request took longer than the gateway allows (" +
+                                          Number(request_timeout_) + " s).")));
 }
 
 ErrorReply ServedRequest::Reply(openai::ApiError error) const {
   ErrorReply reply = MakeErrorReply(std::move(error), "x-error-routing");
   if (endpoint_) reply.headers.emplace_back("target-pod", endpoint_->address);
+  return reply;
+}
+
+ErrorReply ServedRequest::Explained(ErrorReply reply) const {
+  if (controls_.explain) reply.headers.emplace_back("x-headrace-explain", ExplanationHeader());
   return reply;
 }
 
@@ -461,6 +472,7 @@ void ServedRequest::Retry(fleet::EngineFault fault, std::string_view why, Second
   LeaveEndpoint(fault, why);
   finished_.policy = {};
   finished_.fallback = scheduler::FallbackCause::kNone;
+  finished_.moved = false;
   routed_->Return(fault, retry_after);
 }
 
@@ -494,6 +506,7 @@ void ServedRequest::ServedBy(std::string_view address) {
   }
   max_model_len_ = 0;
   finished_.endpoint = endpoint_.get();
+  finished_.moved = true;
 }
 
 std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault,
@@ -506,7 +519,7 @@ std::optional<ErrorReply> ServedRequest::EndpointFailed(fleet::EngineFault fault
   if (!End(OutcomeOf(fault))) return std::nullopt;
   finished_.fault = fault;
   routed_->Complete({.fault = fault});
-  return DescribeFault(fault, why);
+  return Explained(DescribeFault(fault, why));
 }
 
 ErrorReply ServedRequest::DescribeFault(fleet::EngineFault fault, std::string_view why) const {

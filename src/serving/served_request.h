@@ -236,7 +236,8 @@ class ServedRequest {
   bool ArriveAsLess(scheduler::RefusalReason reason);
   void TakeRoute(Route route);
   ErrorReply Refuse(const scheduler::Decision& decision) const;
-  // "ttft_ms=212.4; tpot_ms=21.3; e2e_ms=5310.0; miss=0.012; harm=0.000; …"
+  // "queued_ms=0.094; ttft_ms=212.412; tpot_ms=21.334; …", then ", deployment=a10; cost=0.0120; …"
+  // for each endpoint that was considered. Clients are told no addresses and no ids of others.
   std::string ExplanationHeader() const;
   ErrorReply DescribeFault(fleet::EngineFault fault, std::string_view why) const;
   // The error that the engine responded with, as a status or inside the response; 0: none.
@@ -252,6 +253,8 @@ class ServedRequest {
   void LeaveEndpoint(fleet::EngineFault fault, std::string_view why);
   // Adds the endpoint to a reply, if there is one.
   ErrorReply Reply(openai::ApiError error) const;
+  // Adds the explanation, if it was asked for.
+  ErrorReply Explained(ErrorReply reply) const;
   void Learn(Seconds now);
   // False if it had ended before.
   bool End(telemetry::Outcome outcome);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "serving/request_history.h"
 #include "serving/test_served_request.h"
 
 namespace headrace::serving {
@@ -20,7 +21,10 @@ constexpr char kThird[] = "127.0.0.2:9001";
 
 class TransportTest : public testing::Test {
  protected:
-  TransportTest() { serving_.SetEndpoints({kEngine, kOther, kThird}); }
+  TransportTest() {
+    serving_.context.observers.push_back(&history_);
+    serving_.SetEndpoints({kEngine, kOther, kThird});
+  }
 
   FakeExchange& Sent() {
     exchange_->Send(Chat(false));
@@ -43,6 +47,7 @@ class TransportTest : public testing::Test {
     return status_.deployments[0].endpoints[0];
   }
 
+  RequestHistory history_;
   FakeServing serving_{{}, "least-request"};
   RouterStatus status_;
   std::optional<FakeExchange> exchange_{std::in_place, serving_};
@@ -117,6 +122,8 @@ TEST_F(TransportTest, TriesAnotherEndpointByItself) {
   EXPECT_EQ(finished.failed_tries[0].address, kEngine);
   EXPECT_EQ(finished.failed_tries[0].took, 2);
   EXPECT_EQ(finished.policy, "least-request");
+  EXPECT_THAT(history_.Find("request")->Why(),
+              HasSubstr(": the proxy sent it to another endpoint. The proxy chose where"));
   EXPECT_EQ(serving_.router().Status().learned_lengths, 1);
 }
 

@@ -18,7 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr Seconds kTimeout = 60;  // A reload looks up names and reads profiles.
 constexpr std::size_t kLargestFile = std::size_t{1} << 20;
 
 std::string TextOf(const std::string& file) {
@@ -32,9 +31,9 @@ struct Answer {
   std::string body;
 };
 
-net::Task<Answer> Ask(net::HttpClient& client, const net::Destination& destination,
-                      const net::RequestHead& head) {
-  const Seconds deadline = system::MonotonicNow() + kTimeout;
+net::Task<Answer> AskServer(net::HttpClient& client, const net::Destination& destination,
+                            const net::RequestHead& head, Seconds timeout) {
+  const Seconds deadline = system::MonotonicNow() + timeout;
   Answer answer;
   net::HttpCall call(client);
   answer.error = co_await call.Start(destination, head, {}, deadline);
@@ -89,7 +88,8 @@ void AddAdminOptions(CLI::App& command, AdminOptions& options) {
   key->needs(certificate);
 }
 
-AdminClient::AdminClient(const AdminOptions& options) : name_(options.url) {
+AdminClient::AdminClient(const AdminOptions& options, Seconds timeout)
+    : timeout_(timeout), name_(options.url) {
   const auto url = system::ParseHttpUrl(options.url);
   if (!url) Stop("--admin " + url.error().message + ".", kMisused);
   host_ = url->Authority();
@@ -113,36 +113,45 @@ AdminClient::~AdminClient() {
   threads_[0].Run([this] { client_.reset(); });
 }
 
-AdminResponse AdminClient::Call(const std::string& method, const std::string& target) {
+Result<AdminResponse> AdminClient::Call(const std::string& method, const std::string& target) {
   net::RequestHead head(method, target, host_);
   if (!token_.empty()) head.Add("authorization", "Bearer " + token_);
   std::promise<Answer> promise;
-  threads_[0].Spawn(
-      [&]() -> net::Task<void> { promise.set_value(co_await Ask(*client_, destination_, head)); });
+  threads_[0].Spawn([&]() -> net::Task<void> {
+    promise.set_value(co_await AskServer(*client_, destination_, head, timeout_));
+  });
   const Answer answer = promise.get_future().get();
   if (answer.error != net::CallError::kNone) {
-    Stop("no answer from the gateway's admin address " + name_ + " (" +
-         (answer.fault.empty() ? std::string(Describe(answer.error)) : InOptions(answer.fault)) +
-         "); is it running, and is this the `admin` of its configuration? Another one: --admin "
-         "HOST:PORT, or https://HOST:PORT if it has a certificate");
+    return Fail(
+        "no answer from the gateway's admin address " + name_ + " (" +
+        (answer.fault.empty() ? std::string(Describe(answer.error)) : InOptions(answer.fault)) +
+        "); is it running, and is this the `admin` of its configuration? Another one: --admin "
+        "HOST:PORT, or https://HOST:PORT if it has a certificate");
   }
   if (answer.status == 401) {
-    Stop("the gateway at " + name_ + " lets in nobody " +
-         (token_.empty() ? "without its token; give the file that holds it: --token-file FILE"
-                         : "with this token; --token-file names another one"));
+    return Fail("the gateway at " + name_ + " lets in nobody " +
+                (token_.empty()
+                     ? "without its token; give the file that holds it: --token-file FILE"
+                     : "with this token; --token-file names another one"));
   }
-  return {answer.status, Json::parse(answer.body, nullptr, false)};
+  Json body = Json::parse(answer.body, nullptr, false);
+  return AdminResponse{answer.status, std::move(body), answer.body};
+}
+
+Result<void> HasMember(const AdminResponse& response, const std::string& name) {
+  const Json& body = response.body;
+  if (body.is_object() && body.contains(name)) return {};
+  if (body.is_object() && body.contains("error") && body["error"].is_string()) {
+    return Fail(body["error"].get<std::string>());
+  }
+  return Fail("what answers there, with status " + std::to_string(response.status) +
+              ", is not the admin address of a Headrace of this version; give the `admin` of its "
+              "configuration: --admin HOST:PORT");
 }
 
 nlohmann::json MemberOf(const AdminResponse& response, const std::string& name) {
-  const Json& body = response.body;
-  if (body.is_object() && body.contains(name)) return body[name];
-  if (body.is_object() && body.contains("error") && body["error"].is_string()) {
-    Stop(body["error"].get<std::string>());
-  }
-  Stop("what answers there, with status " + std::to_string(response.status) +
-       ", is not the admin address of a Headrace of this version; give the `admin` of its "
-       "configuration: --admin HOST:PORT");
+  OrStop(HasMember(response, name));
+  return response.body[name];
 }
 
 }  // namespace headrace::cli

@@ -4,7 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/result.h"
+#include "base/units.h"
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "net/http_client.h"
 #include "net/io_threads.h"
 
@@ -24,23 +27,30 @@ void AddAdminOptions(CLI::App& command, AdminOptions& options);
 struct AdminResponse {
   int status = 0;
   nlohmann::json body;  // Discarded, if it is no JSON.
+  std::string text;     // The same, as it came.
 };
 
 // Keeps its connection from call to call. What cannot be reached, or does not let in, ends the
 // program with a sentence.
 class AdminClient {
  public:
-  explicit AdminClient(const AdminOptions& options);
+  explicit AdminClient(const AdminOptions& options, Seconds timeout = kTimeout);
   ~AdminClient();
   AdminClient(const AdminClient&) = delete;
   AdminClient& operator=(const AdminClient&) = delete;
 
-  AdminResponse Get(const std::string& target) { return Call("GET", target); }
-  AdminResponse Post(const std::string& target) { return Call("POST", target); }
+  // For those who go on without an answer. The error: a sentence without its full stop.
+  Result<AdminResponse> Ask(const std::string& target) { return Call("GET", target); }
+
+  AdminResponse Get(const std::string& target) { return OrStop(Call("GET", target)); }
+  AdminResponse Post(const std::string& target) { return OrStop(Call("POST", target)); }
 
  private:
-  AdminResponse Call(const std::string& method, const std::string& target);
+  static constexpr Seconds kTimeout = 60;  // A reload looks up names and reads profiles.
 
+  Result<AdminResponse> Call(const std::string& method, const std::string& target);
+
+  const Seconds timeout_;
   std::string name_;
   std::string host_;
   std::string token_;
@@ -52,5 +62,7 @@ class AdminClient {
 // A member of the answer. Without it the program stops: with the gateway's own sentence, or because
 // whoever answered is no admin address.
 nlohmann::json MemberOf(const AdminResponse& response, const std::string& name);
+// The same for those who go on without it.
+Result<void> HasMember(const AdminResponse& response, const std::string& name);
 
 }  // namespace headrace::cli

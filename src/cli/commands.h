@@ -13,6 +13,9 @@ void AddServeCommand(CLI::App& app);
 void AddReloadCommand(CLI::App& app);
 void AddDrainCommand(CLI::App& app);
 void AddResumeCommand(CLI::App& app);
+// What they ask it.
+void AddTopCommand(CLI::App& app);
+void AddExplainCommand(CLI::App& app);
 // An emulated engine.
 void AddEngineCommand(CLI::App& app);
 // Open-loop load on an OpenAI-compatible server.

@@ -3,6 +3,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/duration.h"
 #include "base/text.h"
 #include "render/table.h"
@@ -21,6 +23,19 @@ void Print(std::FILE* stream, const std::string& text) {
 void Stop(const std::string& sentence, int status) {
   Print(stderr, sentence + "\n");
   throw CLI::RuntimeError(status);
+}
+
+render::TextStyle OutputStyle() {
+  render::TextStyle style;
+  if (isatty(STDOUT_FILENO) != 1) return style;
+  const char* no_color = std::getenv("NO_COLOR");
+  style.color = no_color == nullptr || *no_color == '\0';
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    style.width = size.ws_col;
+    style.height = size.ws_row;
+  }
+  return style;
 }
 
 StatusLine::StatusLine() : live_(isatty(STDERR_FILENO) == 1) {}

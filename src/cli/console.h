@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "render/terminal.h"
 
 namespace headrace::cli {
 
@@ -29,6 +30,9 @@ T OrStop(Result<T> result, int status = kFailed) {
 
 // Columns of the terminal that a file is; `otherwise` if it is none.
 std::size_t TerminalWidth(int file, std::size_t otherwise);
+
+// That of standard output: colours only on a terminal, and not under NO_COLOR (no-color.org).
+render::TextStyle OutputStyle();
 
 // A line on standard error that is rewritten in place, cut to the terminal's width; nothing unless
 // that is a terminal.

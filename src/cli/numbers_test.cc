@@ -19,7 +19,7 @@ const std::set<std::string> kNumbers{"FLOAT",  "INT",      "UINT",     "TIME",  
                                      "T",      "RATE,…",   "FACTOR,…", "N,…",    "P,…"};
 const std::set<std::string> kTexts{"",     "TEXT",     "NAME",    "NAME,…", "FILE", "DIR",
                                    "URL",  "PLACE",    "HEADER",  "TARGET", "WHEN", "API",
-                                   "HOST", "ENDPOINT", "ADDRESS", "UNIT"};
+                                   "HOST", "ENDPOINT", "ADDRESS", "UNIT",   "ID"};
 
 struct NumberOption {
   std::vector<std::string> command;

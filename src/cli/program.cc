@@ -69,6 +69,8 @@ std::unique_ptr<CLI::App> MakeProgram() {
   AddReloadCommand(*app);
   AddDrainCommand(*app);
   AddResumeCommand(*app);
+  AddTopCommand(*app);
+  AddExplainCommand(*app);
   AddEngineCommand(*app);
   AddLoadCommand(*app);
   AddProfileCommand(*app);

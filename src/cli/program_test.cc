@@ -111,8 +111,13 @@ TEST(Program, ControlsAnAdminAddressOnly) {
                                  });
     const std::string address = server->address().ToString();
     const bool own = std::string_view(body).find("no endpoint") != std::string_view::npos;
-    for (const std::vector<const char*>& command :
-         {std::vector<const char*>{"reload"}, {"drain"}, {"drain", "e:1"}, {"resume", "e:1"}}) {
+    for (const std::vector<const char*>& command : {std::vector<const char*>{"reload"},
+                                                    {"drain"},
+                                                    {"drain", "e:1"},
+                                                    {"resume", "e:1"},
+                                                    {"top", "--once"},
+                                                    {"explain"},
+                                                    {"explain", "e:1"}}) {
       std::vector<const char*> arguments = command;
       arguments.insert(arguments.end(), {"--admin", address.c_str()});
       const Ran ran = Execute(arguments);
@@ -120,6 +125,36 @@ TEST(Program, ControlsAnAdminAddressOnly) {
       EXPECT_THAT(ran.err, HasSubstr(own ? "There is no endpoint e:1." : "--admin HOST:PORT"));
     }
   }
+}
+
+// The same for people and for programs; of a gateway that is away, a sentence.
+TEST(Program, ShowsWhatTheAdminPagesSay) {
+  net::IoThreads threads(1);
+  static std::string asked;
+  const auto server = *net::HttpServer::Listen(
+      threads, net::AnyLoopbackPort(), {}, [](net::HttpExchange& exchange) -> net::Task<void> {
+        asked = std::string(exchange.path()) + "?" + std::string(exchange.query());
+        const net::ResponseHead head(200);
+        co_await exchange.Respond(
+            head, R"({"request_id": "a/b c", "why": "So.", "miss": 0.0100, "version": "9.9.9",
+                      "models": [{"name": "m"}],
+                      "requests": [{"request_id": "a/b c", "outcome": "completed"}]})");
+      });
+  const std::string address = server->address().ToString();
+  const auto run = [&](std::vector<const char*> arguments) {
+    arguments.insert(arguments.end(), {"--admin", address.c_str()});
+    return Execute(arguments);
+  };
+  EXPECT_THAT(run({"explain", "a/b c"}).out, HasSubstr("So.\n"));
+  EXPECT_EQ(asked, "/explain/a%2Fb%20c?");
+  EXPECT_THAT(run({"explain", "a/b c", "--json"}).out, HasSubstr(R"("miss": 0.0100, )"));
+  EXPECT_THAT(run({"explain", "--last", "7"}).out, HasSubstr("a/b c    completed"));
+  EXPECT_EQ(asked, "/explain?last=7");
+  EXPECT_EQ(run({"explain", "x", "--last", "7"}).status, 2);
+  EXPECT_EQ(run({"explain", "--last", "201"}).status, 2);
+  // Without a terminal, one picture.
+  EXPECT_THAT(run({"top"}).out, HasSubstr("headrace 9.9.9"));
+  EXPECT_EQ(run({"top", "--every", "0"}).status, 2);
 }
 
 TEST(Program, SuggestsWhatIsMeant) {

@@ -1,7 +1,4 @@
 // headrace profile check | show | list
-#include <unistd.h>
-
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,12 +40,8 @@ struct ShowArguments {
 };
 
 render::TextStyle StyleOf(const std::string& color) {
-  render::TextStyle style;
-  const bool terminal = isatty(STDOUT_FILENO) == 1;
-  const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org
-  const bool wanted = terminal && (no_color == nullptr || *no_color == '\0');
-  style.color = color == "always" || (color == "auto" && wanted);
-  style.width = TerminalWidth(STDOUT_FILENO, style.width);
+  render::TextStyle style = OutputStyle();
+  if (color != "auto") style.color = color == "always";
   return style;
 }
 

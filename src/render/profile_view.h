@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "profile/gpu_profile.h"
+#include "render/terminal.h"
 
 namespace headrace::render {
 
@@ -26,17 +27,13 @@ struct ProfileView {
 // is the SLO's percentile if the profile holds it, else the mean.
 double Headroom(const profile::GpuProfile& profile, profile::ProfileCell cell);
 
-struct TextStyle {
-  bool color = false;       // ANSI backgrounds of the 256-colour palette.
-  std::size_t width = 100;  // Columns of the terminal: so many tables are side by side as fit.
-};
-
 // One line per profile: model, deployment, price, age at `now` (Unix time), SLO, usable cells,
 // number of faults, origin.
 std::string RenderList(std::span<const ProfileView> views, Seconds now);
 
-// Tables of throughput, latencies and headroom, one per profile, then the faults. With colour,
-// every table is a heat map; the profiles share one scale.
+// Tables of throughput, latencies and headroom, one per profile, then the faults; so many are side
+// by side as fit. With colour (the 256-colour palette), every table is a heat map; the profiles
+// share one scale.
 std::string RenderText(std::span<const ProfileView> views, const TextStyle& style);
 
 // The same as one self-contained page: inline SVG and CSS, no script, light and dark.

@@ -77,6 +77,7 @@ std::size_t DisplayWidth(std::string_view text) {
 
 std::string Cut(std::string_view text, std::size_t width) {
   if (DisplayWidth(text) <= width) return std::string(text);
+  if (width == 0) return "";
   std::string_view rest = text;
   std::size_t fitting = 0;  // Bytes.
   for (std::size_t taken = 0;;) {

@@ -30,7 +30,7 @@ std::string RenderHtml(const Table& table);
 // Columns that UTF-8 text takes on a terminal: 2 for East Asian wide characters and emoji, 0 for
 // combining marks and joiners.
 std::size_t DisplayWidth(std::string_view text);
-// Cut to at most `width` columns (≥ 1), with an ellipsis for what is missing.
+// Cut to at most `width` columns, with an ellipsis for what is missing.
 std::string Cut(std::string_view text, std::size_t width);
 // Filled up with spaces to `width` columns; longer text is unchanged.
 std::string Pad(std::string_view text, std::size_t width, Align align);

@@ -47,6 +47,7 @@ TEST(Cut, KeepsWholeCharactersWithinTheColumns) {
   EXPECT_EQ(Cut("12 µs", 5), "12 µs");
   EXPECT_EQ(Cut("推論推論", 6), "推論…") << "half a character does not fit";
   EXPECT_EQ(Cut("longer", 1), "…");
+  EXPECT_EQ(Cut("longer", 0), "");
 }
 
 TEST(Pad, FillsUpInColumnsAndNeverCuts) {

@@ -70,6 +70,7 @@ ConfigFileStatus ConfigFollower::status() const {
 }
 
 ConfigFileStatus ConfigFollower::Reload() {
+  gateway_.ReopenLogs();  // Whatever the file says: who rotates logs sends the same signal.
   const system::MutexLock lock(reload_mutex_);
   if (IsPipe(file_)) {
     Fail(file_ + ": a pipe cannot be read twice; give the configuration as a file");

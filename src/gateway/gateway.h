@@ -92,6 +92,8 @@ class Gateway {
   void Follow(std::shared_ptr<FollowedFiles> files);
   std::vector<FollowedStatus> Files() const;
   telemetry::StandingFaults& faults() { return faults_; }
+  // The access log's file may have been moved away.
+  void ReopenLogs() { access_log_.Reopen(); }
   serving::RequestRecorder& recorder() { return recorder_; }
   const serving::RequestHistory& history() const { return history_; }
   const serving::Timeline& timeline() const { return timeline_; }

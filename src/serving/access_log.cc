@@ -46,7 +46,17 @@ Result<void> AccessLog::SetConfig(const config::LogConfig& config) {
   }
   std::shared_ptr<Output> output;
   if (config.access != Access::kNone) {
-    HEADRACE_ASSIGN(auto writer, system::LineWriter::Open(config.access_file));
+    const auto on_written = [this, file = config.access_file](const std::string& fault) {
+      constexpr std::string_view kCause = "access log";
+      const Seconds now = system::MonotonicNow();
+      if (fault.empty()) {
+        faults_.Clear(kCause, "the access log is written again", now);
+      } else {
+        faults_.Raise(telemetry::LogLevel::kError, kCause,
+                      "the access log loses lines: " + file + " " + fault, now);
+      }
+    };
+    HEADRACE_ASSIGN(auto writer, system::LineWriter::Open(config.access_file, on_written));
     output = std::make_shared<Output>(
         config.access == Access::kJson ? telemetry::LogFormat::kJson : telemetry::LogFormat::kText,
         std::move(writer));
@@ -57,6 +67,10 @@ Result<void> AccessLog::SetConfig(const config::LogConfig& config) {
   format_ = config.access;
   file_ = config.access_file;
   return {};
+}
+
+void AccessLog::Reopen() {
+  if (const std::shared_ptr<Output> output = this->output()) output->writer->Reopen();
 }
 
 std::shared_ptr<AccessLog::Output> AccessLog::output() const {

@@ -10,21 +10,28 @@
 #include "system/line_writer.h"
 #include "system/mutex.h"
 #include "telemetry/log.h"
+#include "telemetry/standing_faults.h"
 
 namespace headrace::serving {
 
-// The access log (docs/operations.md). Whatever clients write into a request, it stays one line, of
-// a bounded length; no text of prompts or responses is in it. Thread-safe; never waits for whoever
-// reads it.
+// The access log (docs/observability.md). Whatever clients write into a request, it stays one line,
+// of a bounded length; no text of prompts or responses is in it. Thread-safe; never waits for
+// whoever reads it.
 class AccessLog final : public RequestObserver {
  public:
+  // `faults` hears when the file cannot be written; it must outlive this.
+  explicit AccessLog(telemetry::StandingFaults& faults) : faults_(faults) {}
+
   // The error: a file that cannot be opened. Then what was in force stays.
   Result<void> SetConfig(const config::LogConfig& config);
 
   void OnFinished(const FinishedRequest& request) override;
   void OnAnswered(const AnsweredRequest& request) override;
 
-  // Lines that were dropped because they were not read in time, so far.
+  // Its file may have been moved away.
+  void Reopen();
+
+  // Lines that were dropped so far: not read in time, or the disk was full.
   double dropped() const;
 
  private:
@@ -40,6 +47,7 @@ class AccessLog final : public RequestObserver {
 
   std::shared_ptr<Output> output() const;
 
+  telemetry::StandingFaults& faults_;
   mutable system::Mutex mutex_;
   std::shared_ptr<Output> output_ HEADRACE_GUARDED_BY(mutex_);  // Null: off.
   config::LogConfig::Access format_ HEADRACE_GUARDED_BY(mutex_) = config::LogConfig::Access::kNone;

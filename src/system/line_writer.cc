@@ -29,15 +29,21 @@ int OpenToAppend(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<LineWriter>> LineWriter::Open(const std::string& path) {
-  if (path == "stdout") return std::unique_ptr<LineWriter>(new LineWriter("", STDOUT_FILENO));
+Result<std::unique_ptr<LineWriter>> LineWriter::Open(const std::string& path,
+                                                     OnWritten on_written) {
+  if (path == "stdout") {
+    return std::unique_ptr<LineWriter>(new LineWriter("", STDOUT_FILENO, std::move(on_written)));
+  }
   const int file = OpenToAppend(path);
   if (file < 0) return Fail(path + " cannot be opened to append to it: " + std::strerror(errno));
-  return std::unique_ptr<LineWriter>(new LineWriter(path, file));
+  return std::unique_ptr<LineWriter>(new LineWriter(path, file, std::move(on_written)));
 }
 
-LineWriter::LineWriter(std::string path, int file)
-    : path_(std::move(path)), file_(file), thread_([this] { Run(); }) {}
+LineWriter::LineWriter(std::string path, int file, OnWritten on_written)
+    : path_(std::move(path)),
+      on_written_(std::move(on_written)),
+      file_(file),
+      thread_([this] { Run(); }) {}
 
 LineWriter::~LineWriter() {
   {
@@ -62,6 +68,14 @@ void LineWriter::Write(std::string_view line) {
   changed_.NotifyAll();
 }
 
+void LineWriter::Reopen() {
+  {
+    const MutexLock lock(mutex_);
+    reopen_ = true;
+  }
+  changed_.NotifyAll();
+}
+
 void LineWriter::Run() {
   // Where nobody reads any more, a write fails; it must not end the program.
   sigset_t pipe;
@@ -72,22 +86,36 @@ void LineWriter::Run() {
   std::string text;
   for (bool stopping = false; !stopping;) {
     text.clear();
+    bool asked = false;
     {
       const MutexLock lock(mutex_);
-      while (waiting_.empty() && !stopping_) changed_.Wait(mutex_);
+      while (waiting_.empty() && !reopen_ && !stopping_) changed_.Wait(mutex_);
       text.swap(waiting_);
+      asked = std::exchange(reopen_, false);
       stopping = stopping_;
     }
-    if (!path_.empty() && MonotonicNow() - reopened >= kReopenInterval) {
-      Reopen();
+    fault_.clear();
+    if (!path_.empty() && (asked || MonotonicNow() - reopened >= kReopenInterval)) {
+      OpenAnew();
       reopened = MonotonicNow();
     }
     if (!Put(text)) return;
+    if (on_written_) on_written_(fault_);
   }
 }
 
 // A pipe that can be written to at all takes PIPE_BUF bytes without blocking.
 bool LineWriter::Put(std::string_view text) {
+  // What could not be written in whole gets its end, so that it spoils no other line.
+  const std::string_view all = text;
+  if (torn_ && !text.empty()) {
+    const ssize_t written = write(file_, "\n", 1);
+    if (written != 1) {
+      Lose(text, written < 0 ? errno : EIO);
+      return true;
+    }
+    torn_ = false;
+  }
   while (!text.empty()) {
     if (MonotonicNow() > give_up_) return false;
     pollfd ready{.fd = file_, .events = POLLOUT, .revents = 0};
@@ -95,8 +123,9 @@ bool LineWriter::Put(std::string_view text) {
     const ssize_t written = write(file_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (written < 0) {
-      // Nobody reads, or the disk is full: these lines are lost, later ones may not be.
-      dropped_ += static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
+      const int error = errno;
+      torn_ = text.size() < all.size() && all[all.size() - text.size() - 1] != '\n';
+      Lose(text, error);
       return true;
     }
     text.remove_prefix(static_cast<std::size_t>(written));
@@ -104,17 +133,27 @@ bool LineWriter::Put(std::string_view text) {
   return true;
 }
 
+// Nobody reads, or the disk is full: these lines are lost, later ones may not be.
+void LineWriter::Lose(std::string_view text, int error) {
+  dropped_ += static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
+  fault_ = "cannot be written: " + std::string(std::strerror(error));
+}
+
 // As programs that rotate logs expect, without a signal.
-void LineWriter::Reopen() {
+void LineWriter::OpenAnew() {
   struct stat there{};
   struct stat here{};
   const bool same = stat(path_.c_str(), &there) == 0 && fstat(file_, &here) == 0 &&
                     there.st_dev == here.st_dev && there.st_ino == here.st_ino;
   if (same) return;
   const int file = OpenToAppend(path_);
-  if (file < 0) return;
+  if (file < 0) {
+    fault_ = "cannot be opened anew: " + std::string(std::strerror(errno));
+    return;
+  }
   close(file_);
   file_ = file;
+  torn_ = false;
 }
 
 }  // namespace headrace::system

@@ -1,12 +1,18 @@
 #include "system/line_writer.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "system/temporary_folder.h"
 
@@ -16,6 +22,11 @@ namespace {
 std::string Contents(const std::filesystem::path& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// For what the writer's thread does.
+void WaitFor(const std::function<bool()>& holds) {
+  while (!holds()) std::this_thread::yield();
 }
 
 TEST(LineWriter, WritesAllThatWaitsWhenItEnds) {
@@ -45,6 +56,76 @@ TEST(LineWriter, AFifoThatNobodyHasOpenedIsAnError) {
   const std::string path = folder.path() / "fifo";
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   EXPECT_FALSE(LineWriter::Open(path));
+}
+
+// As logrotate does it: `create` moves the file away, then sends a signal.
+TEST(LineWriter, AFileThatWasMovedAwayIsOpenedAnewWhenAsked) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "log";
+  auto writer = LineWriter::Open(path.string());
+  ASSERT_TRUE(writer);
+  (*writer)->Write("before");
+  WaitFor([&] { return Contents(path) == "before\n"; });
+  std::filesystem::rename(path, folder.path() / "log.1");
+  (*writer)->Reopen();
+  WaitFor([&] { return std::filesystem::exists(path); });  // Though there is no line.
+  (*writer)->Write("after");
+  writer->reset();
+  EXPECT_EQ(Contents(folder.path() / "log.1"), "before\n");
+  EXPECT_EQ(Contents(path), "after\n");
+}
+
+// `copytruncate` copies the file, then empties it.
+TEST(LineWriter, AFileThatWasEmptiedGoesOnAtItsBeginning) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "log";
+  auto writer = LineWriter::Open(path.string());
+  ASSERT_TRUE(writer);
+  (*writer)->Write("before");
+  WaitFor([&] { return Contents(path) == "before\n"; });
+  std::filesystem::resize_file(path, 0);
+  (*writer)->Write("after");
+  writer->reset();
+  EXPECT_EQ(Contents(path), "after\n") << "no hole of zeroes";
+}
+
+TEST(LineWriter, AFullDiskIsSaidAndCounted) {
+  std::mutex mutex;
+  std::vector<std::string> said;
+  auto writer = LineWriter::Open("/dev/full", [&](const std::string& fault) {
+    const std::lock_guard lock(mutex);
+    said.push_back(fault);
+  });
+  ASSERT_TRUE(writer);
+  (*writer)->Write("one");
+  WaitFor([&] { return (*writer)->dropped() == 1; });
+  (*writer)->Write("two");
+  WaitFor([&] { return (*writer)->dropped() == 2; });
+  writer->reset();
+  ASSERT_FALSE(said.empty());
+  EXPECT_EQ(said[0], "cannot be written: No space left on device");
+}
+
+// A disk that is full in the middle of a line: one line is not whole, and no other.
+TEST(LineWriter, ALineThatWasCutSpoilsNoOther) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "log";
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto most = [&](rlim_t bytes) {
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  };
+  auto writer = LineWriter::Open(path.string());
+  ASSERT_TRUE(writer);
+  most(10);
+  (*writer)->Write("0123456789abc");
+  WaitFor([&] { return (*writer)->dropped() == 1; });
+  most(before.rlim_cur);
+  (*writer)->Write("whole");
+  writer->reset();
+  EXPECT_EQ(Contents(path), "0123456789\nwhole\n");
 }
 
 // A pipe that nobody reads: its writers go on, and so does the end.

@@ -99,7 +99,7 @@ constexpr MetricInfo kAccessLogDropped{
     "headrace_access_log_dropped_total",
     kCounter,
     {},
-    "Lines of the access log that were dropped because nobody read them in time.",
+    "Lines of the access log that were dropped: nobody read them in time, or the disk was full.",
     {}};
 
 constexpr MetricInfo kTraceSpans{

@@ -88,8 +88,9 @@ void WriteQueue(const serving::RouterStatus& status, JsonWriter& json) {
     json.BeginObject()
         .Member("prompt_tokens", queue.prompt_tokens)
         .Member("output_tokens", queue.output_tokens)
-        .Member("length", queue.length)
-        .EndObject();
+        .Member("length", queue.length);
+    if (queue.late) json.Member("late", true);
+    json.EndObject();
   }
   json.EndArray().EndObject();
 }

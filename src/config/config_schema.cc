@@ -43,7 +43,7 @@ OptionGroup<LogConfig> LogOptions() {
                  {{"none", Access::kNone}, {"text", Access::kText}, {"json", Access::kJson}}),
              {.prose = "The access log: one line for each request once it has ended, refused and "
                        "invalid ones too, without any text of prompts "
-                       "(docs/operations.md#access-log)."})
+                       "(docs/observability.md#access-log)."})
       .Value("access_file", &LogConfig::access_file, TextForm("path"),
              {.prose = "Where it goes: a file that is appended to, and opened anew when it was "
                        "moved away; `stdout`: standard output."});

@@ -22,6 +22,13 @@ RouterStatus::EjectionStatus EjectionStatusOf(const fleet::CircuitBreaker& break
   return status;
 }
 
+// A sub-queue of requests that can no longer be in time.
+bool IsLate(scheduler::WaitQueue::Key size) {
+  using scheduler::WaitQueue;
+  const WaitQueue::Key first = WaitQueue::LimitedTo(0);
+  return size == WaitQueue::kLate || (size >= first && (size - first) % 2 == 1);
+}
+
 }  // namespace
 
 // The part of a router that its executor may still hold when the router is gone.
@@ -665,9 +672,14 @@ RouterStatus PoolRouter::Status() const {
     return deployment.retired && deployment.endpoints.empty();
   });
   std::map<scheduler::WaitQueue::Key, std::size_t> lengths;
+  std::size_t late = 0;
   for (const scheduler::WaitQueue::SubQueue& queue : scheduler.queue().SubQueues()) {
-    lengths[std::min(scheduler::WaitQueue::SizeOf(queue.key), scheduler::WaitQueue::kUnranked)] +=
-        queue.length;
+    const scheduler::WaitQueue::Key size = scheduler::WaitQueue::SizeOf(queue.key);
+    if (IsLate(size)) {
+      late += queue.length;
+    } else {
+      lengths[std::min(size, scheduler::WaitQueue::kUnranked)] += queue.length;
+    }
   }
   for (const auto& [size, length] : lengths) {
     const bool ranked = size != scheduler::WaitQueue::kUnranked;
@@ -676,6 +688,7 @@ RouterStatus PoolRouter::Status() const {
     status.sub_queues.push_back(
         {ranked ? Log2BucketCentre(input) : 0, ranked ? Log2BucketCentre(output) : 0, length});
   }
+  if (late > 0) status.sub_queues.push_back({.length = late, .late = true});
   status.waiting = scheduler.waiting();
   status.queue_bytes = scheduler.queue_bytes();
   status.running = scheduler.running();

@@ -262,5 +262,22 @@ TEST(PoolRouter, AClosedEndpointFinishesWhatItHas) {
   EXPECT_EQ(serving.router().Endpoints()[0], before) << "what was learned of it stays";
 }
 
+// Who is late waits apart from those who can still be in time, and is shown apart.
+TEST(PoolRouter, ItsStatusTellsWhoIsLate) {
+  FakeServing serving({}, "slo-headroom");
+  serving.SetEndpoints({"127.0.0.1:9001"});
+  const std::string question = R"({"model":"llama","max_tokens":60,"stream":true,"prompt":")";
+  FakeExchange fragile(serving, "fragile");
+  fragile.Send(question + "Hello\"}", {{"x-slo-tpot-ms", "22"}}, openai::ApiKind::kCompletions);
+  FakeExchange late(serving, "late");
+  late.Send(question + std::string(40'000, 'x') + "\"}", {{"x-slo-e2e-ms", "1"}},
+            openai::ApiKind::kCompletions);
+  EXPECT_EQ(late.endpoint(), "");
+  const auto queues = serving.router().Status().sub_queues;
+  ASSERT_EQ(queues.size(), 1U);
+  EXPECT_TRUE(queues[0].late);
+  EXPECT_EQ(queues[0].length, 1U);
+}
+
 }  // namespace
 }  // namespace headrace::serving

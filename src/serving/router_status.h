@@ -64,6 +64,7 @@ struct RouterStatus {
     Tokens prompt_tokens = 0;  // The bucket's centre; both 0 for requests without an SLO.
     Tokens output_tokens = 0;
     std::size_t length = 0;
+    bool late = false;  // They can no longer meet their SLO, and wait until nobody is harmed.
   };
   std::vector<DeploymentStatus> deployments;
   std::vector<SubQueueStatus> sub_queues;

@@ -293,14 +293,129 @@ function modelSection(model, timeline) {
                 deployment.max_model_len ? number(deployment.max_model_len) : '–'];
       })));
   const waiting = model.queue.sub_queues.filter(one => one.length > 0);
+  const size = (queue, tokens) => queue.late ? 'late' : tokens ? number(tokens) : 'no SLO';
   if (waiting.length) {
     section.append(element('h3', {text: 'Queue'}), table(
         [['Prompt tokens', 'number'], ['Output tokens', 'number'], ['Waiting', 'number']],
-        waiting.map(one => [one.prompt_tokens ? number(one.prompt_tokens) : 'any',
-                            one.output_tokens ? number(one.output_tokens) : 'any', String(one.length)])));
+        waiting.map(one => [size(one, one.prompt_tokens), size(one, one.output_tokens),
+                            String(one.length)])));
   }
   return section;
 }
+
+// --- Explanations
+
+const kPlace = '#explain/';
+
+function placeOf(id) { return kPlace + encodeURIComponent(id); }
+
+function milliseconds(value) { return value === undefined ? '–' : duration(value / 1000); }
+
+function promises(value) { return value === undefined ? '–' : value.toFixed(3); }
+
+// What was predicted beside what happened; rows of which nothing is known are left out.
+function outcomeTable(request) {
+  const predicted = request.predicted || {};
+  const actual = request.actual || {};
+  const count = value => value === undefined ? '–' : number(value);
+  const met = actual.met_slo === undefined ? '–' : actual.met_slo ? 'met' : 'missed';
+  const rows = [
+    ['in the queue', '–', milliseconds(request.queued_ms), request.hold ? 'held: ' + request.hold : ''],
+    ['TTFT', milliseconds(predicted.ttft_ms), milliseconds(actual.ttft_ms), ''],
+    ['time per token', milliseconds(predicted.tpot_ms), milliseconds(actual.tpot_ms), ''],
+    ['end', milliseconds(predicted.e2e_ms), milliseconds(actual.e2e_ms), ''],
+    ['end, of this length', milliseconds(predicted.e2e_of_this_length_ms),
+     predicted.e2e_of_this_length_ms === undefined ? '–' : milliseconds(actual.e2e_ms), ''],
+    ['prompt tokens', count(request.prompt_tokens.expected), count(request.prompt_tokens.counted), ''],
+    ['output tokens', count(request.output_tokens.expected), count(request.output_tokens.counted), ''],
+    ['SLO', predicted.miss === undefined ? '–' : percent(predicted.miss) + ' missed', met,
+     sloText(request.slo)],
+    ["others' promises broken", promises(predicted.harm), '–', ''],
+  ];
+  return table([[''], ['Predicted', 'number'], ['Happened', 'number'], ['', 'quiet']],
+               rows.filter(row => row[1] !== '–' || row[2] !== '–'));
+}
+
+function candidateTables(candidates) {
+  const endpoints = candidates.filter(one => one.endpoint !== undefined);
+  const deployments = candidates.filter(one => one.endpoint === undefined);
+  const made = [];
+  const add = (columns, all, cells) => {
+    if (!all.length) return;
+    made.push(table(columns, all.map(cells)));
+    const rows = made.at(-1).querySelectorAll('tbody tr');
+    all.forEach((one, i) => { if (one.chosen) rows[i].className = 'chosen'; });
+  };
+  add([['Candidate'], ['Endpoint', 'address'], ['Cost', 'number'], ['TTFT', 'number'],
+       ['Per token', 'number'], ['End', 'number'], ['Misses', 'number'], ['Harm', 'number'],
+       ['Harmed there']],
+      endpoints, one => [
+        one.deployment, one.endpoint, promises(one.cost), milliseconds(one.ttft_ms),
+        milliseconds(one.tpot_ms), milliseconds(one.e2e_ms), percent(one.miss), promises(one.harm),
+        (one.harmed || []).map(harmed => harmed.request_id).join(', ')]);
+  add([['Candidate'], ['Expected', 'number'], ['Allowed', 'number'],
+       ['Takes of an endpoint', 'number'], ['Least load', 'number']],
+      deployments, one => [one.deployment, milliseconds(one.expected_ms),
+                           milliseconds(one.allowed_ms), percent(one.share),
+                           percent(one.least_load)]);
+  return made.length ? [element('h3', {text: 'Candidates, when it was sent'}), ...made] : [];
+}
+
+function explanationOf(request) {
+  const kind = {completed: 'good', refused: 'warn', cancelled: 'warn', client_error: 'warn'};
+  const reason = request.reason || request.fault;
+  const place = request.endpoint === undefined ? '' :
+      `, at ${request.deployment} ${request.endpoint} by ${request.policy}`;
+  const made = [
+    element('p', {}, element('span', {class: 'badge ' + (kind[request.outcome] || 'bad'),
+                                      text: request.outcome.replace('_', ' ')}),
+            `${reason ? ' ' + reason : ''} ${request.model}, arrived ` +
+            new Date(request.arrived * 1000).toLocaleString() + place),
+    element('p', {text: request.why}), outcomeTable(request)];
+  if (request.failed_tries) {
+    made.push(element('h3', {text: 'Failed before'}), table(
+        [['Deployment'], ['Endpoint', 'address'], ['Fault'], ['Sent after', 'number'],
+         ['Took', 'number'], ['Why', 'why']],
+        request.failed_tries.map(failed => [
+          failed.deployment, failed.endpoint, failed.fault, milliseconds(failed.sent_ms),
+          milliseconds(failed.took_ms), failed.why])));
+  }
+  return [...made, ...candidateTables(request.candidates || [])];
+}
+
+// Whatever the address says behind its #.
+async function showExplanation() {
+  const dialog = byId('explanation');
+  if (!location.hash.startsWith(kPlace)) {
+    dialog.close();
+    return;
+  }
+  let id = location.hash.slice(kPlace.length);
+  try { id = decodeURIComponent(id); } catch (error) { /* As it was typed. */ }
+  byId('explained').textContent = id;
+  byId('explanation-json').href = '/explain/' + encodeURIComponent(id);
+  try {
+    const answer = await (await fetch(byId('explanation-json').href)).json();
+    byId('explanation-text').replaceChildren(
+        ...(answer.error ? [element('p', {class: 'bad', text: answer.error})]
+                         : explanationOf(answer)));
+  } catch (error) {
+    byId('explanation-text').replaceChildren(
+        element('p', {class: 'bad', text: 'The gateway does not answer.'}));
+  }
+  if (!dialog.open) dialog.showModal();
+}
+
+byId('explanation').addEventListener('close', () => {
+  if (location.hash.startsWith(kPlace)) history.pushState(null, '', location.pathname);
+});
+byId('look-up').addEventListener('submit', event => {
+  event.preventDefault();
+  const place = placeOf(event.target.elements.id.value.trim());
+  if (location.hash === place) showExplanation(); else location.hash = place;
+});
+addEventListener('hashchange', showExplanation);
+showExplanation();
 
 // --- The page
 
@@ -333,7 +448,7 @@ function showFailures(failures) {
       element('td', {text: failure.outcome.replace('_', ' ')}),
       element('td', {class: 'why', text: failure.why}),
       element('td', {}, element('a', {
-        href: '/explain/' + encodeURIComponent(failure.request_id),
+        href: placeOf(failure.request_id),
         text: failure.request_id.length > 20 ? failure.request_id.slice(0, 19) + '…'
                                              : failure.request_id})))));
 }

@@ -104,9 +104,36 @@ def test_what_clients_write_is_only_text(start_engine, serve, open_page):
     failure = page.locator("#failures tbody tr").first
     expect(failure).to_contain_text("<img src=x")
     assert page.locator("img").count() == 0
-    # The link leads to the explanation of that request.
-    target = failure.locator("a").get_attribute("href")
+    # The link opens the explanation of that request.
+    failure.locator("a").click()
+    expect(page.locator("#explained")).to_have_text(name)
+    expect(page.locator("#explanation-text")).to_contain_text("no_endpoint")
+    assert page.locator("img").count() == 0
+    target = page.locator("#explanation-json").get_attribute("href")
     assert name in headrace.get(gateway.admin, target).replace("\\u003c", "<")
+
+
+def test_any_request_can_be_explained(start_engine, serve, open_page):
+    engine = start_engine()
+    gateway = serve(engine)
+    send(gateway, {"x-request-id": "team/7", "routing-strategy": "slo-headroom"})
+    page = open_page(gateway)
+    panel = page.locator("#explanation")
+    page.get_by_label("Why did a request").fill("team/7")
+    page.get_by_role("button", name="Explain").click()
+    expect(panel.locator("tr", has_text="output tokens")).to_contain_text("5")
+    expect(panel.locator("tr.chosen")).to_contain_text(engine.address)
+    if folder := os.environ.get("HEADRACE_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/explanation.png")
+    # It has an address of its own, that can be passed on.
+    assert page.url.endswith("/#explain/team%2F7")
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_be_hidden()
+    expect(page).to_have_url(f"http://{gateway.admin}/")
+    page.get_by_label("Why did a request").fill("nobody")
+    page.keyboard.press("Enter")
+    expect(panel).to_contain_text("No request with the id 'nobody'")
+    page.wrong = [text for text in page.wrong if "404" not in text]  # The browser says so, too.
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,5 +1,6 @@
 """Clients that leave, engines and pickers that are lost: every request ends once, nothing stays."""
 
+import json
 import signal
 import socket
 import threading
@@ -8,7 +9,7 @@ import openai
 import pytest
 
 import proxy
-from headrace import MODEL, eventually
+from headrace import MODEL, eventually, run
 from test_answers import QUESTION, tokens, words
 
 
@@ -124,6 +125,11 @@ def test_envoy_tries_another_engine(start):
     assert endpoints(site)[gone.address]["ejection"]["failures_in_a_row"] >= 1
     assert endpoints(site)[stays.address]["ejection"]["failures_in_a_row"] == 0
     assert site.picker.metric("headrace_retries_total") >= 1
+    # What Envoy did by itself is explained, and found by the id that the client got.
+    said = json.loads(run("explain", "--json", "--admin", site.picker.admin))["requests"]
+    assert raw.headers["x-request-id"] in [one["request_id"] for one in said]
+    moved = [one for one in said if one.get("failed_tries")]
+    assert moved and all("The proxy chose where it went next." in one["why"] for one in moved)
 
 
 # --- The picker

@@ -346,13 +346,14 @@ function candidateTables(candidates) {
     const rows = made.at(-1).querySelectorAll('tbody tr');
     all.forEach((one, i) => { if (one.chosen) rows[i].className = 'chosen'; });
   };
+  const harmed = endpoints.some(one => one.harmed);
   add([['Candidate'], ['Endpoint', 'address'], ['Cost', 'number'], ['TTFT', 'number'],
        ['Per token', 'number'], ['End', 'number'], ['Misses', 'number'], ['Harm', 'number'],
-       ['Harmed there']],
+       ...(harmed ? [['Harmed there']] : [])],
       endpoints, one => [
         one.deployment, one.endpoint, promises(one.cost), milliseconds(one.ttft_ms),
         milliseconds(one.tpot_ms), milliseconds(one.e2e_ms), percent(one.miss), promises(one.harm),
-        (one.harmed || []).map(harmed => harmed.request_id).join(', ')]);
+        ...(harmed ? [(one.harmed || []).map(other => other.request_id).join(', ')] : [])]);
   add([['Candidate'], ['Expected', 'number'], ['Allowed', 'number'],
        ['Takes of an endpoint', 'number'], ['Least load', 'number']],
       deployments, one => [one.deployment, milliseconds(one.expected_ms),

@@ -19,6 +19,7 @@
 #include "system/clock.h"
 #include "system/files.h"
 #include "system/termination.h"
+#include "workload/trace_summary.h"
 
 namespace headrace::cli {
 namespace {
@@ -196,6 +197,12 @@ class LoadRun {
       options.stage = i;
       options.rate_scale = plan_[i].rate_scale;
       options.concurrency = plan_[i].concurrency;
+      if (options.duration < kNever) {
+        for (const std::string& sentence :
+             workload::DescribeReplays(*options.workload, options.duration, options.rate_scale)) {
+          Print(stderr, sentence + "\n");
+        }
+      }
       stages_.push_back({options, RunStage(options, i, threads[0], termination, rows)});
       if (stages_.back().snapshot.given_up) return;
     }

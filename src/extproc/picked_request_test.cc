@@ -692,6 +692,33 @@ TEST(Headers, TheEngineIsToldOfTheTry) {
   EXPECT_EQ(Sent(untraced.Take(), "traceparent"), "as it was");
 }
 
+TEST(Headers, ARouteMayRewriteTheModel) {
+  for (const Modes& modes : {kFullDuplex, kBuffered}) {
+    Pool pool;
+    Stream stream(pool, modes);
+    stream.Ask(Chat(false, "review"), {{"x-gateway-model-name-rewrite", "llama"}});
+    const auto replies = stream.Take();
+    const auto& body = replies.back().request_body().response().body_mutation();
+    EXPECT_EQ(body.has_streamed_response() ? body.streamed_response().body() : body.body(),
+              Chat(false, "llama"));
+    const auto& with_destination = modes.request == kFullDuplex.request ? replies[0] : replies[1];
+    EXPECT_TRUE(Removes(HeadersOf(with_destination), "x-gateway-model-name-rewrite"));
+  }
+}
+
+TEST(Headers, ABodyThatIsNotReadStaysAsItIs) {
+  Pool pool;
+  Stream stream(pool);
+  ProcessingRequest head = RequestHeaders(kFullDuplex, {}, false, "/an/engines/own");
+  for (auto& header : *head.mutable_request_headers()->mutable_headers()->mutable_headers()) {
+    if (header.key() == "content-type") header.set_raw_value("text/plain");
+  }
+  stream.Say(head);
+  stream.Say(RequestBody("How deep?", true));
+  EXPECT_EQ(stream.Destination(), kEngine);
+  EXPECT_EQ(stream.Text(), "How deep?");
+}
+
 TEST(Headers, PathsBecomeThoseOfEngines) {
   Pool pool;
   pool.config.base_path = "/llm";

@@ -41,6 +41,9 @@ struct ModelPlace {
   std::size_t size = 0;    // and 0.
   bool only_field = false;
   std::string boundary = {};  // Of a form that it is a field of.
+
+  // Not in a body that was not read.
+  bool known() const { return offset > 0 || !boundary.empty(); }
 };
 
 struct RequestFacts {

@@ -21,10 +21,19 @@ constexpr SloHeader kSloHeaders[] = {
     {"x-slo-tpat-ms", &slo::Slo::tpat},       {"x-slo-ntpot-ms", &slo::Slo::ntpot},
     {"x-slo-e2e-ms", &slo::Slo::e2e}};
 
+// llm-d has given new names to headers of the Gateway API Inference Extension; both are used.
+std::string_view HeaderOf(const HeaderLookup& header, std::string_view name,
+                          std::string_view older) {
+  const std::string_view value = header(name);
+  return value.empty() ? header(older) : value;
+}
+
+std::string_view FairnessId(const HeaderLookup& header) {
+  return HeaderOf(header, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id");
+}
+
 scheduler::TenantId TenantOf(const HeaderLookup& header) {
-  if (const auto name = header("x-gateway-inference-fairness-id"); !name.empty()) {
-    return HashOf(name);
-  }
+  if (const auto name = FairnessId(header); !name.empty()) return HashOf(name);
   for (const std::string_view field : {"authorization", "x-api-key", "api-key"}) {
     // A key is no name, even if it has the same text.
     if (const auto key = header(field); !key.empty()) return ~HashOf(key);
@@ -33,6 +42,10 @@ scheduler::TenantId TenantOf(const HeaderLookup& header) {
 }
 
 }  // namespace
+
+std::string_view ModelRewrite(const HeaderLookup& header) {
+  return HeaderOf(header, "x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite");
+}
 
 tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& header, const Pool& pool,
                                                        ForeignStrategies foreign) {
@@ -85,11 +98,11 @@ tl::expected<RequestControls, ErrorReply> ReadControls(const HeaderLookup& heade
     if (!controls.slo) controls.slo.emplace();
     (*controls.slo).*slo_header.target = milliseconds * kMillisecond;
   }
-  if (const auto objective = header("x-gateway-inference-objective"); !objective.empty()) {
-    controls.priority = pool.PriorityOf(objective);
-  }
+  const std::string_view objective =
+      HeaderOf(header, "x-llm-d-inference-objective", "x-gateway-inference-objective");
+  if (!objective.empty()) controls.priority = pool.PriorityOf(objective);
   controls.tenant = TenantOf(header);
-  controls.tenant_name = header("x-gateway-inference-fairness-id");
+  controls.tenant_name = FairnessId(header);
   return controls;
 }
 

@@ -1,6 +1,7 @@
 // What clients say in headers, besides the SLO: who they are, and how much their request matters.
 #include "serving/request_controls.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "serving/test_shell.h"
@@ -50,6 +51,19 @@ TEST_F(RequestControlsTest, AnObjectiveHasItsPriorityAndAnUnknownOneNone) {
   EXPECT_EQ(PriorityOf("batch"), 0);
 }
 
+TEST_F(RequestControlsTest, ObjectiveAndTenantMayHaveLlmDsNames) {
+  EXPECT_EQ(Read({{"x-llm-d-inference-objective", "chat"}}).priority, 10);
+  const auto named = Read({{"x-llm-d-inference-fairness-id", "a"}});
+  EXPECT_EQ(named.tenant, Read({{"x-gateway-inference-fairness-id", "a"}}).tenant);
+  EXPECT_EQ(named.tenant_name, "a");
+  const auto both = Read({{"x-gateway-inference-objective", "chat"},
+                          {"x-llm-d-inference-objective", "batch"},
+                          {"x-gateway-inference-fairness-id", "b"},
+                          {"x-llm-d-inference-fairness-id", "a"}});
+  EXPECT_EQ(both.priority, -1);
+  EXPECT_EQ(both.tenant, named.tenant);
+}
+
 TEST_F(RequestControlsTest, ATenantIsItsFairnessIdElseItsApiKeyElseNobody) {
   const Headers key{{"authorization", "Bearer sk-1"}};
   const Headers other{{"authorization", "Bearer sk-2"}};
@@ -62,6 +76,32 @@ TEST_F(RequestControlsTest, ATenantIsItsFairnessIdElseItsApiKeyElseNobody) {
   EXPECT_NE(Read(named).tenant, Read(key).tenant);
   EXPECT_NE(Read({{"x-gateway-inference-fairness-id", "Bearer sk-1"}}).tenant, Read(key).tenant)
       << "nobody becomes another by naming its key";
+}
+
+// As a route of the Gateway API splits traffic or renames a model.
+TEST_F(RequestControlsTest, ARewrittenModelIsThatOfTheRequest) {
+  serving.SetEndpoints({"127.0.0.1:9001"});
+  serving.pools.Find("llama")->names().Set(
+      {.aliases = {"chat-v2"}, .adapters = {"review-v1", "review-v2"}});
+  serving.pools.Set(serving.pools.list());
+  for (const char* const header : {"x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"}) {
+    FakeExchange exchange(serving);
+    exchange.Send(R"({"model":"review","messages":[]})", {{header, "review-v2"}});
+    EXPECT_EQ(exchange.endpoint(), "127.0.0.1:9001");
+    EXPECT_EQ(exchange.sent(), R"({"model":"review-v2","messages":[]})");
+  }
+  EXPECT_EQ(serving.heard.finished.back().model, "review-v2");
+  FakeExchange none(serving);
+  none.Send(R"({"messages":[]})", {{"x-gateway-model-name-rewrite", "review-v1"}});
+  EXPECT_EQ(none.sent(), R"({"model":"review-v1","messages":[]})");
+  FakeExchange alias(serving);
+  alias.Send(R"({"model":"review-v1","messages":[]})",
+             {{"x-gateway-model-name-rewrite", "chat-v2"}});
+  EXPECT_EQ(alias.sent(), R"({"model":"llama","messages":[]})") << "as its engines call it";
+  FakeExchange unknown(serving);
+  unknown.Send(R"({"model":"llama","messages":[]})", {{"x-gateway-model-name-rewrite", "other"}});
+  EXPECT_EQ(unknown.status(), 404);
+  EXPECT_THAT(unknown.message(), testing::HasSubstr("other"));
 }
 
 TEST_F(RequestControlsTest, InAFullQueueTheLowerPriorityIsRefused) {

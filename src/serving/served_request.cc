@@ -138,7 +138,7 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
     return tl::unexpected(Invalid(MakeErrorReply(std::move(facts).error(), kind_of_error)));
   }
   facts_ = *std::move(facts);
-  if (auto named = FindPool(); !named) return named;
+  if (auto named = FindPool(header); !named) return named;
   prompt_ = PromptSizeOf(kind_, facts_);
   if (!facts_.previous_response.empty() && context_.responses != nullptr) {
     const auto owner = context_.responses->Find(facts_.previous_response, finished_.arrived);
@@ -150,9 +150,10 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
   return TakeControls(header);
 }
 
-tl::expected<void, ErrorReply> ServedRequest::FindPool() {
-  const bool names_none = facts_.model.empty();
-  if (names_none) facts_.model = model_in_path_;
+tl::expected<void, ErrorReply> ServedRequest::FindPool(const HeaderLookup& header) {
+  const std::string named = facts_.model;
+  if (const auto rewrite = ModelRewrite(header); !rewrite.empty()) facts_.model = rewrite;
+  if (facts_.model.empty()) facts_.model = model_in_path_;
   if (facts_.model.empty()) facts_.model = thread_.default_model;
   if (facts_.model.empty()) return tl::unexpected(Invalid(NamesNoModel()));
   pool_ = context_.pools.Find(facts_.model);
@@ -162,8 +163,9 @@ tl::expected<void, ErrorReply> ServedRequest::FindPool() {
     pool_ = context_.pools.Find(name);
   }
   if (pool_ == nullptr) return tl::unexpected(Invalid(UnknownModel(facts_.model)));
+  if (!facts_.model_at.known()) return {};
   std::optional<std::string> at_engines = pool_->names().AtEngines(name);
-  if (!at_engines && (names_none || name != facts_.model)) at_engines = name;
+  if (!at_engines && name != named) at_engines = name;
   if (at_engines) name_model_ = openai::NameModel(facts_.model_at, *at_engines);
   return {};
 }

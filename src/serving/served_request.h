@@ -222,7 +222,7 @@ class ServedRequest {
   // Responses are their tenant's alone, where keys are required.
   bool MayRead(const ResponseOwners::Owner& owner) const;
   ErrorReply UnknownResponse(std::string_view id, std::string_view param);
-  tl::expected<void, ErrorReply> FindPool();
+  tl::expected<void, ErrorReply> FindPool(const HeaderLookup& header);
   tl::expected<void, ErrorReply> TakeControls(const HeaderLookup& header);
   // Its key may use the model, and has not used up its limits.
   tl::expected<void, ErrorReply> CountForKey();

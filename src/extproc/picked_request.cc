@@ -123,7 +123,8 @@ void PickedRequest::OnMessage(ProcessingRequest& message) {
       OnRequestTrailers();
       break;
     case ProcessingRequest::kResponseHeaders:
-      OnResponseHeaders(*message.mutable_response_headers(), message.metadata_context());
+      OnResponseHeaders(*message.mutable_response_headers(), message.metadata_context(),
+                        message.attributes());
       break;
     case ProcessingRequest::kResponseBody:
       OnResponseBody(message.response_body());

@@ -50,6 +50,7 @@ class PickedRequest {
   using Headers = envoy::service::ext_proc::v3::HttpHeaders;
   using Body = envoy::service::ext_proc::v3::HttpBody;
   using Metadata = envoy::config::core::v3::Metadata;
+  using Attributes = google::protobuf::Map<std::string, google::protobuf::Struct>;
   using Mutation = envoy::service::ext_proc::v3::HeaderMutation;
 
   // Longer bodies are sent in several messages.
@@ -82,7 +83,9 @@ class PickedRequest {
   void ReleaseBody();
 
   // --- The response
-  void OnResponseHeaders(Headers& headers, const Metadata& metadata);
+  void OnResponseHeaders(Headers& headers, const Metadata& metadata, const Attributes& attributes);
+  // The response is Envoy's own, with these details. True: it has been replaced.
+  bool EnvoyAnswers(const std::string& details);
   void Abandon();
   void SendResponseHead();
   void AddResponseHeaders(Mutation& mutation);

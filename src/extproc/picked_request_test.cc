@@ -624,6 +624,72 @@ TEST(Destination, WhereEnvoyHasRetriedTheOtherOneIsCharged) {
   EXPECT_EQ(ToString(pool.Last().outcome), ToString(Outcome::kCompleted));
 }
 
+// --- Answers of Envoy's own
+
+const HeaderList kEnvoys503 = {{":status", "503"}, {"content-type", "text/plain"}};
+
+TEST(EnvoysOwn, AnEngineThatCannotBeReachedIsNoBusyOne) {
+  const std::pair<const char*, fleet::EngineFault> accounts[] = {
+      {"upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_"
+       "111}",
+       fleet::EngineFault::kConnect},
+      {"upstream_reset_before_response_started{connection_timeout}", fleet::EngineFault::kConnect},
+      {"no_healthy_upstream", fleet::EngineFault::kConnect},
+      {"upstream_reset_before_response_started{connection_termination}",
+       fleet::EngineFault::kClosed},
+      {"upstream_reset_before_response_started{protocol_error}", fleet::EngineFault::kGarbled},
+      {"upstream_response_timeout", fleet::EngineFault::kTimeout}};
+  for (const auto& [details, fault] : accounts) {
+    Pool pool;
+    Stream stream(pool);
+    stream.Ask(Chat(false));
+    stream.Take();
+    stream.Say(ExplainedHeaders(kEnvoys503, details));
+    const ProcessingResponse reply = stream.Only();
+    EXPECT_EQ(reply.immediate_response().status().code(),
+              fault == fleet::EngineFault::kTimeout ? 504 : 502)
+        << details;
+    EXPECT_THAT(reply.immediate_response().body(), HasSubstr("Endpoint 127.0.0.1:9001")) << details;
+    stream.Close();
+    EXPECT_TRUE(pool.serving.Idle());
+    ASSERT_TRUE(pool.Last().fault) << details;
+    EXPECT_EQ(ToString(*pool.Last().fault), ToString(fault)) << details;
+  }
+}
+
+TEST(EnvoysOwn, WhatIsNoEnginesDoingIsNobodysFault) {
+  for (const char* const details :
+       {"upstream_reset_before_response_started{overflow}", "rbac_access_denied_matched_policy"}) {
+    for (const Modes& modes : {kFullDuplex, kBuffered}) {
+      Pool pool;
+      Stream stream(pool, modes);
+      stream.Ask(Chat(false));
+      stream.Take();
+      stream.Say(ExplainedHeaders(kEnvoys503, details));
+      stream.Say(ResponseBody("Not now.", true));
+      EXPECT_THAT(stream.Kinds(), ElementsAre("response_headers", "response_body"));
+      const auto replies = stream.Take();
+      EXPECT_EQ(HeaderIn(HeadersOf(replies.front()), "target-pod"), "");
+      EXPECT_EQ(StreamedIn(replies.back()), modes.response == kBuffered.response ? "" : "Not now.");
+      stream.Close();
+      EXPECT_TRUE(pool.serving.Idle());
+      EXPECT_FALSE(pool.Last().fault);
+    }
+  }
+}
+
+TEST(EnvoysOwn, AnAnswerOfAnEngineIsTheEngines) {
+  Pool pool;
+  Stream stream(pool);
+  stream.Ask(Chat(false));
+  stream.Take();
+  stream.Say(ExplainedHeaders(kEnvoys503, "via_upstream"));
+  stream.Say(ResponseBody("Full.", true));
+  stream.Close();
+  ASSERT_TRUE(pool.Last().fault);
+  EXPECT_EQ(ToString(*pool.Last().fault), "busy");
+}
+
 // --- Headers and paths
 
 TEST(Headers, WhatOnlyThePickerIsToldIsTakenAway) {

@@ -22,6 +22,38 @@ std::string_view ServedEndpoint(const Metadata& metadata) {
   return served == fields.end() ? std::string_view() : served->second.string_value();
 }
 
+// How Envoy came to the response ("via_upstream": an engine sent it); "" if it does not say.
+std::string ResponseDetails(
+    const google::protobuf::Map<std::string, google::protobuf::Struct>& attributes) {
+  for (const auto& [filter, its] : attributes) {
+    const auto details = its.fields().find("response.code_details");
+    if (details != its.fields().end()) return details->second.string_value();
+  }
+  return {};
+}
+
+// What an engine did wrong, that Envoy answers in its place with these details.
+struct EnvoysAccount {
+  fleet::EngineFault fault{};
+  std::string_view why;
+};
+std::optional<EnvoysAccount> FaultIn(std::string_view details) {
+  using enum fleet::EngineFault;
+  static constexpr std::pair<std::string_view, EnvoysAccount> kAccounts[] = {
+      {"connection_failure", {kConnect, "Envoy could not connect to it"}},
+      {"connection_timeout", {kConnect, "Envoy could not connect to it in time"}},
+      {"no_healthy_upstream", {kConnect, "Envoy knows no engine that is well"}},
+      {"protocol_error", {kGarbled, "Envoy could not read its answer"}},
+      {"timeout", {kTimeout, "Envoy's time for it was over"}},
+      {"overflow", {}},  // Of Envoy's own limits.
+      {"upstream_reset", {kClosed, "it closed Envoy's connection before it answered"}}};
+  for (const auto& [part, account] : kAccounts) {
+    if (details.find(part) == details.npos) continue;
+    return account.why.empty() ? std::nullopt : std::optional(account);
+  }
+  return std::nullopt;
+}
+
 int NumberIn(std::string_view text) {
   int number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
@@ -38,7 +70,8 @@ bool SameText(const std::vector<std::string_view>& pieces, std::string_view text
 
 }  // namespace
 
-void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata) {
+void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata,
+                                      const Attributes& attributes) {
   if (std::exchange(response_begun_, true)) return;
   response_headers_.Swap(headers.mutable_headers());
   if (!routed_) {
@@ -52,6 +85,11 @@ void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata
     return SendResponseHead();
   }
   if (const auto served = ServedEndpoint(metadata); !served.empty()) request_->ServedBy(served);
+  if (const std::string details = ResponseDetails(attributes);
+      !details.empty() && details != "via_upstream") {
+    if (!EnvoyAnswers(details)) SendResponseHead();
+    return;
+  }
   const auto header = [this](std::string_view name) { return ValueOf(response_headers_, name); };
   request_->ResponseHead({.status = NumberIn(header(":status")),
                           .content_type = header("content-type"),
@@ -64,6 +102,18 @@ void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata
   // An error in a whole answer is known, and makes the status, when its body is read.
   const bool status_follows = response_mode_ == BodyMode::kFullDuplex && !request_->event_stream();
   if (!status_follows) SendResponseHead();
+}
+
+bool PickedRequest::EnvoyAnswers(const std::string& details) {
+  if (const auto account = FaultIn(details)) {
+    if (const auto failure = request_->EndpointFailed(account->fault, account->why)) {
+      Refuse(*failure);
+      return true;
+    }
+  }
+  Abandon();
+  routed_ = false;
+  return false;
 }
 
 // Envoy has answered the request without an endpoint: none is wanted any more.

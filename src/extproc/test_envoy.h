@@ -95,6 +95,13 @@ inline ProcessingRequest ResponseTrailers() {
 inline google::protobuf::Struct& MetadataIn(ProcessingRequest& message, const std::string& space) {
   return (*message.mutable_metadata_context()->mutable_filter_metadata())[space];
 }
+// With what Envoy's `response_attributes` add.
+inline ProcessingRequest ExplainedHeaders(const HeaderList& list, const std::string& details) {
+  ProcessingRequest message = ResponseHeaders(list);
+  auto& fields = *(*message.mutable_attributes())["envoy.filters.http.ext_proc"].mutable_fields();
+  fields["response.code_details"].set_string_value(details);
+  return message;
+}
 
 // --- The picker's answers
 

@@ -42,6 +42,13 @@ def add_first(config, name, typed_config):
     manager["http_filters"].insert(0, {"name": name, "typed_config": typed_config})
 
 
+def add_last(config, name, typed_config):
+    """Puts an HTTP filter behind all others but the router."""
+    (listener,) = config["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["http_filters"].insert(-1, {"name": name, "typed_config": typed_config})
+
+
 def cluster(config, name):
     (found,) = [one for one in config["static_resources"]["clusters"] if one["name"] == name]
     return found

@@ -132,6 +132,42 @@ def test_envoy_tries_another_engine(start):
     assert moved and all("The proxy chose where it went next." in one["why"] for one in moved)
 
 
+def test_engine_that_envoy_cannot_reach(start, mode):
+    """Envoy answers 503 in its place: the engine is not busy, it is away."""
+    site = start(mode, health=SELDOM)
+    (engine,) = site.engines.values()
+    engine.stop(signal.SIGKILL)
+    with site.client() as client, pytest.raises(openai.InternalServerError) as caught:
+        chat(client, max_tokens=2)
+    assert caught.value.status_code == 502
+    assert f"Endpoint {engine.address}" in caught.value.message
+    assert "Envoy could not connect" in caught.value.message
+    eventually(lambda: outcomes(site, "failed") == 1 and site.picker.idle())
+    assert not endpoints(site)[engine.address]["up"]
+
+
+def test_answer_of_another_filter_is_no_fault_of_the_engine(start, mode):
+    def abort(config):
+        always = {"numerator": 100, "denominator": "HUNDRED"}
+        proxy.add_last(
+            config,
+            "envoy.filters.http.fault",
+            {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+                "abort": {"http_status": 503, "percentage": always},
+            },
+        )
+
+    site = start(mode, edit=abort)
+    (engine,) = site.engines.values()
+    with site.client() as client, pytest.raises(openai.InternalServerError) as caught:
+        chat(client, max_tokens=2)
+    assert caught.value.status_code == 503
+    assert "target-pod" not in caught.value.response.headers
+    eventually(site.idle)
+    assert endpoints(site)[engine.address]["ejection"]["failures_in_a_row"] == 0
+
+
 # --- The picker
 
 

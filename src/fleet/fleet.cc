@@ -23,17 +23,17 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
     if (!endpoints_[id].retired) known[{endpoints_[id].deployment, endpoints_[id].address}] = id;
   }
 
-  for (Deployment& deployment : deployments_) deployment.retired = true;
+  ++updates_;
+  for (Deployment& deployment : deployments_) {
+    if (!std::exchange(deployment.retired, true)) deployment.left = updates_;
+  }
   std::vector<std::pair<DeploymentId, const EndpointSpec*>> added;
   for (const DeploymentSpec& spec : specs) {
     auto found = std::find_if(deployments_.begin(), deployments_.end(),
                               [&](const Deployment& d) { return d.name == spec.name; });
-    const auto id = static_cast<DeploymentId>(found - deployments_.begin());
-    if (found == deployments_.end()) {
-      deployments_.push_back(
-          {.name = spec.name, .engine = std::make_shared<EngineBelief>(constants_)});
-      all_.choices.emplace_back();
-    }
+    const auto id = found == deployments_.end()
+                        ? NewDeployment(spec.name, specs)
+                        : static_cast<DeploymentId>(found - deployments_.begin());
     deployments_[id].retired = false;
     deployments_[id].max_in_flight = spec.max_in_flight;
     deployments_[id].declared_max_model_len = spec.max_model_len;
@@ -59,6 +59,32 @@ void Fleet::Update(std::span<const DeploymentSpec> specs) {
   for (EndpointId id = 0; id < endpoints_.size(); ++id) Refresh(id);
   ReleaseExcess();
   for (DeploymentId id = 0; id < deployments_.size(); ++id) RefreshLimits(id);
+}
+
+DeploymentId Fleet::NewDeployment(const std::string& name,
+                                  std::span<const DeploymentSpec> declared) {
+  // Those that had left before, and have nothing to finish.
+  std::vector<bool> gone(deployments_.size());
+  for (DeploymentId id = 0; id < deployments_.size(); ++id) {
+    const Deployment& known = deployments_[id];
+    gone[id] = known.retired && known.left < updates_ &&
+               std::ranges::find(declared, known.name, &DeploymentSpec::name) == declared.end();
+  }
+  for (const Endpoint& endpoint : endpoints_) {
+    if (endpoint.all_in_flight() > 0) gone[endpoint.deployment] = false;
+  }
+  auto id = static_cast<DeploymentId>(deployments_.size());
+  if (std::ranges::count(gone, true) >= static_cast<std::ptrdiff_t>(kMostRemembered)) {
+    for (DeploymentId other = 0; other < deployments_.size(); ++other) {
+      if (!gone[other]) continue;
+      if (id == deployments_.size() || deployments_[other].left < deployments_[id].left) id = other;
+    }
+  } else {
+    deployments_.emplace_back();
+    all_.choices.emplace_back();
+  }
+  deployments_[id] = {.name = name, .engine = std::make_shared<EngineBelief>(constants_)};
+  return id;
 }
 
 EndpointId Fleet::NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId id) {

@@ -92,6 +92,7 @@ struct Deployment {
   std::string name;
   int max_in_flight = 0;
   bool retired = false;
+  std::uint64_t left = 0;                              // Retired: by which Update.
   std::shared_ptr<const profile::GpuProfile> profile;  // Null: none, or none that can be used.
   int up = 0;                                          // Endpoints that are up, …
   int out = 0;                                         // … and those of them that are out.
@@ -131,7 +132,9 @@ struct BreakerChange {
 };
 
 // One pool's deployments and endpoints. Ids are dense and do not change while a thing is in use; an
-// endpoint's id is given out again once it is retired and empty.
+// endpoint's id is given out again once it is retired and empty. A deployment that is retired keeps
+// what was learned of it, in case it comes back (scaled down to nothing, rolled back); of more than
+// kMostRemembered of these, the one that left first gives its id to a new one.
 //
 // An endpoint is *available* when it is up, not retired, not hidden, below max_in_flight, and its
 // breaker admits a request: only those are in the orders that policies choose from. All orders are
@@ -139,6 +142,8 @@ struct BreakerChange {
 // that no policy has asked for cost nothing. Not thread-safe.
 class Fleet {
  public:
+  static constexpr std::size_t kMostRemembered = 64;
+
   explicit Fleet(std::unique_ptr<LoadModel> model, const HeadroomConstants& constants = {})
       : model_(std::move(model)), constants_(constants) {}
 
@@ -284,6 +289,7 @@ class Fleet {
   // Brings every tracked order up to date with the endpoint's state.
   void Refresh(EndpointId id);
   void SetAvailable(View& view, EndpointId id, bool available);
+  DeploymentId NewDeployment(const std::string& name, std::span<const DeploymentSpec> declared);
   // Takes the first id at or above `from` that is free.
   EndpointId NewEndpoint(DeploymentId deployment, const EndpointSpec& spec, EndpointId from);
   Residence Begin(EndpointId endpoint, const Demand& demand, Seconds now);
@@ -325,6 +331,7 @@ class Fleet {
   bool keeps_forecasts_ = false;
   int replicas_ = 1;
   std::unordered_map<EndpointKey, EndpointId> by_key_;  // Of endpoints that are not retired.
+  std::uint64_t updates_ = 0;
   bool keeps_journal_ = false;
   std::uint64_t serials_ = 0;
   Journal journal_;

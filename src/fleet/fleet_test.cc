@@ -81,6 +81,47 @@ TEST(Fleet, UpdateKeepsWhatStays) {
   EXPECT_EQ(fleet.deployments()[1].up, 0);
 }
 
+// As Jobs and generated names make them.
+TEST(Fleet, DeploymentsThatCameAndWentAreForgottenInTheEnd) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("stays", {"s"}), Spec("busy", {"b"})});
+  const auto busy = *fleet.FindEndpoint("busy", "b");
+  fleet.Add(busy, 1);
+  const auto learned = fleet.deployments()[0].engine;
+  for (int i = 0; i < 1000; ++i) {
+    fleet.Update(std::vector{Spec("stays", {"s"}), Spec("job-" + std::to_string(i), {"j"})});
+    const auto job = fleet.FindEndpoint("job-" + std::to_string(i), "j");
+    ASSERT_TRUE(job);
+    fleet.Add(*job, 1);
+    fleet.Remove(*job);
+  }
+  EXPECT_LE(fleet.deployments().size(), Fleet::kMostRemembered + 4);
+  EXPECT_EQ(fleet.up(), 2);
+  EXPECT_EQ(fleet.in_flight(), 1);
+  EXPECT_EQ(fleet.deployments()[0].engine, learned);
+  EXPECT_EQ(fleet.deployments()[1].name, "busy") << "it has a request to finish";
+  fleet.Remove(busy);
+  EXPECT_EQ(fleet.in_flight(), 0);
+}
+
+TEST(Fleet, ADeploymentThatComesBackIsKnown) {
+  TestFleet fleet;
+  fleet.Update(std::vector{Spec("a", {"a"})});
+  const auto learned = fleet.deployments()[0].engine;
+  std::vector<DeploymentSpec> others;
+  for (std::size_t i = 0; i < Fleet::kMostRemembered; ++i) {
+    others = {Spec("other-" + std::to_string(i), {"o"})};
+    fleet.Update(others);
+  }
+  others.push_back(Spec("new", {"n"}));
+  others.push_back(Spec("a", {"a"}));
+  fleet.Update(others);
+  const auto a = fleet.FindEndpoint("a", "a");
+  ASSERT_TRUE(a);
+  EXPECT_EQ(fleet.deployment_of(*a).engine, learned);
+  EXPECT_FALSE(fleet.deployment_of(*a).retired);
+}
+
 TEST(Fleet, RetiredEndpointFinishesWhatItHasBeforeItsIdIsUsedAgain) {
   TestFleet fleet;
   fleet.Update(std::vector{Spec("a", {"h:1"})});

@@ -141,12 +141,14 @@ void PickedRequest::TakeProtocol(const ProcessingRequest& message) {
   // Envoy only lets us look; no answer would be heard.
   if (message.observability_mode()) return Close();
   request_mode_ = response_mode_ = thread_.body_mode;
-  if (!message.has_protocol_config()) return;
-  const ProtocolConfiguration& protocol = message.protocol_config();
-  request_mode_ = BodyModeOf(protocol.request_body_mode());
-  response_mode_ = BodyModeOf(protocol.response_body_mode());
-  // Then Envoy waits for nothing: the head may be answered after the body.
-  streams_at_once_ = protocol.send_body_without_waiting_for_header_response();
+  if (message.has_protocol_config()) {
+    const ProtocolConfiguration& protocol = message.protocol_config();
+    request_mode_ = BodyModeOf(protocol.request_body_mode());
+    response_mode_ = BodyModeOf(protocol.response_body_mode());
+    // Then Envoy waits for nothing: the head may be answered after the body.
+    streams_at_once_ = protocol.send_body_without_waiting_for_header_response();
+  }
+  buffered_ = request_mode_ == BodyMode::kBuffered;
 }
 
 // --- The request
@@ -206,7 +208,8 @@ void PickedRequest::OnRequestBody(Body& body) {
   } else {
     body_ += body.body();
   }
-  if (body.end_of_stream()) {
+  // Before trailers, one that was buffered is not marked as the end.
+  if (body.end_of_stream() || buffered_) {
     request_whole_ = true;
     return Decide();
   }

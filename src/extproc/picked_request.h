@@ -103,6 +103,7 @@ class PickedRequest {
   Replies& replies_;
   BodyMode request_mode_ = BodyMode::kNone;
   BodyMode response_mode_ = BodyMode::kNone;
+  bool buffered_ = false;         // The request's body comes in one message, whatever follows it.
   bool streams_at_once_ = false;  // A streamed body does not wait for the head's answer.
   bool first_ = true;             // Message.
   bool over_ = false;             // Nothing more is said on the stream.

@@ -334,6 +334,42 @@ TEST(Buffered, WhatIsNotChangedIsNotSent) {
   EXPECT_TRUE(pool.Last().counted);
 }
 
+TEST(Buffered, BodiesBeforeTrailersAreWhole) {
+  Pool pool;
+  Stream stream(pool, kBuffered);
+  stream.Head();
+  stream.Take();
+  stream.Say(RequestBody(Chat(true), false));
+  EXPECT_EQ(stream.Destination(), kEngine);
+  EXPECT_THAT(stream.Kinds(), ElementsAre("request_body"));
+  stream.Take();
+  stream.Say(RequestTrailers());
+  EXPECT_THAT(stream.Kinds(), ElementsAre("request_trailers"));
+  stream.Take();
+  stream.Say(ResponseHeaders(kEvents));
+  stream.Take();
+  stream.Say(ResponseBody(Token("a") + std::string(kUsage) + std::string(kDone), false));
+  EXPECT_EQ(stream.Only().response_body().response().body_mutation().body(),
+            Token("a") + std::string(kDone));
+  stream.Say(ResponseTrailers());
+  EXPECT_THAT(stream.Kinds(), ElementsAre("response_trailers"));
+  stream.Close();
+  EXPECT_THAT(pool.Outcomes(), ElementsAre("completed"));
+  EXPECT_TRUE(pool.Last().counted);
+}
+
+TEST(Buffered, ABodyThatEnvoyDoesNotHoldIsNoFaultOfItsFilter) {
+  Pool pool;
+  Stream stream(pool, kBuffered);
+  stream.Head();
+  stream.Say(ResponseHeaders({{":status", "413"}}));
+  EXPECT_EQ(pool.serving.faults.standing(), 0);
+  Stream unasked(pool, kBuffered);
+  unasked.Head();
+  unasked.Say(ResponseHeaders({{":status", "503"}}));
+  EXPECT_EQ(pool.serving.faults.standing(), 1) << "it sends no bodies at all";
+}
+
 TEST(Buffered, AWholeStreamLosesItsUsage) {
   Pool pool;
   Stream stream(pool, kBuffered);

@@ -75,7 +75,9 @@ void PickedRequest::OnResponseHeaders(Headers& headers, const Metadata& metadata
   if (std::exchange(response_begun_, true)) return;
   response_headers_.Swap(headers.mutable_headers());
   if (!routed_) {
-    if (headers_answered_ && !request_whole_) {
+    // Unless Envoy was not willing to hold the body, or the client did not send it.
+    const int status = NumberIn(ValueOf(response_headers_, ":status"));
+    if (headers_answered_ && !request_whole_ && status != 413 && status != 408) {
       context_.faults.Raise(telemetry::LogLevel::kWarning, "Envoy's ext_proc filter",
                             "Envoy sends no bodies of requests, so no endpoint is picked for them; "
                             "set its request_body_mode to FULL_DUPLEX_STREAMED",
@@ -165,7 +167,8 @@ void PickedRequest::SetStatus(HeaderMutation& mutation) {
 
 void PickedRequest::OnResponseBody(const Body& body) {
   if (response_whole_) return;
-  response_whole_ = body.end_of_stream();
+  // Before trailers, one that was buffered is not marked as the end.
+  response_whole_ = body.end_of_stream() || response_mode_ == BodyMode::kBuffered;
   forward_.clear();
   if (routed_) {
     request_->ResponseBytes(body.body(), thread_.serving.executor.Now(), forward_);

@@ -7,6 +7,12 @@
 #include <utility>
 
 namespace headrace::extproc {
+namespace {
+
+// A message that is longer is not kept for its memory.
+constexpr std::size_t kMostKeptBytes = std::size_t{256} << 10;
+
+}  // namespace
 
 using envoy::service::ext_proc::v3::ProcessingRequest;
 using envoy::service::ext_proc::v3::ProcessingResponse;
@@ -67,21 +73,28 @@ void ProcessStream::OnRead(bool ok) {
 }
 
 void ProcessStream::Handle() {
-  grpc::ProtoBufferReader bytes(&message_);
-  if (bytes.status().ok() && state_.request.ParseFromZeroCopyStream(&bytes)) {
-    request_->OnMessage(state_.request);
-  } else {
-    Close("This is no message of Envoy's external processing.");
+  {
+    grpc::ProtoBufferReader bytes(&message_);
+    if (bytes.status().ok() && state_.request.ParseFromZeroCopyStream(&bytes)) {
+      request_->OnMessage(state_.request);
+    } else {
+      Close("This is no message of Envoy's external processing.");
+    }
   }
+  // The request may wait for long.
+  if (message_.Length() > kMostKeptBytes) state_.request.Clear();
+  message_.Clear();
 }
 
 void ProcessStream::Send(const ProcessingResponse& reply) {
   grpc::ByteBuffer& bytes = replies_.emplace_back();
+  const std::size_t size = reply.ByteSizeLong();
   {
     grpc::ProtoBufferWriter writer(&bytes, grpc::kProtoBufferWriterMaxBufferLength,
-                                   static_cast<int>(reply.ByteSizeLong()));
+                                   static_cast<int>(size));
     reply.SerializeToZeroCopyStream(&writer);
   }
+  if (size > kMostKeptBytes) state_.reply.Clear();
   if (!handling_) Pump();
 }
 

@@ -28,25 +28,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def manager(config):
+    (listener,) = config["static_resources"]["listeners"]
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+
+
 def filters(config):
     """The HTTP filters of a configuration, by name."""
-    (listener,) = config["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return {one["name"]: one["typed_config"] for one in manager["http_filters"]}
+    return {one["name"]: one["typed_config"] for one in manager(config)["http_filters"]}
 
 
 def add_first(config, name, typed_config):
     """Puts an HTTP filter before all others."""
-    (listener,) = config["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    manager["http_filters"].insert(0, {"name": name, "typed_config": typed_config})
+    manager(config)["http_filters"].insert(0, {"name": name, "typed_config": typed_config})
 
 
 def add_last(config, name, typed_config):
     """Puts an HTTP filter behind all others but the router."""
-    (listener,) = config["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    manager["http_filters"].insert(-1, {"name": name, "typed_config": typed_config})
+    manager(config)["http_filters"].insert(-1, {"name": name, "typed_config": typed_config})
 
 
 def cluster(config, name):

@@ -21,6 +21,8 @@ constexpr std::size_t kLargestFile = std::size_t{4} << 20;
 constexpr std::size_t kLargestPage = std::size_t{256} << 20;
 constexpr std::size_t kLargestEvent = std::size_t{16} << 20;
 constexpr std::size_t kLargestError = std::size_t{64} << 10;
+// Objects of one query whose faults are kept.
+constexpr std::size_t kMostFaults = 100;
 // A watch that ends sooner is a failure: else one that is cut at once would be made without rest.
 constexpr Seconds kShortestWatch = 1;
 
@@ -95,11 +97,13 @@ Result<KubernetesAccess> AccessOfPod(const std::string& folder) {
 // --- What is known
 
 struct KubernetesTable::State {
+  using Names = std::pair<std::string, std::string>;
   struct Known {
     std::uint64_t version = 0;
     bool tried = false;
-    Contents contents;  // Without the objects, which are here:
-    std::map<std::pair<std::string, std::string>, Object> objects;
+    Contents contents;  // Without the objects and their faults, which are here:
+    std::map<Names, Object> objects;
+    std::map<Names, std::string> faults;  // Of those that are left out; kMostFaults at most.
   };
   mutable system::Mutex mutex;
   system::ConditionVariable listed;
@@ -143,6 +147,7 @@ KubernetesTable::Contents KubernetesTable::Read() const {
   Contents contents = state_->known.contents;
   contents.objects.reserve(state_->known.objects.size());
   for (const auto& [names, object] : state_->known.objects) contents.objects.push_back(object);
+  if (!state_->known.faults.empty()) contents.fault = state_->known.faults.begin()->second;
   return contents;
 }
 
@@ -333,9 +338,9 @@ net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::ReadBody(
 }
 
 net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::List() {
-  using Names = std::pair<std::string, std::string>;
+  using Names = KubernetesTable::State::Names;
   std::map<Names, KubernetesTable::Object> objects;
-  std::string fault;
+  std::map<Names, std::string> faults;
   std::string continue_from;
   std::string listed;
   do {
@@ -354,7 +359,10 @@ net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::List() {
       Names names(object.name_space, object.name);
       objects[std::move(names)] = std::make_shared<const KubernetesObject>(std::move(object));
     }
-    if (fault.empty() && !page->faults.empty()) fault = page->faults.front();
+    for (KubernetesFault& fault : page->faults) {
+      if (faults.size() == kMostFaults) break;
+      faults[{std::move(fault.name_space), std::move(fault.name)}] = std::move(fault.text);
+    }
     continue_from = std::move(page->continue_from);
     listed = std::move(page->version);
   } while (!continue_from.empty());
@@ -364,7 +372,7 @@ net::Task<KubernetesCluster::Reader::End> KubernetesCluster::Reader::List() {
     known.contents.complete = true;
     known.contents.unknown = false;
     known.contents.outage.clear();
-    known.contents.fault = std::move(fault);
+    known.faults.swap(faults);
   });
   co_return End{.ok = true};
 }
@@ -415,10 +423,15 @@ KubernetesCluster::Reader::End KubernetesCluster::Reader::Take(std::string_view 
   }
   version = std::move(event->version);
   if (event->type == Type::kBookmark) return {.ok = true};
+  const bool gone = event->type == Type::kDeleted || !event->fault.empty();
   state->Update([&](KubernetesTable::State::Known& known) {
-    std::pair<std::string, std::string> names(event->object.name_space, event->object.name);
-    known.contents.fault = event->fault;
-    if (event->type == Type::kDeleted || !event->fault.empty()) {
+    KubernetesTable::State::Names names(event->object.name_space, event->object.name);
+    if (event->fault.empty()) {
+      known.faults.erase(names);
+    } else if (known.faults.size() < kMostFaults || known.faults.contains(names)) {
+      known.faults[names] = std::move(event->fault);
+    }
+    if (gone) {
       known.objects.erase(names);
     } else {
       known.objects[std::move(names)] =

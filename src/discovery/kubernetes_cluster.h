@@ -63,7 +63,7 @@ class KubernetesTable {
     bool complete = false;        // All have been listed once.
     bool unknown = false;         // The cluster does not have the kind.
     std::string outage;           // Why they may be old, one sentence; empty: they are not.
-    std::string fault;            // Of an object that is left out, one sentence; else empty.
+    std::string fault;            // Of the first object that is left out, one sentence; else empty.
     std::vector<Object> objects;  // By namespace, then name.
   };
 

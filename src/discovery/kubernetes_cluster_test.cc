@@ -172,6 +172,38 @@ TEST_F(FakeApiServer, ListsAgainAfterAnEventThatCannotBeRead) {
   EXPECT_EQ(table_->Read().outage, "");
 }
 
+TEST_F(FakeApiServer, ABrokenObjectIsSaidUntilThatOneIsWhole) {
+  Open();
+  const auto pools = cluster_->Watch({.kind = KubernetesKind::kInferencePool, .name_space = "a"});
+  // Both tables ask; the pods' come first.
+  EXPECT_THAT(NextRequest(), HasSubstr("pods"));
+  auto pods = std::exchange(peer_, std::nullopt);
+  EXPECT_THAT(NextRequest(), HasSubstr("inferencepools"));
+  const auto pool = [](const std::string& name, int version, const std::string& label) {
+    return R"({"metadata":{"namespace":"a","name":")" + name + R"(","resourceVersion":")" +
+           std::to_string(version) + R"("},"spec":{"selector":{"matchLabels":{)" + label +
+           R"(}},"targetPorts":[{"number":8000}]}})";
+  };
+  const std::string kLabel = R"("app":"x")";
+  Send(Response(200, R"({"metadata":{"resourceVersion":"1"},"items":[)" + pool("b", 1, "") + "," +
+                         pool("c", 1, "") + "]}"));
+  NextRequest();
+  Send(kWatch);
+  const auto fault = [&](std::size_t objects) {
+    const Seconds end = system::MonotonicNow() + 20;
+    while (pools->Read().objects.size() != objects && system::MonotonicNow() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return pools->Read().fault;
+  };
+  Send(Event("ADDED", pool("d", 2, kLabel)));
+  EXPECT_THAT(fault(1), HasSubstr("a/b has no spec.selector")) << "another one is no cure";
+  Send(Event("MODIFIED", pool("b", 3, kLabel)));
+  EXPECT_THAT(fault(2), HasSubstr("a/c has no spec.selector"));
+  Send(Event("DELETED", pool("c", 4, "")) + Event("ADDED", pool("e", 5, kLabel)));
+  EXPECT_EQ(fault(3), "");
+}
+
 TEST_F(FakeApiServer, AWatchThatIsSilentIsGivenUp) {
   Open({.watch = 0.1, .patience = 0.2, .first_retry = 0.01, .last_retry = 0.05});
   NextRequest();

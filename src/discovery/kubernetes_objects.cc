@@ -272,7 +272,10 @@ Result<KubernetesPage> ParsePage(KubernetesKind kind, std::string_view text) {
     if (object) {
       page.objects.push_back(*std::move(object));
     } else if (page.faults.size() < kMostFaults) {
-      page.faults.push_back(std::move(object.error().message));
+      Names names = NamesOf(item);
+      page.faults.push_back({.name_space = std::move(names.name_space),
+                             .name = std::move(names.name),
+                             .text = std::move(object.error().message)});
     }
   }
   return page;

@@ -99,13 +99,20 @@ struct KubernetesObject {
       body;
 };
 
+// Why an object is left out, one sentence.
+struct KubernetesFault {
+  std::string name_space;  // Of the object; empty where it has none that can be read.
+  std::string name;
+  std::string text;
+};
+
 // One page of a list. An object that is not as its kind should be is left out, and said in
 // `faults`: one broken object must not hide the others.
 struct KubernetesPage {
   std::string version;        // The resourceVersion to watch from.
   std::string continue_from;  // Empty: this is the last page.
   std::vector<KubernetesObject> objects;
-  std::vector<std::string> faults;
+  std::vector<KubernetesFault> faults;
 };
 // The error is the rest of a sentence about the text.
 Result<KubernetesPage> ParsePage(KubernetesKind kind, std::string_view text);

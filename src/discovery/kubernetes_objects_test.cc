@@ -85,10 +85,14 @@ TEST(KubernetesObjects, OneThatIsBrokenDoesNotHideTheOthers) {
   ASSERT_EQ(page->objects.size(), 1);
   const auto& pool = std::get<KubernetesInferencePool>(page->objects.front().body);
   EXPECT_THAT(pool.target_ports, ElementsAre(8000, 8001));
-  EXPECT_THAT(page->faults,
+  std::vector<std::string> faults;
+  for (const KubernetesFault& fault : page->faults) faults.push_back(fault.text);
+  EXPECT_THAT(faults,
               ElementsAre(HasSubstr("inferencepools a/empty has no spec.selector.matchLabels"),
                           HasSubstr("a/portless has no spec.targetPorts[].number"),
                           HasSubstr("no metadata.name"), HasSubstr("no metadata.name")));
+  EXPECT_EQ(page->faults[1].name_space, "a");
+  EXPECT_EQ(page->faults[1].name, "portless");
 }
 
 TEST(KubernetesObjects, AListOfNoneMayHaveNoItems) {

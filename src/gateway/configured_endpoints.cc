@@ -21,7 +21,8 @@ namespace {
 constexpr Seconds kFirstLook = 1;
 constexpr std::size_t kLargestPem = std::size_t{4} << 20;
 
-// Makes what endpoints share only once: one TLS context costs a megabyte.
+// Makes what endpoints share only once: one TLS context costs a megabyte, and pods come and go more
+// often than files change. Key files are read again by the health checks.
 class AccessMaker {
  public:
   // `path` is the option's, for errors.
@@ -38,49 +39,58 @@ class AccessMaker {
     options.headers = endpoint.headers.empty() ? deployment.headers : endpoint.headers;
     options.health_path = endpoint.health_path ? endpoint.health_path : deployment.health_path;
     if (!options.key_path.empty()) {
-      options.key_file = std::make_shared<KeyFile>(options.key_path);
-      if (auto read = options.key_file->Refresh(); !read) {
-        return Fail(path + ".api_key_file: " + read.error().message);
+      auto& known = key_files_[options.key_path];
+      if (known == nullptr) {
+        auto file = std::make_shared<KeyFile>(options.key_path);
+        if (auto read = file->Refresh(); !read) {
+          return Fail(path + ".api_key_file: " + read.error().message);
+        }
+        known = std::move(file);
       }
+      options.key_file = known;
     }
     std::shared_ptr<net::TlsPeer> peer;
     if (url.tls) {
       const auto& tls = endpoint.tls ? endpoint.tls : deployment.tls;
-      HEADRACE_ASSIGN(const auto context,
-                      ContextOf(tls.value_or(config::TlsConfig{}), path, options));
+      HEADRACE_ASSIGN(const Tls* made, TlsOf(tls.value_or(config::TlsConfig{}), path));
+      options.tls = made->options;
       options.server_name = tls && !tls->server_name.empty() ? tls->server_name : url.host.host;
-      peer = std::make_shared<net::TlsPeer>(context, options.server_name);
+      peer = std::make_shared<net::TlsPeer>(made->context, options.server_name);
     }
     return std::make_shared<const EngineAccess>(std::move(options), std::move(peer));
   }
 
  private:
-  Result<std::shared_ptr<const net::TlsContext>> ContextOf(const config::TlsConfig& tls,
-                                                           const std::string& path,
-                                                           EngineAccess::Options& options) {
-    options.tls.verify = tls.verify;
+  struct Tls {
+    net::TlsContext::Options options;
+    std::shared_ptr<const net::TlsContext> context;
+  };
+
+  // Stays as it is.
+  Result<const Tls*> TlsOf(const config::TlsConfig& tls, const std::string& path) {
+    std::unique_ptr<Tls>& known = made_[{tls.ca, tls.certificate, tls.key, tls.verify}];
+    if (known != nullptr) return known.get();
+    auto made = std::make_unique<Tls>();
+    made->options.verify = tls.verify;
     const std::pair<const std::string*, std::string*> files[] = {
-        {&tls.ca, &options.tls.ca},
-        {&tls.certificate, &options.tls.certificate},
-        {&tls.key, &options.tls.key}};
+        {&tls.ca, &made->options.ca},
+        {&tls.certificate, &made->options.certificate},
+        {&tls.key, &made->options.key}};
     for (const auto& [file, text] : files) {
       if (file->empty()) continue;
       auto read = system::ReadSmallFile(*file, kLargestPem);
       if (!read) return Fail(path + ".tls: " + read.error().message);
       *text = *std::move(read);
     }
-    auto& made = contexts_[{tls.ca, tls.certificate, tls.key, tls.verify}];
-    if (made == nullptr) {
-      auto context = net::TlsContext::ForClient(options.tls);
-      if (!context) return Fail(path + ".tls " + context.error().message);
-      made = *std::move(context);
-    }
-    return made;
+    auto context = net::TlsContext::ForClient(made->options);
+    if (!context) return Fail(path + ".tls " + context.error().message);
+    made->context = *std::move(context);
+    known = std::move(made);
+    return known.get();
   }
 
-  std::map<std::tuple<std::string, std::string, std::string, bool>,
-           std::shared_ptr<const net::TlsContext>>
-      contexts_;
+  std::map<std::tuple<std::string, std::string, std::string, bool>, std::unique_ptr<Tls>> made_;
+  std::map<std::string, std::shared_ptr<KeyFile>> key_files_;
 };
 
 // Of a plain `host:port` nothing has to be known beyond its address.

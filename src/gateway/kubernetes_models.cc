@@ -116,6 +116,15 @@ std::size_t RankOf(const std::vector<std::string>& namespaces, const std::string
   return static_cast<std::size_t>(std::ranges::find(namespaces, name) - namespaces.begin());
 }
 
+// The model that the file names is looked for in another namespace.
+template <typename Models>
+void Rename(const std::string& from, const std::string& to, Models& models) {
+  auto model = models.extract({from, ""});
+  if (model.empty()) return;
+  model.key().first = to;
+  models.insert(std::move(model));
+}
+
 }  // namespace
 
 config::DeploymentConfig DeclaredOf(const config::ModelConfig& model, const std::string& name) {
@@ -141,23 +150,31 @@ Result<void> KubernetesModels::SetConfig(const config::Config& config) {
   if (config.profiles.source == config::ProfilesConfig::Source::kConfigMap) {
     profiles_ = discovery::WatchProfiles(*cluster_, config.profiles.configmap);
   }
-  std::vector<Entry> before = std::exchange(entries_, {});
+  const std::vector<Entry> before = std::exchange(entries_, {});
   for (const config::ModelConfig& model : config.models) {
     if (!model.kubernetes) continue;
     discovery::KubernetesSelection selection = SelectionOf(model, cluster_->access().name_space);
-    const auto known = std::ranges::find_if(before, [&](const Entry& entry) {
-      return entry.view != nullptr && entry.view->selection() == selection;
-    });
+    auto known = std::ranges::find_if(
+        before, [&](const Entry& entry) { return entry.view->selection() == selection; });
+    const bool same = known != before.end();
+    if (!same) known = std::ranges::find(before, model.name, &Entry::model);
     Entry& entry = entries_.emplace_back();
-    if (known == before.end()) {
-      entry.view = std::make_shared<discovery::KubernetesView>(cluster_, std::move(selection));
-      continue;
+    if (known != before.end()) entry = *known;
+    entry.model = model.name;
+    if (same && !other_access) continue;
+    // Asked another way, or for something else, the cluster may not answer at once: the engines
+    // that were known stay until it does.
+    discovery::KubernetesView::Findings found;
+    if (entry.view != nullptr) {
+      found = *entry.view->Look();
+      const std::string& from = entry.view->selection().namespaces.front();
+      const std::string& to = selection.namespaces.front();
+      Rename(from, to, found.models);
+      Rename(from, to, entry.models);
     }
-    entry = std::exchange(*known, {});
-    if (!other_access) continue;
-    // Asked another way, the cluster may not answer at once: its engines stay until it does.
-    entry.view = std::make_shared<discovery::KubernetesView>(cluster_, std::move(selection),
-                                                             entry.view->Look());
+    entry.view = std::make_shared<discovery::KubernetesView>(
+        cluster_, std::move(selection),
+        std::make_shared<const discovery::KubernetesView::Findings>(std::move(found)));
   }
   return {};
 }

@@ -61,6 +61,7 @@ class KubernetesModels {
   };
   // What is looked for, and what was found there of late, by namespace and model.
   struct Entry {
+    std::string model;  // As the file names it.
     std::shared_ptr<discovery::KubernetesView> view;
     std::map<std::pair<std::string, std::string>, Model> models;
   };

@@ -30,8 +30,10 @@ std::string Span(Seconds span) {
 
 // "19366 requests in 58.3 min: 5.53/s, CV of the gaps 1.2".
 std::string Headline(const TraceSummary& summary) {
-  std::string text = std::to_string(summary.requests) + " requests";
-  if (summary.rates.empty()) return text + ", without times";
+  std::string text =
+      std::to_string(summary.requests) + (summary.requests == 1 ? " request" : " requests");
+  if (!summary.timed) return text + ", without times";
+  if (summary.rates.empty()) return text + (summary.requests == 1 ? "" : ", all at one time");
   return text + " in " + Span(summary.span) + ": " + FormatNumber(summary.mean_rate) +
          "/s, CV of the gaps " + FormatFixed(summary.gap_cv, 2);
 }

@@ -54,6 +54,20 @@ TEST(TraceView, TellsRateBurstsLengthsAndWhatIsLeftOut) {
               AllOf(HasSubstr("101 requests, without times"), Not(HasSubstr("Windows of"))));
 }
 
+TEST(TraceView, RequestsAtOneTimeHaveTimesAndNoRate) {
+  workload::RequestFile file{
+      .format = "CSV", .rows = {{5, {10, 3}}, {5, {10, 3}}}, .timed = true, .notes = {}};
+  const auto text = [&file] {
+    return RenderText(
+        TraceView{.name = "t", .format = "CSV", .summary = workload::Summarize(file), .notes = {}},
+        80);
+  };
+  EXPECT_THAT(text(), AllOf(HasSubstr("2 requests, all at one time\n"),
+                            Not(HasSubstr("Requests per second"))));
+  file.rows.pop_back();
+  EXPECT_THAT(text(), HasSubstr("CSV\n1 request\n"));
+}
+
 TEST(TraceView, ThePageHasTheSamePlots) {
   EXPECT_THAT(RenderHtml(ViewOf(true)),
               AllOf(HasSubstr("<h1>&lt;mine&gt;.csv</h1>"), HasSubstr("Requests per second"),

@@ -15,7 +15,7 @@ class RequestRows {
  public:
   explicit RequestRows(std::string_view name) : name_(name) {}
 
-  // Leaves it out if either length is 0.
+  // Leaves it out if either length is 0. All have a time, or none: else Finish fails.
   void Add(std::optional<Seconds> at, Tokens prompt, Tokens output);
   // One that the file says nothing usable of.
   void LeaveOut() { ++without_tokens_; }
@@ -26,7 +26,7 @@ class RequestRows {
  private:
   std::string name_;
   Trace rows_;
-  bool timed_ = false;
+  std::size_t timed_ = 0;
   std::size_t without_tokens_ = 0;
 };
 

@@ -25,7 +25,7 @@ void RequestRows::Add(std::optional<Seconds> at, Tokens prompt, Tokens output) {
     ++without_tokens_;
     return;
   }
-  timed_ = at.has_value();
+  timed_ += at.has_value();
   rows_.push_back({at.value_or(0), {prompt, output}});
 }
 
@@ -35,7 +35,12 @@ Result<RequestFile> RequestRows::Finish(std::string_view format) && {
                 (without_tokens_ > 0 ? " with prompt and output tokens" : "") +
                 "; name another file");
   }
-  if (timed_) {
+  if (timed_ > 0 && timed_ < rows_.size()) {
+    return Fail(name_ + ": only " + std::to_string(timed_) + " of its " +
+                std::to_string(rows_.size()) + " requests have times; leave out the others");
+  }
+  const bool timed = timed_ > 0;
+  if (timed) {
     std::ranges::sort(rows_, {}, [](const TraceRow& row) {
       return std::tuple(row.at, row.length.prompt_tokens, row.length.output_tokens);
     });
@@ -44,7 +49,7 @@ Result<RequestFile> RequestRows::Finish(std::string_view format) && {
     }
   }
   RequestFile file{
-      .format = std::string(format), .rows = std::move(rows_), .timed = timed_, .notes = {}};
+      .format = std::string(format), .rows = std::move(rows_), .timed = timed, .notes = {}};
   if (without_tokens_ > 0) {
     file.notes.push_back(name_ + ": " + std::to_string(without_tokens_) + " of " +
                          std::to_string(file.rows.size() + without_tokens_) +

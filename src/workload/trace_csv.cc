@@ -47,6 +47,10 @@ Result<RequestFile> ReadRequestCsv(std::string_view text, std::string_view name,
     }
   }
   if (const auto checked = columns.CheckLengths(); !checked) {
+    if (const std::string_view header = text.substr(0, text.find('\n'));
+        reader.cells().size() == 1 && header.find_first_of(";\t") != header.npos) {
+      return reader.FailHere("the columns must be separated by commas");
+    }
     return reader.FailHere(std::string(kHeader) + ": " + checked.error().message);
   }
   const Format format = FormatOf(columns);

@@ -109,6 +109,7 @@ TraceSummary Summarize(const RequestFile& file) {
     outputs.push_back(row.length.output_tokens);
   }
   TraceSummary summary{.requests = trace.size(),
+                       .timed = file.timed,
                        .prompt = SummarizeLengths(std::move(prompts)),
                        .output = SummarizeLengths(std::move(outputs)),
                        .rates = {},

@@ -36,9 +36,10 @@ struct BurstSummary {
 
 struct TraceSummary {
   std::size_t requests = 0;
+  bool timed = false;
   LengthSummary prompt;
   LengthSummary output;
-  // The rest is 0 or empty without times.
+  // The rest is 0 or empty without times, and if all requests came at once.
   Seconds span = 0;      // From the first arrival to the last.
   double mean_rate = 0;  // MeanRate.
   double gap_cv = 0;     // Standard deviation of the gaps / their mean: 1 is Poisson.

@@ -122,6 +122,16 @@ TEST(Trace, ResultsOfBenchmarksAreReadWhereTheyListTheirRequests) {
               HasSubstr("name its profile_export.jsonl"));
 }
 
+TEST(Trace, TimesThatOnlySomeResultsHaveAreRefused) {
+  const std::string result =
+      R"({"request_throughput": 1, "total_input_tokens": 9, "input_lens": [9], "output_lens": [3])";
+  const std::string timed = result + R"(, "start_times": [1000.5]})" + "\n";
+  EXPECT_THAT(FaultOf(ReadTrace(result + "}\n" + timed, "v.jsonl")),
+              HasSubstr("v.jsonl: only 1 of its 2 requests have times"));
+  EXPECT_THAT(FaultOf(ReadTrace(timed + result + "}\n", "v.jsonl")),
+              HasSubstr("v.jsonl: only 1 of its 2 requests have times"));
+}
+
 TEST(Trace, LengthsComeWithoutTimesToo) {
   const auto text = ReadRequests(kShareGpt, "s.json");
   ASSERT_TRUE(text) << text.error().message;
@@ -237,6 +247,11 @@ TEST(Trace, ALineThatWasCutOffAtTheEndIsIgnored) {
 TEST(Trace, ErrorsNameFileLineAndFix) {
   EXPECT_THAT(FaultOf(ReadTrace("", "t.csv")), HasSubstr("t.csv: the file is empty"));
   EXPECT_THAT(FaultOf(ReadTrace("a,b\n1,2\n", "t.csv")), HasSubstr("t.csv:1: the first line must"));
+  for (const std::string_view line : {"arrival_s;prompt_tokens;output_tokens\n1;2;3\n",
+                                      "arrival_s\tprompt_tokens\toutput_tokens\n1\t2\t3\n"}) {
+    EXPECT_THAT(FaultOf(ReadTrace(line, "t.csv")),
+                HasSubstr("t.csv:1: the columns must be separated by commas"));
+  }
   const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
   EXPECT_THAT(FaultOf(ReadTrace(head, "t.csv")), HasSubstr("no requests"));
   EXPECT_THAT(FaultOf(ReadTrace(head + "yesterday,1,2\n", "t.csv")),

@@ -203,6 +203,11 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
   return {};
 }
 
+std::string NoResult() {
+  return ": is no result of `vllm bench serve` (--save-result), guidellm (benchmarks.json) or "
+         "aiperf (profile_export_aiperf.json); name one of these.";
+}
+
 }  // namespace
 
 std::optional<std::string_view> ToolOfResults(std::string_view text) {
@@ -232,16 +237,15 @@ Result<ImportedResults> ImportResults(std::string_view text, std::string_view na
       if (Trimmed(row).empty()) continue;
       const Json result = Parse(row);
       const std::string place = file + ":" + std::to_string(line);
-      if (ToolOf(result) != kVllm) return Fail(place + ": is no result of " + std::string(kVllm));
+      if (ToolOf(result) != kVllm) return Fail(place + NoResult());
       HEADRACE_TRY(add(VllmRun(result), place));
     }
+    if (imported.rows.empty()) return Fail(file + NoResult());
     return imported;
   }
   const std::optional<std::string_view> tool = ToolOf(json);
   if (!tool) {
-    return Fail(file +
-                ": is no result of `vllm bench serve` (--save-result), guidellm (benchmarks.json) "
-                "or aiperf (profile_export_aiperf.json); name one of these.");
+    return Fail(file + NoResult());
   }
   if (*tool == kVllm) {
     HEADRACE_TRY(add(VllmRun(json), file));

@@ -127,7 +127,9 @@ TEST(ImportResults, ErrorsNameFileAndFix) {
     return imported ? "none" : imported.error().message;
   };
   EXPECT_THAT(fault("{}"), HasSubstr("f: is no result of `vllm bench serve` (--save-result)"));
-  EXPECT_THAT(fault("hello"), HasSubstr("f:1: is no result"));
+  EXPECT_THAT(fault("hello"), HasSubstr("f:1: is no result of `vllm bench serve`"));
+  EXPECT_THAT(fault(""), HasSubstr("f: is no result"));
+  EXPECT_THAT(fault("\n\n"), HasSubstr("f: is no result"));
   std::string text(kVllm);
   text.replace(text.find("model_id"), 8, "x");
   EXPECT_THAT(fault(text), HasSubstr("f: it names no model; give --model"));

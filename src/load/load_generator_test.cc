@@ -407,6 +407,7 @@ TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   const std::vector<LoadStage> one{{options, snapshot}};
   const auto json = nlohmann::json::parse(LoadReportJson(one));
   EXPECT_EQ(json["offered"], 40);
+  EXPECT_NEAR(json["rate"], 2000, 1e-6) << "asked for";
   EXPECT_EQ(json["rates_over"], "arrivals");
   EXPECT_DOUBLE_EQ(json["throughput_rps"], 40 / json["arrivals_s"].get<double>());
   EXPECT_EQ(json["attainment"], 1);

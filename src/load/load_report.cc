@@ -136,8 +136,9 @@ void WriteStage(const LoadStage& stage, std::span<const double> percentiles, Jso
       .Member("api", chat ? "chat" : "completions")
       .Member("policy", options.policy)
       .Member("seed", options.seed)
-      .Member("rate_scale", options.rate_scale)
-      .Key("concurrency");
+      .Key("rate");
+  options.concurrency > 0 ? json.Null() : json.Value(OfferedRate(options));
+  json.Member("rate_scale", options.rate_scale).Key("concurrency");
   options.concurrency > 0 ? json.Value(options.concurrency) : json.Null();
   json.Member("stream", options.stream)
       .Member("warm_up", snapshot.warm_up)
@@ -165,6 +166,14 @@ void WriteStage(const LoadStage& stage, std::span<const double> percentiles, Jso
 }
 
 }  // namespace
+
+double OfferedRate(const LoadOptions& options) {
+  double rate = 0;
+  for (const workload::WorkloadClass& spec : options.workload->classes) {
+    rate += workload::OfferedRate(spec);
+  }
+  return rate * options.rate_scale;
+}
 
 std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnapshot& snapshot) {
   std::vector<std::string> warnings;

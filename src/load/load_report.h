@@ -21,11 +21,14 @@ struct LoadStage {
 // not streamed. One sentence each; lengths and caches from 5 % on.
 std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnapshot& snapshot);
 
+// Requests per second that the workload asks for at the start; a closed loop has none.
+double OfferedRate(const LoadOptions& options);
+
 // One JSON object of a run that has ended:
-//   "target", "model", "api", "policy", "seed", "rate_scale", "concurrency" (null: open loop),
-//   "stream", "warm_up", "rates_over": "arrivals" or "steady part", "arrivals_s" (what rates are
-//   per second of), "elapsed_s", "warnings": […], "send_lag_s": {"p50", "p99", "max"},
-//   "not_counted": {reason: 3, …},
+//   "target", "model", "api", "policy", "seed", "rate" (asked for, per second; null: closed loop),
+//   "rate_scale", "concurrency" (null: open loop), "stream", "warm_up", "rates_over": "arrivals" or
+//   "steady part", "arrivals_s" (what rates are per second of), "elapsed_s", "warnings": […],
+//   "send_lag_s": {"p50", "p99", "max"}, "not_counted": {reason: 3, …},
 //   "failures": [{"reason": "status 502", "count": 3, "example": "…"}, …], the commonest first,
 //   then all classes together as workload::WriteReport writes them, and
 //   "classes": {"chat": {…}, …} with the same for each class, its "slo", its "asked" (see below)

@@ -56,9 +56,11 @@ std::vector<std::string> Row(const std::string& name, const LoadCounts& counts, 
           Latency(report, report.tpat, percentiles, 1e3, 1)};
 }
 
-std::string StageName(const LoadOptions& options) {
-  return options.concurrency > 0 ? std::to_string(options.concurrency) + " at a time"
-                                 : "rate × " + FormatNumber(options.rate_scale);
+// `scaled`: the stages differ in the factor on their rates.
+std::string StageName(const LoadOptions& options, bool scaled) {
+  if (options.concurrency > 0) return std::to_string(options.concurrency) + " at a time";
+  return scaled ? "rate × " + FormatNumber(options.rate_scale)
+                : FormatNumber(OfferedRate(options)) + "/s";
 }
 
 }  // namespace
@@ -98,11 +100,14 @@ std::string StageTable(std::span<const LoadStage> stages, std::span<const double
                        {LatencyTitle("TPOT ms", percentiles), Align::kRight},
                        {LatencyTitle("E2E s", percentiles), Align::kRight}},
                       {}};
+  const bool scaled = std::ranges::any_of(stages, [&](const LoadStage& stage) {
+    return stage.options.rate_scale != stages.front().options.rate_scale;
+  });
   for (const LoadStage& stage : stages) {
     const LoadCounts total = stage.snapshot.Total();
     const workload::ClassReport& report = total.report;
     const workload::Rates rates = RatesOf(stage.options, stage.snapshot, total);
-    table.rows.push_back({StageName(stage.options), std::to_string(report.offered),
+    table.rows.push_back({StageName(stage.options, scaled), std::to_string(report.offered),
                           std::to_string(report.completed), std::to_string(report.refused),
                           SloMet(report), FormatNumber(rates.throughput),
                           FormatNumber(rates.goodput), FormatNumber(rates.output_tokens),

@@ -67,13 +67,17 @@ TEST(LoadTable, StagesAreRowsOfOneTable) {
   open.options.rate_scale = 0.5;
   open.snapshot.arrivals = 10;
   open.snapshot.classes[0].report.output_tokens = 90;
+  LoadStage faster = open;
+  faster.options.rate_scale = 1;
   LoadStage closed = open;
   closed.options.concurrency = 4;
   closed.snapshot.classes[0].steady.completed = 2;
-  EXPECT_EQ(StageTable(std::vector{open, closed}),
+  EXPECT_EQ(StageTable(std::vector{open, faster, closed}),
             "stage        offered  completed  refused  SLO met  req/s  goodput/s  output tok/s"
             "  TTFT s p50/p99  TPOT ms p50/p99  E2E s p50/p99\n"
             "rate × 0.5         5          3        0   50.0 %    0.3        0.2             9"
+            "     0.50 / 0.50              n/a            n/a\n"
+            "rate × 1           5          3        0   50.0 %    0.3        0.2             9"
             "     0.50 / 0.50              n/a            n/a\n"
             "4 at a time        5          3        0   50.0 %    0.2          0             0"
             "     0.50 / 0.50              n/a            n/a\n");
@@ -82,6 +86,22 @@ TEST(LoadTable, StagesAreRowsOfOneTable) {
             "(goodput), 0 prompt and 9 output tokens.\n");
   closed.snapshot.arrivals = 0;
   EXPECT_THAT(RateLine(closed), HasSubstr("send more requests than are open at a time"));
+}
+
+TEST(LoadTable, StagesOfOtherRatesHaveTheirRates) {
+  workload::Workload slow;
+  slow.classes.resize(2);
+  slow.classes[0].arrivals = workload::GammaArrivals{2, 1};
+  slow.classes[1].arrivals = workload::GammaArrivals{0.5, 1};
+  workload::Workload fast = slow;
+  fast.classes[0].arrivals = workload::GammaArrivals{8, 1};
+  LoadStage first{{}, Snapshot()};
+  first.options.workload = &slow;
+  first.options.rate_scale = 2;
+  LoadStage second = first;
+  second.options.workload = &fast;
+  EXPECT_THAT(StageTable(std::vector{first, second}),
+              AllOf(HasSubstr("\n5/s "), HasSubstr("\n17/s ")));
 }
 
 TEST(LoadTable, TellsTheProgressInOneLine) {

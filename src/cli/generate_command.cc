@@ -24,6 +24,7 @@ struct GenerateArguments {
 };
 
 void Generate(GenerateArguments& arguments) {
+  OrStop(discovery::CheckPlace(arguments.options.deployment, arguments.target));
   const std::string text = OrStop(system::ReadFile(arguments.benchmark));
   const auto parsed = benchmark::ParseBenchmark(text, arguments.benchmark);
   if (!parsed) {

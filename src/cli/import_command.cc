@@ -25,6 +25,7 @@ struct AiConfiguratorArguments {
 };
 
 void Import(const AiConfiguratorArguments& arguments) {
+  OrStop(system::CheckWritable(arguments.output));
   std::vector<benchmark::BenchmarkRow> rows;
   for (const std::string& file : arguments.files) {
     const std::string text = OrStop(system::ReadFile(file));
@@ -73,6 +74,9 @@ void Import(const MelangeArguments& arguments) {
            kMisused);
     }
   }
+  const std::string& deployment =
+      arguments.deployment.empty() ? arguments.gpu : arguments.deployment;
+  OrStop(discovery::CheckPlace(deployment, arguments.output));
   const std::string text = OrStop(system::ReadFile(arguments.file));
   profile::GpuProfile profile = OrStop(benchmark::ImportMelange(
       text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));

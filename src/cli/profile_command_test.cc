@@ -220,11 +220,16 @@ TEST_F(ProfileCommand, SaysWhatToDoWithResultsOfOtherTools) {
 TEST_F(ProfileCommand, AFullDiskAndAMissingFolderAreErrorsOfEveryCommandThatWrites) {
   Put("a.json", *system::ReadFile(kProfile));
   Put("t.csv", "arrival_s,prompt_tokens,output_tokens\n0,5,6\n1,7,8\n");
+  Put("r.json",
+      R"({"model_id": "llama", "request_rate": 2.0, "completed": 100, "total_input_tokens": 12800,
+          "total_output_tokens": 6400, "request_throughput": 1.95, "mean_ttft_ms": 50,
+          "mean_tpot_ms": 20, "mean_e2el_ms": 1300})");
   for (const std::string& command : std::vector<std::string>{
            "profile measure --gpu a10 --model llama2-7b --inputs 16 --outputs 4 --samples 20 "
            "--rate-step 9 -o ",
            "profile show " + Path("a.json") + " --html ", "trace " + Path("t.csv") + " --html ",
-           "profile generate --deployment d --benchmark " + std::string(kBenchmark) + " -o "}) {
+           "profile generate --deployment d --benchmark " + std::string(kBenchmark) + " -o ",
+           "profile import results " + Path("r.json") + " -o "}) {
     const Outcome full = Run(command + "/dev/full");
     EXPECT_EQ(full.status, 1) << command;
     EXPECT_THAT(full.err, HasSubstr("/dev/full: cannot be written (No space left")) << command;
@@ -232,6 +237,19 @@ TEST_F(ProfileCommand, AFullDiskAndAMissingFolderAreErrorsOfEveryCommandThatWrit
     EXPECT_EQ(nowhere.status, 1) << command;
     EXPECT_THAT(nowhere.err, HasSubstr("there is no folder /nowhere; make it")) << command;
   }
+}
+
+TEST_F(ProfileCommand, TriesTheOutputPlaceBeforeItReads) {
+  for (const std::string& command : std::vector<std::string>{
+           "profile show /none --html ", "profile generate --deployment d --benchmark /none -o ",
+           "profile import results /none -o ", "profile import aiconfigurator /none -o ",
+           "profile import melange /none --gpu A10 --inputs 8 --outputs 4 -o "}) {
+    const Outcome outcome = Run(command + "/nowhere/file");
+    EXPECT_EQ(outcome.status, 1) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("there is no folder /nowhere; make it")) << command;
+  }
+  EXPECT_THAT(Run("profile generate --deployment d --benchmark /none -o redis://h").err,
+              HasSubstr("the URL names no model; add ?model=NAME."));
 }
 
 TEST_F(ProfileCommand, RefusesImpossibleArguments) {

@@ -46,6 +46,7 @@ render::TextStyle StyleOf(const std::string& color) {
 }
 
 void Show(const ShowArguments& arguments) {
+  OrStop(system::CheckWritable(arguments.html));
   std::size_t refused = 0;
   const std::vector<render::ProfileView> views =
       ViewProfiles(arguments.paths, system::UnixNow(), stderr, refused);

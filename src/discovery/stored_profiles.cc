@@ -67,14 +67,29 @@ Result<std::vector<StoredProfile>> ReadRedis(const std::string& place) {
   return profiles;
 }
 
-Result<std::string> WriteRedis(std::string_view text, const std::string& deployment,
-                               const std::string& place) {
-  HEADRACE_ASSIGN(const store::RedisUrl url, ParsePlace(place));
+Result<store::RedisUrl> ParseTarget(const std::string& place) {
+  HEADRACE_ASSIGN(store::RedisUrl url, ParsePlace(place));
   if (url.model.empty()) {
     return Fail(url.Name() + ": the URL names no model; add ?model=NAME.");
   }
+  return url;
+}
+
+Result<std::string> WriteRedis(std::string_view text, const std::string& deployment,
+                               const std::string& place) {
+  HEADRACE_ASSIGN(const store::RedisUrl url, ParseTarget(place));
   const std::string key = ProfileKey(url.model, deployment);
   return store::Redis(url).Set(key, text).map([&] { return key + " in " + url.Name(); });
+}
+
+// The file that a place which is none of Redis names.
+std::string FileOf(const std::string& deployment, const std::string& place) {
+  std::error_code ignored;
+  if (place.ends_with('/')) std::filesystem::create_directories(place, ignored);
+  if (!std::filesystem::is_directory(place, ignored)) return place;
+  std::string name = deployment;
+  std::ranges::replace(name, '/', '_');  // Kubernetes: namespace/name.
+  return (std::filesystem::path(place) / (name + ".json")).string();
 }
 
 }  // namespace
@@ -97,17 +112,15 @@ Result<std::vector<StoredProfile>> ReadProfiles(const std::vector<std::string>& 
   return profiles;
 }
 
+Result<void> CheckPlace(const std::string& deployment, const std::string& place) {
+  if (store::IsRedisUrl(place)) return ParseTarget(place).map([](const store::RedisUrl&) {});
+  return system::CheckWritable(FileOf(deployment, place));
+}
+
 Result<std::string> WriteProfile(std::string_view text, const std::string& deployment,
                                  const std::string& place) {
   if (store::IsRedisUrl(place)) return WriteRedis(text, deployment, place);
-  std::string path = place;
-  std::error_code ignored;
-  if (path.ends_with('/')) std::filesystem::create_directories(path, ignored);
-  if (std::filesystem::is_directory(path, ignored)) {
-    std::string name = deployment;
-    std::ranges::replace(name, '/', '_');  // Kubernetes: namespace/name.
-    path = (std::filesystem::path(path) / (name + ".json")).string();
-  }
+  std::string path = FileOf(deployment, place);
   return system::WriteFile(path, text).map([&] { return path; });
 }
 

@@ -23,6 +23,10 @@ struct StoredProfile {
 // or holds no profile.
 Result<std::vector<StoredProfile>> ReadProfiles(const std::vector<std::string>& places);
 
+// Whether WriteProfile can write there: asked before the work whose result would be lost. Of Redis
+// only the URL is judged.
+Result<void> CheckPlace(const std::string& deployment, const std::string& place);
+
 // Writes a deployment's profile to a file ("-" is standard output), into a directory (as
 // DEPLOYMENT.json; it is made if the place ends with a slash), or to redis://HOST?model=NAME under
 // AIBrix's key. Returns the file or the key that was written.

@@ -194,9 +194,9 @@ double FluidProgram::LargestScale() {
 FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
   const std::vector<Kind> kinds = KindsOf(scenario, rate);
   FluidBound bound;
+  // Nothing comes, or nothing that an engine can hold: no queue grows.
   if (kinds.empty()) {
-    const Seconds first = workload::WorkloadStream(scenario.workload, 1, rate).NextAt();
-    if (first > EndOf(scenario, rate)) bound.capacity = kNever;
+    bound.capacity = kNever;
     return bound;
   }
   bound.capacity = FluidProgram(scenario, kinds).LargestScale();

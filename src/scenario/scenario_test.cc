@@ -497,6 +497,27 @@ TEST(Bound, OfABurstAtTheVeryBeginningIsOfTheWholeRun) {
   EXPECT_GT(bound.capacity, 1);
 }
 
+TEST(Bound, RequestsThatNoEngineCanHoldMakeNoQueueGrow) {
+  Scenario scenario = WithArrivals(workload::PoissonArrivals{5});
+  scenario.workload.classes[0].lengths =
+      workload::DistributedLengths{workload::FixedTokens{1 << 20}, workload::FixedTokens{1}};
+  EXPECT_EQ(DescribeInstability(scenario, {ComputeFluidBound(scenario, 1)}), "");
+  const Study study = RunStudy(scenario, 1, [](std::size_t, std::size_t) {});
+  EXPECT_THAT(DescribeTooLong(study), HasSubstr("up to 100.0 % of the requests of class "));
+}
+
+TEST(Study, SaysHowManyResponsesAreCutAtTheContext) {
+  Scenario scenario = WithArrivals(workload::PoissonArrivals{1});
+  const Tokens context = scenario.LongestContext();
+  scenario.workload.classes[0].lengths =
+      workload::DistributedLengths{workload::FixedTokens{context - 4}, workload::FixedTokens{100}};
+  const Study study = RunStudy(scenario, 1, [](std::size_t, std::size_t) {});
+  EXPECT_THAT(DescribeTooLong(study), HasSubstr("up to 100.0 % of the responses of class "));
+  EXPECT_THAT(DescribeTooLong(study),
+              HasSubstr("the longest context, " + std::to_string(context) + " tokens"));
+  EXPECT_GT(nlohmann::json::parse(FormatSummary(study))[0]["cut"].front(), 0);
+}
+
 TEST(Bound, NothingThatArrivesIsNeverTooMuch) {
   const Scenario scenario = WithArrivals(workload::PoissonArrivals{1e-9});
   EXPECT_EQ(DescribeInstability(scenario, {ComputeFluidBound(scenario, 1)}), "");

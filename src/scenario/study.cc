@@ -99,6 +99,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const ClassGroups& group
   for (const workload::WorkloadClass& spec : scenario.workload.classes) names.push_back(spec.name);
   whole.statistics = workload::RunStatistics(names);
   whole.too_long.resize(classes);
+  whole.cut.resize(classes);
   for (const sim::SimDeployment& deployment : scenario.fleet) {
     whole.deployments.push_back({.name = deployment.name,
                                  .endpoints = deployment.endpoints,
@@ -114,6 +115,7 @@ sim::SimulationResult Combine(const Scenario& scenario, const ClassGroups& group
     for (std::size_t i = 0; i < group.size(); ++i) {
       whole.statistics.MergeClass(group[i], part.statistics.of(i));
       whole.too_long[group[i]] = part.too_long[i];
+      whole.cut[group[i]] = part.cut[i];
       for (std::size_t step = 0; step < sim::kTimelineSteps; ++step) {
         whole.timeline[step].offered[group[i]] = part.timeline[step].offered[i];
         whole.timeline[step].attained[group[i]] = part.timeline[step].attained[i];

@@ -168,11 +168,15 @@ std::string FormatSummary(const Study& study) {
           .Member("attainment", run.result.statistics.of(*worst).Attainment())
           .EndObject();
     }
-    json.Key("too_long").BeginObject();
-    for (std::size_t k = 0; k < run.result.too_long.size(); ++k) {
-      json.Member(scenario.workload.classes[k].name, run.result.too_long[k]);
+    for (const auto& [key, counts] :
+         {std::pair("too_long", &run.result.too_long), std::pair("cut", &run.result.cut)}) {
+      json.Key(key).BeginObject();
+      for (std::size_t k = 0; k < counts->size(); ++k) {
+        json.Member(scenario.workload.classes[k].name, (*counts)[k]);
+      }
+      json.EndObject();
     }
-    json.EndObject().Member("cost", run.result.cost);
+    json.Member("cost", run.result.cost);
     WriteDeployments(scenario, run.result, json);
     if (!run.result.forecasts.empty()) WriteForecasts(run.result.forecasts, json);
     const ModeBound& bound = study.BoundOf(run.rate, run.seed - 1);
@@ -188,16 +192,25 @@ std::string DescribeTooLong(const Study& study) {
   const Scenario& scenario = *study.scenario;
   std::string text;
   for (std::size_t k = 0; k < scenario.workload.classes.size(); ++k) {
-    double most = 0;
+    double too_long = 0;
+    double cut = 0;
     for (const Run& run : study.runs) {
       const auto offered = static_cast<double>(run.result.statistics.of(k).offered);
-      if (offered > 0) most = std::max(most, static_cast<double>(run.result.too_long[k]) / offered);
+      if (offered == 0) continue;
+      too_long = std::max(too_long, static_cast<double>(run.result.too_long[k]) / offered);
+      cut = std::max(cut, static_cast<double>(run.result.cut[k]) / offered);
     }
-    if (most == 0) continue;
-    text += "up to " + FormatPercent(most) + " % of the requests of class " +
-            scenario.workload.classes[k].name +
-            " are too long for every engine that they may go to, and were refused; give a "
-            "deployment a longer max_model_len\n";
+    const std::string& name = scenario.workload.classes[k].name;
+    if (too_long > 0) {
+      text += "up to " + FormatPercent(too_long) + " % of the requests of class " + name +
+              " are too long for every engine that they may go to, and were refused; give a "
+              "deployment a longer max_model_len\n";
+    }
+    if (cut > 0) {
+      text += "up to " + FormatPercent(cut) + " % of the responses of class " + name +
+              " are cut where prompt and response fill the longest context, " +
+              std::to_string(scenario.LongestContext()) + " tokens\n";
+    }
   }
   return text;
 }

@@ -40,7 +40,8 @@ Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 
 // A JSON array with one object per policy, rate and seed, one per line:
 //   {"policy": …, "rate": …, "seed": …, offered … classes (workload/statistics.h),
-//    "worst_class": {"name": "code", "attainment": …}, "too_long": {"chat": 0}, "cost": …,
+//    "worst_class": {"name": "code", "attainment": …}, "too_long": {"chat": 0},
+//    "cut": {"chat": 0}, "cost": …,
 //    "deployments": {"l20": {"utilization": …, "cost": …, "preemptions": …, "sent": {"chat": …}}},
 //    "bound_attainment": …, "blind_bound_attainment": …}
 // and of a policy that forecasts (sim::ForecastRecord; ratios are real / predicted):
@@ -48,7 +49,8 @@ Estimate P99TpatOf(const Study& study, std::size_t policy, std::size_t rate);
 //     "misses": [{"predicted_to": 0.01, "requests": …, "predicted": …, "missed": …}, …]}
 std::string FormatSummary(const Study& study);
 
-// One sentence per class with requests that fit into no engine's context; empty if there is none.
+// One sentence per class with requests that fit into no engine's context, and one with responses
+// that are cut there; empty if there is none.
 std::string DescribeTooLong(const Study& study);
 
 // A row per policy and a column per rate: attainment in % as "97.5 [96.9–98.1] · 98", which is

@@ -28,6 +28,7 @@ RunRecord::RunRecord(const SimulationSpec& spec)
                                    .sent = std::vector<std::uint64_t>(classes)});
   }
   result_.too_long.resize(classes);
+  result_.cut.resize(classes);
   result_.timeline.resize(kTimelineSteps, {.offered = std::vector<std::uint64_t>(classes),
                                            .attained = std::vector<std::uint64_t>(classes),
                                            .in_flight = std::vector<double>(spec.fleet.size())});

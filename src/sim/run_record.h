@@ -23,6 +23,10 @@ class RunRecord {
   std::uint64_t open() const { return open_; }
 
   void Offer(std::uint32_t class_index, Seconds arrived);
+  // One whose response is cut at the context.
+  void Cut(std::uint32_t class_index, Seconds arrived) {
+    result_.cut[class_index] += Counts(arrived);
+  }
   void Sent(std::uint32_t deployment, std::uint32_t class_index);
   // Judges a counted request, and writes into it whether it attained.
   void End(RequestRecord& record);

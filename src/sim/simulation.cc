@@ -289,6 +289,7 @@ void Simulator::Arrive(Seconds now) {
     End(slot, RequestRecord::End::kTooLong, 0);
     return;
   }
+  if (request.output_tokens < arrived.output_tokens) record_.Cut(arrived.class_index, now);
   if (clairvoyant_) {
     if (SendByClairvoyant(slot, std::nullopt, now)) return;
     const auto later = [&](std::uint32_t a, std::uint32_t b) {

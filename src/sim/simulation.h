@@ -102,6 +102,8 @@ struct SimulationResult {
   std::vector<TimelineStep> timeline;
   // By class: counted requests that fit into no engine's context. They are among the refused.
   std::vector<std::uint64_t> too_long;
+  // By class: counted requests whose response is cut at the context.
+  std::vector<std::uint64_t> cut;
   ForecastRecord forecasts;     // Of a policy that forecasts.
   std::uint64_t simulated = 0;  // Requests, those outside of the counted time included.
   double cost = 0;

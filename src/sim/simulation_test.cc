@@ -247,6 +247,7 @@ TEST(Simulation, PromptBeyondTheContextIsRefusedAndAnswerIsCut) {
   const SimulationResult result = Simulate(spec, &observer);
   ExpectEveryRequestAccountedFor(result);
   EXPECT_THAT(result.too_long, ::testing::ElementsAre(2));
+  EXPECT_THAT(result.cut, ::testing::ElementsAre(1));
   EXPECT_EQ(result.statistics.Total().refused, 2u);
   ASSERT_EQ(observer.records.size(), 3u);
   EXPECT_EQ(observer.records[0].end, RequestRecord::End::kTooLong);

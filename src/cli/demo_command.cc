@@ -148,18 +148,12 @@ class Demo {
            "\"stream\": true}'\n";
   }
 
-  // On a terminal, the table in place every second; otherwise a line every ten seconds.
+  // On a terminal, the table in place every second; otherwise nothing until the report.
   void Show(const load::LoadSnapshot& snapshot, bool draining) {
     if (Live()) {
       Print(stdout, "\x1b[H\x1b[J" + header_ + "\n" + Tables(snapshot) +
                         FormatFixed(snapshot.elapsed, 0) + " s" + (draining ? ", draining" : "") +
                         ". Ctrl-C drains and prints the report.\n");
-    } else if (snapshot.elapsed >= next_line_) {
-      next_line_ = snapshot.elapsed + 10;
-      Print(stdout,
-            load::ProgressText(snapshot, arguments_.duration > 0 ? arguments_.duration : kNever,
-                               draining) +
-                "\n");
     }
     std::fflush(stdout);
   }
@@ -189,7 +183,6 @@ class Demo {
   config::Config config_;
   std::vector<std::unique_ptr<emulator::EmulatedEngine>> engines_;
   std::string header_;
-  Seconds next_line_ = 10;
   Seconds end_ = kNever;  // Of arrivals, then of the drain.
 };
 

@@ -166,10 +166,12 @@ constexpr MetricInfo kPromptTokensRatio{"headrace_prompt_tokens_ratio", kHistogr
 
 constexpr MetricInfo kTtft{
     "headrace_ttft_seconds", kHistogram, kDeploymentLabels,
-    "Time to first token, from the arrival at the gateway, the queue included, in seconds.",
+    "Time to first token of streams, from the arrival at the gateway, the queue included, in "
+    "seconds. Whole answers have none.",
     kFirstTokenSeconds};
 constexpr MetricInfo kTpot{"headrace_tpot_seconds", kHistogram, kDeploymentLabels,
-                           "Time per output token after the first, in seconds.", kPerTokenSeconds};
+                           "Time per output token of streams after the first, in seconds.",
+                           kPerTokenSeconds};
 constexpr MetricInfo kTpat{"headrace_tpat_seconds", kHistogram, kDeploymentLabels,
                            "Whole time divided by all tokens of prompt and response, in seconds.",
                            kPerTokenSeconds};

@@ -14,7 +14,8 @@ import headrace
 
 
 def run(*arguments):
-    environment = {**os.environ, "ENGINE_KEY": "key"}  # The reference's example names it.
+    # The reference's example names them.
+    environment = {**os.environ, "ENGINE_KEY": "key", "COLLECTOR_KEY": "key"}
     return subprocess.run(
         [headrace.PROGRAM, *arguments], capture_output=True, text=True, env=environment
     )

@@ -53,7 +53,7 @@ class RowReader {
     row.model = Text("model");
     row.deployment = Text("deployment");
     row.slo = Text("slo");
-    row.value = {Number("mean"), Number("P50"), Number("P90"), Number("P99")};
+    row.value = {Number("mean"), Number("P50"), Number("P90"), Number("P95"), Number("P99")};
     return row;
   }
 
@@ -160,6 +160,7 @@ std::string FormatBenchmarkRow(const BenchmarkRow& row) {
     WriteNumber("P50", row.value.p50, "NaN", json);
     WriteNumber("P90", row.value.p90, "NaN", json);
     WriteNumber("P99", row.value.p99, "NaN", json);
+    if (std::isfinite(row.value.p95)) json.Member("P95", row.value.p95);
   }
   if (!row.deployment.empty()) json.Member("deployment", row.deployment);
   if (!row.slo.empty()) json.Member("slo", row.slo);
@@ -173,7 +174,7 @@ std::vector<BenchmarkRow> RowsOf(const Measurement& measured, std::int64_t seed,
   const auto add = [&](Metric metric, const Statistics& value) {
     if (std::isnan(value.mean)) return;
     const Statistics rounded{Rounded(value.mean), Rounded(value.p50), Rounded(value.p90),
-                             Rounded(value.p99)};
+                             Rounded(value.p95), Rounded(value.p99)};
     rows.push_back({.input_tokens = point.input,
                     .output_tokens = point.output,
                     .request_rate = point.rate,

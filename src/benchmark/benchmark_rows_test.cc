@@ -105,6 +105,7 @@ TEST(Benchmark, WritesWhatItReads) {
     row.metric = metric;
     row.value.mean = 0.1 + 0.2;
     row.value.p50 = 1e-9;
+    row.value.p95 = 0.25;
     const std::string line = FormatBenchmarkRow(row);
     EXPECT_EQ(line.find('\n'), line.size() - 1);
     const auto read = ParseBenchmark(line, "b.jsonl");
@@ -115,6 +116,7 @@ TEST(Benchmark, WritesWhatItReads) {
     EXPECT_EQ(read->rows[0].value.mean, row.value.mean);
     const bool latency = metric != Metric::kTput && metric != Metric::kTt;
     EXPECT_EQ(read->rows[0].value.p50 == row.value.p50, latency);
+    EXPECT_EQ(read->rows[0].value.At(95) == 0.25, latency);
     EXPECT_TRUE(std::isnan(read->rows[0].value.p99));
   }
 }
@@ -123,9 +125,9 @@ TEST(MeasurementOf, ReadsBackWhatRowsOfWrote) {
   Measurement measured{.point = {.input = 16, .output = 4, .rate = 2}};
   measured.tput = 1.9;
   measured.tt = 7.6;
-  measured.e2e = {1, 1.5, 2, 3};
-  measured.ttft = {0.5, 0.6, 0.7, 0.8};
-  measured.tpot = {0.1, 0.2, 0.3, 0.4};
+  measured.e2e = {1, 1.5, 2, 2.5, 3};
+  measured.ttft = {0.5, 0.6, 0.7, 0.75, 0.8};
+  measured.tpot = {0.1, 0.2, 0.3, 0.35, 0.4};
   measured.samples = 60;
   for (const bool sustained : {true, false}) {
     measured.sustained = sustained;

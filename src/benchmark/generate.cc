@@ -139,15 +139,19 @@ void SetLatencies(profile::GpuProfile& profile, profile::ProfileCell cell,
     Matrix profile::GpuProfile::* mean;
     Matrix profile::ProfileDetail::* p50;
     Matrix profile::ProfileDetail::* p90;
+    Matrix profile::ProfileDetail::* p95;
     Matrix profile::ProfileDetail::* p99;
   };
   static constexpr std::array<Target, 3> kTargets = {{
       {Metric::kE2e, &profile::GpuProfile::e2e, &profile::ProfileDetail::e2e_p50,
-       &profile::ProfileDetail::e2e_p90, &profile::ProfileDetail::e2e_p99},
+       &profile::ProfileDetail::e2e_p90, &profile::ProfileDetail::e2e_p95,
+       &profile::ProfileDetail::e2e_p99},
       {Metric::kTtft, &profile::GpuProfile::ttft, &profile::ProfileDetail::ttft_p50,
-       &profile::ProfileDetail::ttft_p90, &profile::ProfileDetail::ttft_p99},
+       &profile::ProfileDetail::ttft_p90, &profile::ProfileDetail::ttft_p95,
+       &profile::ProfileDetail::ttft_p99},
       {Metric::kTpot, &profile::GpuProfile::tpot, &profile::ProfileDetail::tpot_p50,
-       &profile::ProfileDetail::tpot_p90, &profile::ProfileDetail::tpot_p99},
+       &profile::ProfileDetail::tpot_p90, &profile::ProfileDetail::tpot_p95,
+       &profile::ProfileDetail::tpot_p99},
   }};
   for (const Target& target : kTargets) {
     const BenchmarkRow* row = rows[static_cast<std::size_t>(target.metric)];
@@ -156,6 +160,9 @@ void SetLatencies(profile::GpuProfile& profile, profile::ProfileCell cell,
     SetCell(profile.detail.*target.p50, profile, cell, row->value.p50);
     SetCell(profile.detail.*target.p90, profile, cell, row->value.p90);
     SetCell(profile.detail.*target.p99, profile, cell, row->value.p99);
+    if (profile.slo.percentile == 95) {
+      SetCell(profile.detail.*target.p95, profile, cell, row->value.p95);
+    }
   }
 }
 
@@ -216,8 +223,9 @@ Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
   if (!(options.cost >= 0 && std::isfinite(options.cost))) {
     return Fail("The cost must be a number from 0; correct it.");
   }
-  if (percentile != 0 && percentile != 50 && percentile != 90 && percentile != 99) {
-    return Fail("The SLO's percentile must be 0 (the mean), 50, 90 or 99, not " +
+  if (percentile != 0 && percentile != 50 && percentile != 90 && percentile != 95 &&
+      percentile != 99) {
+    return Fail("The SLO's percentile must be 0 (the mean), 50, 90, 95 or 99, not " +
                 std::to_string(percentile) + ".");
   }
   if (benchmark.rows.empty()) return Fail("The benchmark holds no measurement; measure first.");

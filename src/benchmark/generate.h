@@ -51,9 +51,9 @@ struct GeneratedProfile {
 // In addition: `ttft` and `tpot` always, where measured; ProfileDetail; an unmeasured cell is tput
 // 0 and NaN instead of a crash; every zero has its reason.
 //
-// Errors: no rows, no deployment name, a cost below 0, a percentile other than 0, 50, 90, 99, more
-// bucket centres than kMaxBucketCentres. A profile of zeros only is no error: requests may have
-// other SLOs. The caller warns of it (HasUsableCell).
+// Errors: no rows, no deployment name, a cost below 0, a percentile other than 0, 50, 90, 95, 99,
+// more bucket centres than kMaxBucketCentres. A profile of zeros only is no error: requests may
+// have other SLOs. The caller warns of it (HasUsableCell).
 Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
                                          const GenerateOptions& options);
 

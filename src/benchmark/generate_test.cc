@@ -226,6 +226,24 @@ TEST(GenerateProfile, AnUnmeasuredCellIsZeroAndAHole) {
   EXPECT_EQ(cells[1].input_tokens, 512);
 }
 
+TEST(GenerateProfile, P95IsInTheProfileWhereTheSloIsOfIt) {
+  std::string rows;
+  for (const std::string_view metric : {"TPUT", "TT", "E2E", "TTFT", "TPOT"}) {
+    rows += R"({"input_tokens": 8, "output_tokens": 4, "request_rate": 1, "metric": ")" +
+            std::string(metric) + R"(", "mean": 1, "P50": 1, "P90": 2, "P95": 3, "P99": 9})" + "\n";
+  }
+  const Benchmark benchmark = *ParseBenchmark(rows, "b");
+  const auto usable = [&benchmark](int percentile, Seconds e2e) {
+    const auto generated = GenerateProfile(benchmark, Options(E2eSlo(percentile, e2e)));
+    EXPECT_EQ(generated->profile.detail.e2e_p95.has_value(), percentile == 95);
+    return profile::HasUsableCell(generated->profile);
+  };
+  EXPECT_TRUE(usable(95, 3.1));
+  EXPECT_FALSE(usable(95, 2.9));
+  EXPECT_TRUE(usable(90, 2.1));
+  EXPECT_FALSE(usable(99, 3.1));
+}
+
 TEST(GenerateProfile, APercentileThatIsNotMeasuredPassesNothing) {
   slo::Slo slo;
   slo.percentile = 50;
@@ -238,7 +256,7 @@ TEST(GenerateProfile, APercentileThatIsNotMeasuredPassesNothing) {
 TEST(GenerateProfile, RefusesInvalidOptions) {
   const Measurements measured = Measurements().AddRate(64, 128, 1, 1, 1);
   EXPECT_FALSE(GenerateProfile({}, Options({})));
-  EXPECT_FALSE(GenerateProfile(measured.benchmark(), Options(E2eSlo(95, 5))));
+  EXPECT_FALSE(GenerateProfile(measured.benchmark(), Options(E2eSlo(75, 5))));
   EXPECT_FALSE(GenerateProfile(measured.benchmark(), {"", 1, {}, 1}));
   EXPECT_FALSE(GenerateProfile(measured.benchmark(), {"a10", NAN, {}, 1}));
 }

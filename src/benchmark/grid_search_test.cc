@@ -33,10 +33,10 @@ struct FakeGpu {
     measured.tt = measured.tput * point.output;
     const double wait = measured.sustained ? service / (1 - load) : 1e3;
     const Seconds e2e = wait + 10 * per_output * point.output;
-    measured.e2e = {e2e, e2e, 1.5 * e2e, 2 * e2e};
-    measured.ttft = {wait, wait, 1.5 * wait, 2 * wait};
+    measured.e2e = {e2e, e2e, 1.5 * e2e, 1.8 * e2e, 2 * e2e};
+    measured.ttft = {wait, wait, 1.5 * wait, 1.8 * wait, 2 * wait};
     const Seconds gap = point.output > 1 ? (e2e - wait) / (point.output - 1) : 0;
-    measured.tpot = {gap, gap, gap, gap};
+    measured.tpot = {gap, gap, gap, gap, gap};
     measured.samples = 100;
     return measured;
   }
@@ -161,8 +161,8 @@ TEST(SearchGrid, ReachesBothEndsOfTheLadder) {
 TEST(RowsOf, ARateThatIsNotSustainedIsKeptByNoGenerator) {
   Measurement measured{.point = {.input = 16, .output = 4, .rate = 1}};
   measured.tput = 0.96;  // Looks fine to the 0.9 rule.
-  measured.e2e = {1, 1, 1, 1};
-  measured.ttft = measured.tpot = {0.1, 0.1, 0.1, 0.1};
+  measured.e2e = {1, 1, 1, 1, 1};
+  measured.ttft = measured.tpot = {0.1, 0.1, 0.1, 0.1, 0.1};
   measured.sustained = false;
   EXPECT_FALSE(IsKept(measured, {}));
   const auto rows = RowsOf(measured, 0, "m");
@@ -178,9 +178,9 @@ TEST(RowsOf, ARateThatIsNotSustainedIsKeptByNoGenerator) {
 TEST(IsKept, BoundsTheChosenStatisticStrictly) {
   Measurement measured{.point = {.input = 6, .output = 4, .rate = 1}};
   measured.tput = 1;
-  measured.e2e = {1, 0.9, 2, 4};
-  measured.ttft = {0.5, 0.4, 1, 2};
-  measured.tpot = {0.05, 0.04, 0.1, 0.2};
+  measured.e2e = {1, 0.9, 2, 3, 4};
+  measured.ttft = {0.5, 0.4, 1, 1.5, 2};
+  measured.tpot = {0.05, 0.04, 0.1, 0.15, 0.2};
   EXPECT_TRUE(IsKept(measured, {.percentile = 99, .e2e = 4.01, .tput = 5}));
   EXPECT_FALSE(IsKept(measured, {.percentile = 99, .e2e = 4}));
   EXPECT_TRUE(IsKept(measured, {.percentile = 0, .tpat = 0.101}));

@@ -89,7 +89,8 @@ struct ToolRun {
 
 // A statistic without its mean is none.
 Statistics Scaled(const Statistics& value, double factor) {
-  return {value.mean * factor, value.p50 * factor, value.p90 * factor, value.p99 * factor};
+  return {value.mean * factor, value.p50 * factor, value.p90 * factor, value.p95 * factor,
+          value.p99 * factor};
 }
 
 ToolRun VllmRun(const Json& result) {
@@ -97,6 +98,7 @@ ToolRun VllmRun(const Json& result) {
     return Scaled({NumberAt(Member(result, "mean_" + metric + "_ms")),
                    NumberAt(Member(result, "median_" + metric + "_ms")),
                    NumberAt(Member(result, "p90_" + metric + "_ms")),
+                   NumberAt(Member(result, "p95_" + metric + "_ms")),
                    NumberAt(Member(result, "p99_" + metric + "_ms"))},
                   kMillisecond);
   };
@@ -123,6 +125,7 @@ ToolRun GuidellmRun(const Json& benchmark) {
   const auto statistics = [](const Json& value) {
     return Statistics{NumberAt(Member(value, "mean")), NumberAt(Member(value, "median")),
                       NumberAt(Member(value, "percentiles", "p90")),
+                      NumberAt(Member(value, "percentiles", "p95")),
                       NumberAt(Member(value, "percentiles", "p99"))};
   };
   ToolRun run;
@@ -150,7 +153,8 @@ ToolRun AiperfRun(const Json& summary) {
     const std::string unit = TextAt(Member(value, "unit"));
     const double factor = unit == "ms" ? 1e-3 : unit == "us" ? 1e-6 : unit == "ns" ? 1e-9 : 1;
     return Scaled({NumberAt(Member(value, "avg")), NumberAt(Member(value, "p50")),
-                   NumberAt(Member(value, "p90")), NumberAt(Member(value, "p99"))},
+                   NumberAt(Member(value, "p90")), NumberAt(Member(value, "p95")),
+                   NumberAt(Member(value, "p99"))},
                   factor);
   };
   ToolRun run;
@@ -192,7 +196,7 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
       .ttft = run.ttft,
       .tpot = run.tpot,
       .samples = static_cast<std::int64_t>(run.requests)};
-  if (output == 1) measured.tpot = {0, 0, 0, 0};
+  if (output == 1) measured.tpot = {0, 0, 0, 0, 0};
   if (std::isnan(measured.e2e.p99)) {
     imported.notes.push_back(place +
                              ": it has no percentiles of the whole latency; use `generate` with "

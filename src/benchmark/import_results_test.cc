@@ -18,7 +18,8 @@ constexpr std::string_view kVllm =
     R"({"model_id": "llama", "request_rate": 2.0, "max_concurrency": null, "completed": 100,
         "total_input_tokens": 12800, "total_output_tokens": 6400, "request_throughput": 1.95,
         "mean_ttft_ms": 50, "median_ttft_ms": 45, "p99_ttft_ms": 90, "mean_tpot_ms": 20,
-        "median_tpot_ms": 19, "p90_tpot_ms": 25, "p99_tpot_ms": 30, "mean_e2el_ms": 1310,
+        "median_tpot_ms": 19, "p90_tpot_ms": 25, "p95_tpot_ms": 28, "p99_tpot_ms": 30,
+        "mean_e2el_ms": 1310,
         "median_e2el_ms": 1290, "p99_e2el_ms": 1900, "generated_texts": ["a"]})";
 constexpr std::string_view kGuidellm = R"({"metadata": {}, "benchmarks": [
   {"config": {"strategy": {"type_": "constant", "rate": 4.0}, "backend": {"model": "llama"}},
@@ -44,7 +45,8 @@ constexpr std::string_view kGuidellm = R"({"metadata": {}, "benchmarks": [
      "inter_token_latency_ms": {"successful": {"mean": 21}}}}]})";
 constexpr std::string_view kAiperf = R"({"schema_version": "1.0",
   "request_throughput": {"unit": "requests/sec", "avg": 1.45},
-  "request_latency": {"unit": "ms", "avg": 2620.71, "p50": 2568.73, "p90": 3000, "p99": 3371.24},
+  "request_latency": {"unit": "ms", "avg": 2620.71, "p50": 2568.73, "p90": 3000,
+                      "p95": 3300, "p99": 3371.24},
   "request_count": {"unit": "requests", "avg": 20.0},
   "time_to_first_token": {"unit": "ms", "avg": 100, "p50": 99, "p90": 120, "p99": 150},
   "inter_token_latency": {"unit": "ms", "avg": 25, "p50": 24, "p90": 28, "p99": 31},
@@ -67,6 +69,7 @@ TEST(ImportResults, TakesARunOfVllm) {
   EXPECT_DOUBLE_EQ(measured.e2e.p99, 1.9);
   EXPECT_DOUBLE_EQ(measured.ttft.p50, 0.045);
   EXPECT_DOUBLE_EQ(measured.tpot.p90, 0.025);
+  EXPECT_DOUBLE_EQ(measured.tpot.p95, 0.028);
   EXPECT_TRUE(std::isnan(measured.ttft.p90)) << "the file does not hold it";
   EXPECT_EQ(imported->rows.front().model, "llama");
   EXPECT_THAT(imported->notes, IsEmpty());
@@ -108,6 +111,7 @@ TEST(ImportResults, TakesASummaryOfAiperf) {
   const Measurement measured = Only(ImportResults(kAiperf, "a.json", ""));
   EXPECT_EQ(measured.point, (GridPoint{.input = 550, .output = 100, .rate = 1.5}));
   EXPECT_NEAR(measured.e2e.p99, 3.37124, 1e-6);
+  EXPECT_NEAR(measured.e2e.p95, 3.3, 1e-6);
   EXPECT_DOUBLE_EQ(measured.tpot.mean, 0.025);
   EXPECT_EQ(ToolOfResults(kAiperf), "aiperf");
 }

@@ -10,6 +10,8 @@ double Statistics::At(int percentile) const {
       return p50;
     case 90:
       return p90;
+    case 95:
+      return p95;
     case 99:
       return p99;
     default:

@@ -15,9 +15,10 @@ struct Statistics {
   double mean = std::numeric_limits<double>::quiet_NaN();
   double p50 = std::numeric_limits<double>::quiet_NaN();
   double p90 = std::numeric_limits<double>::quiet_NaN();
+  double p95 = std::numeric_limits<double>::quiet_NaN();
   double p99 = std::numeric_limits<double>::quiet_NaN();
 
-  // `percentile` is 0 (the mean), 50, 90 or 99.
+  // `percentile` is 0 (the mean), 50, 90, 95 or 99.
   double At(int percentile) const;
 };
 

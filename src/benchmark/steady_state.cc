@@ -26,6 +26,7 @@ Statistics Summarize(std::vector<double>& sample) {
       std::accumulate(sample.begin(), sample.end(), 0.0) / static_cast<double>(sample.size());
   statistics.p50 = Percentile(sample, 0.5);
   statistics.p90 = Percentile(sample, 0.9);
+  statistics.p95 = Percentile(sample, 0.95);
   statistics.p99 = Percentile(sample, 0.99);
   return statistics;
 }

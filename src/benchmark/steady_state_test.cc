@@ -15,6 +15,7 @@ TEST(SteadyState, SummarizesAsNumpyDoes) {
   EXPECT_DOUBLE_EQ(statistics.mean, 2.5);
   EXPECT_DOUBLE_EQ(statistics.p50, 2.5);
   EXPECT_DOUBLE_EQ(statistics.p90, 3.7);
+  EXPECT_DOUBLE_EQ(statistics.p95, 3.85);
   EXPECT_DOUBLE_EQ(statistics.p99, 3.97);
 }
 

@@ -65,8 +65,8 @@ CLI::Option* AddHeaderOption(CLI::App& command, std::vector<std::string>& header
 void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   command
       .add_option("--percentile", slo.percentile,
-                  "Statistic that the latency SLOs bound: 50, 90, 99, or 0 = the mean")
-      ->check(Quiet(CLI::IsMember({0, 50, 90, 99})))
+                  "Statistic that the latency SLOs bound: 50, 90, 95, 99, or 0 = the mean")
+      ->check(Quiet(CLI::IsMember({0, 50, 90, 95, 99})))
       ->capture_default_str()
       ->type_name("P");
   constexpr auto kSloGroup = "SLO (TIME: seconds, or with a unit: 50ms, 1.5s)";

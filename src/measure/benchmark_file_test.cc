@@ -37,9 +37,9 @@ class BenchmarkFileTest : public ::testing::Test {
     return {.point = Point(rate, input),
             .tput = rate,
             .tt = 4 * rate,
-            .e2e = {1, 1, 2, 3},
-            .ttft = {0.5, 0.5, 1, 1.5},
-            .tpot = {0.1, 0.1, 0.2, 0.3},
+            .e2e = {1, 1, 2, 2.5, 3},
+            .ttft = {0.5, 0.5, 1, 1.2, 1.5},
+            .tpot = {0.1, 0.1, 0.2, 0.25, 0.3},
             .samples = 60,
             .sustained = sustained};
   }

@@ -23,7 +23,7 @@ constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
 // of messages.
 constexpr std::size_t kMaxCellFaults = 8;
 
-constexpr std::array<DetailKey, 11> kDetailKeys = {{
+constexpr std::array<DetailKey, 14> kDetailKeys = {{
     {"rates", &ProfileDetail::rates},
     {"samples", &ProfileDetail::samples},
     {"e2e_p50", &ProfileDetail::e2e_p50},
@@ -35,6 +35,9 @@ constexpr std::array<DetailKey, 11> kDetailKeys = {{
     {"tpot_p50", &ProfileDetail::tpot_p50},
     {"tpot_p90", &ProfileDetail::tpot_p90},
     {"tpot_p99", &ProfileDetail::tpot_p99},
+    {"e2e_p95", &ProfileDetail::e2e_p95},
+    {"ttft_p95", &ProfileDetail::ttft_p95},
+    {"tpot_p95", &ProfileDetail::tpot_p95},
 }};
 
 struct SloKey {
@@ -258,11 +261,12 @@ class Reader {
     }
     if (const auto found = slos->find("percentile"); found != slos->end()) {
       const std::optional<double> number = NumberIn(*found);
-      if (number && (*number == 0 || *number == 50 || *number == 90 || *number == 99)) {
+      if (number &&
+          (*number == 0 || *number == 50 || *number == 90 || *number == 95 || *number == 99)) {
         profile_.slo.percentile = static_cast<int>(*number);
       } else {
         AddFault(Severity::kError,
-                 "`slos.percentile` must be 0 (the mean), 50, 90 or 99; the mean is taken");
+                 "`slos.percentile` must be 0 (the mean), 50, 90, 95 or 99; the mean is taken");
       }
     }
     for (const SloKey& slo : kSloKeys) {

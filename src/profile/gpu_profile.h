@@ -91,6 +91,7 @@ struct ProfileDetail {
   std::optional<BucketMatrix> e2e_p50, e2e_p90, e2e_p99;     // Seconds.
   std::optional<BucketMatrix> ttft_p50, ttft_p90, ttft_p99;  // Seconds.
   std::optional<BucketMatrix> tpot_p50, tpot_p90, tpot_p99;  // Seconds.
+  std::optional<BucketMatrix> e2e_p95, ttft_p95, tpot_p95;   // If the SLO is of P95.
   bool operator==(const ProfileDetail&) const = default;
 };
 

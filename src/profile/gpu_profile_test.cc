@@ -133,7 +133,7 @@ TEST(GpuProfile, ABrokenOptionalPartDoesNotLoseTheProfile) {
       {R"(, "e2e": [[1, "2", 3], [3, 4, 5]])",
        "`e2e` has a cell in row 1, column 2 that is no number"},
       {R"(, "slos": [5])", "`slos` is not an object"},
-      {R"(, "slos": {"percentile": 95})", "`slos.percentile` must be 0"},
+      {R"(, "slos": {"percentile": 75})", "`slos.percentile` must be 0"},
       {R"(, "slos": {"e2e": -5})", "`slos.e2e` is no number above 0"},
       {R"(, "slos": {"e2e": NaN})", "`slos.e2e` is no number above 0"},
       {R"(, "rates": 5)", "`rates` is not a list"},
@@ -249,6 +249,15 @@ TEST(GpuProfile, FormatIsTheInverse) {
   EXPECT_EQ(FormatGpuProfile(again), written);
   EXPECT_TRUE(std::isnan(again.e2e->at(0, 1)));
   EXPECT_TRUE(std::isnan(again.detail.rates->at(1, 2)));
+}
+
+TEST(GpuProfile, AnSloOfP95KeepsItsMatrices) {
+  const std::string json =
+      Json("[[8, 4, 2], [4, 2, 1]]",
+           R"(, "slos": {"percentile": 95, "e2e": 5}, "e2e_p95": [[1, 2, 3], [4, 5, 6]])");
+  const ParsedProfile parsed = Parse(json);
+  EXPECT_EQ(parsed.profile.slo.percentile, 95);
+  EXPECT_EQ(Parse(FormatGpuProfile(parsed.profile)).profile.detail.e2e_p95->at(1, 2), 6);
 }
 
 // AIBrix's gateway is Go, whose JSON reader refuses a whole file for one bare NaN; its optimizer is

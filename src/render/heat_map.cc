@@ -16,10 +16,11 @@ using Matrix = std::optional<profile::BucketMatrix>;
 
 // The matrix of the SLO's percentile where there is one, else that of the mean.
 const Matrix* Statistic(int percentile, const Matrix* mean, const Matrix* p50, const Matrix* p90,
-                        const Matrix* p99) {
+                        const Matrix* p95, const Matrix* p99) {
   const Matrix* wanted = mean;
   if (percentile == 50) wanted = p50;
   if (percentile == 90) wanted = p90;
+  if (percentile == 95) wanted = p95;
   if (percentile == 99) wanted = p99;
   return wanted->has_value() ? wanted : mean;
 }
@@ -77,10 +78,10 @@ double Headroom(const profile::GpuProfile& profile, profile::ProfileCell cell) {
   const profile::ProfileDetail& detail = profile.detail;
   const Tokens output = profile.outputs.centres()[cell.output];
   const Tokens input = profile.inputs.centres()[cell.input];
-  const Matrix* e2e =
-      Statistic(slo.percentile, &profile.e2e, &detail.e2e_p50, &detail.e2e_p90, &detail.e2e_p99);
+  const Matrix* e2e = Statistic(slo.percentile, &profile.e2e, &detail.e2e_p50, &detail.e2e_p90,
+                                &detail.e2e_p95, &detail.e2e_p99);
   const Matrix* ttft = Statistic(slo.percentile, &profile.ttft, &detail.ttft_p50, &detail.ttft_p90,
-                                 &detail.ttft_p99);
+                                 &detail.ttft_p95, &detail.ttft_p99);
   const auto left = [&](Seconds target, const Matrix& expected) {
     return expected ? 1 - expected->at(cell.output, cell.input) / target : kHole;
   };

@@ -278,13 +278,14 @@ config::OptionGroup<ScenarioText> ScenarioSchema() {
               .example = "my-gpus.json"})
       .Value("max_model_len", &ScenarioText::max_model_len, config::IntegerForm(0, 10'000'000),
              {.prose = "Most tokens of prompt and response together; `0`: the model's own limit."})
-      .Group("slo", &ScenarioText::slo,
-             config::SloOptions().Value(
-                 "percentile", &slo::Slo::percentile,
-                 config::ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"99", 99}}),
-                 {.prose = "Which statistic of the measurements must meet the targets when a "
-                           "profile is measured; `0`: the mean."}),
-             "The latency targets of classes that have none, and of measured profiles.")
+      .Group(
+          "slo", &ScenarioText::slo,
+          config::SloOptions().Value(
+              "percentile", &slo::Slo::percentile,
+              config::ChoiceForm<int>({{"0", 0}, {"50", 50}, {"90", 90}, {"95", 95}, {"99", 99}}),
+              {.prose = "Which statistic of the measurements must meet the targets when a "
+                        "profile is measured; `0`: the mean."}),
+          "The latency targets of classes that have none, and of measured profiles.")
       .Value(
           "rate", &ScenarioText::rate, config::NumberForm(1e-6, 1e6),
           {.prose = "Requests per second of all classes with a `share` together.", .example = "11"})

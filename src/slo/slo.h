@@ -18,9 +18,9 @@ namespace headrace::slo {
 //   TPAT = E2E / (prompt tokens + output tokens)
 //   NTPOT = E2E / output tokens: the normalized time per output token, waiting and prefill included
 //   E2E  = last token − arrival at the gateway
-// `percentile` (0 = the mean, else 50, 90 or 99) says which statistic of a GPU's measurements must
-// meet them; `tput` (req/s) and `tt` (output tokens/s) are targets of a GPU. These three are used
-// only when a profile is generated.
+// `percentile` (0 = the mean, else 50, 90, 95 or 99) says which statistic of a GPU's measurements
+// must meet them; `tput` (req/s) and `tt` (output tokens/s) are targets of a GPU. These three are
+// used only when a profile is generated.
 struct Slo {
   int percentile = 0;
   std::optional<Seconds> ttft;

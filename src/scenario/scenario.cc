@@ -143,6 +143,13 @@ void Resolver::AddClass(std::size_t index) {
 
 bool Resolver::SetArrivals(std::size_t index, workload::WorkloadClass& spec) {
   const ClassText& text = text_.workload[index];
+  if (!text.trace.empty() && text.arrivals != ClassText::Arrivals::kTrace) {
+    Fault("workload", index, "trace",
+          "class \"" + text.name +
+              "\" names a trace and does not replay it; add `arrivals: trace` and, for its "
+              "lengths, `lengths: trace`");
+    return false;
+  }
   if (text.arrivals == ClassText::Arrivals::kTrace) {
     if (text.trace.empty()) {
       Fault("workload", index, "arrivals",

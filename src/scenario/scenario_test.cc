@@ -202,6 +202,8 @@ TEST(Scenario, FaultsHaveLineAndFix) {
               HasSubstr("s.yaml:16: workload[1].prompt is \"many\", which is not a distribution"));
   EXPECT_THAT(FaultOf("rate: 1.5,", "arrivals: trace,"),
               HasSubstr("has trace arrivals but no trace"));
+  EXPECT_THAT(FaultOf("lengths: sharegpt }", "lengths: sharegpt, trace: t.csv }"),
+              HasSubstr("names a trace and does not replay it; add `arrivals: trace`"));
   EXPECT_THAT(FaultOf("policy: slo, length", "policy: slo2, length"),
               HasSubstr("s.yaml:18: the policy \"slo2\""));
   EXPECT_THAT(FaultOf("variants:",

@@ -185,19 +185,21 @@ Lines FleetLines(const Json& model, std::size_t most, const TextStyle& style) {
     for (const Json& endpoint : MemberOf(deployment, "endpoints")) {
       const State state = StateOf(endpoint);
       const double load = NumberOf(endpoint, "load").value_or(0);
+      const double running = NumberOf(endpoint, "in_flight").value_or(0);
+      const bool unknown = load == 0 && running > 0;  // There is no profile to tell it.
       const Json& forecast = MemberOf(endpoint, "forecast");
       const auto in_line = NumberOf(forecast, "prompts_in_line");
       const auto scale = NumberOf(forecast, "scale");
       if (state.text != "up") ++unwell;
-      table.rows.push_back(
-          {{TextOf(endpoint, "address")},
-           {TextOf(deployment, "name")},
-           {state.text, state.ink},
-           {LoadBar(load, style.width >= kWide ? 20 : 10), load >= 1 ? Ink::kWarning : Ink::kPlain},
-           {FormatNumber(NumberOf(endpoint, "in_flight").value_or(0))},
-           {in_line ? FormatNumber(*in_line) : ""},
-           {scale ? "× " + FormatFixed(*scale, 2) : ""},
-           {FaultOf(endpoint), Ink::kBad}});
+      table.rows.push_back({{TextOf(endpoint, "address")},
+                            {TextOf(deployment, "name")},
+                            {state.text, state.ink},
+                            {unknown ? "–" : LoadBar(load, style.width >= kWide ? 20 : 10),
+                             load >= 1 ? Ink::kWarning : Ink::kPlain},
+                            {FormatNumber(running)},
+                            {in_line ? FormatNumber(*in_line) : ""},
+                            {scale ? "× " + FormatFixed(*scale, 2) : ""},
+                            {FaultOf(endpoint), Ink::kBad}});
     }
   }
   const std::size_t all = table.rows.size();

@@ -182,6 +182,8 @@ function stateOf(endpoint) {
 function endpointRow(model, deployment, endpoint) {
   const [state, kind] = stateOf(endpoint);
   const load = Math.max(0, endpoint.load);
+  // Something runs, and there is no profile to tell its load.
+  const unknown = load === 0 && endpoint.in_flight > 0;
   const bar = element('i', {class: load >= 1 ? 'full' : ''});
   bar.style.width = Math.min(100, 100 * load) + '%';
   const button = endpoint.drained ? element('button', {type: 'button', text: 'Resume'})
@@ -195,7 +197,7 @@ function endpointRow(model, deployment, endpoint) {
   return [
     deployment, element('span', {text: endpoint.address}),
     element('span', {class: 'badge ' + kind, text: state}),
-    element('div', {class: 'bar', title: percent(load)}, bar),
+    unknown ? '–' : element('div', {class: 'bar', title: percent(load)}, bar),
     String(endpoint.in_flight),
     forecast ? String(forecast.prompts_in_line) : '–',
     forecast ? '× ' + forecast.scale.toFixed(2) : '–',

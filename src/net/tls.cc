@@ -24,6 +24,12 @@ constexpr std::size_t kRecord = SSL3_RT_MAX_PLAIN_LENGTH;
 // Encrypted by one Write, and sent in one system call.
 constexpr std::size_t kMostPerWrite = 4 * kRecord;
 
+// OpenSSL goes on within one call while what comes is no data: key updates, to each of which it
+// writes an answer, or requests to negotiate anew. An honest peer sends less of that.
+constexpr std::size_t kMostWithoutData = 4 * kRecord;
+// Behind the end of TLS.
+constexpr std::size_t kMostBehindEnd = kRecord;
+
 // For a client that takes the port for one of plain HTTP.
 constexpr std::string_view kPlainHttpAnswer =
     "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 57\r\n"
@@ -357,6 +363,7 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
       ERR_clear_error();
       const int result = SSL_read_ex(ssl_, data + got, size - got, &more);
       if (result == 1) {
+        without_data_ = 0;
         got += more;
         if (SSL_has_pending(ssl_) == 0) break;  // The socket knows whether there is more.
         continue;
@@ -480,9 +487,14 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
     auto& stream = *static_cast<TlsStream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     *got = 0;
+    if (stream.without_data_ > kMostWithoutData) {
+      stream.FailWith("it sends TLS records and no data");
+      return 0;
+    }
     const std::ptrdiff_t count = stream.socket_.Read(data, size);
     if (count > 0) {
       *got = static_cast<std::size_t>(count);
+      if (stream.shaken_) stream.without_data_ += *got;
       if (!stream.heard_) stream.HearFirst(data, *got);
       return 1;
     }
@@ -637,10 +649,13 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   void Drain() {
     char bytes[256];
     std::ptrdiff_t got = 0;
-    while ((got = socket_.Read(bytes, sizeof(bytes))) > 0) {
+    while (behind_end_ <= kMostBehindEnd && (got = socket_.Read(bytes, sizeof(bytes))) > 0) {
+      behind_end_ += static_cast<std::size_t>(got);
     }
     readable_ = false;
-    if (got == kFailed || tcp_end_told_) FailWith("the TLS connection broke off");
+    if (got == kFailed || tcp_end_told_ || behind_end_ > kMostBehindEnd) {
+      FailWith("the TLS connection broke off");
+    }
     tcp_end_told_ = got == 0;
   }
 
@@ -653,6 +668,8 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   Socket socket_;
   std::string out_;        // Encrypted, not yet taken by the socket.
   std::size_t taken_ = 0;  // Bytes of a Write that are in out_ and were not yet said to be taken.
+  std::size_t without_data_ = 0;  // Bytes from the socket since the last that Read returned.
+  std::size_t behind_end_ = 0;    // Bytes that Drain has read.
   std::string fault_;
   std::ptrdiff_t end_ = kNotNow;  // 0 once the peer's end is here.
   bool connected_ = false;        // TCP is.

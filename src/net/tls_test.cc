@@ -457,6 +457,42 @@ TEST_F(TlsServerTest, AnotherCertificateIsShownFromNowOnAndOpenConnectionsGoOn) 
       << "its session was one of the certificate before";
 }
 
+// Each costs some bytes, and work: without a bound its sender would have a thread for itself, and
+// the answers that it does not read would fill the memory.
+TEST_F(TlsServerTest, APeerThatOnlyUpdatesItsKeysIsCutOff) {
+  server_options_.idle_timeout = 600;
+  Listen(OptionsOf(good_));
+  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  RawPeer peer(server_->address());
+  SSL* const ssl = SSL_new(context);
+  SSL_set_fd(ssl, peer.descriptor());
+  ASSERT_EQ(SSL_connect(ssl), 1);
+  // Gathered first, so that there is always more to read. With a request between them each is read.
+  BIO* const gathered = BIO_new(BIO_s_mem());
+  SSL_set0_wbio(ssl, gathered);
+  const auto update = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      ASSERT_EQ(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+      ASSERT_EQ(SSL_do_handshake(ssl), 1);
+    }
+    char* bytes = nullptr;
+    const long size = BIO_get_mem_data(gathered, &bytes);
+    peer.Send({bytes, static_cast<std::size_t>(size)});
+    BIO_reset(gathered);
+  };
+  update(100);
+  constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  ASSERT_GT(SSL_write(ssl, kRequest.data(), static_cast<int>(kRequest.size())), 0);
+  update(100);
+  char answer[1000];
+  EXPECT_GT(SSL_read(ssl, answer, sizeof(answer)), 0) << "some are allowed";
+  update(20'000);
+  peer.ReadAll();
+  while (server_->connections() > 0) std::this_thread::yield();
+  SSL_free(ssl);
+  SSL_CTX_free(context);
+}
+
 TEST_F(TlsServerTest, ItIsKnownWhenTheCertificateEnds) {
   const auto context = TlsContext::ForServer(OptionsOf(ca_.Issue("DNS:engine.test", 7200)));
   EXPECT_NEAR((*context)->ends(), system::UnixNow() + 7200, 60);

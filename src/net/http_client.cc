@@ -248,14 +248,18 @@ std::ptrdiff_t HttpCall::Impl::Read() {
 
 Task<CallError> HttpCall::Impl::ReadHead(const RequestHead& request, Seconds deadline) {
   std::size_t searched = 0;
+  std::size_t interim = 0;
   for (;;) {
     const std::string_view bytes(buffer.get(), end);
     const std::size_t size = FindHeadEnd(bytes, searched);
     searched = bytes.size();
     if (size > 0) {
       const CallError error = TakeHead(size, request);
-      // Interim responses (100, 103) are skipped.
+      // Interim responses (100, 103) are skipped; without a bound an endpoint would have the thread
+      // for itself, past any deadline.
       if (error != CallError::kNone || response.status >= 200) co_return error;
+      interim += size;
+      if (interim > client.options.max_head_bytes) co_return CallError::kInvalidResponse;
       end -= size;
       std::copy_n(buffer.get() + size, end, buffer.get());
       searched = 0;

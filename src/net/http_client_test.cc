@@ -292,6 +292,18 @@ TEST_F(ClientTest, ReusedConnectionThatDiesWithinTheHeadIsNotReplaced) {
   EXPECT_FALSE(got.retried);
 }
 
+TEST_F(ClientTest, InterimResponsesWithoutEndAreNoResponse) {
+  RawListener listener;
+  auto outcome = CallAside(listener.address(), "x");
+  RawPeer peer = listener.Accept();
+  ReadRequest(peer);
+  std::string hints;
+  for (int i = 0; i < 1000; ++i) hints += "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+  while (peer.Send(hints)) {
+  }
+  EXPECT_EQ(outcome.get().error, CallError::kInvalidResponse);
+}
+
 TEST_F(ClientTest, TellsFailuresApart) {
   RawListener listener;
   const auto ask = [&](std::string_view answer, Seconds limit = kLong) {

@@ -21,8 +21,15 @@ bool StartsWith(std::string_view text, std::string_view lower) {
   });
 }
 
-// The value of a parameter of a field like `form-data; name="model"`, without its quotes.
-std::optional<std::string_view> Parameter(std::string_view field, std::string_view name) {
+// The parameter of a field like `form-data; name="model"`.
+struct Parameter {
+  std::optional<std::string_view> value;  // Without its quotes.
+  // There is more than one, or one in a form of RFC 2231 (`name*=utf-8''model`): readers differ
+  // in which one they take.
+  bool ambiguous = false;
+};
+Parameter FindParameter(std::string_view field, std::string_view name) {
+  Parameter found;
   for (;;) {
     bool quoted = false;
     std::size_t at = 0;
@@ -33,30 +40,45 @@ std::optional<std::string_view> Parameter(std::string_view field, std::string_vi
         quoted = !quoted;
       }
     }
-    if (at >= field.size()) return std::nullopt;
+    if (at >= field.size()) return found;
     field = Trimmed(field.substr(at + 1));
     if (!StartsWith(field, name)) continue;
     std::string_view value = Trimmed(field.substr(name.size()));
+    if (value.starts_with('*')) found.ambiguous = true;
     if (!value.starts_with('=')) continue;
+    found.ambiguous = found.ambiguous || found.value;
     value = Trimmed(value.substr(1));
-    if (!value.starts_with('"')) return Trimmed(value.substr(0, value.find(';')));
-    value.remove_prefix(1);
-    return value.substr(0, value.find('"'));
+    if (value.starts_with('"')) {
+      value.remove_prefix(1);
+      found.value = value.substr(0, value.find('"'));
+    } else {
+      found.value = Trimmed(value.substr(0, value.find(';')));
+    }
   }
 }
 
-// The part's head (with the line end of its last line) is that of a text field of this name.
-bool IsField(std::string_view head, std::string_view name) {
+enum class PartKind { kOther, kField, kAmbiguous };
+
+// Whether the part's head (with the line end of its last line) is that of a text field of this
+// name.
+PartKind KindOf(std::string_view head, std::string_view name) {
   constexpr std::string_view kDisposition = "content-disposition:";
+  std::optional<PartKind> kind;
   while (!head.empty()) {
     const std::size_t end = std::min(head.find("\r\n"), head.size());
     const std::string_view line = head.substr(0, end);
     head.remove_prefix(std::min(end + 2, head.size()));
     if (!StartsWith(line, kDisposition)) continue;
+    if (kind) return PartKind::kAmbiguous;
     const std::string_view value = line.substr(kDisposition.size());
-    return Parameter(value, "name") == name && !Parameter(value, "filename");
+    const Parameter named = FindParameter(value, "name");
+    if (named.ambiguous) return PartKind::kAmbiguous;
+    // Files have names in both forms.
+    const Parameter file = FindParameter(value, "filename");
+    const bool is_file = file.value || file.ambiguous;
+    kind = named.value == name && !is_file ? PartKind::kField : PartKind::kOther;
   }
-  return false;
+  return kind.value_or(PartKind::kOther);
 }
 
 }  // namespace
@@ -66,7 +88,9 @@ Result<FormField> FindFormField(std::string_view content_type, std::string_view 
   if (!StartsWith(content_type, "multipart/form-data")) {
     return Fail("its content type is not multipart/form-data");
   }
-  const std::string_view boundary = Parameter(content_type, "boundary").value_or("");
+  const Parameter named = FindParameter(content_type, "boundary");
+  if (named.ambiguous) return Fail("its content type names several boundaries");
+  const std::string_view boundary = named.value.value_or("");
   if (boundary.empty() || boundary.size() > kMostBoundaryBytes) {
     return Fail("its content type names no boundary");
   }
@@ -90,8 +114,10 @@ Result<FormField> FindFormField(std::string_view content_type, std::string_view 
     const std::size_t value_end = body.find("\r\n" + delimiter, value);
     if (value_end == body.npos) return Fail("it has no end");
     const std::size_t size = value_end - value;
-    if (size > 0 && size <= kMostValueBytes &&
-        IsField(body.substr(head + 2, head_end > 0 ? head_end : 0), name)) {
+    const PartKind kind = KindOf(body.substr(head + 2, head_end > 0 ? head_end : 0), name);
+    if (kind == PartKind::kAmbiguous) return Fail("a part of it is named twice");
+    if (kind == PartKind::kField && size > 0 && size <= kMostValueBytes) {
+      if (field.size > 0) return Fail("it has the field `" + std::string(name) + "` twice");
       field.offset = value;
       field.size = size;
     }

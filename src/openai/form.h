@@ -17,9 +17,9 @@ struct FormField {
   std::string boundary;
 };
 
-// The field's value is a text of at most 64 KiB in a part without a file name; the last one of
-// several counts. The error is a phrase: no form, no boundary, an end that is missing, more than
-// 1,024 parts.
+// The field's value is a text of at most 64 KiB in a part without a file name. The error is a
+// phrase: no form, no boundary, an end that is missing, more than 1,024 parts, or what readers of
+// forms differ in: the field twice, a part or a boundary with two names.
 Result<FormField> FindFormField(std::string_view content_type, std::string_view body,
                                 std::string_view name);
 

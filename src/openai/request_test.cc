@@ -339,6 +339,33 @@ TEST(RequestScanner, ReadsTheModelOfAForm) {
   EXPECT_FALSE(RequestScanner::ScanForm("application/json", file + model));
 }
 
+// A key for one model must not open another one to an engine that reads the form in another way.
+TEST(RequestScanner, RefusesAFormThatNamesItsModelInTwoWays) {
+  const auto scan = [](const std::string& dispositions, const std::string& boundary) {
+    return RequestScanner::ScanForm(
+        "multipart/form-data; " + boundary,
+        "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nsmall\r\n--x\r\n" +
+            dispositions + "\r\n\r\nlarge\r\n--x--\r\n");
+  };
+  const std::string field = "Content-Disposition: form-data; ";
+  const std::string plain = "boundary=x";
+  const auto other = scan(field + "name=\"prompt\"", plain);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->model, "small");
+  EXPECT_TRUE(scan(field + R"(name="file"; filename="a"; filename*=utf-8''model)", plain));
+  EXPECT_TRUE(scan(field + R"(name="model"; filename*=utf-8''a)", plain)) << "a file";
+  EXPECT_TRUE(scan(field + R"(name="names*=")", plain));
+  for (const char* twice :
+       {R"(name="model")", R"(name*=utf-8''model)", R"(name="a"; name="model")",
+        R"(name*0="mo"; name*1="del")", R"(NAME="a"; name="model")",
+        "name=\"a\"\r\nContent-Disposition: form-data; name=\"model\"",
+        "name=\"a\"\r\n--x\r\nContent-Disposition: form-data; name=\"model\""}) {
+    EXPECT_FALSE(scan(field + twice, plain)) << twice;
+  }
+  EXPECT_FALSE(scan(field + "name=\"a\"", "boundary=x; boundary=y"));
+  EXPECT_FALSE(scan(field + "name=\"a\"", "boundary=x; boundary*=utf-8''y"));
+}
+
 TEST(RequestScanner, JudgesValuesByTheirWholeToken) {
   const std::pair<ApiKind, std::string> places[] = {
       {ApiKind::kChatCompletions, R"({"model":"m","stream":true,"stream_options":@})"},

@@ -148,6 +148,24 @@ TEST_F(Keys, OpenOnlyTheModelsThatTheyAreFor) {
   EXPECT_THAT(Models(Bearer("any")).body, HasSubstr("llama2-7b"));
 }
 
+// SGLang's way to ask for an adapter beside the model.
+TEST_F(Keys, OpenNoAdapterThatTheyAreNotFor) {
+  access::ApiKey one = Key("one");
+  one.models = {"llama2-7b", "sql"};
+  Write({one, Key("any")});
+  t_.Start();
+  const auto status = [&](const std::string& name, const std::string& adapters) {
+    const std::string body = R"({"model":"llama2-7b","prompt":"Hi","max_tokens":1,"lora_path":)";
+    return Post(t_.address(), "/v1/completions", body + adapters + "}", {Bearer(name)}).status;
+  };
+  EXPECT_EQ(status("one", R"("sql")"), 200);
+  EXPECT_EQ(status("one", "null"), 200);
+  EXPECT_EQ(status("one", R"("secret")"), 403);
+  EXPECT_EQ(status("one", R"("secret","lora_path":"sql")"), 403);
+  EXPECT_EQ(status("one", R"([null,"sql","secret"])"), 403);
+  EXPECT_EQ(status("any", R"(["sql","secret"])"), 200);
+}
+
 TEST_F(Keys, ResponsesAreTheirTenantsAlone) {
   engine_.Answer(R"({"id":"resp_0","object":"response","status":"completed"})");
   t_.config.models[0].aliases = {"small"};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "base/json_writer.h"
 #include "openai/form.h"
@@ -25,6 +26,9 @@ static_assert(RequestScanner::kPadding >= simdjson::SIMDJSON_PADDING);
 // The parser keeps about six bytes for each of the longest body it has seen; after a longer one
 // than this it is replaced.
 constexpr std::size_t kKeptCapacity = 4 << 20;
+
+// Each is looked for among all of them.
+constexpr std::size_t kMostAdapters = 64;
 
 constexpr std::string_view kUsage = "\"include_usage\":true";
 
@@ -136,6 +140,7 @@ class RequestPass {
   }
 
   error_code Field(std::string_view key, ondemand::value value) {
+    if (key == "lora_path") return Adapters(value);
     if (kind_ == ApiKind::kOther) return key == "model" ? Model(value) : Check(value);
     switch (key.size()) {
       case 1:
@@ -207,6 +212,33 @@ class RequestPass {
     std::string_view model;
     HEADRACE_TRY_JSON(value.get_string().get(model));
     facts_.model = model;
+    return SUCCESS;
+  }
+
+  // A name, or one for each prompt. SGLang takes the last field of several; here all count.
+  error_code Adapters(ondemand::value value) {
+    ondemand::json_type type{};
+    HEADRACE_TRY_JSON(TypeOf(value, type));
+    if (type == ondemand::json_type::string) {
+      std::string_view name;
+      HEADRACE_TRY_JSON(value.get_string().get(name));
+      if (std::ranges::find(facts_.adapters, name) == facts_.adapters.end()) {
+        if (facts_.adapters.size() == kMostAdapters) {
+          Fault("`lora_path` names more than 64 adapters.", "lora_path");
+        } else {
+          facts_.adapters.emplace_back(name);
+        }
+      }
+    }
+    if (type != ondemand::json_type::array || std::exchange(in_adapters_, true)) return SUCCESS;
+    ondemand::array names;
+    HEADRACE_TRY_JSON(value.get_array().get(names));
+    for (auto entry : names) {
+      ondemand::value name;
+      HEADRACE_TRY_JSON(std::move(entry).get(name));
+      HEADRACE_TRY_JSON(Adapters(name));
+    }
+    in_adapters_ = false;
     return SUCCESS;
   }
 
@@ -539,6 +571,7 @@ class RequestPass {
   std::int64_t best_of_ = 1;
   std::int64_t prompts_ = 1;
   bool inside_result_ = false;
+  bool in_adapters_ = false;
   OptionsKind options_ = OptionsKind::kAbsent;
   std::size_t options_at_ = 0;
   std::size_t flag_at_ = 0;    // The value of include_usage,

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "base/units.h"
 #include "openai/error.h"
@@ -71,6 +72,8 @@ struct RequestFacts {
   std::uint64_t prompt_token_ids = 0;
   int messages = 0;
   std::string previous_response;  // The id of the response that this one goes on from.
+  // `lora_path`: adapters that SGLang puts on the model, whatever the model is called.
+  std::vector<std::string> adapters;
   // For a streamed chat or completion whose client did not ask for usage: the edit that makes the
   // engine send it. The chunk must then be hidden from the client (ResponseStreamParser).
   std::optional<BodySplice> ask_for_usage;

@@ -47,14 +47,18 @@ tl::expected<ClientKeys::Key, ErrorReply> ClientKeys::Find(const HeaderLookup& h
               "x-api-key or api-key."));
 }
 
+tl::expected<void, ErrorReply> ClientKeys::MayUse(const access::ApiKey& key,
+                                                  std::string_view model) {
+  if (key.MayUse(model)) return {};
+  openai::ApiError error = openai::MakeApiError(
+      403, "The API key may not use the model `" + Excerpt(model) + "`.", "model");
+  error.code = "model_not_found";
+  return tl::unexpected(MakeErrorReply(std::move(error), "x-error-user"));
+}
+
 tl::expected<void, ErrorReply> ClientKeys::Begin(const access::ApiKey& key, std::string_view model,
                                                  Tokens prompt, Seconds now) {
-  if (!key.MayUse(model)) {
-    openai::ApiError error = openai::MakeApiError(
-        403, "The API key may not use the model `" + Excerpt(model) + "`.", "model");
-    error.code = "model_not_found";
-    return tl::unexpected(MakeErrorReply(std::move(error), "x-error-user"));
-  }
+  if (auto may = MayUse(key, model); !may) return may;
   std::optional<access::KeyRing::Refusal> refused;
   {
     const system::MutexLock lock(mutex_);

@@ -43,7 +43,9 @@ class ClientKeys {
 
   // The key of a request, where one is required: null where none is. Else 401.
   tl::expected<Key, ErrorReply> Find(const HeaderLookup& header) const;
-  // 403 if the key may not use this model; else the request goes on and End follows, or it is
+  // 403 if the key may not use this model.
+  static tl::expected<void, ErrorReply> MayUse(const access::ApiKey& key, std::string_view model);
+  // The same; else the request goes on and End follows, or it is
   // above a limit: 429.
   tl::expected<void, ErrorReply> Begin(const access::ApiKey& key, std::string_view model,
                                        Tokens prompt, Seconds now);

@@ -232,6 +232,11 @@ tl::expected<void, ErrorReply> ServedRequest::FindKey(const HeaderLookup& header
 }
 
 tl::expected<void, ErrorReply> ServedRequest::CountForKey() {
+  for (const std::string& adapter : facts_.adapters) {
+    if (auto may = ClientKeys::MayUse(*key_, adapter); !may) {
+      return tl::unexpected(Invalid(std::move(may).error()));
+    }
+  }
   prompt_for_key_ = finished_.has_prompt ? pool_->EstimatePrompt(prompt_) : 0;
   auto begun = context_.keys->Begin(*key_, facts_.model, prompt_for_key_, thread_.executor.Now());
   if (!begun) return tl::unexpected(Invalid(std::move(begun).error()));

@@ -197,6 +197,9 @@ TEST_F(Keys, ResponsesAreTheirTenantsAlone) {
   const HttpResponse refused = post("any", goes_on);
   EXPECT_EQ(refused.status, 404);
   EXPECT_THAT(refused.body, HasSubstr("previous_response_id"));
+  // Whose it is, nobody knows after a restart.
+  EXPECT_EQ(post("any", R"(,"previous_response_id":"resp_1")").status, 404);
+  EXPECT_EQ(post("any", R"(,"previous_response_id":null)").status, 200);
 }
 
 TEST_F(Keys, AboveTheirRequestsAMinuteGet429) {

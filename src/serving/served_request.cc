@@ -142,7 +142,11 @@ tl::expected<void, ErrorReply> ServedRequest::TakeFacts(
   prompt_ = PromptSizeOf(kind_, facts_);
   if (!facts_.previous_response.empty() && context_.responses != nullptr) {
     const auto owner = context_.responses->Find(facts_.previous_response, finished_.arrived);
-    if (!owner.pool.empty() && !MayRead(owner)) {
+    // What nothing is known of may be anybody's: one of many others ago, or before a start. Where
+    // no responses are seen, nothing is known of any.
+    const bool known = !owner.pool.empty();
+    const bool strange = key_ != nullptr && kind_ == openai::ApiKind::kResponses && !unread_;
+    if (known ? !MayRead(owner) : strange) {
       return tl::unexpected(UnknownResponse(facts_.previous_response, "previous_response_id"));
     }
     only_ = owner.endpoint.lock();

@@ -15,6 +15,7 @@
 
 #include "net/socket.h"
 #include "system/ca_bundles.h"
+#include "system/clock.h"
 
 namespace headrace::net {
 namespace {
@@ -283,6 +284,7 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
             std::shared_ptr<const TlsContext> context, std::shared_ptr<TlsPeer> peer,
             std::shared_ptr<TlsServer> server)
       : loop_(thread.loop()),
+        thread_(thread.index()),
         listener_(listener),
         context_(std::move(context)),
         peer_(std::move(peer)),
@@ -295,7 +297,7 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
     SSL_set_bio(ssl_, bio, bio);
     if (server_ != nullptr) {
       SSL_set_accept_state(ssl_);
-      one_too_many_ = !server_->Begin();
+      one_too_many_ = !server_->Begin(*this, thread_);
       return;
     }
     SSL_set_connect_state(ssl_);
@@ -435,6 +437,14 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   }
   std::string Fault() const override { return fault_; }
 
+  // Of a handshake that is under way: when it began, and its end, for another one's sake.
+  Seconds began() const { return began_; }
+  void GiveWay() {
+    failed_ = true;
+    EndHandshake("too_many");
+    loop_.CallSoon(*this);
+  }
+
  private:
   // Pieces as texts of up to one record each.
   class Pieces {
@@ -524,7 +534,7 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   // The server's handshake is over, once; `fault`: empty if it has succeeded.
   void EndHandshake(std::string_view fault) {
     if (server_ == nullptr || std::exchange(handshake_ended_, true)) return;
-    server_->End();
+    if (!one_too_many_) server_->End(*this, thread_);
     if (!fault.empty()) server_->Fail(fault);
   }
 
@@ -660,6 +670,8 @@ class TlsStream final : public ByteStream, private ByteStreamListener, private W
   }
 
   EventLoop& loop_;
+  const int thread_;
+  const Seconds began_ = system::MonotonicNow();
   ByteStreamListener& listener_;
   std::shared_ptr<const TlsContext> context_;
   std::shared_ptr<TlsPeer> peer_;      // At the client's end, …
@@ -711,6 +723,31 @@ void TlsServer::Exchange(std::shared_ptr<const TlsContext> context) {
 std::shared_ptr<const TlsContext> TlsServer::context() const {
   const system::MutexLock lock(mutex_);
   return context_;
+}
+
+bool TlsServer::Begin(TlsStream& stream, int thread) {
+  TlsStream* oldest = nullptr;
+  {
+    const system::MutexLock lock(mutex_);
+    std::list<TlsStream*>& own = under_way_[thread];
+    if (count_ >= most_handshakes_) {
+      if (own.empty() || system::MonotonicNow() - own.front()->began() < grace_) return false;
+      oldest = own.front();
+    }
+    own.push_back(&stream);
+    ++count_;
+  }
+  // On its own thread.
+  if (oldest != nullptr) oldest->GiveWay();
+  return true;
+}
+
+void TlsServer::End(TlsStream& stream, int thread) {
+  const system::MutexLock lock(mutex_);
+  std::list<TlsStream*>& own = under_way_[thread];
+  // Mostly among the first.
+  own.erase(std::ranges::find(own, &stream));
+  --count_;
 }
 
 ByteStreamFactory TlsServer::Streams() {

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <functional>
+#include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -84,6 +85,8 @@ std::unique_ptr<ByteStream> MakeTlsStream(IoThread& thread, TcpConnection connec
                                           ByteStreamListener& listener,
                                           std::shared_ptr<TlsPeer> peer);
 
+class TlsStream;
+
 // The server's ends of a listener's connections. Thread-safe.
 class TlsServer : public std::enable_shared_from_this<TlsServer> {
  public:
@@ -93,17 +96,21 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
   static constexpr std::array<std::string_view, 10> kFaults = {
       "plain_http",     "not_tls",         "closed",         "timed_out",   "too_many",
       "no_certificate", "bad_certificate", "not_trusted_by", "not_offered", "other"};
-  // More are turned away until one of them has ended: each holds memory, and may take its time.
+  // Each holds memory, and may take its time. Where so many are under way, a new one takes the
+  // place of the oldest of its thread that has had kGrace; if there is none, it is turned away. So
+  // nobody keeps others out by connections that say nothing.
   static constexpr int kMostHandshakes = 1024;
+  static constexpr Seconds kGrace = 0.5;
   // `why` is one of kFaults. Called on the connection's thread.
   using OnFault = std::function<void(std::string_view why)>;
 
-  // `most_handshakes`: for tests.
+  // `most_handshakes` and `grace`: for tests.
   explicit TlsServer(std::shared_ptr<const TlsContext> context, OnFault on_fault = {},
-                     int most_handshakes = kMostHandshakes)
+                     int most_handshakes = kMostHandshakes, Seconds grace = kGrace)
       : context_(std::move(context)),
         on_fault_(std::move(on_fault)),
-        most_handshakes_(most_handshakes) {}
+        most_handshakes_(most_handshakes),
+        grace_(grace) {}
 
   // For connections that come from now on; those that are open keep theirs.
   void Exchange(std::shared_ptr<const TlsContext> context);
@@ -113,9 +120,9 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
 
  private:
   friend class TlsStream;
-  // One handshake more; false if that is one too many.
-  bool Begin() { return under_way_.fetch_add(1) < most_handshakes_; }
-  void End() { --under_way_; }
+  // The stream's handshake is under way, on this thread, until End; false if it is one too many.
+  bool Begin(TlsStream& stream, int thread);
+  void End(TlsStream& stream, int thread);
   void Fail(std::string_view why) const {
     if (on_fault_) on_fault_(why);
   }
@@ -124,7 +131,10 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
   std::shared_ptr<const TlsContext> context_ HEADRACE_GUARDED_BY(mutex_);
   const OnFault on_fault_;
   const int most_handshakes_;
-  std::atomic<int> under_way_ = 0;
+  const Seconds grace_;
+  // By thread, the oldest first.
+  std::map<int, std::list<TlsStream*>> under_way_ HEADRACE_GUARDED_BY(mutex_);
+  int count_ HEADRACE_GUARDED_BY(mutex_) = 0;  // Of all threads.
 };
 ByteStreamFactory TlsServerStreams(std::shared_ptr<const TlsContext> context);
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "net/http_client.h"
 #include "net/http_server.h"
@@ -316,18 +317,27 @@ TEST_F(TlsTest, TheConnectTimeoutIncludesTheHandshake) {
 
 class TlsServerTest : public TlsTest {
  protected:
+  // Handshakes that end with the server are counted, too.
+  ~TlsServerTest() override { server_.reset(); }
   // Counts what handshakes come to nothing.
-  void Listen(const TlsContext::Options& options, int most = TlsServer::kMostHandshakes) {
+  void Listen(const TlsContext::Options& options, int most = TlsServer::kMostHandshakes,
+              Seconds grace = 600) {
     tls_ = std::make_shared<TlsServer>(
         *TlsContext::ForServer(options),
         [this](std::string_view why) {
           const system::MutexLock lock(mutex_);
           ++faults_[std::string(why)];
         },
-        most);
+        most, grace);
     server_options_.stream_factory = tls_->Streams();
     server_ = std::move(
         *HttpServer::Listen(threads_, AnyLoopbackPort(), server_options_, HttpHandler(Echo)));
+  }
+  // Until so many handshakes are under way.
+  void AwaitConnections(int count) {
+    while (server_->connections() < count) std::this_thread::yield();
+    // They are counted before they reach their threads.
+    for (const int thread : {0, 1}) threads_[thread].Run([] {});
   }
   std::map<std::string, int> Faults() {
     const system::MutexLock lock(mutex_);
@@ -394,13 +404,28 @@ TEST_F(TlsServerTest, SoManyHandshakesAreUnderWayAtATimeAndNoMore) {
   Listen(OptionsOf(good_), 2);
   std::optional<RawPeer> first(server_->address());
   RawPeer second(server_->address());
-  while (server_->connections() < 2) std::this_thread::yield();
+  AwaitConnections(2);
   RawPeer third(server_->address());
   EXPECT_EQ(third.ReadAll(), "");
   EXPECT_EQ(Faults(), (std::map<std::string, int>{{"too_many", 1}}));
   first.reset();
   while (Faults()["closed"] < 1) std::this_thread::yield();
   EXPECT_EQ(CallServer(Peer(), "a").body, "a") << "there is a place again";
+}
+
+TEST_F(TlsServerTest, WhoOnlyConnectsKeepsNobodyOut) {
+  server_options_.head_timeout = 600;
+  constexpr int kMost = 6;
+  Listen(OptionsOf(good_), kMost, 0);
+  std::vector<RawPeer> silent;
+  for (int i = 0; i < kMost; ++i) silent.emplace_back(server_->address());
+  AwaitConnections(kMost);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(CallServer(Peer(), "a").body, "a");
+    CloseIdle();
+  }
+  EXPECT_EQ(silent[0].ReadAll(), "");
+  EXPECT_EQ(Faults(), (std::map<std::string, int>{{"too_many", 1}})) << "the second has its place";
 }
 
 TEST_F(TlsServerTest, OldVersionsAndOtherProtocolsAreRefused) {

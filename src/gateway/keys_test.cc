@@ -239,6 +239,25 @@ TEST_F(Keys, PayForTheTokensThatCame) {
   EXPECT_LT(remaining, 200);
 }
 
+TEST_F(Keys, PayForWhatTookTooLong) {
+  TestGateway t;
+  t.config.models[0].policy = "least-request";
+  t.config.timeouts.request = 0.3;
+  t.AddEngine("a10", 1);
+  access::ApiKey key = Key("metered");
+  key.tokens_per_minute = 1000;
+  Write({key});
+  t.config.api_keys = t_.config.api_keys;
+  t.Start();
+  const std::string body = R"({"model":"llama2-7b","max_tokens":2000,"messages":[{"role":"user",)"
+                           R"("content":")" +
+                           std::string(3000, 'x') + R"("}]})";
+  EXPECT_EQ(t.Chat(body, {Bearer("metered")}).status, 504);
+  ASSERT_TRUE(Eventually([&] { return t.Idle(); }));
+  const HttpResponse next = t.Chat(ChatBody(1, true), {Bearer("metered")});
+  EXPECT_LT(std::stoi(next.Header("x-ratelimit-remaining-tokens")), 700);
+}
+
 TEST_F(Keys, OnlySoManyRequestsAtATime) {
   TestGateway t;
   t.config.models[0].policy = "least-request";

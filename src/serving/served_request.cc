@@ -254,8 +254,10 @@ std::int64_t ServedRequest::TokensUsed() const {
     return std::int64_t{latency.prompt_tokens} + latency.output_tokens;
   }
   // What was broken off was work all the same; what the engine failed was none.
-  const bool worked =
-      answering_ || (finished_.outcome == telemetry::Outcome::kCancelled && endpoint_ != nullptr);
+  using telemetry::Outcome;
+  const bool broken_off = finished_.outcome == Outcome::kCancelled ||
+                          (finished_.outcome == Outcome::kTimedOut && !finished_.fault);
+  const bool worked = answering_ || (broken_off && endpoint_ != nullptr);
   const auto deltas = parser_ ? static_cast<std::int64_t>(parser_->deltas()) : 0;
   return worked ? prompt_for_key_ + deltas : 0;
 }

@@ -132,7 +132,7 @@ void Tell(benchmark::State& state) {
       journal.End(i - kRunning, {1000, 200, 7}, 1);
     }
     next += kPerBatch;
-    outbox.Add(journal, 0);
+    outbox.Add(journal, {});
     benchmark::DoNotOptimize(Encode(*outbox.Next(1)));
   }
   state.counters["per event"] =

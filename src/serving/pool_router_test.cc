@@ -272,6 +272,7 @@ TEST(PoolRouter, ItsStatusTellsWhoIsLate) {
   FakeExchange late(serving, "late");
   late.Send(question + std::string(40'000, 'x') + "\"}", {{"x-slo-e2e-ms", "1"}},
             openai::ApiKind::kCompletions);
+  serving.executor.Advance(1);
   EXPECT_EQ(late.endpoint(), "");
   const auto queues = serving.router().Status().sub_queues;
   ASSERT_EQ(queues.size(), 1U);

@@ -92,6 +92,22 @@ def test_an_endpoint_is_drained_and_comes_back(start_engine, serve, open_page):
     expect(row).to_contain_text("up")
 
 
+def test_a_token_is_the_browsers_password(start_engine, serve, open_page, tmp_path):
+    token = "0123456789abcdef-token"
+    (tmp_path / "token").write_text(token + "\n")
+    engine = start_engine()
+    admin = {"address": "127.0.0.1:0", "token_file": str(tmp_path / "token")}
+    gateway = serve(engine, admin=admin)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        headrace.get(gateway.admin, "/")
+    assert refused.value.code == 401
+    page = open_page(gateway, http_credentials={"username": "any", "password": token})
+    row = row_of(page, engine)
+    row.get_by_role("button", name="Drain").click()
+    page.locator("#yes").click()
+    expect(row).to_contain_text("drained")
+
+
 def test_what_clients_write_is_only_text(start_engine, serve, open_page):
     engine = start_engine()
     gateway = serve(engine)

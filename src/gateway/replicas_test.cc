@@ -206,8 +206,8 @@ TEST_F(ReplicasTest, ShareTheLimitsOfApiKeys) {
   };
   {
     net::RawPeer running(a->address());
-    running.Send(PostText("/v1/chat/completions", ChatBody(4000, true),
-                          {"Authorization: Bearer one"}));
+    running.Send(
+        PostText("/v1/chat/completions", ChatBody(4000, true), {"Authorization: Bearer one"}));
     ASSERT_TRUE(Eventually([&] { return a->Status().running == 1; }));
     ASSERT_TRUE(Eventually([&] { return chat(*b, "one").status == 429; }));
   }

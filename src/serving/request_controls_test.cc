@@ -53,7 +53,8 @@ TEST_F(RequestControlsTest, AnObjectiveHasItsPriorityAndAnUnknownOneNone) {
 
 TEST_F(RequestControlsTest, ObjectiveAndTenantMayHaveLlmDsNames) {
   EXPECT_EQ(Read({{"x-llm-d-inference-objective", "chat"}}).priority, 10);
-  const auto named = Read({{"x-llm-d-inference-fairness-id", "a"}});
+  const Headers headers{{"x-llm-d-inference-fairness-id", "a"}};
+  const auto named = Read(headers);
   EXPECT_EQ(named.tenant, Read({{"x-gateway-inference-fairness-id", "a"}}).tenant);
   EXPECT_EQ(named.tenant_name, "a");
   const auto both = Read({{"x-gateway-inference-objective", "chat"},

@@ -91,7 +91,6 @@ TEST_F(RequestControlsTest, ARewrittenModelIsThatOfTheRequest) {
     EXPECT_EQ(exchange.endpoint(), "127.0.0.1:9001");
     EXPECT_EQ(exchange.sent(), R"({"model":"review-v2","messages":[]})");
   }
-  EXPECT_EQ(serving.heard.finished.back().model, "review-v2");
   FakeExchange none(serving);
   none.Send(R"({"messages":[]})", {{"x-gateway-model-name-rewrite", "review-v1"}});
   EXPECT_EQ(none.sent(), R"({"model":"review-v1","messages":[]})");

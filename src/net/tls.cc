@@ -7,14 +7,13 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string_view>
 #include <utility>
 
 #include "net/socket.h"
-#include "system/ca_bundles.h"
+#include "net/system_trust.h"
 #include "system/clock.h"
 
 namespace headrace::net {
@@ -203,17 +202,6 @@ Seconds EndOf(const X509* certificate) {
   std::tm time{};
   if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) != 1) return 0;
   return static_cast<Seconds>(timegm(&time));
-}
-
-void TrustSystem(SSL_CTX* context) {
-  SSL_CTX_set_default_verify_paths(context);
-#ifdef HEADRACE_STATIC
-  if (std::getenv("SSL_CERT_FILE") != nullptr) return;
-  for (const char* bundle : system::kCaBundles) {
-    if (SSL_CTX_load_verify_file(context, bundle) == 1) break;
-  }
-  ERR_clear_error();
-#endif
 }
 
 }  // namespace

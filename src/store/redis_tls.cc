@@ -8,9 +8,8 @@
 #include <openssl/x509v3.h>
 
 #include <array>
-#include <cstdlib>
 
-#include "system/ca_bundles.h"
+#include "net/system_trust.h"
 
 namespace headrace::store {
 namespace {
@@ -36,17 +35,6 @@ tl::unexpected<Error> Broken(SSL* connection, int result) {
   return Fail(std::string("TLS: ") + (reason == nullptr ? "it failed" : reason));
 }
 
-void TrustSystem(SSL_CTX* context) {
-  SSL_CTX_set_default_verify_paths(context);
-#ifdef HEADRACE_STATIC
-  if (std::getenv("SSL_CERT_FILE") != nullptr) return;
-  for (const char* bundle : system::kCaBundles) {
-    if (SSL_CTX_load_verify_file(context, bundle) == 1) break;
-  }
-  ERR_clear_error();
-#endif
-}
-
 bool IsAddress(const std::string& host) {
   std::array<unsigned char, sizeof(in6_addr)> address{};
   return inet_pton(AF_INET, host.c_str(), address.data()) == 1 ||
@@ -65,7 +53,7 @@ Result<RedisTls> RedisTls::Connect(int socket, const std::string& host,
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   if (ca_file.empty()) {
-    TrustSystem(context.get());
+    net::TrustSystem(context.get());
   } else if (SSL_CTX_load_verify_file(context.get(), ca_file.c_str()) != 1) {
     return Fail(ca_file + " holds no certificates");
   }

@@ -19,7 +19,7 @@
 namespace headrace::config {
 
 // Plain values, as read and checked; the members' initialisers are the options' defaults. The
-// meaning, bounds and example of each option are declared once, in config_schema.cc. The reader,
+// meaning, bounds and example of each option are declared once (config_schema.h). The reader,
 // its errors, difference.h and docs/configuration.md come from there. Addresses are `host:port`
 // texts; only their form has been checked.
 

@@ -1,4 +1,4 @@
-// Writes the JSON Schema from the declarations in config_schema.cc.
+// Writes the JSON Schema from the declarations (config_schema.h).
 #include <algorithm>
 #include <string>
 #include <string_view>

@@ -1,4 +1,4 @@
-// Writes docs/configuration.md from the declarations in config_schema.cc.
+// Writes docs/configuration.md from the declarations (config_schema.h).
 #include <algorithm>
 #include <string>
 #include <string_view>

@@ -1,4 +1,6 @@
-// All options of the configuration file.
+// All options of the configuration file. Each is declared once, in config_schema.cc or in the
+// *_options.cc of its group; its default is in config.h. A new option is a member there and a
+// Value() here. A condition on one group is a Rule() of the group; config_rules.h has the others.
 #pragma once
 
 #include <span>
@@ -6,20 +8,10 @@
 
 #include "config/config.h"
 #include "config/option_group.h"
-#include "slo/slo.h"
 
 namespace headrace::config {
 
 // The root of the tree. `policies` are the names that a model's policy may have.
 OptionGroup<Config> ConfigSchema(std::span<const std::string_view> policies);
-
-// The latency targets of an SLO, for every place where one can be written.
-OptionGroup<slo::Slo> SloOptions();
-
-// The same for a tenant and its weight.
-OptionGroup<TenantConfig> TenantOptions();
-
-// A priority: of an objective, or of a scenario's class.
-OptionForm<int> PriorityForm();
 
 }  // namespace headrace::config

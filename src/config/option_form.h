@@ -36,6 +36,14 @@ struct OptionForm {
   std::function<std::string(const V&)> print;
 };
 
+// Units that bounds are written in.
+inline constexpr std::uint64_t kKiB = 1 << 10;
+inline constexpr std::uint64_t kMiB = 1 << 20;
+inline constexpr std::uint64_t kGiB = 1 << 30;
+inline constexpr Seconds kMinute = 60;
+inline constexpr Seconds kHour = 3600;
+inline constexpr Seconds kDay = 24 * kHour;
+
 // The bounds are allowed values.
 OptionForm<Seconds> DurationForm(Seconds low, Seconds high);
 OptionForm<std::size_t> SizeForm(std::uint64_t low, std::uint64_t high);

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "base/token_range.h"
-#include "config/config_schema.h"
+#include "config/model_options.h"
 #include "config/option_form.h"
 #include "config/quantity.h"
 

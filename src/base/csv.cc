@@ -17,7 +17,7 @@ CsvReader::CsvReader(std::string_view text, std::string_view name) : rest_(text)
   if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
 }
 
-bool CsvReader::NextRow() {
+Result<bool> CsvReader::NextRow() {
   while (!rest_.empty()) {
     line_ = next_line_;
     cells_.clear();
@@ -28,6 +28,11 @@ bool CsvReader::NextRow() {
       if (!rest_.empty()) rest_.remove_prefix(1);
     }
     ++next_line_;
+    if (open_quote_ > 0) {
+      line_ = open_quote_;
+      return FailHere("the quote before \"" + Excerpt(Trimmed(cells_.back(), kBlank)) +
+                      "\" is never closed; close it, or write it twice within quotes");
+    }
     if (cells_.size() > 1 || !cells_.front().empty()) return true;
   }
   return false;
@@ -46,12 +51,14 @@ std::string_view CsvReader::NextCell() {
 
 // `rest_` begins behind the opening quote.
 std::string_view CsvReader::NextQuotedCell() {
+  const std::size_t line = next_line_;
   std::size_t end = rest_.find('"');
   bool doubled = false;
   while (end != std::string_view::npos && rest_.substr(end + 1).starts_with('"')) {
     doubled = true;
     end = rest_.find('"', end + 2);
   }
+  if (end == std::string_view::npos) open_quote_ = line;
   std::string_view cell = rest_.substr(0, end);
   rest_.remove_prefix(cell.size());
   next_line_ += static_cast<std::size_t>(std::ranges::count(cell, '\n'));
@@ -71,7 +78,8 @@ Result<void> CsvReader::ReadHeader(std::initializer_list<std::string_view> colum
   for (const std::string_view column : columns) {
     expected += (expected.empty() ? "" : ",") + std::string(column);
   }
-  if (!NextRow()) {
+  HEADRACE_ASSIGN(const bool found, NextRow());
+  if (!found) {
     return Fail(std::string(name_) + ": the file is empty; its first line must be \"" + expected +
                 "\"");
   }

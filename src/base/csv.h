@@ -14,17 +14,17 @@
 namespace headrace {
 
 // Reads a text row by row; every error begins with `name:line`. A cell may be in double quotes:
-// then it may hold commas, line breaks, and quotes written twice. A quote that is never closed
-// reaches to the end of the text. Blanks around a cell and blank lines are skipped; CRLF and a byte
-// order mark are understood. The text must outlive the reader.
+// then it may hold commas, line breaks, and quotes written twice. Blanks around a cell and blank
+// lines are skipped; CRLF and a byte order mark are understood. The text must outlive the reader.
 class CsvReader {
  public:
   CsvReader(std::string_view text, std::string_view name);
 
   // The first line must name exactly these columns.
   Result<void> ReadHeader(std::initializer_list<std::string_view> columns);
-  // False at the end of the text.
-  bool NextRow();
+  // False at the end of the text. An error: a quote that is never closed, which would take the rest
+  // of the rows for one cell.
+  Result<bool> NextRow();
 
   // The row's cells; valid until the next row.
   std::span<const std::string_view> cells() const { return cells_; }
@@ -42,8 +42,9 @@ class CsvReader {
 
   std::string_view rest_;
   std::string_view name_;
-  std::size_t line_ = 0;       // Of the row.
-  std::size_t next_line_ = 1;  // Of `rest_`.
+  std::size_t line_ = 0;        // Of the row.
+  std::size_t next_line_ = 1;   // Of `rest_`.
+  std::size_t open_quote_ = 0;  // The line of a quote that is never closed; 0: none.
   std::vector<std::string_view> cells_;
   std::forward_list<std::string> unquoted_;  // The row's cells that had quotes written twice.
 };

@@ -17,28 +17,28 @@ TEST(Csv, ReadsPlainRows) {
       "a,b\r\n\r\n 1 ,2,\n \n3",
       "f.csv");
   ASSERT_TRUE(reader.ReadHeader({"a", "b"}));
-  ASSERT_TRUE(reader.NextRow());
+  ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("1", "2", ""));
   EXPECT_EQ(*reader.TokensAt(0), 1);
   EXPECT_EQ(reader.TokensAt(2).error().message,
             "f.csv:3: \"\" is not a number of tokens; write a whole number");
-  ASSERT_TRUE(reader.NextRow());
+  ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("3"));
   EXPECT_EQ(reader.At(1).error().message, "f.csv:5: the row has 1 cells; at least 2 are needed");
-  EXPECT_FALSE(reader.NextRow());
+  EXPECT_FALSE(*reader.NextRow());
 }
 
 TEST(Csv, QuotedCellsHoldCommasQuotesAndLineBreaks) {
   CsvReader reader("\"a, b\",\"say \"\"hi\"\"\", \"x\" ,\"two\nlines\"\n\"\",5\r\nlast", "f.csv");
-  ASSERT_TRUE(reader.NextRow());
+  ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("a, b", "say \"hi\"", "x", "two\nlines"));
-  ASSERT_TRUE(reader.NextRow());
+  ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("", "5"));
   // Lines are those of the file.
   EXPECT_EQ(reader.FailHere("wrong").value().message, "f.csv:3: wrong");
-  ASSERT_TRUE(reader.NextRow());
+  ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("last"));
-  EXPECT_FALSE(reader.NextRow());
+  EXPECT_FALSE(*reader.NextRow());
 }
 
 TEST(Csv, WhatIsWrittenAsACellReadsBack) {
@@ -46,16 +46,21 @@ TEST(Csv, WhatIsWrittenAsACellReadsBack) {
   for (const char* text : {"", "a, b", "say \"hi\"", "two\nlines", " x", "\"", "µs"}) {
     const std::string row = CsvCell(text) + "," + CsvCell("end");
     CsvReader reader(row, "f.csv");
-    ASSERT_TRUE(reader.NextRow());
+    ASSERT_TRUE(*reader.NextRow());
     EXPECT_THAT(Row(reader), ElementsAre(text, "end"));
   }
 }
 
-TEST(Csv, AQuoteThatIsNeverClosedEndsWithTheText) {
-  CsvReader reader("1,\"2,3\n4", "f.csv");
-  ASSERT_TRUE(reader.NextRow());
-  EXPECT_THAT(Row(reader), ElementsAre("1", "2,3\n4"));
-  EXPECT_FALSE(reader.NextRow());
+TEST(Csv, AQuoteThatIsNeverClosedTakesNoRows) {
+  for (const char* row : {"1,\"2,3\n4,5", "1,2,\"3\n4,5", "\"1,2\n", "1,\"2\"\"\n3,4"}) {
+    const std::string text = std::string("a,b\n") + row;
+    CsvReader reader(text, "f.csv");
+    ASSERT_TRUE(reader.ReadHeader({"a", "b"}));
+    const auto next = reader.NextRow();
+    ASSERT_FALSE(next) << row;
+    EXPECT_THAT(next.error().message, testing::StartsWith("f.csv:2: the quote before \"")) << row;
+    EXPECT_THAT(next.error().message, testing::HasSubstr("is never closed; close it")) << row;
+  }
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ class Table {
   Table(std::string_view csv, std::string_view name) : reader_(csv, name), name_(name) {}
 
   Result<void> ReadHeader() {
-    if (!reader_.NextRow()) return Fail(name_ + " has no line of results.");
+    HEADRACE_ASSIGN(const bool named, reader_.NextRow());
+    if (!named) return Fail(name_ + " has no line of results.");
     for (std::size_t i = 0; i < reader_.cells().size(); ++i) {
       columns_[std::string(reader_.cells()[i])] = i;
     }
@@ -45,7 +46,7 @@ class Table {
     }
     return {};
   }
-  bool NextRow() { return reader_.NextRow(); }
+  Result<bool> NextRow() { return reader_.NextRow(); }
 
   // "" if the row does not have it.
   std::string Text(std::string_view column) const {
@@ -105,7 +106,9 @@ Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std
   HEADRACE_TRY(table.ReadHeader());
   std::set<std::string> configurations;
   std::vector<BenchmarkRow> rows;
-  while (table.NextRow()) {
+  for (;;) {
+    HEADRACE_ASSIGN(const bool more, table.NextRow());
+    if (!more) break;
     const std::string configuration = table.Text("parallel");
     configurations.insert(configuration);
     if (!parallel.empty() && configuration != parallel) continue;

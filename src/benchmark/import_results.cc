@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/python_numbers.h"
 #include "base/text.h"
 #include "benchmark/measurement.h"
 
@@ -164,11 +165,17 @@ ToolRun AiperfRun(const Json& summary) {
   run.served = mean("request_throughput");
   const Json& config = Member(summary, "input_config");
   run.offered = NumberAt(Find(config, "request_rate", IsNumber));
+  for (const Json& phase : Member(config, "phases")) {  // From 0.13 on; a warm-up is one, too.
+    if (TextAt(Member(phase, "kind")) == "profiling") run.offered = NumberAt(Member(phase, "rate"));
+  }
   run.e2e = statistics("request_latency");
   run.ttft = statistics("time_to_first_token");
   run.tpot = statistics("inter_token_latency");
   run.model = TextAt(Find(config, "model_names", IsText));
   if (run.model.empty()) run.model = TextAt(Find(config, "model", IsText));
+  if (const Json& models = Member(config, "models", "items"); run.model.empty()) {
+    if (models.is_array() && !models.empty()) run.model = TextAt(Member(models[0], "name"));
+  }
   return run;
 }
 
@@ -187,6 +194,12 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
     run.offered = run.served;
     imported.notes.push_back(place + ": it offers no rate (a closed loop, or all at once); the " +
                              FormatNumber(run.served) + " requests/s that were served count");
+  }
+  // Of answers that were not streamed guidellm writes zeros.
+  if (!(run.ttft.mean > 0)) {
+    run.ttft = run.tpot = {};
+    imported.notes.push_back(place +
+                             ": it has no TTFT and no TPOT (answers that were not streamed)");
   }
   Measurement measured{
       .point = {static_cast<Tokens>(input), static_cast<Tokens>(output), run.offered},
@@ -215,6 +228,8 @@ std::string NoResult() {
 }  // namespace
 
 std::optional<std::string_view> ToolOfResults(std::string_view text) {
+  const std::optional<std::string> replaced = NullForBareNumbers(text);
+  if (replaced) text = *replaced;
   // `vllm bench serve --append-result` writes a result per line.
   const Json json = Parse(text);
   return ToolOf(json.is_discarded() ? Parse(text.substr(0, text.find('\n'))) : json);
@@ -223,6 +238,8 @@ std::optional<std::string_view> ToolOfResults(std::string_view text) {
 Result<ImportedResults> ImportResults(std::string_view text, std::string_view name,
                                       std::string_view model) {
   const std::string file(name);
+  const std::optional<std::string> replaced = NullForBareNumbers(text);
+  if (replaced) text = *replaced;
   ImportedResults imported;
   const auto add = [&](const ToolRun& run, const std::string& place) -> Result<void> {
     if (auto added = Add(run, model, place, imported); !added) {

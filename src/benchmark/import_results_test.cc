@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <string>
 
@@ -93,6 +95,16 @@ TEST(ImportResults, WithoutTheWholeLatencyItsMeanIsTheSumOfItsParts) {
                           HasSubstr("use `generate` with --percentile 0")));
 }
 
+TEST(ImportResults, PythonsNaNIsAMissingNumber) {
+  std::string text(kVllm);
+  text.replace(text.find("\"p90_tpot_ms\": 25"), 17, "\"p90_tpot_ms\": NaN");
+  text.replace(text.find("\"request_rate\": 2.0"), 19, "\"request_rate\": Infinity");
+  const Measurement measured = Only(ImportResults(text, "v.json", ""));
+  EXPECT_TRUE(std::isnan(measured.tpot.p90));
+  EXPECT_DOUBLE_EQ(measured.point.rate, 1.95);
+  EXPECT_EQ(ToolOfResults(text), "vllm bench serve");
+}
+
 TEST(ImportResults, TakesEveryBenchmarkOfGuidellm) {
   const auto imported = ImportResults(kGuidellm, "g.json", "");
   ASSERT_TRUE(imported) << imported.error().message;
@@ -114,6 +126,69 @@ TEST(ImportResults, TakesASummaryOfAiperf) {
   EXPECT_NEAR(measured.e2e.p95, 3.3, 1e-6);
   EXPECT_DOUBLE_EQ(measured.tpot.mean, 0.025);
   EXPECT_EQ(ToolOfResults(kAiperf), "aiperf");
+}
+
+// A file that a tool wrote in a real run, cut to a few requests.
+std::string RealFile(const std::string& name) {
+  std::ifstream file("tests/data/results/" + name);
+  EXPECT_TRUE(file) << "run it from the repository's root";
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(ImportResults, TakesARealFileOfGuidellm) {
+  const auto imported = ImportResults(RealFile("guidellm-0.8.1.json"), "g.json", "");
+  ASSERT_TRUE(imported) << imported.error().message;
+  ASSERT_EQ(imported->rows.size(), 18u);
+  EXPECT_EQ(imported->rows.front().model, "m");
+  const Measurement offered = MeasurementOf(std::span(imported->rows).first(5));
+  EXPECT_EQ(offered.point, (GridPoint{.input = 15, .output = 16, .rate = 2}));
+  EXPECT_EQ(offered.samples, 6);
+  EXPECT_NEAR(offered.e2e.p50, 0.24689, 1e-5);
+  EXPECT_NEAR(offered.e2e.p95, 0.29271, 1e-5);
+  EXPECT_NEAR(offered.ttft.mean, 0.06671, 1e-5);
+  EXPECT_NEAR(offered.tpot.mean, 0.00959, 1e-5);
+  const Measurement closed = MeasurementOf(std::span(imported->rows).subspan(5, 5));
+  EXPECT_NEAR(closed.point.rate, 13.1488, 1e-4) << "no rate is offered: what was served";
+  const Measurement failing = MeasurementOf(std::span(imported->rows).subspan(10, 5));
+  EXPECT_EQ(failing.samples, 4) << "two of six requests failed";
+  const Measurement whole = MeasurementOf(std::span(imported->rows).last(3));
+  EXPECT_NEAR(whole.e2e.mean, 0.06561, 1e-5);
+  EXPECT_TRUE(std::isnan(whole.ttft.mean)) << "its answers were not streamed: no TTFT, not 0";
+  EXPECT_TRUE(std::isnan(whole.tpot.mean));
+  EXPECT_THAT(imported->notes,
+              ElementsAre(HasSubstr("benchmark 2: it offers no rate"),
+                          HasSubstr("benchmark 3: it offers no rate"),
+                          HasSubstr("benchmark 4: it offers no rate"),
+                          HasSubstr("g.json: benchmark 4: it has no TTFT and no TPOT")));
+}
+
+TEST(ImportResults, TakesRealFilesOfVllm) {
+  const auto offered = ImportResults(RealFile("vllm-0.32.0-detailed.json"), "v.json", "");
+  const Measurement measured = Only(offered);
+  EXPECT_EQ(measured.point, (GridPoint{.input = 35, .output = 16, .rate = 4}));
+  EXPECT_EQ(measured.samples, 8);
+  EXPECT_NEAR(measured.tput, 3.68908, 1e-5);
+  EXPECT_NEAR(measured.e2e.p99, 0.31773, 1e-5);
+  EXPECT_NEAR(measured.ttft.p50, 0.05221, 1e-5);
+  EXPECT_NEAR(measured.tpot.p90, 0.014376, 1e-6);
+  EXPECT_THAT(offered->notes, IsEmpty());
+  const auto closed = ImportResults(RealFile("vllm-0.32.0.json"), "v.json", "");
+  EXPECT_NEAR(Only(closed).point.rate, 10.7936, 1e-4);
+  EXPECT_THAT(closed->notes, ElementsAre(HasSubstr("it offers no rate (a closed loop"),
+                                         HasSubstr("no percentiles of the whole latency")));
+}
+
+TEST(ImportResults, TakesARealFileOfAiperf) {
+  const auto imported = ImportResults(RealFile("aiperf-0.13.0.json"), "a.json", "");
+  const Measurement measured = Only(imported);
+  EXPECT_EQ(measured.point, (GridPoint{.input = 28, .output = 12, .rate = 4}));
+  EXPECT_EQ(measured.samples, 8);
+  EXPECT_NEAR(measured.tput, 4.34621, 1e-5);
+  EXPECT_NEAR(measured.e2e.p99, 0.234716, 1e-6);
+  EXPECT_NEAR(measured.ttft.mean, 0.0522307, 1e-6);
+  EXPECT_NEAR(measured.tpot.mean, 0.00683719, 1e-7);
+  EXPECT_EQ(imported->rows.front().model, "m");
+  EXPECT_THAT(imported->notes, IsEmpty());
 }
 
 TEST(ImportResults, TakesALinePerRun) {

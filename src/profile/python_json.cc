@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/python_numbers.h"
+
 namespace headrace::profile {
 namespace {
 
@@ -28,30 +30,11 @@ constexpr std::array<Word, 3> kWords = {{
     {"NaN", "\"\x7f\"", std::numeric_limits<double>::quiet_NaN()},
 }};
 
-std::string ReplaceWords(std::string_view text) {
-  std::string out(text);
-  bool in_string = false;
-  for (std::size_t at = 0; at < out.size(); ++at) {
-    if (in_string) {
-      if (out[at] == '\\') {
-        ++at;
-      } else if (out[at] == '"') {
-        in_string = false;
-      }
-      continue;
-    }
-    if (out[at] == '"') {
-      in_string = true;
-      continue;
-    }
-    for (const Word& word : kWords) {
-      if (!text.substr(at).starts_with(word.word)) continue;
-      out.replace(at, word.word.size(), word.stand_in);
-      at += word.word.size() - 1;
-      break;
-    }
-  }
-  return out;
+std::optional<std::string> ReplaceWords(std::string_view text) {
+  std::array<BareNumber, kWords.size()> numbers;
+  std::ranges::transform(kWords, numbers.begin(),
+                         [](const Word& word) { return BareNumber{word.word, word.stand_in}; });
+  return ReplaceBareNumbers(text, numbers);
 }
 
 std::string Place(std::string_view text, std::string_view name, std::size_t first_line,
@@ -70,12 +53,8 @@ Result<nlohmann::json> ParsePythonJson(std::string_view text, std::string_view n
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     return Fail(std::string(name) + ": is empty; write it again.");
   }
-  std::string replaced;
-  std::string_view input = text;
-  if (text.find("NaN") != text.npos || text.find("Infinity") != text.npos) {
-    replaced = ReplaceWords(text);
-    input = replaced;
-  }
+  const std::optional<std::string> replaced = ReplaceWords(text);
+  const std::string_view input = replaced ? std::string_view(*replaced) : text;
   try {
     return nlohmann::json::parse(input.begin(), input.end());
   } catch (const nlohmann::json::parse_error& error) {

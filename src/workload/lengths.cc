@@ -90,7 +90,9 @@ Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::str
   CsvReader reader(csv, name);
   std::vector<RequestLength> lengths;
   HEADRACE_TRY(reader.ReadHeader({"prompt_tokens", "output_tokens"}));
-  while (reader.NextRow()) {
+  for (;;) {
+    HEADRACE_ASSIGN(const bool more, reader.NextRow());
+    if (!more) break;
     HEADRACE_ASSIGN(const Tokens prompt, reader.TokensAt(0));
     HEADRACE_ASSIGN(const Tokens output, reader.TokensAt(1));
     lengths.push_back({std::max(prompt, Tokens{1}), std::max(output, Tokens{1})});

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "base/python_numbers.h"
 #include "base/text.h"
 #include "workload/request_rows.h"
 #include "workload/trace_fields.h"
@@ -171,10 +173,22 @@ Result<void> AddVllmResult(const Json& result, RequestRows& rows) {
   return {};
 }
 
-// guidellm's benchmarks.json: what succeeded in each of its benchmarks. Errors are clauses.
+// guidellm's benchmarks.json: what succeeded in each of its benchmarks. It may hold a sample of the
+// requests only. Errors are clauses.
 Result<void> AddGuidellm(const Json& report, RequestRows& rows) {
   for (const Json& benchmark : Member(report, "benchmarks")) {
-    for (const Json& request : Member(Member(benchmark, "requests"), "successful")) {
+    const Json& requests = Member(benchmark, "requests");
+    const std::size_t failed =
+        Member(requests, "errored").size() + Member(requests, "incomplete").size();
+    const std::size_t listed = Member(requests, "successful").size() + failed;
+    const Json& made =
+        Member(Member(Member(benchmark, "scheduler_metrics"), "requests_made"), "total");
+    if (made.is_number_unsigned() && made.get<std::size_t>() > listed) {
+      return Fail("of the " + made.dump() + " requests of a benchmark it lists " +
+                  std::to_string(listed) + "; run guidellm without a sample size");
+    }
+    for (std::size_t i = 0; i < failed; ++i) rows.LeaveOut();
+    for (const Json& request : Member(requests, "successful")) {
       const Json& newer = Member(request, "request_start_time");
       const Json& start = newer.is_null() ? Member(request, "start_time") : newer;
       const Json& prompt = Member(request, "prompt_tokens");
@@ -282,6 +296,8 @@ Result<RequestFile> ReadLines(std::string_view text, std::string_view name,
 
 Result<RequestFile> ReadRequestJson(std::string_view text, std::string_view name,
                                     std::optional<Seconds> time_unit) {
+  const std::optional<std::string> replaced = NullForBareNumbers(text);
+  if (replaced) text = *replaced;
   if (text.front() == '[') return ReadArray(text, name, time_unit);
   const std::size_t end = std::min(text.find('\n'), text.size());
   if (Trimmed(text.substr(end)).empty() || !Json::accept(text.substr(0, end))) {

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <string>
+
 namespace headrace::workload {
 namespace {
 
@@ -289,6 +293,93 @@ TEST(Trace, NumbersHaveRanges) {
       ReadTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n"
                 "2023-11-16 18:17:03.97,2147483647,10\n",
                 "t.csv"));
+}
+
+// A file that a tool wrote in a real run, cut to a few requests.
+std::string RealFile(const std::string& name) {
+  std::ifstream file("tests/data/results/" + name);
+  EXPECT_TRUE(file) << "run it from the repository's root";
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Trace, ReadsARealFileOfGuidellm) {
+  const auto trace = ReadTrace(RealFile("guidellm-0.8.1.json"), "g.json");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->format, "guidellm's benchmarks");
+  ASSERT_EQ(trace->rows.size(), 8u);
+  for (const TraceRow& row : trace->rows) EXPECT_EQ(row.length, (RequestLength{15, 16}));
+  EXPECT_NEAR(trace->rows[1].at - trace->rows[0].at, 0.543, 0.001);
+  EXPECT_THAT(trace->notes, ElementsAre(HasSubstr("g.json: 2 of 10 requests")))
+      << "those that failed are not left out without a word";
+}
+
+TEST(Trace, ReadsARealFileOfVllm) {
+  const auto trace = ReadTrace(RealFile("vllm-0.32.0-detailed.json"), "v.json");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->format, "results of vllm bench serve");
+  ASSERT_EQ(trace->rows.size(), 3u);
+  EXPECT_EQ(trace->rows[0].length, (RequestLength{35, 16}));
+  EXPECT_NEAR(trace->rows[2].at - trace->rows[0].at, 0.5277, 1e-3);
+  EXPECT_THAT(FaultOf(ReadTrace(RealFile("vllm-0.32.0.json"), "v.json")),
+              HasSubstr("run it with --save-result --save-detailed"));
+}
+
+TEST(Trace, ReadsARealFileOfAiperf) {
+  const auto trace = ReadTrace(RealFile("aiperf-0.13.0.jsonl"), "a.jsonl");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->format, "aiperf's records");
+  ASSERT_EQ(trace->rows.size(), 3u);
+  EXPECT_EQ(trace->rows[0].length, (RequestLength{28, 12}));
+  EXPECT_NEAR(trace->rows[2].at - trace->rows[0].at, 0.4118, 1e-3);
+  EXPECT_THAT(FaultOf(ReadTrace(RealFile("aiperf-0.13.0.json"), "a.json")),
+              HasSubstr("name its profile_export.jsonl"));
+}
+
+TEST(Trace, ASampleOfTheRequestsIsNoTrace) {
+  const auto sample = ReadTrace(
+      R"({"benchmarks": [{"scheduler_metrics": {"requests_made": {"total": 40}}, "requests":)"
+      R"( {"successful": [{"request_start_time": 1, "prompt_tokens": 5, "output_tokens": 6}]}}]})",
+      "g.json");
+  ASSERT_FALSE(sample);
+  EXPECT_THAT(sample.error().message, HasSubstr("g.json: of the 40 requests of a benchmark it "
+                                                "lists 1; run guidellm without a sample size"));
+}
+
+TEST(Trace, RowsOfSeveralRunsAreNoTrace) {
+  constexpr std::string_view kHeader =
+      "policy,rate,seed,class,arrived_s,prompt_tokens,output_tokens,end\n";
+  const std::string first = std::string(kHeader) + "slo,1,1,chat,0.5,10,5,completed\n" +
+                            "slo,1,1,chat,0.7,11,5,completed\n";
+  const auto one = ReadTrace(first, "requests.csv");
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_EQ(one->rows.size(), 2u);
+  EXPECT_EQ(one->format, "the requests of `headrace simulate`");
+  for (const std::string run : {"least-request,1,1", "slo,1.2,1", "slo,1,2"}) {
+    const auto two = ReadTrace(first + run + ",chat,0.5,10,5,completed\n", "requests.csv");
+    ASSERT_FALSE(two) << run;
+    EXPECT_THAT(two.error().message,
+                testing::AllOf(HasSubstr("requests.csv:4: the row is of another run (policy "),
+                               HasSubstr("than those above (policy slo, rate 1, seed 1); keep"),
+                               HasSubstr("--seeds 1")));
+  }
+  const auto stages = ReadTrace(
+      "number,stage,class,at_s,prompt_tokens,output_tokens\n0,1,chat,0,10,5\n0,2,chat,0,10,5\n",
+      "rows.csv");
+  ASSERT_FALSE(stages);
+  EXPECT_THAT(stages.error().message, HasSubstr("rows.csv:3: the row is of another run (stage 2)"));
+  EXPECT_TRUE(ReadTrace("at_s,stage,prompt_len,output_len\n0,1,10,5\n1,2,10,5\n", "own.csv"))
+      << "other people's stages are no runs";
+}
+
+TEST(Trace, PythonsNaNIsAMissingNumber) {
+  std::string text(kVllm);
+  text.replace(text.find("\"duration\": 3.5"), 15, "\"mean_itl_ms\": NaN");
+  const auto result = ReadRequests(text, "v.json");
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->rows.size(), 2u);
+  const auto line = ReadRequests("{\"at_s\": NaN, \"isl\": 5, \"osl\": 6}\n", "own.jsonl");
+  ASSERT_FALSE(line);
+  EXPECT_THAT(line.error().message, HasSubstr("own.jsonl:1: \"at_s\" must be a time"));
 }
 
 }  // namespace

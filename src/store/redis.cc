@@ -97,7 +97,7 @@ Result<void> Redis::Open() {
   if (!context_ || context_->err != 0) return Lost();
   if (redisSetTimeout(context_.get(), timeout) != REDIS_OK) return Lost();
   if (!url_.tls) return {};
-  auto tls = RedisTls::Connect(context_->fd, url_.host, url_.ca_file);
+  auto tls = RedisTls::Connect(context_->fd, url_);
   if (!tls) return Lost(tls.error().message);
   tls_ = *std::move(tls);
   return {};

@@ -82,14 +82,16 @@ TEST(Redis, ThePasswordMayBeInAFileThatChanges) {
 // A redis-server that speaks TLS on a port of its own.
 class RedisOverTls : public testing::Test {
  protected:
-  RedisOverTls() {
+  RedisOverTls() { Start("no"); }
+  // Whether clients must have a certificate: Redis's own words, yes or no.
+  void Start(const std::string& clients) {
     const net::TestCertificate issued = ca_.Issue("DNS:localhost,IP:127.0.0.1");
     folder_.Write("ca.pem", ca_.certificate());
     folder_.Write("redis.pem", issued.certificate);
     folder_.Write("redis.key", issued.key);
     server_.emplace(std::vector<std::string>{
         "--tls-port", std::to_string(port_), "--tls-cert-file", Path("redis.pem"), "--tls-key-file",
-        Path("redis.key"), "--tls-ca-cert-file", Path("ca.pem"), "--tls-auth-clients", "no",
+        Path("redis.key"), "--tls-ca-cert-file", Path("ca.pem"), "--tls-auth-clients", clients,
         "--requirepass", "secret"});
   }
   std::string Path(const std::string& name) const { return folder_.path() / name; }
@@ -156,6 +158,26 @@ TEST_F(RedisOverTls, WhomNobodyTrustsIsRefused) {
   server_->Start();
   EXPECT_THAT(FaultWith(Url("localhost")),
               HasSubstr("its certificate is not trusted: hostname mismatch"));
+}
+
+TEST_F(RedisOverTls, ACertificateIsShownToAServerThatAsksForOne) {
+  Start("yes");
+  const net::TestCertificate own = ca_.Issue("DNS:headrace");
+  folder_.Write("own.pem", own.certificate);
+  folder_.Write("own.key", own.key);
+  RedisUrl url = Url("localhost");
+  EXPECT_THAT(FaultWith(url), AllOf(HasSubstr("Redis cannot be reached ("),
+                                    HasSubstr("certificate_file= and key_file=")));
+  url.certificate_file = Path("own.pem");
+  url.key_file = Path("own.key");
+  Redis redis(url);
+  const auto set = redis.Set("k", "v");
+  ASSERT_TRUE(set) << set.error().message;
+  EXPECT_EQ(redis.Get(Keys{"k"})->at(0).text, "v");
+  url.key_file = Path("redis.key");
+  EXPECT_THAT(FaultWith(url), HasSubstr("redis.key holds no unencrypted key of that certificate"));
+  url.certificate_file = Path("redis.key");
+  EXPECT_THAT(FaultWith(url), HasSubstr("redis.key holds no certificate"));
 }
 
 TEST(Redis, TlsWithAServerThatSpeaksNoneIsAnError) {

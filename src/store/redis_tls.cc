@@ -31,8 +31,24 @@ tl::unexpected<Error> Broken(SSL* connection, int result) {
   }
   const unsigned long code = ERR_get_error();
   if (code == 0 || kind == SSL_ERROR_ZERO_RETURN) return Fail("the connection was closed");
+  if (ERR_GET_REASON(code) == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED) {
+    return Fail("it wants a certificate: give the URL certificate_file= and key_file=");
+  }
   const char* reason = ERR_reason_error_string(code);
   return Fail(std::string("TLS: ") + (reason == nullptr ? "it failed" : reason));
+}
+
+// Errors are clauses.
+Result<void> ShowCertificate(const RedisUrl& url, SSL_CTX* context) {
+  // Nobody is asked for a password in the middle of a connection.
+  SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return 0; });
+  if (SSL_CTX_use_certificate_chain_file(context, url.certificate_file.c_str()) != 1) {
+    return Fail(url.certificate_file + " holds no certificate");
+  }
+  if (SSL_CTX_use_PrivateKey_file(context, url.key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
+    return Fail(url.key_file + " holds no unencrypted key of that certificate");
+  }
+  return {};
 }
 
 bool IsAddress(const std::string& host) {
@@ -45,26 +61,26 @@ bool IsAddress(const std::string& host) {
 
 void RedisTls::Freer::operator()(ssl_st* connection) const { SSL_free(connection); }
 
-Result<RedisTls> RedisTls::Connect(int socket, const std::string& host,
-                                   const std::string& ca_file) {
+Result<RedisTls> RedisTls::Connect(int socket, const RedisUrl& url) {
   ERR_clear_error();
   const std::unique_ptr<SSL_CTX, ContextFreer> context(SSL_CTX_new(TLS_client_method()));
   if (!context) return Fail("out of memory");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  if (ca_file.empty()) {
+  if (url.ca_file.empty()) {
     net::TrustSystem(context.get());
-  } else if (SSL_CTX_load_verify_file(context.get(), ca_file.c_str()) != 1) {
-    return Fail(ca_file + " holds no certificates");
+  } else if (SSL_CTX_load_verify_file(context.get(), url.ca_file.c_str()) != 1) {
+    return Fail(url.ca_file + " holds no certificates");
   }
+  if (!url.certificate_file.empty()) HEADRACE_TRY(ShowCertificate(url, context.get()));
   RedisTls tls(SSL_new(context.get()));
   SSL* connection = tls.connection_.get();
   if (connection == nullptr) return Fail("out of memory");
-  if (IsAddress(host)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), host.c_str());
+  if (IsAddress(url.host)) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), url.host.c_str());
   } else {
-    SSL_set1_host(connection, host.c_str());
-    SSL_set_tlsext_host_name(connection, host.c_str());
+    SSL_set1_host(connection, url.host.c_str());
+    SSL_set_tlsext_host_name(connection, url.host.c_str());
   }
   SSL_set_fd(connection, socket);
   const int result = SSL_connect(connection);

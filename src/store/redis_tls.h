@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "store/redis_url.h"
 
 struct ssl_st;
 
@@ -17,8 +18,9 @@ namespace headrace::store {
 class RedisTls {
  public:
   // Shakes hands over the socket, which stays the caller's. The server's certificate must be signed
-  // by one of `ca_file` (empty: whom the system trusts) and be for `host`. Errors are clauses.
-  static Result<RedisTls> Connect(int socket, const std::string& host, const std::string& ca_file);
+  // by one of the URL's `ca_file` (empty: whom the system trusts) and be for its host. Errors are
+  // clauses.
+  static Result<RedisTls> Connect(int socket, const RedisUrl& url);
 
   Result<void> Write(std::string_view bytes);
   // At least one byte, or an error.

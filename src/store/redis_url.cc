@@ -42,10 +42,12 @@ Result<void> TakeParameter(system::QueryParameter& parameter, RedisUrl& url) {
   if (parameter.name == "password_env") place = &url.password_env;
   if (parameter.name == "password_file") place = &url.password_file;
   if (parameter.name == "ca_file" && url.tls) place = &url.ca_file;
+  if (parameter.name == "certificate_file" && url.tls) place = &url.certificate_file;
+  if (parameter.name == "key_file" && url.tls) place = &url.key_file;
   if (place == nullptr) {
     return Bad(std::string("only model=NAME, password_env=NAME, password_file=PATH") +
-               (url.tls ? ", ca_file=PATH" : "") + (url.socket.empty() ? "" : ", db=N") +
-               " are allowed after the ?");
+               (url.tls ? ", ca_file=PATH, certificate_file=PATH, key_file=PATH" : "") +
+               (url.socket.empty() ? "" : ", db=N") + " are allowed after the ?");
   }
   if (parameter.value.empty() || !place->empty()) {
     return Bad(parameter.name + "= is empty or given twice");
@@ -101,6 +103,9 @@ Result<RedisUrl> ParseRedisUrl(std::string_view text) {
   }
   for (system::QueryParameter& parameter : parsed->query) {
     HEADRACE_TRY(TakeParameter(parameter, url));
+  }
+  if (url.certificate_file.empty() != url.key_file.empty()) {
+    return Bad("certificate_file= and key_file= go together");
   }
   if (!url.password_env.empty() || !url.password_file.empty()) {
     if (!url.password_env.empty() && !url.password_file.empty()) {

@@ -21,8 +21,11 @@ struct RedisUrl {
   std::string password_env;   // The environment's variable that holds the password; empty: none.
   std::string password_file;  // The file that does, read at every connection; empty: none.
   bool tls = false;
-  std::string
-      ca_file;  // With TLS: who signs the server's certificate; empty: whom the system trusts.
+  // With TLS: who signs the server's certificate; empty: whom the system trusts.
+  std::string ca_file;
+  // With TLS: shown to a server that asks for one, and its key; empty: none.
+  std::string certificate_file;
+  std::string key_file;
 
   // redis://host:port/database, for sentences and status pages: without the password.
   std::string Name() const;
@@ -33,9 +36,9 @@ struct RedisUrl {
 bool IsRedisUrl(std::string_view text);
 
 // User, password and model may be percent-encoded; special characters in them must be. After the ?
-// may be model=, password_env=, password_file= (an absolute path), with TLS ca_file= (the same),
-// with a socket db=. Errors: what is wrong and the fix, without the text itself, which may hold a
-// password.
+// may be model=, password_env=, password_file= (an absolute path), with TLS ca_file=,
+// certificate_file= and key_file= (the same), with a socket db=. Errors: what is wrong and the fix,
+// without the text itself, which may hold a password.
 Result<RedisUrl> ParseRedisUrl(std::string_view text);
 
 // The password to send; empty: none. Errors are clauses: the variable or the file that has none.

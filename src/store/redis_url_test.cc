@@ -38,6 +38,9 @@ TEST(RedisUrl, MayNameASocketTlsAndWhereThePasswordIs) {
                             .tls = true,
                             .ca_file = "/ca.pem"}));
   EXPECT_EQ(tls->Name(), "rediss://h:6379/2");
+  EXPECT_EQ(
+      *ParseRedisUrl("rediss://h?certificate_file=/c.pem&key_file=/k.pem"),
+      (RedisUrl{.host = "h", .tls = true, .certificate_file = "/c.pem", .key_file = "/k.pem"}));
   const auto user = ParseRedisUrl("redis://me@h?password_env=PASSWORD");
   ASSERT_TRUE(user) << user.error().message;
   EXPECT_EQ(user->user, "me") << "the password is elsewhere";
@@ -89,6 +92,9 @@ TEST(RedisUrl, NamesTheFixAndNeverThePassword) {
                            "redis://h?password_env=",
                            "redis://h?password_file=here",
                            "redis://h?ca_file=/ca.pem",
+                           "redis://h?certificate_file=/c.pem&key_file=/k.pem",
+                           "rediss://h?certificate_file=/c.pem",
+                           "rediss://h?key_file=/k.pem",
                            "redis://h?password_env=A&password_file=/b",
                            "redis://u:secret@h?password_env=A",
                            "rediss://",

@@ -15,16 +15,9 @@
 namespace headrace::openai {
 namespace {
 
-constexpr std::string_view kUsageKey = "\"usage\"";
-constexpr std::string_view kFinishKey = "\"finish_reason\"";
-// A usage object is a few hundred bytes; what is longer is none.
-constexpr std::size_t kMaxUsageBytes = 4096;
-
 // The first bytes of a JSON response that can tell an answer from an error, and the longest error.
 constexpr std::size_t kMostOpeningBytes = 256;
 constexpr std::size_t kMostErrorBytes = std::size_t{64} << 10;
-// Choices beyond this index are not told apart.
-constexpr std::int64_t kMostChoices = 1 << 12;
 
 constexpr std::string_view kSpace = " \t\r\n";
 
@@ -59,97 +52,6 @@ bool TakeField(std::string_view line, std::string_view field, std::string_view& 
   return true;
 }
 
-enum class Parsed { kWhole, kCut, kNot };
-
-// A usage object at the beginning of `json`. One with a count that is no count (negative, broken,
-// past kMostTokens) is none: half of what it says can't be believed either. Null is 0.
-Parsed ParseUsage(std::string_view json, Usage& usage) {
-  if (json.empty()) return Parsed::kCut;
-  JsonCursor cursor(json.substr(0, kMaxUsageBytes));
-  if (!cursor.Take('{')) return Parsed::kNot;
-  usage = {};
-  bool known = false;
-  bool credible = true;
-  // Anthropic's, which are not part of its input_tokens.
-  Tokens cache_read = 0;
-  Tokens cache_written = 0;
-  const auto take = [&](Tokens& tokens) {
-    cursor.Peek();
-    const bool null = cursor.rest().starts_with("null");
-    const std::optional<std::int64_t> count = cursor.Count(kMostTokens);
-    if (!count && !null) credible = false;
-    tokens = static_cast<Tokens>(count.value_or(0));
-  };
-  std::string_view key;
-  for (bool first = true; cursor.NextKey(key, first); first = false) {
-    if (key == "prompt_tokens" || key == "input_tokens") {
-      take(usage.prompt_tokens);
-      known = true;
-    } else if (key == "completion_tokens" || key == "output_tokens") {
-      take(usage.completion_tokens);
-      known = true;
-    } else if (key == "cache_read_input_tokens") {
-      take(cache_read);
-    } else if (key == "cache_creation_input_tokens") {
-      take(cache_written);
-    } else if ((key == "prompt_tokens_details" || key == "input_tokens_details") &&
-               cursor.Take('{')) {
-      for (bool inner = true; cursor.NextKey(key, inner); inner = false) {
-        if (key == "cached_tokens") {
-          take(usage.cached_prompt_tokens);
-        } else {
-          cursor.Skip();
-        }
-      }
-    } else {
-      cursor.Skip();
-    }
-  }
-  if (!cursor.ok()) return json.size() < kMaxUsageBytes ? Parsed::kCut : Parsed::kNot;
-  const std::int64_t prompt = std::int64_t{usage.prompt_tokens} + cache_read + cache_written;
-  if (prompt > kMostTokens) credible = false;
-  usage.prompt_tokens = static_cast<Tokens>(std::min<std::int64_t>(prompt, kMostTokens));
-  if (cache_read > 0) usage.cached_prompt_tokens = cache_read;
-  return known && credible ? Parsed::kWhole : Parsed::kNot;
-}
-
-// True when a chat delta, with the cursor behind its brace, brings some of the content.
-bool HasContent(JsonCursor& delta) {
-  std::string_view key;
-  for (bool first = true; delta.NextKey(key, first); first = false) {
-    if (key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal") {
-      if (delta.Peek() == '"' && !delta.String().empty()) return true;
-      if (delta.Peek() != ',' && delta.Peek() != '}') delta.Skip();
-    } else if (key == "tool_calls" || key == "function_call" || key == "audio") {
-      const bool something =
-          (delta.Take('[') && delta.Peek() != ']') || (delta.Take('{') && delta.Peek() != '}');
-      if (something) return true;
-      if (!delta.Take(']') && !delta.Take('}')) delta.Skip();
-    } else {
-      delta.Skip();
-    }
-  }
-  return false;
-}
-
-// A chunk that brings usage and no choice.
-bool IsUsageChunk(std::string_view json) {
-  JsonCursor cursor(json);
-  if (!cursor.Take('{')) return false;
-  bool usage = false;
-  std::string_view key;
-  for (bool first = true; cursor.NextKey(key, first); first = false) {
-    if (key == "choices") {
-      if (cursor.Peek() != 'n' && cursor.Take('[') && !cursor.Take(']')) return false;
-      if (cursor.Peek() == 'n') cursor.Skip();
-    } else {
-      usage = usage || (key == "usage" && cursor.Peek() == '{');
-      cursor.Skip();
-    }
-  }
-  return usage && cursor.ok();
-}
-
 // A whole object by itself, or the end mark.
 bool IsWholeData(std::string_view data) {
   data = Trimmed(data);
@@ -161,15 +63,6 @@ bool IsWholeData(std::string_view data) {
 }
 
 }  // namespace
-
-std::optional<Usage> FindUsage(std::string_view json) {
-  std::optional<Usage> last;
-  for (std::size_t at = 0; (at = FindValue(json, kUsageKey, at)) != json.npos;) {
-    Usage usage;
-    if (ParseUsage(json.substr(at), usage) == Parsed::kWhole) last = usage;
-  }
-  return last;
-}
 
 // What a JSON response that begins with `json` is, by its first key.
 ResponseStreamParser::Opening ResponseStreamParser::OpeningOf(std::string_view json) {
@@ -289,12 +182,12 @@ void ResponseStreamParser::FindJsonUsage(std::string_view bytes) {
       break;
     }
     Usage usage;
-    const Parsed parsed = ParseUsage(text.substr(value), usage);
-    if (parsed == Parsed::kCut) {
+    const ParsedUsage parsed = ParseUsage(text.substr(value), usage);
+    if (parsed == ParsedUsage::kCut) {
       keep = text.rfind(kUsageKey, value);
       break;
     }
-    if (parsed == Parsed::kWhole) usage_ = usage;
+    if (parsed == ParsedUsage::kWhole) usage_ = usage;
     at = value;
   }
   if (text.size() - keep > kMaxUsageBytes) keep = text.size();
@@ -470,153 +363,6 @@ bool ResponseStreamParser::ReadEvent(std::string_view event) {
     }
   }
   return lines > 0 && ReadData(name, data);
-}
-
-bool ResponseStreamParser::ReadData(std::string_view name, std::string_view data) {
-  ++events_;
-  data = Trimmed(data);
-  if (data == "[DONE]") {
-    done_ = true;
-    return false;
-  }
-  if (kind_ == ApiKind::kMessages) {
-    ReadMessagesEvent(name, data);
-    return false;
-  }
-  if (kind_ != ApiKind::kResponses) return ReadChunk(name, data);
-  ReadResponseEvent(name, data);
-  return false;
-}
-
-// One chunk of a chat or text completion. True when it is the usage chunk alone, to be hidden.
-bool ResponseStreamParser::ReadChunk(std::string_view name, std::string_view data) {
-  const bool has_choice = ReadChoice(data);
-  if (!has_choice || name == "error") {
-    std::optional<EngineError> error = FindError(data);
-    if (!error && name == "error") error.emplace();
-    if (error) {
-      error_ = error;
-      return false;
-    }
-  }
-  const std::size_t usage_at = FindValue(data, kUsageKey);
-  if (usage_at >= data.size() || data[usage_at] != '{') return false;
-  if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;
-  return hide_usage_ && !has_choice && IsUsageChunk(data);
-}
-
-// True when a choice is in the chunk.
-bool ResponseStreamParser::ReadChoice(std::string_view data) {
-  const std::string_view key = kind_ == ApiKind::kCompletions ? "\"text\"" : "\"delta\"";
-  const std::size_t at = FindValue(data, key);
-  if (at != data.npos && IsDelta(data, at)) ++deltas_;
-  if (choices_ > 1) {
-    ReadAllChoices(data);
-  } else {
-    ReadFinish(data);
-  }
-  if (at == data.npos) return false;
-  begun_ = true;
-  return true;
-}
-
-bool ResponseStreamParser::IsDelta(std::string_view data, std::size_t at) const {
-  JsonCursor cursor(data.substr(at));
-  if (kind_ == ApiKind::kCompletions) return cursor.Peek() == '"' && !cursor.String().empty();
-  return cursor.Take('{') && HasContent(cursor);
-}
-
-// Of the only choice.
-void ResponseStreamParser::ReadFinish(std::string_view data) {
-  const std::size_t at = FindValue(data, kFinishKey);
-  if (at >= data.size() || data[at] != '"') return;
-  const std::string_view reason = JsonCursor(data.substr(at)).String();
-  if (reason.empty()) return;
-  begun_ = finished_ = true;
-  if (reason == "error" && !error_) error_.emplace();
-}
-
-void ResponseStreamParser::ReadAllChoices(std::string_view data) {
-  const std::size_t at = FindValue(data, "\"choices\"");
-  if (at == data.npos) return;
-  JsonCursor cursor(data.substr(at));
-  if (!cursor.Take('[')) return;
-  while (cursor.Take('{')) {
-    std::size_t index = 0;
-    bool finished = false;
-    std::string_view key;
-    for (bool first = true; cursor.NextKey(key, first); first = false) {
-      if (key == "index") {
-        index = static_cast<std::size_t>(cursor.Count(kMostChoices).value_or(0));
-      } else if (key == "finish_reason" && cursor.Peek() == '"') {
-        const std::string_view reason = cursor.String();
-        finished = !reason.empty();
-        if (reason == "error" && !error_) error_.emplace();
-      } else {
-        cursor.Skip();
-      }
-    }
-    if (!cursor.ok()) return;
-    if (index >= begun_choices_.size()) {
-      begun_choices_.resize(index + 1);
-      finished_choices_.resize(index + 1);
-    }
-    begun_choices_[index] = begun_ = true;
-    if (finished) finished_choices_[index] = finished_ = true;
-    if (!cursor.Take(',')) return;
-  }
-}
-
-// One event of Anthropic's messages. Counts come in pieces: the prompt's in the first event, the
-// response's in message_delta; vLLM repeats the prompt's there.
-void ResponseStreamParser::ReadMessagesEvent(std::string_view name, std::string_view data) {
-  if (name.empty()) {
-    const std::size_t at = FindValue(data, "\"type\"");
-    if (at != data.npos) name = JsonCursor(data.substr(at)).String();
-  }
-  if (name == "content_block_delta") {
-    ++deltas_;
-  } else if (name == "message_start" || name == "message_delta") {
-    if (const std::optional<Usage> usage = FindUsage(data)) {
-      if (!usage_) usage_.emplace();
-      if (usage->prompt_tokens > 0) {
-        usage_->prompt_tokens = usage->prompt_tokens;
-        usage_->cached_prompt_tokens = usage->cached_prompt_tokens;
-      }
-      usage_->completion_tokens = std::max(usage_->completion_tokens, usage->completion_tokens);
-    }
-  } else if (name == "message_stop") {
-    finished_ = true;
-  } else if (std::optional<EngineError> error = FindError(data); error || name == "error") {
-    error_ = error.value_or(EngineError{});
-    error_->understood = true;
-  }
-}
-
-// One event of a response: its type is the event's name, and also in its data.
-void ResponseStreamParser::ReadResponseEvent(std::string_view name, std::string_view data) {
-  if (name.empty()) {
-    const std::size_t at = FindValue(data, "\"type\"");
-    if (at != data.npos) name = JsonCursor(data.substr(at)).String();
-  }
-  if (name.ends_with(".delta")) {
-    ++deltas_;
-  } else if (name == "response.created") {
-    const std::size_t at = FindValue(data, "\"response\"");
-    if (at != data.npos) NoteResponseId(data.substr(at));
-  } else if (name == "response.completed" || name == "response.incomplete") {
-    finished_ = true;
-    if (const std::optional<Usage> usage = FindUsage(data)) usage_ = usage;
-  } else if (name == "response.failed") {
-    // The response itself has the error, in a form that clients know.
-    finished_ = true;
-    const std::size_t at = FindValue(data, "\"response\"");
-    error_ = at == data.npos ? std::nullopt : FindError(data.substr(at));
-    if (!error_) error_ = EngineError{.understood = true};
-  } else if (std::optional<EngineError> error = FindError(data); error || name == "error") {
-    error_ = error.value_or(EngineError{});
-    error_->understood = error_->understood || name == "error";
-  }
 }
 
 }  // namespace headrace::openai

@@ -8,22 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include "base/units.h"
 #include "openai/error_forms.h"
 #include "openai/request.h"
+#include "openai/usage.h"
 
 namespace headrace::openai {
-
-// No engine counts more in one response: what says so is not believed. Two of them can be added.
-inline constexpr Tokens kMostTokens = 1'000'000'000;
-
-struct Usage {
-  Tokens prompt_tokens = 0;
-  Tokens completion_tokens = 0;
-  Tokens cached_prompt_tokens = 0;  // prompt_tokens_details.cached_tokens, where it is told.
-
-  bool operator==(const Usage&) const = default;
-};
 
 // Fed with the body of one response as it arrives, cut anywhere; tells what to pass on and what it
 // saw. Memory is bounded, whatever the input.
@@ -124,8 +113,5 @@ class ResponseStreamParser {
   std::optional<char> first_;  // Its first and its last character that is no white space.
   char last_ = '\0';
 };
-
-// The usage object of a whole JSON response or of an event's data, if it has one.
-std::optional<Usage> FindUsage(std::string_view json);
 
 }  // namespace headrace::openai

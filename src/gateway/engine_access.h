@@ -11,7 +11,7 @@
 #include "discovery/endpoint_source.h"
 #include "net/http_client.h"
 #include "net/tls.h"
-#include "serving/pool_router.h"
+#include "serving/endpoint_info.h"
 #include "system/http_url.h"
 #include "system/mutex.h"
 

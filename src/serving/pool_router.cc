@@ -6,30 +6,7 @@
 #include <iterator>
 #include <utility>
 
-#include "base/text.h"
-
 namespace headrace::serving {
-namespace {
-
-RouterStatus::EjectionStatus EjectionStatusOf(const fleet::CircuitBreaker& breaker, Seconds now) {
-  RouterStatus::EjectionStatus status{.state = ToString(breaker.state()),
-                                      .out = breaker.IsOut(),
-                                      .failures = breaker.failures(),
-                                      .last_fault = breaker.last_fault()};
-  if (breaker.IsOut() && breaker.until() != kNever) {
-    status.returns_in = std::max(0.0, breaker.until() - now);
-  }
-  return status;
-}
-
-// A sub-queue of requests that can no longer be in time.
-bool IsLate(scheduler::WaitQueue::Key size) {
-  using scheduler::WaitQueue;
-  const WaitQueue::Key first = WaitQueue::LimitedTo(0);
-  return size == WaitQueue::kLate || (size >= first && (size - first) % 2 == 1);
-}
-
-}  // namespace
 
 // The part of a router that its executor may still hold when the router is gone.
 struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
@@ -49,7 +26,7 @@ struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
       if (alarm == nullptr) alarm = executor.MakeAlarm([this] { Run(); });
       alarm->Set(next);
     } else {
-      router->Apply([this](State& state, Seconds now) {
+      router->Apply([this](PoolState& state, Seconds now) {
         next = kNever;
         state.scheduler.Tick(now, state.decisions);
       });
@@ -61,14 +38,6 @@ struct PoolRouter::WakeLoop : std::enable_shared_from_this<WakeLoop> {
   PoolRouter* router HEADRACE_GUARDED_BY(mutex);  // Null once it is being destroyed.
   std::unique_ptr<Alarm> alarm;                   // Belongs to the executor's thread.
   std::atomic<Seconds> next{kNever};  // When to tick; written under the router's own lock.
-};
-
-// What a breaker did, to be told once the lock is released.
-struct PoolRouter::BreakerReport {
-  std::shared_ptr<const EndpointInfo> endpoint;
-  fleet::BreakerChange change;
-  std::optional<fleet::EngineFault> fault;  // The last one.
-  Seconds away = 0;                         // If it was ejected.
 };
 
 // A decision on its way to the thread that waits for it.
@@ -97,7 +66,7 @@ void RoutedRequest::Arrive(const scheduler::Arrival& arrival, const Destinations
   arrival_.tag = std::bit_cast<std::uint64_t>(this);
   open_ = true;
   router_.Apply(
-      [&](PoolRouter::State& state, Seconds now) {
+      [&](PoolState& state, Seconds now) {
         const auto& [only, among] = destinations;
         if (only != nullptr && state.Has(*only)) arrival_.only = only->id;
         if (among != nullptr) {
@@ -111,7 +80,7 @@ void RoutedRequest::Arrive(const scheduler::Arrival& arrival, const Destinations
 
 void RoutedRequest::Return(std::optional<fleet::EngineFault> fault, Seconds retry_after) {
   router_.Apply(
-      [&](PoolRouter::State& state, Seconds now) {
+      [&](PoolState& state, Seconds now) {
         state.scheduler.Return(id_, fault, now, state.decisions, retry_after);
       },
       this);
@@ -134,7 +103,7 @@ bool RoutedRequest::AnyUp() const {
 std::shared_ptr<const EndpointInfo> RoutedRequest::Move(std::string_view address,
                                                         fleet::EngineFault fault) {
   std::shared_ptr<const EndpointInfo> endpoint;
-  router_.Apply([&](PoolRouter::State& state, Seconds now) {
+  router_.Apply([&](PoolState& state, Seconds now) {
     const auto found = state.by_address.find(address);
     if (found != state.by_address.end()) endpoint = state.infos[found->second];
     const auto to = endpoint ? std::optional(endpoint->id) : std::nullopt;
@@ -146,7 +115,7 @@ std::shared_ptr<const EndpointInfo> RoutedRequest::Move(std::string_view address
 
 void RoutedRequest::Complete(const scheduler::Completion& completion) {
   open_ = false;
-  router_.Apply([&](PoolRouter::State& state, Seconds now) {
+  router_.Apply([&](PoolState& state, Seconds now) {
     state.scheduler.Complete(id_, completion, now, state.decisions);
   });
 }
@@ -154,9 +123,8 @@ void RoutedRequest::Complete(const scheduler::Completion& completion) {
 void RoutedRequest::Cancel() {
   if (!open_) return;
   open_ = false;
-  router_.Apply([this](PoolRouter::State& state, Seconds now) {
-    state.scheduler.Cancel(id_, now, state.decisions);
-  });
+  router_.Apply(
+      [this](PoolState& state, Seconds now) { state.scheduler.Cancel(id_, now, state.decisions); });
 }
 
 void RoutedRequest::Deliver(Route route) {
@@ -173,6 +141,7 @@ PoolRouter::PoolRouter(std::string pool, const scheduler::SchedulerOptions& opti
     : pool_(std::move(pool)),
       executor_(executor),
       reports_(std::move(reports)),
+      log_(pool_, reports_.faults),
       wake_loop_(std::make_shared<WakeLoop>(executor, *this)),
       state_{.scheduler = scheduler::Scheduler(options, std::move(load_model), seed)} {}
 
@@ -215,10 +184,12 @@ void PoolRouter::Apply(Event event, RoutedRequest* own) {
   // First: a request that is delivered to may end the caller's own object.
   if (wake) wake_loop_->Wake();
   reports_.decision_seconds->Observe(took);
-  for (const BreakerReport& breaker : breakers) ReportBreaker(breaker);
+  for (const BreakerReport& breaker : breakers) log_.Breaker(breaker, executor_.Now());
   for (Delivery& delivery : deliveries) {
-    if (delivery.route.decision.fallback != scheduler::FallbackCause::kNone)
-      ReportFallback(delivery.route);
+    const scheduler::Decision& decision = delivery.route.decision;
+    if (decision.fallback != scheduler::FallbackCause::kNone) {
+      log_.Fallback(decision, executor_.Now());
+    }
     if (delivery.request == own) continue;
     Executor& executor = delivery.ticket->executor;
     executor.Post(
@@ -235,7 +206,7 @@ void PoolRouter::Apply(Event event, RoutedRequest* own) {
   }
 }
 
-std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
+std::vector<PoolRouter::Delivery> PoolRouter::Collect(const PoolState& state) {
   std::vector<Delivery> deliveries;
   deliveries.reserve(state.decisions.size());
   for (const scheduler::Decision& decision : state.decisions) {
@@ -263,123 +234,7 @@ std::vector<PoolRouter::Delivery> PoolRouter::Collect(const State& state) {
   return deliveries;
 }
 
-void PoolRouter::ReportFallback(const Route& route) const {
-  const scheduler::Decision& decision = route.decision;
-  // Requests may name policies that fall back on different ones: each is a cause of its own.
-  const std::string cause = "model " + pool_ + ": fallback " +
-                            std::string(ToString(decision.fallback)) + ": requests are routed by " +
-                            std::string(decision.policy);
-  reports_.faults.Raise(telemetry::LogLevel::kWarning, cause,
-                        cause + "; /status shows every profile and its faults", executor_.Now());
-}
-
-void PoolRouter::ReportBreaker(const BreakerReport& report) const {
-  using State = fleet::CircuitBreaker::State;
-  const EndpointInfo& endpoint = *report.endpoint;
-  const std::string name = NameOf(endpoint);
-  const std::string cause = name + ": ejection";
-  const State to = report.change.to;
-  if (to == State::kEjected && report.fault) {
-    const std::string fault(ToString(*report.fault));
-    if (endpoint.metrics) endpoint.metrics->ejections[fault].Add();
-    reports_.faults.Raise(
-        telemetry::LogLevel::kWarning, cause,
-        name + " is ejected for " + FormatFixed(report.away, 1) + " s: " +
-            (report.change.from == State::kProbing ? "its probe failed" : "requests fail there") +
-            ", the last one by `" + fault + "`; then one request shows how it is",
-        executor_.Now());
-  } else if (to == State::kSlowStart) {
-    reports_.faults.Clear(cause, name + " is no longer ejected: its probe succeeded",
-                          executor_.Now());
-  } else if (to == State::kClosed) {
-    // From slow start: said before. From a rest: never said.
-    reports_.faults.Clear(cause, name + " is no longer ejected", executor_.Now());
-  }
-}
-
 // --- PoolRouter: the fleet
-
-void PoolRouter::State::SetEndpoints(std::span<const EndpointInfo> endpoints,
-                                     std::span<const std::string> closed) {
-  const fleet::Fleet& fleet = scheduler.fleet();
-  std::map<std::pair<std::string_view, std::string_view>, fleet::EndpointId> ids;
-  for (fleet::EndpointId id = 0; id < fleet.endpoints().size(); ++id) {
-    const fleet::Endpoint& endpoint = fleet.endpoint(id);
-    if (!endpoint.retired) ids[{fleet.deployment_of(id).name, endpoint.address}] = id;
-  }
-  FleetNames all;
-  for (const fleet::Deployment& deployment : fleet.deployments()) {
-    all.deployments.push_back(deployment.name);
-  }
-  for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
-    all.endpoints.push_back({endpoint.deployment, endpoint.address});
-  }
-  names = std::make_shared<const FleetNames>(std::move(all));
-  EndpointList before(fleet.endpoints().size());
-  std::ranges::move(infos, before.begin());
-  infos.assign(before.size(), nullptr);
-  why_down.resize(before.size());
-  why_closed.assign(before.size(), "");
-  for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    EndpointInfo info = endpoints[i];
-    const fleet::EndpointId id = ids.at({info.deployment, info.address});
-    info.id = id;
-    why_closed[id] = closed[i];
-    std::shared_ptr<const EndpointInfo>& known = before[id];
-    // Of one that has left, whose id is given to another: nothing is known of that one.
-    if (known != nullptr &&
-        (known->address != info.address || known->deployment != info.deployment ||
-         known->instance != info.instance)) {
-      known = nullptr;
-    }
-    // What was reached once is not lost because it cannot be looked up now, nor the way there.
-    if (known != nullptr && known->socket && !info.socket) {
-      info.socket = known->socket;
-      if (info.access == nullptr) info.access = known->access;
-      info.fault.clear();
-    }
-    const bool stays = known != nullptr && *known == info;
-    if (known == nullptr || !info.socket) why_down[id] = info.fault;
-    infos[id] = stays ? std::move(known) : std::make_shared<const EndpointInfo>(std::move(info));
-  }
-  by_address.clear();
-  for (const auto& info : infos) {
-    if (info == nullptr) continue;
-    std::set<std::string> addresses{info->address};
-    if (info->socket) {
-      addresses.insert(info->socket->ToString());
-      const auto parts = system::ParseHostPort(info->socket->ToString());
-      if (parts) addresses.insert(parts->host);
-    }
-    for (const std::string& address : addresses) by_address.emplace(address, info->id);
-  }
-}
-
-void PoolRouter::State::ForgetDrains(std::span<const EndpointInfo> endpoints) {
-  std::erase_if(drained, [&](const std::string& address) {
-    const auto there = std::ranges::find(endpoints, address, &EndpointInfo::address);
-    return there == endpoints.end() || std::ranges::any_of(infos, [&](const auto& info) {
-             return info != nullptr && info->address == address &&
-                    info->instance != there->instance;
-           });
-  });
-}
-
-std::vector<fleet::EndpointHandle> PoolRouter::State::Find(
-    std::span<const std::string> addresses) const {
-  std::vector<fleet::EndpointId> ids;
-  for (const std::string& address : addresses) {
-    const auto [first, last] = by_address.equal_range(address);
-    for (auto found = first; found != last; ++found) ids.push_back(found->second);
-  }
-  std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
-  std::vector<fleet::EndpointHandle> handles;
-  handles.reserve(ids.size());
-  for (const fleet::EndpointId id : ids) handles.push_back(scheduler.fleet().HandleOf(id));
-  return handles;
-}
 
 void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
   std::vector<fleet::DeploymentSpec> specs;
@@ -411,7 +266,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
       closed.push_back(endpoint.closed);
     }
   }
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     state.ForgetDrains(endpoints);
     for (fleet::DeploymentSpec& spec : specs) {
       for (fleet::EndpointSpec& endpoint : spec.endpoints) {
@@ -433,7 +288,7 @@ void PoolRouter::UpdateFleet(const discovery::EndpointSnapshot& snapshot) {
     }
   });
   for (const auto& endpoint : Endpoints()) {
-    if (!endpoint->socket) ReportDown(*endpoint, endpoint->fault);
+    if (!endpoint->socket) log_.Down(*endpoint, endpoint->fault, executor_.Now());
   }
 }
 
@@ -441,34 +296,28 @@ std::shared_ptr<std::atomic<bool>> PoolRouter::StreamOptionsOf(
     const discovery::DiscoveredDeployment& deployment) {
   const system::MutexLock lock(mutex_);
   if (!deployment.stream_options) {
-    stream_options_.erase(deployment.name);
+    state_.stream_options.erase(deployment.name);
     return nullptr;
   }
-  auto& asked = stream_options_[deployment.name];
+  auto& asked = state_.stream_options[deployment.name];
   if (asked == nullptr) asked = std::make_shared<std::atomic<bool>>(true);
   return asked;
 }
 
 void PoolRouter::RefusesStreamOptions(const EndpointInfo& endpoint) {
   if (endpoint.stream_options == nullptr || !endpoint.stream_options->exchange(false)) return;
-  const std::string name = pool_ + "/" + endpoint.deployment;
-  reports_.faults.Raise(
-      telemetry::LogLevel::kWarning, "stream_options of " + name,
-      name +
-          " refuses `stream_options`: the tokens of its streams are counted by their events; "
-          "set `stream_options: false` for it",
-      executor_.Now());
+  log_.RefusesStreamOptions(endpoint, executor_.Now());
 }
 
 void PoolRouter::SetOptions(const scheduler::SchedulerOptions& options) {
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     state.scheduler.SetOptions(options, now, state.decisions);
   });
 }
 
 void PoolRouter::SetProfile(const std::string& deployment,
                             std::shared_ptr<const profile::GpuProfile> profile) {
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     state.profiles[deployment] = profile;
     state.scheduler.SetProfile(deployment, profile, now, state.decisions);
   });
@@ -493,7 +342,7 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
   if (changes) {
     std::shared_ptr<const EndpointInfo> down;
     std::vector<std::shared_ptr<RoutedRequest::Ticket>> running;
-    Apply([&](State& state, Seconds now) {
+    Apply([&](PoolState& state, Seconds now) {
       if (!state.Has(endpoint)) return;
       if (tell) {
         down = state.infos[endpoint.id];
@@ -512,26 +361,15 @@ void PoolRouter::ChangeUp(const EndpointInfo& endpoint, bool up, std::string_vie
     }
   }
   if (up) {
-    const std::string name = NameOf(endpoint);
-    reports_.faults.Clear(name, name + " is up", executor_.Now());
+    log_.Up(endpoint, executor_.Now());
   } else {
-    ReportDown(endpoint, why);
+    log_.Down(endpoint, why, executor_.Now());
   }
-}
-
-std::string PoolRouter::NameOf(const EndpointInfo& endpoint) const {
-  return "endpoint " + endpoint.address + " of " + pool_ + "/" + endpoint.deployment;
-}
-
-void PoolRouter::ReportDown(const EndpointInfo& endpoint, std::string_view why) const {
-  const std::string name = NameOf(endpoint);
-  reports_.faults.Raise(telemetry::LogLevel::kWarning, name, name + " is down: " + std::string(why),
-                        executor_.Now());
 }
 
 std::optional<int> PoolRouter::SetDrained(std::string_view address, bool drained) {
   std::optional<int> running;
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     for (const auto& info : state.infos) {
       if (info == nullptr || info->address != address) continue;
       if (drained) {
@@ -547,14 +385,14 @@ std::optional<int> PoolRouter::SetDrained(std::string_view address, bool drained
 }
 
 void PoolRouter::SetMaxModelLen(const EndpointInfo& endpoint, Tokens max_model_len) {
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     if (!state.Has(endpoint)) return;
     state.scheduler.SetMaxModelLen(endpoint.id, max_model_len, now, state.decisions);
   });
 }
 
 void PoolRouter::SetKvTokens(const EndpointInfo& endpoint, Tokens kv_tokens) {
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     if (!state.Has(endpoint)) return;
     state.scheduler.SetKvTokens(endpoint.id, kv_tokens, now, state.decisions);
   });
@@ -572,7 +410,7 @@ void PoolRouter::Report(std::span<const Progress> progress) {
   while (!progress.empty()) {
     const auto slice = progress.first(std::min(progress.size(), kMostReports));
     progress = progress.subspan(slice.size());
-    Apply([&](State& state, Seconds now) {
+    Apply([&](PoolState& state, Seconds now) {
       for (const Progress& report : slice) {
         if (report.first_token) state.scheduler.FirstToken(report.id, now);
         state.scheduler.Progress(report.id, report.generated, now);
@@ -596,7 +434,7 @@ std::pair<fleet::Journal, scheduler::QueueState> PoolRouter::TakeJournal() {
 void PoolRouter::Merge(replica::Merger& merger, const replica::Batch& batch) {
   std::size_t at = 0;
   for (bool done = false; !done;) {
-    Apply([&](State& state, Seconds now) {
+    Apply([&](PoolState& state, Seconds now) {
       done = merger.Apply(batch, at, state.scheduler, now, state.decisions);
     });
   }
@@ -605,14 +443,14 @@ void PoolRouter::Merge(replica::Merger& merger, const replica::Batch& batch) {
 void PoolRouter::Age(replica::Merger& merger) {
   if (!merger.AnyGone(executor_.Now())) return;
   for (bool done = false; !done;) {
-    Apply([&](State& state, Seconds now) {
+    Apply([&](PoolState& state, Seconds now) {
       done = merger.Age(state.scheduler, now, state.decisions);
     });
   }
 }
 
 void PoolRouter::SetReplicas(int replicas) {
-  Apply([&](State& state, Seconds now) {
+  Apply([&](PoolState& state, Seconds now) {
     state.scheduler.SetReplicas(replicas, now, state.decisions);
   });
 }
@@ -627,77 +465,13 @@ bool PoolRouter::AnyUp() const {
 RouterStatus PoolRouter::Status() const {
   const Seconds now = executor_.Now();
   const system::MutexLock lock(mutex_);
-  const scheduler::Scheduler& scheduler = state_.scheduler;
-  RouterStatus status;
-  const fleet::Fleet& fleet = scheduler.fleet();
-  for (const fleet::Deployment& deployment : fleet.deployments()) {
-    status.deployments.push_back({.name = deployment.name,
-                                  .retired = deployment.retired,
-                                  .max_model_len = deployment.max_model_len,
-                                  .kv_tokens = static_cast<Tokens>(deployment.engine->kv_tokens),
-                                  .profile = deployment.profile});
-    using StreamOptions = RouterStatus::StreamOptions;
-    const auto asked = stream_options_.find(deployment.name);
-    status.deployments.back().stream_options = asked == stream_options_.end() ? StreamOptions::kOff
-                                               : *asked->second ? StreamOptions::kAsked
-                                                                : StreamOptions::kRefused;
-    if (!fleet.keeps_forecasts()) continue;
-    status.deployments.back().engine = {deployment.engine->steps.belief(),
-                                        deployment.engine->steps.samples()};
-  }
-  for (const fleet::Endpoint& endpoint : fleet.endpoints()) {
-    if (endpoint.retired && endpoint.in_flight == 0) continue;
-    const auto id = static_cast<fleet::EndpointId>(&endpoint - fleet.endpoints().data());
-    status.deployments[endpoint.deployment].endpoints.push_back(
-        {.address = endpoint.address,
-         .up = endpoint.retired ? endpoint.up : state_.why_down[id].empty(),
-         .drained = !endpoint.retired && state_.IsDrained(*state_.infos[id]),
-         .retired = endpoint.retired,
-         .in_flight = endpoint.in_flight,
-         .foreign_in_flight = endpoint.foreign_in_flight,
-         .load = fleet::LoadFraction(endpoint.load->Order()),
-         .normalized_latency = endpoint.normalized_latency,
-         .ejection = EjectionStatusOf(endpoint.breaker, now)});
-    if (!endpoint.retired) {
-      const std::string& why_down = state_.why_down[id];
-      status.deployments[endpoint.deployment].endpoints.back().fault =
-          why_down.empty() ? state_.why_closed[id] : why_down;
-    }
-    if (!fleet.keeps_forecasts()) continue;
-    const fleet::StepForecast& forecast = *endpoint.forecast;
-    status.deployments[endpoint.deployment].endpoints.back().forecast = {
-        forecast.scale(), forecast.residents(), forecast.prompts_in_line(), forecast.Backlog()};
-  }
-  std::erase_if(status.deployments, [&](const RouterStatus::DeploymentStatus& deployment) {
-    return deployment.retired && deployment.endpoints.empty();
-  });
-  std::map<scheduler::WaitQueue::Key, std::size_t> lengths;
-  std::size_t late = 0;
-  for (const scheduler::WaitQueue::SubQueue& queue : scheduler.queue().SubQueues()) {
-    const scheduler::WaitQueue::Key size = scheduler::WaitQueue::SizeOf(queue.key);
-    if (IsLate(size)) {
-      late += queue.length;
-    } else {
-      lengths[std::min(size, scheduler::WaitQueue::kUnranked)] += queue.length;
-    }
-  }
-  for (const auto& [size, length] : lengths) {
-    const bool ranked = size != scheduler::WaitQueue::kUnranked;
-    const auto input = static_cast<int>(size % kLog2Buckets);
-    const auto output = static_cast<int>(size / kLog2Buckets);
-    status.sub_queues.push_back(
-        {ranked ? Log2BucketCentre(input) : 0, ranked ? Log2BucketCentre(output) : 0, length});
-  }
-  if (late > 0) status.sub_queues.push_back({.length = late, .late = true});
-  status.waiting = scheduler.waiting();
-  status.queue_bytes = scheduler.queue_bytes();
-  status.running = scheduler.running();
-  status.learned_lengths = scheduler.length_predictor().samples();
-  status.tenants = scheduler.tenant_shares().tenants() - 1;  // Without those that nobody names.
-  for (const scheduler::TenantWeight& named : scheduler.options().tenant_weights) {
-    status.tenant_shares.push_back(scheduler.tenant_shares().Share(named.tenant));
-  }
-  return status;
+  return state_.Status(now);
+}
+
+RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
+                                    const scheduler::Arrival& arrival) const {
+  const system::MutexLock lock(mutex_);
+  return state_.WhyRefused(decision, arrival);
 }
 
 bool PoolRouter::NeedsProfiles() const {
@@ -710,49 +484,6 @@ scheduler::FallbackCause PoolRouter::WhyUnusable(const profile::GpuProfile& prof
   const system::MutexLock lock(mutex_);
   const scheduler::SchedulerOptions& options = state_.scheduler.options();
   return scheduler::WhyUnusable(profile, options.policy->needs, options.slo);
-}
-
-RefusalFacts PoolRouter::WhyRefused(const scheduler::Decision& decision,
-                                    const scheduler::Arrival& arrival) const {
-  RefusalFacts facts{.reason = *decision.refused,
-                     .prompt_tokens = arrival.prompt_tokens,
-                     .output_tokens = decision.length.tokens,
-                     .context = arrival.context,
-                     .queued = decision.queued,
-                     .hold = decision.hold,
-                     .held_cost = decision.held_cost};
-  const system::MutexLock lock(mutex_);
-  facts.waiting = state_.scheduler.waiting();
-  facts.queue_timeout = state_.scheduler.options().queue_timeout;
-  if (facts.reason == scheduler::RefusalReason::kQueueFull ||
-      facts.reason == scheduler::RefusalReason::kQueueTimeout) {
-    return facts;
-  }
-  for (const auto& info : state_.infos) {
-    if (info == nullptr || !state_.IsDrained(*info)) continue;
-    facts.drained += state_.why_down[info->id].empty() ? 1 : 0;
-  }
-  const auto deployments = state_.scheduler.fleet().deployments();
-  const auto verdicts = state_.scheduler.Explain(arrival, decision.length.tokens, 0);
-  std::set<fleet::DeploymentId> among;
-  std::set<fleet::DeploymentId> among_up;
-  if (arrival.among != nullptr) {
-    const fleet::Fleet& fleet = state_.scheduler.fleet();
-    for (const fleet::EndpointHandle handle : *arrival.among) {
-      if (!fleet.Has(handle)) continue;
-      const fleet::Endpoint& endpoint = fleet.endpoint(handle.id);
-      among.insert(endpoint.deployment);
-      if (endpoint.up) among_up.insert(endpoint.deployment);
-    }
-    facts.limit = among.empty() ? RefusalFacts::Limit::kNowhere : RefusalFacts::Limit::kSome;
-  }
-  for (fleet::DeploymentId id = 0; id < deployments.size(); ++id) {
-    const fleet::Deployment& deployment = deployments[id];
-    if (deployment.retired || (arrival.among != nullptr && !among.contains(id))) continue;
-    const bool up = arrival.among != nullptr ? among_up.contains(id) : deployment.up > 0;
-    facts.deployments.push_back({deployment.name, up, deployment.max_model_len, verdicts[id]});
-  }
-  return facts;
 }
 
 }  // namespace headrace::serving

@@ -19,43 +19,18 @@
 #include "replica/batch.h"
 #include "replica/merger.h"
 #include "scheduler/scheduler.h"
+#include "serving/endpoint_info.h"
 #include "serving/executor.h"
 #include "serving/explanation.h"
+#include "serving/pool_state.h"
 #include "serving/refusal.h"
+#include "serving/router_log.h"
 #include "serving/router_status.h"
-#include "system/address.h"
 #include "system/mutex.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/standing_faults.h"
 
 namespace headrace::serving {
-
-// An endpoint as the data path needs it; immutable. One that changes, or leaves the fleet and comes
-// back, is another object.
-struct EndpointInfo {
-  fleet::EndpointId id = 0;
-  std::string address;                          // As it is configured or listed.
-  std::optional<system::SocketAddress> socket;  // nullopt: it cannot be reached, …
-  std::string fault;                            // … because of this; then it is down.
-  std::string instance;                         // What runs there (discovery).
-  std::string deployment;
-  std::shared_ptr<telemetry::DeploymentMetrics> metrics;  // Of the deployment; null: not measured.
-  // Likewise: whether its engines take `stream_options`, as far as is known; null: they are not to
-  // be asked.
-  std::shared_ptr<std::atomic<bool>> stream_options;
-  std::shared_ptr<const discovery::EndpointAccess> access;  // Null: plain HTTP, nothing added.
-  // Whether this is its address, as it is written or as numbers.
-  bool IsAt(std::string_view text) const {
-    return text == address || (socket && text == socket->ToString());
-  }
-  bool operator==(const EndpointInfo& other) const {
-    return id == other.id && address == other.address && socket == other.socket &&
-           fault == other.fault && instance == other.instance && deployment == other.deployment &&
-           metrics == other.metrics && stream_options == other.stream_options &&
-           discovery::SameAccess(access, other.access);
-  }
-};
-using EndpointList = std::vector<std::shared_ptr<const EndpointInfo>>;
 
 // A decision with what it takes to carry it out.
 struct Route {
@@ -234,69 +209,26 @@ class PoolRouter {
 
  private:
   friend class RoutedRequest;
-  struct State {
-    scheduler::Scheduler scheduler;
-    scheduler::Decisions decisions;  // Of the event under way.
-    EndpointList infos;              // By endpoint id; null for those that have left.
-    // The scheduler is told that an endpoint is up if nothing is known against it, and neither an
-    // operator has drained it nor the place that lists it has closed it.
-    std::vector<std::string> why_down;           // By endpoint id; empty: it is up.
-    std::vector<std::string> why_closed;         // Likewise; empty: it gets new requests.
-    std::set<std::string, std::less<>> drained;  // Addresses in the fleet.
-    std::shared_ptr<const FleetNames> names;
-    // By each of their addresses: as they are written, as numbers with the port, and without it.
-    std::multimap<std::string, fleet::EndpointId, std::less<>> by_address;
-    // By deployment, those that are not in the fleet included.
-    std::map<std::string, std::shared_ptr<const profile::GpuProfile>> profiles;
-
-    // The endpoint is in the fleet: it has not left, no other one has its id, and it is not of
-    // another pool.
-    bool Has(const EndpointInfo& endpoint) const {
-      return endpoint.id < infos.size() && infos[endpoint.id].get() == &endpoint;
-    }
-    bool TakesRequests(const EndpointInfo& endpoint) const {
-      return why_down[endpoint.id].empty() && !IsDrained(endpoint);
-    }
-    bool IsDrained(const EndpointInfo& endpoint) const {
-      return drained.contains(endpoint.address) || !why_closed[endpoint.id].empty();
-    }
-    // A drain ends with what was drained, whatever comes to its address.
-    void ForgetDrains(std::span<const EndpointInfo> endpoints);
-    // `closed`: why each is, or empty.
-    void SetEndpoints(std::span<const EndpointInfo> endpoints, std::span<const std::string> closed);
-    // Those in the fleet that have one of these addresses, by id, each once.
-    std::vector<fleet::EndpointHandle> Find(std::span<const std::string> addresses) const;
-  };
   struct Delivery;
-  struct BreakerReport;
   struct WakeLoop;
 
-  // Runs one scheduler event under the lock, `event(State&, now)`, then hands out its decisions: to
-  // `own`, a request of the calling thread, at once, to others through their threads.
+  // Runs one scheduler event under the lock, `event(PoolState&, now)`, then hands out its
+  // decisions: to `own`, a request of the calling thread, at once, to others through their threads.
   template <typename Event>
   void Apply(Event event, RoutedRequest* own = nullptr);
-  static std::vector<Delivery> Collect(const State& state);
+  static std::vector<Delivery> Collect(const PoolState& state);
   // `tell`: the requests that run there.
   void ChangeUp(const EndpointInfo& endpoint, bool up, std::string_view why, bool tell);
-  std::string NameOf(const EndpointInfo& endpoint) const;
-  // Logs it, once per cause.
-  void ReportDown(const EndpointInfo& endpoint, std::string_view why) const;
-  // Logs once per cause that requests are not routed by the policy that was asked for.
-  void ReportFallback(const Route& route) const;
-  // Logs and counts that an endpoint was ejected, or is back.
-  void ReportBreaker(const BreakerReport& report) const;
   std::shared_ptr<std::atomic<bool>> StreamOptionsOf(
       const discovery::DiscoveredDeployment& deployment);
 
   const std::string pool_;
   Executor& executor_;
   RouterReports reports_;
+  const RouterLog log_;
   std::shared_ptr<WakeLoop> wake_loop_;
   mutable system::Mutex mutex_;
-  // By deployment, of those whose engines may be asked: whether they take `stream_options`.
-  std::map<std::string, std::shared_ptr<std::atomic<bool>>> stream_options_
-      HEADRACE_GUARDED_BY(mutex_);
-  State state_ HEADRACE_GUARDED_BY(mutex_);
+  PoolState state_ HEADRACE_GUARDED_BY(mutex_);
 };
 
 }  // namespace headrace::serving

@@ -9,7 +9,7 @@
 #include <unordered_map>
 
 #include "base/units.h"
-#include "serving/pool_router.h"
+#include "serving/endpoint_info.h"
 #include "system/mutex.h"
 
 namespace headrace::serving {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "serving/finished_request.h"
 
 namespace headrace::serving {
 namespace {
@@ -101,6 +102,32 @@ std::vector<NamedNumber> NumbersOf(const routing::Option& option, Seconds arrive
   std::vector<NamedNumber> numbers = NumbersOf(option.outlook, arrived);
   if (option.cost != kNever) numbers.insert(numbers.begin(), {"cost", FormatFixed(option.cost, 4)});
   return numbers;
+}
+
+std::string ExplanationHeader(const FinishedRequest& request) {
+  std::string text = "queued_ms=" + FormatFixed(request.queued * 1e3, 3);
+  const auto add = [&text](const std::vector<NamedNumber>& numbers) {
+    for (const NamedNumber& number : numbers) {
+      text.append("; ").append(number.name).append("=").append(number.text);
+    }
+  };
+  if (request.hold != scheduler::Hold::kNone) {
+    text.append("; hold=").append(ToString(request.hold));
+  }
+  if (request.refused) text.append("; reason=").append(ToString(*request.refused));
+  if (!request.failed_tries.empty()) {
+    text += "; failed_tries=" + std::to_string(request.failed_tries.size());
+  }
+  if (request.outlook) add(NumbersOf(*request.outlook, request.arrived));
+  const Considered& considered = request.considered;
+  if (!considered.facts) return text;
+  for (const routing::Option& option : considered.facts->options) {
+    const FleetNames::Endpoint& name = considered.names->endpoints[option.endpoint];
+    text += ", deployment=" + considered.names->deployments[name.deployment];
+    if (request.endpoint && option.endpoint == request.endpoint->id) text += "; chosen";
+    add(NumbersOf(option, request.arrived));
+  }
+  return text;
 }
 
 std::string DescribeChoice(const ChoiceFacts& facts, const Considered& considered) {

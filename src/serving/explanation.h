@@ -11,6 +11,8 @@
 
 namespace headrace::serving {
 
+struct FinishedRequest;
+
 // What a fleet's ids stood for at one time.
 struct FleetNames {
   struct Endpoint {
@@ -38,6 +40,11 @@ struct NamedNumber {
 std::vector<NamedNumber> NumbersOf(const fleet::Outlook& outlook, Seconds arrived);
 // The same of an endpoint that was considered, with its `cost` before, if that was worked out.
 std::vector<NamedNumber> NumbersOf(const routing::Option& option, Seconds arrived);
+
+// The header that explains a request's way to its client:
+// "queued_ms=0.094; ttft_ms=212.412; tpot_ms=21.334; …", then ", deployment=a10; cost=0.0120; …"
+// for each endpoint that was considered. Clients are told no addresses and no ids of others.
+std::string ExplanationHeader(const FinishedRequest& request);
 
 // What one sentence about a decision is made from.
 struct ChoiceFacts {

@@ -12,46 +12,20 @@
 #include <vector>
 
 #include "base/units.h"
-#include "config/config.h"
 #include "fleet/engine_fault.h"
 #include "openai/request.h"
 #include "openai/response.h"
 #include "serving/client_keys.h"
 #include "serving/error_reply.h"
-#include "serving/executor.h"
 #include "serving/finished_request.h"
 #include "serving/pool.h"
 #include "serving/progress_batch.h"
 #include "serving/request_controls.h"
-#include "serving/request_ids.h"
 #include "serving/response_owners.h"
+#include "serving/serving_thread.h"
 #include "tracing/trace_context.h"
 
 namespace headrace::serving {
-
-// What all requests are served with. Constant; must outlive them.
-struct ServingContext {
-  const Pools& pools;
-  std::vector<RequestObserver*> observers;
-  ResponseOwners* responses = nullptr;  // Null: nothing is remembered.
-  ClientKeys* keys = nullptr;           // Null: none is required.
-};
-
-// What the requests of one thread share.
-struct ServingThread {
-  explicit ServingThread(Executor& on) : executor(on), progress(on) {}
-  // For requests that arrive from now on.
-  void SetConfig(const config::Config& config);
-
-  Executor& executor;
-  openai::RequestScanner scanner;
-  RequestIds ids;
-  ProgressBatch progress;
-  Seconds request_timeout = kNever;  // From a request's arrival to its response's last byte.
-  std::string default_model;         // For requests that name none, or an unknown one; "": none.
-  ForeignStrategies foreign_strategies = ForeignStrategies::kNearest;
-  std::optional<tracing::TraceStarter> traces;  // None: requests are not traced.
-};
 
 // Response headers that the gateway sets itself. The same from an engine (another gateway, perhaps)
 // would contradict it: a shell leaves those out.
@@ -200,7 +174,7 @@ class ServedRequest {
     add("target-deployment", endpoint_->deployment);
     add("routing-strategy", finished_.policy);
     if (!controls_.asked_policy.empty()) add("x-headrace-asked-strategy", controls_.asked_policy);
-    if (controls_.explain) add("x-headrace-explain", ExplanationHeader());
+    if (controls_.explain) add("x-headrace-explain", ExplanationHeader(finished_));
     if (key_) context_.keys->AddLimitHeaders(*key_, thread_.executor.Now(), add);
   }
   // Appends to `forward` what is to be passed on now: views that are valid until the next call.
@@ -236,9 +210,6 @@ class ServedRequest {
   bool ArriveAsLess(scheduler::RefusalReason reason);
   void TakeRoute(Route route);
   ErrorReply Refuse(const scheduler::Decision& decision) const;
-  // "queued_ms=0.094; ttft_ms=212.412; tpot_ms=21.334; …", then ", deployment=a10; cost=0.0120; …"
-  // for each endpoint that was considered. Clients are told no addresses and no ids of others.
-  std::string ExplanationHeader() const;
   ErrorReply DescribeFault(fleet::EngineFault fault, std::string_view why) const;
   // The error that the engine responded with, as a status or inside the response; 0: none.
   int ErrorStatus() const;

@@ -283,8 +283,9 @@ OptionGroup<ModelConfig> ModelOptions(std::span<const std::string_view> policies
                .example = "{ name: batch, priority: -1 }"})
       .Groups("tenants", &ModelConfig::tenants, TenantOptions(),
               {.prose = "Tenants whose weight is not 1, or whose share `/status` shows. A request "
-                        "belongs to the tenant that the header `x-gateway-inference-fairness-id` "
-                        "names, else to its API key. For policies that forecast.",
+                        "belongs to its key's tenant where `api_keys` is given; else to the "
+                        "tenant that the header `x-gateway-inference-fairness-id` names, else to "
+                        "the API key that it brings. For policies that forecast.",
                .example = "{ name: team-a, weight: 2 }"})
       .Group("kubernetes", &ModelConfig::kubernetes, KubernetesSourceOptions(),
              "Engines that Kubernetes lists, beside `endpoints` (docs/kubernetes.md). A model "

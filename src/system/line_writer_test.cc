@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -27,6 +28,14 @@ std::string Contents(const std::filesystem::path& path) {
 // For what the writer's thread does.
 void WaitFor(const std::function<bool()>& holds) {
   while (!holds()) std::this_thread::yield();
+}
+
+// To a new file, which has "before" by then.
+std::unique_ptr<LineWriter> WithALine(const std::filesystem::path& path) {
+  auto writer = LineWriter::Open(path.string()).value();
+  writer->Write("before");
+  WaitFor([&] { return Contents(path) == "before\n"; });
+  return writer;
 }
 
 TEST(LineWriter, WritesAllThatWaitsWhenItEnds) {
@@ -62,15 +71,12 @@ TEST(LineWriter, AFifoThatNobodyHasOpenedIsAnError) {
 TEST(LineWriter, AFileThatWasMovedAwayIsOpenedAnewWhenAsked) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "log";
-  auto writer = LineWriter::Open(path.string());
-  ASSERT_TRUE(writer);
-  (*writer)->Write("before");
-  WaitFor([&] { return Contents(path) == "before\n"; });
+  auto writer = WithALine(path);
   std::filesystem::rename(path, folder.path() / "log.1");
-  (*writer)->Reopen();
+  writer->Reopen();
   WaitFor([&] { return std::filesystem::exists(path); });  // Though there is no line.
-  (*writer)->Write("after");
-  writer->reset();
+  writer->Write("after");
+  writer.reset();
   EXPECT_EQ(Contents(folder.path() / "log.1"), "before\n");
   EXPECT_EQ(Contents(path), "after\n");
 }
@@ -79,13 +85,10 @@ TEST(LineWriter, AFileThatWasMovedAwayIsOpenedAnewWhenAsked) {
 TEST(LineWriter, AFileThatWasEmptiedGoesOnAtItsBeginning) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "log";
-  auto writer = LineWriter::Open(path.string());
-  ASSERT_TRUE(writer);
-  (*writer)->Write("before");
-  WaitFor([&] { return Contents(path) == "before\n"; });
+  auto writer = WithALine(path);
   std::filesystem::resize_file(path, 0);
-  (*writer)->Write("after");
-  writer->reset();
+  writer->Write("after");
+  writer.reset();
   EXPECT_EQ(Contents(path), "after\n") << "no hole of zeroes";
 }
 

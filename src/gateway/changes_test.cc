@@ -358,8 +358,10 @@ TEST(ConfigChanges, LimitsAndTimeoutsHoldForTheNextRequest) {
   ASSERT_THAT(*t.gateway->Apply(changed), IsEmpty());
   ASSERT_TRUE(Eventually([&] { return t.Metric("headrace_connections") == 0; }));
   net::RawPeer first(t.address());
-  first.Send("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
-  EXPECT_EQ(ReadResponse(first).status, 200);
+  first.Send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n"
+      "Expect: 100-continue\r\n\r\n");
+  EXPECT_THAT(first.ReadUntil("\r\n\r\n"), HasSubstr("100 Continue"));
   net::RawPeer second(t.address());
   EXPECT_EQ(ReadResponse(second).status, 503);
 }

@@ -102,8 +102,8 @@ void GiveBack(std::string& buffer) {
 }  // namespace
 
 HttpConnection::HttpConnection(HttpServerShared& shared, const HttpServerOptions& options,
-                               IoThread& thread, TcpConnection connection,
-                               const system::SocketAddress& peer)
+                               IoThread& thread, WaitingConnections& waiting,
+                               TcpConnection connection, const system::SocketAddress& peer)
     : shared_(shared),
       options_(options),
       thread_(thread),
@@ -115,7 +115,10 @@ HttpConnection::HttpConnection(HttpServerShared& shared, const HttpServerOptions
                      }),
       write_deadline_(thread.deadlines(), [this] { Gone(); }),
       exchange_(*this),
-      stream_(MakeStream(options.stream_factory, thread, connection, *this)) {}
+      stream_(MakeStream(options.stream_factory, thread, connection, *this)),
+      waiting_(waiting),
+      self_{this},
+      place_(self_.begin()) {}
 
 void HttpConnection::OnReadable() {
   if (reading_.waiting()) {
@@ -164,9 +167,22 @@ Task<void> HttpConnection::Run() {
   stream_->Close();
 }
 
+// --- Waiting
+
+void HttpConnection::BeginWaiting() {
+  if (self_.empty()) return;
+  waiting_since_ = system::MonotonicNow();
+  waiting_.splice(waiting_.end(), self_);
+}
+
+void HttpConnection::EndWaiting() {
+  if (self_.empty()) self_.splice(self_.begin(), waiting_, place_);
+}
+
 // --- Reading
 
 Task<bool> HttpConnection::Handshake() {
+  BeginWaiting();
   const Seconds deadline = system::MonotonicNow() + options_.head_timeout;
   for (;;) {
     const std::ptrdiff_t step = stream_->Handshake();
@@ -251,6 +267,7 @@ Task<int> HttpConnection::ReadHead() {
     if (end > 0) break;
     if (HasBareLineFeed(in_, searched)) co_return 400;
     searched = in_.size();
+    BeginWaiting();
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
     if (got == 0) co_return idle_ || gone_ ? kClosed : 408;
     in_.append(scratch, got);
@@ -264,6 +281,7 @@ Task<int> HttpConnection::ReadHead() {
 }
 
 int HttpConnection::ParseHead(std::size_t size) {
+  EndWaiting();
   rest_ = std::string_view(in_).substr(size);
   if (const int refusal = ParseRequestHead(std::string_view(in_).substr(0, size), head_)) {
     return refusal;
@@ -445,6 +463,7 @@ Task<void> HttpConnection::Refuse(int status) {
 // Closing a socket with unread bytes resets the connection, and the client could lose the response.
 Task<void> HttpConnection::Linger() {
   stream_->ShutdownWrite();
+  BeginWaiting();
   const Seconds deadline = system::MonotonicNow() + kLingerTime;
   std::size_t budget = kLingerBytes;
   for (;;) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +26,11 @@ struct HttpServerShared {
   std::atomic<std::size_t> held_bytes = 0;  // Of the bodies of all requests.
 };
 
+class HttpConnection;
+// Those of one thread from which no request is due: their handshake or the next request is not
+// whole, or they were refused. In the order in which they began to be.
+using WaitingConnections = std::list<HttpConnection*>;
+
 // Lives on one thread. Between requests it holds no large buffer.
 //
 // At most one call back of the stream's readability is pending at any time. It goes to the
@@ -35,8 +41,12 @@ class HttpConnection final : private ByteStreamListener {
  public:
   // `options` are its thread's, and may change there.
   HttpConnection(HttpServerShared& shared, const HttpServerOptions& options, IoThread& thread,
-                 TcpConnection connection, const system::SocketAddress& peer);
-  ~HttpConnection() { ReleaseBody(); }
+                 WaitingConnections& waiting, TcpConnection connection,
+                 const system::SocketAddress& peer);
+  ~HttpConnection() {
+    ReleaseBody();
+    EndWaiting();
+  }
 
   // Serves requests until the connection is over.
   Task<void> Run();
@@ -44,6 +54,8 @@ class HttpConnection final : private ByteStreamListener {
   void CloseIfIdle();
   // Declares the client gone. Run may have ended then, and the object is gone.
   void Break();
+  // Since when it is among the waiting connections.
+  Seconds waiting_since() const { return waiting_since_; }
 
  private:
   friend class HttpExchange;
@@ -74,6 +86,8 @@ class HttpConnection final : private ByteStreamListener {
   Task<void> Serve();
   Task<void> Refuse(int status);
   Task<void> Linger();
+  void BeginWaiting();
+  void EndWaiting();
 
   void StartResponse(const ResponseHead& head, std::optional<std::uint64_t> content_length);
   Task<bool> Write(std::span<const std::string_view> pieces, bool last);
@@ -104,6 +118,10 @@ class HttpConnection final : private ByteStreamListener {
   bool read_timed_out_ = false;
   std::size_t turn_bytes_ = 0;  // Read since other connections had their turn.
   std::string ahead_;           // Bytes beyond this request.
+  WaitingConnections& waiting_;
+  WaitingConnections self_;  // Itself, while it is not in waiting_.
+  WaitingConnections::iterator place_;
+  Seconds waiting_since_ = 0;
 
   // The request.
   Seconds arrived_ = 0;

@@ -32,12 +32,15 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
     std::atomic<int> count = 0;  // Counted when assigned, before they arrive here.
     HttpServerOptions options;   // Used and changed on its thread only.
     std::unordered_set<HttpConnection*> connections;  // Used on its thread only.
+    WaitingConnections waiting;                       // The same.
   };
   // Counts one connection, however it ends.
   struct Ticket {
     Ticket(std::shared_ptr<State> the_state, std::size_t the_index)
         : state(std::move(the_state)), index(the_index) {
       ++state->shares[index].count;
+      const system::MutexLock lock(state->mutex);
+      ++state->live;
     }
     ~Ticket() {
       --state->shares[index].count;
@@ -94,30 +97,59 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
   }
 
   void Assign(int descriptor, const system::SocketAddress& peer) {
-    {
-      const system::MutexLock lock(mutex);
-      if (live < shares[0].options.max_connections) {
-        ++live;
-      } else {
-        TurnAway(descriptor);
-        return;
-      }
-    }
     const auto least = std::min_element(
         shares.begin(), shares.end(),
         [](const Share& a, const Share& b) { return a.count.load() < b.count.load(); });
-    const auto index = static_cast<std::size_t>(least - shares.begin());
+    const bool full = IsFull();
+    const std::size_t index = full ? 0 : static_cast<std::size_t>(least - shares.begin());
     IoThread& thread = threads[static_cast<int>(index)];
     auto ticket = std::make_shared<Ticket>(shared_from_this(), index);
-    thread.Spawn(
-        [ticket, &thread, descriptor, peer] { return Serve(ticket, thread, descriptor, peer); });
+    if (full) {
+      TakePlace(std::move(ticket), descriptor, peer);
+    } else {
+      thread.Spawn(
+          [ticket, &thread, descriptor, peer] { return Serve(ticket, thread, descriptor, peer); });
+    }
+  }
+
+  bool IsFull() {
+    const system::MutexLock lock(mutex);
+    return live >= shares[0].options.max_connections;
+  }
+
+  // On the ticket's thread: the connection that has waited longest there gives way to a new one. If
+  // there is none, the next thread is asked.
+  static void TakePlace(std::shared_ptr<Ticket> ticket, int descriptor,
+                        system::SocketAddress peer) {
+    const std::shared_ptr<State> state = ticket->state;
+    Share& share = state->shares[ticket->index];
+    IoThread& thread = state->threads[static_cast<int>(ticket->index)];
+    if (!share.waiting.empty()) {
+      HttpConnection& longest = *share.waiting.front();
+      if (system::MonotonicNow() - longest.waiting_since() >= share.options.grace) {
+        longest.Break();
+        thread.Spawn([ticket, &thread, descriptor, peer] {
+          return Serve(ticket, thread, descriptor, peer);
+        });
+        return;
+      }
+    }
+    const std::size_t next = ticket->index + 1;
+    if (next == state->shares.size()) {
+      TurnAway(descriptor, share.options);
+      return;
+    }
+    ticket = std::make_shared<Ticket>(state, next);
+    state->threads[static_cast<int>(next)].Post(
+        [ticket, descriptor, peer] { TakePlace(ticket, descriptor, peer); });
   }
 
   static Task<void> Serve(std::shared_ptr<Ticket> ticket, IoThread& thread, int descriptor,
                           system::SocketAddress peer) {
     State& state = *ticket->state;
     Share& share = state.shares[ticket->index];
-    HttpConnection connection(state, share.options, thread, {descriptor, peer.family()}, peer);
+    HttpConnection connection(state, share.options, thread, share.waiting,
+                              {descriptor, peer.family()}, peer);
     auto& connections = share.connections;
     connections.insert(&connection);
     co_await connection.Run();
@@ -125,9 +157,8 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
   }
 
   // The server is full: responds 503 if that is possible without waiting.
-  void TurnAway(int descriptor) const {
-    const HttpServerOptions& options = shares[0].options;  // The listener's thread.
-    if (options.stream_factory) {                          // No handshake, no response.
+  static void TurnAway(int descriptor, const HttpServerOptions& options) {
+    if (options.stream_factory) {  // No handshake, no response.
       ::close(descriptor);
       return;
     }

@@ -100,7 +100,11 @@ class HttpExchange {
 using HttpHandler = std::function<Task<void>(HttpExchange&)>;
 
 struct HttpServerOptions {
-  int max_connections = 16384;                    // More get 503 and are closed.
+  // Where there are so many, a new one takes the place of the one that has waited longest for a
+  // request, once that has had `grace`; if there is none, the new one gets 503 and is closed. So
+  // nobody keeps others out by connections that say nothing.
+  int max_connections = 16384;
+  Seconds grace = 0.5;
   std::size_t max_head_bytes = 64 * 1024;         // More: 431.
   std::size_t max_body_bytes = 64 * 1024 * 1024;  // More: 413.
   // Of all requests' bodies together, from their first byte until the request's end (or

@@ -379,6 +379,7 @@ TEST_F(ServerTest, DoesNotWaitForeverForARequest) {
 TEST_F(ServerTest, TurnsAwayMoreConnectionsThanItMayHave) {
   HttpServerOptions options;
   options.max_connections = 2;
+  options.grace = kNever;
   Serve(Echo, options);
   const std::string request = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
   RawPeer first = Connect();
@@ -398,6 +399,69 @@ TEST_F(ServerTest, TurnsAwayMoreConnectionsThanItMayHave) {
     answer = fourth.ReadUntil("hi");
   } while (answer.starts_with("HTTP/1.1 503 ") || answer.empty());
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 "));
+}
+
+// Whatever they do not finish: nothing at all, half a head, a body that nobody reads, a request
+// that was refused, or the request after one that was served.
+TEST_F(ServerTest, WhoAsksForNothingKeepsNobodyOut) {
+  HttpServerOptions options;
+  options.max_connections = 4;
+  options.grace = 0;
+  options.idle_timeout = options.head_timeout = kNever;
+  options.reads_body = [](const HttpExchange&) { return false; };
+  Serve(Echo, options);
+  const std::string request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  std::vector<RawPeer> silent;
+  // Those that have only just connected cannot give way yet.
+  const auto ask = [&] {
+    std::string answer;
+    for (int i = 0; i < 1000 && !answer.starts_with("HTTP/1.1 200 "); ++i) {
+      RawPeer client = Connect();
+      client.Send(request);
+      answer = client.ReadUntil("\r\n\r\n");
+    }
+    return answer;
+  };
+  for (const std::string& begin : {std::string(), request.substr(0, 20),
+                                   "POST" + request.substr(3, 23) + "Content-Length: 9\r\n\r\n",
+                                   std::string("no request\r\n\r\n"), request}) {
+    for (int i = 0; i < 8; ++i) {
+      silent.push_back(Connect());
+      silent.back().Send(begin);
+    }
+    EXPECT_THAT(ask(), StartsWith("HTTP/1.1 200 ")) << begin;
+  }
+  // The first ones have given way.
+  EXPECT_EQ(silent.front().ReadAll(), "");
+}
+
+TEST_F(ServerTest, WhoIsServedGivesWayToNobody) {
+  Event begun;
+  Event enough;
+  HttpServerOptions options;
+  options.max_connections = 2;
+  options.grace = 0;
+  Serve(
+      [&](HttpExchange& exchange) -> Task<void> {
+        const ResponseHead head(200);
+        exchange.Start(head);
+        co_await exchange.Write("begun");
+        begun.Happen();
+        const std::function<void()> wait = [&] { enough.Await(); };
+        co_await exchange.thread().RunAside(wait);
+        co_await exchange.WriteLast("ended");
+      },
+      options);
+  const std::string request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+  RawPeer first = Connect();
+  RawPeer second = Connect();
+  first.Send(request);
+  second.Send(request);
+  ASSERT_TRUE(begun.Await(2));
+  EXPECT_THAT(Connect().ReadAll(), StartsWith("HTTP/1.1 503 "));
+  enough.Happen();
+  EXPECT_THAT(first.ReadAll(), HasSubstr("ended"));
+  EXPECT_THAT(second.ReadAll(), HasSubstr("ended"));
 }
 
 TEST_F(ServerTest, RespondsForAHandlerThatFails) {

@@ -1,28 +1,48 @@
 #include "base/json_writer.h"
 
+#include <algorithm>
+
+#include "base/control_character.h"
 #include "base/text.h"
 
 namespace headrace {
 
-void AppendJsonString(std::string_view text, std::string& out) {
+namespace {
+
+// By its number. A character of IsControl has three bytes at most.
+void AppendEscaped(std::string_view character, std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
+  // The first of several bytes has as many bits before a 0.
+  unsigned number = static_cast<unsigned char>(character[0]);
+  if (character.size() > 1) number &= 0x7Fu >> character.size();
+  for (const char c : character.substr(1))
+    number = number << 6 | (static_cast<unsigned char>(c) & 0x3Fu);
+  out += "\\u";
+  for (int shift = 12; shift >= 0; shift -= 4) out += kHex[number >> shift & 15];
+}
+
+}  // namespace
+
+void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80) {
-      const std::size_t length = Utf8Length(text.substr(i));
-      out += length == 0 ? "\xEF\xBF\xBD" : text.substr(i, length);
-      i += length == 0 ? 0 : length - 1;
+      const std::string_view character = text.substr(i, Utf8Length(text.substr(i)));
+      if (IsControl(character)) {
+        AppendEscaped(character, out);
+      } else {
+        out += character.empty() ? "\xEF\xBF\xBD" : character;
+      }
+      i += std::max<std::size_t>(character.size(), 1) - 1;
     } else if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n') {
       out += "\\n";
-    } else if (byte < 0x20) {
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
+    } else if (IsControl(text.substr(i, 1))) {
+      AppendEscaped(text.substr(i, 1), out);
     } else {
       out += c;
     }

@@ -47,6 +47,8 @@ TEST(JsonWriter, BytesThatAreNotUtf8AreReplaced) {
 
 TEST(JsonWriter, ControlCharactersAreEscapedAndUtf8IsKept) {
   EXPECT_EQ(JsonWriter().Value("\x01 é\\").Take(), "\"\\u0001 é\\\\\"");
+  EXPECT_EQ(JsonWriter().Value("\u009B\u2028\u202E\u2066\x7F").Take(),
+            "\"\\u009b\\u2028\\u202e\\u2066\\u007f\"");
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "base/control_character.h"
+
 namespace headrace {
 
 std::string_view Trimmed(std::string_view text, std::string_view blanks) {
@@ -36,8 +38,7 @@ std::string Excerpt(std::string_view text, std::size_t most) {
   while (!text.empty()) {
     if (excerpt.size() >= most) return excerpt + "…";
     const std::size_t length = Utf8Length(text);
-    const bool control = length == 1 && (text[0] < 0x20 || text[0] == 0x7F);
-    if (length == 0 || control) {
+    if (length == 0 || IsControl(text.substr(0, length))) {
       excerpt += '?';
     } else {
       excerpt += text.substr(0, length);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/control_character.h"
 #include "base/text.h"
 
 namespace headrace::render {
@@ -69,12 +70,7 @@ std::string Printable(std::string_view text) {
   std::string shown;
   while (!text.empty()) {
     const std::size_t length = Utf8Length(text);
-    const auto first = static_cast<unsigned char>(text[0]);
-    // U+0080 … U+009F are control characters too.
-    const bool control =
-        (length == 1 && (first < 0x20 || first == 0x7F)) ||
-        (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
-    if (length == 0 || control) {
+    if (length == 0 || IsControl(text.substr(0, length))) {
       shown += '?';
     } else {
       shown += text.substr(0, length);

@@ -5,14 +5,15 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
+#include "base/control_character.h"
+#include "base/json_writer.h"
 #include "base/text.h"
 
 namespace headrace::telemetry {
@@ -54,36 +55,37 @@ std::string NumberText(double number) {
   return error == std::errc{} ? std::string(buffer.data(), end) : "nan";
 }
 
-bool IsControl(char c) { return std::iscntrl(c & 0xff) != 0; }
-
 // On one line; what is no printable text becomes a space.
-void AppendOneLine(std::string& out, std::string_view text) {
-  for (const char c : text) out += IsControl(c) ? ' ' : c;
+std::string OneLine(std::string_view text) {
+  std::string line;
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text);
+    if (length == 0 || IsControl(text.substr(0, length))) {
+      line += ' ';
+    } else {
+      line += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return line;
 }
 
 void AppendText(std::string& out, std::string_view value) {
-  bool plain = !value.empty();
-  for (const char c : value) plain = plain && !IsControl(c) && c != ' ' && c != '"' && c != '=';
-  if (plain) {
-    out += value;
+  const std::string line = OneLine(value);
+  if (!line.empty() && line.find_first_of(" \"=") == line.npos) {
+    out += line;
     return;
   }
   out += '"';
-  for (const char c : value) {
+  for (const char c : line) {
     if (c == '"' || c == '\\') out += '\\';
-    out += IsControl(c) ? ' ' : c;
+    out += c;
   }
   out += '"';
 }
 
-void AppendJson(std::string& out, std::string_view value) {
-  using Json = nlohmann::json;
-  out += Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string TextLine(std::string_view message, Log::Fields fields) {
-  std::string line;
-  AppendOneLine(line, message);
+  std::string line = OneLine(message);
   for (const LogField& field : fields) {
     line += ' ';
     line += field.key();
@@ -109,16 +111,16 @@ std::string TextLine(std::string_view message, Log::Fields fields) {
 // The members after "time" and "level", which the pattern writes.
 std::string JsonMembers(std::string_view message, Log::Fields fields) {
   std::string line = "\"message\":";
-  AppendJson(line, message);
+  AppendJsonString(message, line);
   for (const LogField& field : fields) {
     line += ',';
-    AppendJson(line, field.key());
+    AppendJsonString(field.key(), line);
     line += ':';
     std::visit(
         [&line](auto value) {
           using T = decltype(value);
           if constexpr (std::is_same_v<T, std::string_view>) {
-            AppendJson(line, value);
+            AppendJsonString(value, line);
           } else if constexpr (std::is_same_v<T, bool>) {
             line += value ? "true" : "false";
           } else if constexpr (std::is_same_v<T, double>) {

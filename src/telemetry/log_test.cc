@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 
@@ -47,6 +48,20 @@ TEST_F(LogTest, WhatAClientSendsCannotForgeALine) {
   ASSERT_EQ(lines_.size(), 1U);
   EXPECT_THAT(lines_[0], EndsWith("error refused 2026 info model=\"a b\\\"  [31m error x=1\" "
                                   "empty=\"\""));
+}
+
+// Some readers end a line there, and some terminals obey.
+TEST_F(LogTest, ControlCharactersOfUnicodeAreNoneOfALine) {
+  const std::string sent =
+      "a\xc2\x85"
+      "b\xe2\x80\xa8"
+      "c\xc2\x9b"
+      "2J\xe2\x80\xae"
+      "d";
+  TextLog().Error(sent, {{"model", sent}});
+  EXPECT_THAT(lines_.at(0), EndsWith("error a b c 2J d model=\"a b c 2J d\""));
+  JsonLog().Error("refused", {{"model", sent}});
+  EXPECT_THAT(lines_.at(1), HasSubstr(R"("a\u0085b\u2028c\u009b2J\u202ed")"));
 }
 
 TEST_F(LogTest, AJsonLineIsOneObject) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "access/api_key.h"
@@ -15,7 +16,9 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "config/key_file.h"
+#include "config/yaml.h"
 #include "render/table.h"
+#include "system/file_lock.h"
 #include "system/files.h"
 
 namespace headrace::cli {
@@ -39,10 +42,14 @@ std::array<std::uint8_t, N> RandomBytes() {
   return bytes;
 }
 
-std::string ReadKeys(const std::string& file) { return OrStop(system::ReadFile(file)); }
+// As a gateway reads it.
+std::string ReadKeys(const std::string& file) {
+  return OrStop(system::ReadSmallFile(file, config::YamlBounds::kBytes));
+}
 
 std::string ExistingKey(const std::string& file) {
-  const std::string text = OrStop(system::ReadFile(file));
+  constexpr std::size_t kLargestFile = std::size_t{64} << 10;
+  const std::string text = OrStop(system::ReadSmallFile(file, kLargestFile));
   const std::string key(Trimmed(text));
   if (key.size() < kShortestKey || key.find_first_of(" \t\r\n") != std::string::npos) {
     Stop(file + ": has no key of at least " + std::to_string(kShortestKey) +
@@ -52,8 +59,11 @@ std::string ExistingKey(const std::string& file) {
 }
 
 void Add(Arguments arguments) {
+  // Two commands at a time would otherwise undo what the other has done.
+  const system::FileLock lock = OrStop(system::FileLock::Take(arguments.file));
+  std::error_code error;
   const std::string before =
-      std::filesystem::exists(arguments.file) ? ReadKeys(arguments.file) : "";
+      std::filesystem::exists(arguments.file, error) ? ReadKeys(arguments.file) : "";
   std::string salt;
   if (Trimmed(before).empty()) {
     const auto bytes = RandomBytes<16>();
@@ -105,6 +115,7 @@ void List(const Arguments& arguments) {
 }
 
 void Revoke(const Arguments& arguments) {
+  const system::FileLock lock = OrStop(system::FileLock::Take(arguments.file));
   const std::string before = ReadKeys(arguments.file);
   OrStop(system::WriteFile(arguments.file,
                            OrStop(config::WithoutKey(before, arguments.file, arguments.key.name))));

@@ -127,8 +127,13 @@ Result<void> OutputFile::OpenFile() {
   if (fs::is_directory(path_, error)) {
     return Fail(path_ + ": is a folder; name a file in it.");
   }
-  const std::string& opened = temporary_.empty() ? target_ : temporary_;
-  file_.reset(std::fopen(opened.c_str(), "wb"));
+  if (temporary_.empty()) {
+    file_.reset(std::fopen(target_.c_str(), "wb"));
+  } else {
+    // Its name can be guessed: what somebody else has put there, a link perhaps, is not written to.
+    std::remove(temporary_.c_str());
+    file_.reset(std::fopen(temporary_.c_str(), "wbx"));
+  }
   if (file_) return {};
   const int reason = errno;
   const fs::path folder = fs::path(target_).parent_path();

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -78,6 +79,16 @@ TEST_F(OutputFileTest, WritesThroughDevicesAndLinks) {
   ASSERT_TRUE(WriteFile(Path("link"), "new"));
   EXPECT_TRUE(fs::is_symlink(Path("link")));
   EXPECT_EQ(*ReadFile(Path("real")), "new");
+}
+
+// The temporary file's name can be guessed, where others may write to the folder.
+TEST_F(OutputFileTest, ALinkThatSomebodyHasPlantedIsNotWrittenThrough) {
+  ASSERT_TRUE(WriteFile(Path("theirs"), "theirs"));
+  fs::create_symlink(Path("theirs"), Path("a.tmp" + std::to_string(getpid())));
+  ASSERT_TRUE(WriteFile(Path("a"), "ours"));
+  EXPECT_EQ(*ReadFile(Path("a")), "ours");
+  EXPECT_EQ(*ReadFile(Path("theirs")), "theirs");
+  EXPECT_FALSE(fs::is_symlink(Path("a")));
 }
 
 TEST_F(OutputFileTest, SaysWhyItCannotBeWritten) {

@@ -16,6 +16,7 @@
 #include "load/load_generator.h"
 #include "load/load_table.h"
 #include "routing/policy.h"
+#include "system/open_files.h"
 #include "system/temporary_folder.h"
 #include "system/termination.h"
 #include "telemetry/log.h"
@@ -60,6 +61,7 @@ class Demo {
   }
 
   void Run() {
+    system::RaiseOpenFiles();
     system::Termination termination;
     StartEngines();
     const auto gateway = OrStop(gateway::Gateway::Start(config_, log_, registry_));

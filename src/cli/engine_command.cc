@@ -5,6 +5,7 @@
 #include "cli/console.h"
 #include "cli/options.h"
 #include "emulator/emulated_engine.h"
+#include "system/open_files.h"
 #include "system/termination.h"
 
 namespace headrace::cli {
@@ -23,6 +24,7 @@ struct Arguments {
 };
 
 void Serve(const Arguments& arguments) {
+  system::RaiseOpenFiles();
   system::Termination termination;
   emulator::EmulatedEngineOptions options;
   options.model = arguments.name.empty() ? arguments.model : arguments.name;

@@ -18,6 +18,7 @@
 #include "load/load_table.h"
 #include "system/clock.h"
 #include "system/files.h"
+#include "system/open_files.h"
 #include "system/termination.h"
 #include "workload/trace_summary.h"
 
@@ -277,7 +278,7 @@ void Load(const Arguments& arguments) {
   OrStop(system::CheckWritable(arguments.output));
   StopUnlessReached(run.options().target);
   Rows rows(arguments.csv);
-  RaiseConnectionLimit();
+  system::RaiseOpenFiles();
   run.Run(rows);
 
   const bool given = !arguments.percentiles.empty();

@@ -20,6 +20,7 @@
 #include "measure/endpoint_grid.h"
 #include "system/clock.h"
 #include "system/files.h"
+#include "system/open_files.h"
 #include "system/termination.h"
 
 namespace headrace::cli {
@@ -157,7 +158,7 @@ class Watcher {
 void MeasureEndpoint(const Arguments& arguments) {
   const measure::EndpointOptions options = OptionsOf(arguments);
   OrStop(system::CheckWritable(arguments.output));
-  RaiseConnectionLimit();
+  system::RaiseOpenFiles();
   system::Termination termination;
   net::IoThreads threads(1);
   measure::EndpointBenchmark benchmark(threads[0], options);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -11,11 +12,22 @@
 #include "extproc/picker_server.h"
 #include "gateway/config_follower.h"
 #include "gateway/gateway.h"
+#include "system/open_files.h"
 #include "system/termination.h"
 #include "telemetry/log.h"
 
 namespace headrace::cli {
 namespace {
+
+// As many clients as may have a connection to an engine, too, with the files that the process may
+// open; some of these are for health checks, the admin address and logs.
+int MostConnections() {
+  constexpr std::size_t kMostReserved = 1500;
+  constexpr std::size_t kEnough = 1'000'000;
+  const std::size_t files = system::MostOpenFiles();
+  const std::size_t most = (files - std::min(files / 4, kMostReserved)) / 2;
+  return static_cast<int>(std::clamp<std::size_t>(most, 1, kEnough));
+}
 
 // `extproc`: where the endpoint picker listens, whatever the file says; "": as it says.
 void Serve(const std::string& file, const std::string& extproc) {
@@ -23,8 +35,10 @@ void Serve(const std::string& file, const std::string& extproc) {
   const auto parse = [&](std::string_view read) -> Result<config::Config> {
     HEADRACE_ASSIGN(config::Config config, ParseConfig(read, file));
     if (!extproc.empty()) config.extproc.listen = extproc;
+    config.limits.connections = std::min(config.limits.connections, MostConnections());
     return config;
   };
+  system::RaiseOpenFiles();
   const config::Config config = OrStop(parse(text));
   extproc::WaitForOwnSockets();
   system::ServerSignals signals;
@@ -32,6 +46,12 @@ void Serve(const std::string& file, const std::string& extproc) {
                      config.log.format == config::LogConfig::Format::kJson
                          ? telemetry::LogFormat::kJson
                          : telemetry::LogFormat::kText);
+  if (config.limits.connections == MostConnections()) {
+    log.Warning(
+        "fewer clients than limits.connections may be served at a time, as the process may "
+        "open so few files; raise that (ulimit -Hn, LimitNOFILE of systemd)",
+        {{"connections", config.limits.connections}, {"files", system::MostOpenFiles()}});
+  }
   telemetry::MetricsRegistry registry;
   std::unique_ptr<extproc::PickerServer> picker;  // Outlives what may still decide for it.
   const auto gateway = OrStop(gateway::Gateway::Start(config, log, registry));

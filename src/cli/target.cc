@@ -1,7 +1,5 @@
 #include "cli/target.h"
 
-#include <sys/resource.h>
-
 #include <utility>
 
 #include "cli/console.h"
@@ -16,13 +14,6 @@ completion::Endpoint TargetAt(std::string_view url, std::vector<std::string> hea
   completion::Endpoint endpoint = OrStop(completion::EndpointAt(*parsed));
   endpoint.headers = std::move(headers);
   return endpoint;
-}
-
-void RaiseConnectionLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace headrace::cli

@@ -13,8 +13,4 @@ namespace headrace::cli {
 // if it is none, or cannot be looked up.
 completion::Endpoint TargetAt(std::string_view url, std::vector<std::string> headers);
 
-// As many open connections as the system allows: an open loop may need one for each request of a
-// server that has fallen behind.
-void RaiseConnectionLimit();
-
 }  // namespace headrace::cli

@@ -92,6 +92,14 @@ std::optional<std::vector<std::string>> OfferedEndpoints(const Metadata& metadat
   return offered;
 }
 
+// Behind blanks, and the mark that some editors put before UTF-8.
+bool BeginsAsObject(std::string_view body) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (body.starts_with(kMark)) body.remove_prefix(kMark.size());
+  const std::size_t first = body.find_first_not_of(" \t\r\n");
+  return first != body.npos && body[first] == '{';
+}
+
 }  // namespace
 
 void PickerThread::SetConfig(const config::Config& config) {
@@ -257,8 +265,9 @@ tl::expected<void, serving::ErrorReply> PickedRequest::Scan() {
   request_->SetModelInPath(model_in_path_);
   if (auto unpacked = Unpack(); !unpacked) return unpacked;
   const std::string_view type = RequestHeader("content-type");
-  const bool unread =
-      kind_ == openai::ApiKind::kOther && !form_ && !type.empty() && type.find("json") == type.npos;
+  // What begins as an object of JSON may name a model, whatever its type says.
+  const bool unread = kind_ == openai::ApiKind::kOther && !form_ && !type.empty() &&
+                      type.find("json") == type.npos && !BeginsAsObject(body_);
   if (body_.empty() ? method_ != "POST" : unread) {
     return request_->TakeFacts(openai::ApiKind::kOther, openai::RequestFacts(), body_.size(),
                                header);
@@ -467,6 +476,10 @@ void PickedRequest::TakePath() {
     const std::size_t slash = std::min(rest.find('/'), rest.size());
     model_in_path_ = system::PercentDecoded(rest.substr(0, slash));
     path = "/v1" + rest.substr(slash);
+  }
+  // Engines decode a path before they look it up.
+  if (std::string decoded = system::PercentDecoded(path); openai::FindApiPath(decoded) != nullptr) {
+    path = std::move(decoded);
   }
   constexpr std::string_view kResponses = "/v1/responses/";
   const openai::ApiPath* const api = openai::FindApiPath(path);

@@ -835,6 +835,30 @@ TEST(Headers, PathsBecomeThoseOfEngines) {
   EXPECT_EQ(target("/openai/deployments/llama/chat/completions?api-version=1"),
             "/v1/chat/completions?api-version=1");
   EXPECT_EQ(target("/an/engines/own/"), "");
+  // What an engine would take for it is read as it, and its tokens count.
+  EXPECT_EQ(target("/v1/%63hat%2Fcompletions"), "/v1/chat/completions");
+}
+
+// Whatever its type says: an engine may read it all the same.
+TEST(Headers, ABodyThatIsAnObjectOfJsonIsRead) {
+  Pool pool;
+  const auto ask = [&pool](std::string_view type, std::string_view body) {
+    Stream stream(pool);
+    ProcessingRequest head = RequestHeaders(kFullDuplex, {}, false, "/v1/rerank");
+    for (auto& header : *head.mutable_request_headers()->mutable_headers()->mutable_headers()) {
+      if (header.key() == "content-type") header.set_raw_value(type);
+    }
+    stream.Say(head);
+    stream.Say(RequestBody(body, true));
+    return stream.Refusal();
+  };
+  for (const std::string_view type : {"text/plain", "application/octet-stream", "image/png"}) {
+    EXPECT_EQ(ask(type, R"({"model":"llama"})"), 0) << type;
+    EXPECT_EQ(ask(type, R"({"model":"theirs"})"), 404) << type;
+    EXPECT_EQ(ask(type, "\xEF\xBB\xBF \n{\"model\":\"theirs\"}"), 400) << type;
+    EXPECT_EQ(ask(type, R"({"model":"llama","model":"theirs"})"), 400) << type;
+    EXPECT_EQ(ask(type, "\x89PNG {}"), 0) << type;
+  }
 }
 
 TEST(Headers, APackedBodyIsUnpacked) {

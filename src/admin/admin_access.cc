@@ -169,8 +169,9 @@ std::optional<AdminAccess::Refusal> AdminAccess::Refuses(const net::HttpExchange
 
 void AdminAccess::Refresh(Seconds now) {
   if (config_.token_file.empty()) return;
-  const system::MutexLock lock(mutex_);
+  // It may take long, and nobody waits for it.
   const Result<Hashes> tokens = ReadTokens(config_.token_file);
+  const system::MutexLock lock(mutex_);
   if (!file_.IsNew(tokens)) return;
   file_.Set(tokens);
   if (tokens) {

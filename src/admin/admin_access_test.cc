@@ -1,6 +1,13 @@
 #include "admin/admin_access.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
 
 #include "admin/admin_server.h"
 #include "gateway/test_gateway.h"
@@ -116,6 +123,39 @@ TEST_F(AdminAccessTest, TheFileOfTokensIsReadAgain) {
   EXPECT_TRUE(t_.Said("the admin tokens stay as they were"));
   EXPECT_FALSE(t_.Said(second));
   EXPECT_THAT(status.body, testing::Not(HasSubstr(second)));
+}
+
+TEST_F(AdminAccessTest, WhoseTokenIsTakenBackSeesNoMore) {
+  Start(WithToken());
+  net::RawPeer page(address());
+  page.Send("GET /live HTTP/1.1\r\nHost: localhost\r\n" + Bearer(kToken) + "\r\n\r\n");
+  EXPECT_THAT(page.ReadUntil("event: status"), HasSubstr("200 OK"));
+  t_.folder.Write("admin.token", "fedcba9876543210-two");
+  t_.gateway->RefreshFiles();
+  t_.gateway->RefreshFiles();
+  EXPECT_THAT(page.ReadUntil("\r\n0\r\n\r\n"), testing::EndsWith("\r\n0\r\n\r\n"));
+}
+
+// It is on a file system that hangs, say.
+TEST_F(AdminAccessTest, AFileThatCannotBeReadToItsEndHoldsNobodyUp) {
+  const config::AdminConfig config = WithToken();
+  Start(config);
+  std::filesystem::remove(config.token_file);
+  ASSERT_EQ(mkfifo(config.token_file.c_str(), 0600), 0);
+  std::atomic<bool> read = false;
+  std::thread reader([&] {
+    t_.gateway->RefreshFiles();
+    read = true;
+  });
+  int writer = -1;
+  EXPECT_TRUE(gateway::Eventually([&] {
+    writer = open(config.token_file.c_str(), O_WRONLY | O_NONBLOCK);  // Once somebody reads.
+    return writer >= 0;
+  }));
+  EXPECT_EQ(Status("/status", {Bearer(kToken)}), 200);
+  EXPECT_FALSE(read);
+  close(writer);
+  reader.join();
 }
 
 TEST_F(AdminAccessTest, WhoWouldLetEverybodyInDoesNotStart) {

@@ -22,7 +22,6 @@ namespace {
 
 constexpr std::string_view kJsonType = "application/json";
 constexpr Seconds kDrain = 1;
-// Who has no token must not keep probes and operators out for long.
 constexpr int kMostConnections = 1024;
 constexpr Seconds kIdle = 30;
 constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
@@ -181,6 +180,7 @@ Result<std::unique_ptr<AdminServer>> AdminServer::Start(const config::AdminConfi
   options.max_connections = kMostConnections;
   options.idle_timeout = kIdle;
   options.max_body_bytes = 4096;
+  options.reads_body = [](const net::HttpExchange&) { return false; };  // No page has a use for it.
   if (tls) {
     gateway.Follow(tls);
     options.stream_factory = tls->Streams();
@@ -303,7 +303,7 @@ net::Task<void> AdminServer::Record(net::HttpExchange& exchange) {
   head.Add("content-type", "application/jsonl");
   exchange.Start(head);
   bool reading = co_await exchange.Flush();
-  while (reading && !exchange.client_gone()) {
+  while (reading && !exchange.client_gone() && !access_->Refuses(exchange)) {
     const bool done = recording->Done(system::MonotonicNow());
     const std::string lines = recording->Take();
     if (!lines.empty()) reading = co_await exchange.Write(lines);
@@ -341,15 +341,25 @@ net::Task<void> AdminServer::Live(net::HttpExchange& exchange) {
   head.Add("content-type", "text/event-stream");
   head.Add("cache-control", "no-store");
   exchange.Start(head);
-  for (int i = 0; !exchange.client_gone(); ++i) {
-    std::string events = EventOf("status", Status());
-    if (i % kTimelineEvery == 0) {
-      events += EventOf("timeline", TimelineNow());
-    }
-    const bool reading = co_await exchange.Write(events);
+  // A token may be taken back meanwhile.
+  for (int i = 0; !exchange.client_gone() && !access_->Refuses(exchange); ++i) {
+    const std::shared_ptr<const std::string> events = LiveEvents(i % kTimelineEvery == 0);
+    const bool reading = co_await exchange.Write(*events);
     if (!reading) co_return;
     co_await exchange.thread().SleepUntil(system::MonotonicNow() + kLiveInterval);
   }
+  co_await exchange.Finish();
+}
+
+std::shared_ptr<const std::string> AdminServer::LiveEvents(bool with_timeline) {
+  Events& events = live_.at(with_timeline ? 1 : 0);
+  const Seconds now = system::MonotonicNow();
+  if (now - events.made >= kLiveInterval / 2) {
+    std::string text = EventOf("status", Status());
+    if (with_timeline) text += EventOf("timeline", TimelineNow());
+    events = {now, std::make_shared<const std::string>(std::move(text))};
+  }
+  return events.text;
 }
 
 // --- What changes the gateway

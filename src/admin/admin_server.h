@@ -1,6 +1,7 @@
 // The operator's listener: metrics, status, health.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "admin/admin_access.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "gateway/config_follower.h"
 #include "gateway/gateway.h"
 #include "net/http_server.h"
@@ -55,6 +57,7 @@ class AdminServer {
   net::Task<void> Record(net::HttpExchange& exchange);
   net::Task<void> Metrics(net::HttpExchange& exchange);
   net::Task<void> Live(net::HttpExchange& exchange);
+  std::shared_ptr<const std::string> LiveEvents(bool with_timeline);
   std::string Status() const;
   std::string TimelineNow() const;
   net::Task<void> Reload(net::HttpExchange& exchange);
@@ -66,6 +69,13 @@ class AdminServer {
   const telemetry::MetricsRegistry& registry_;
   const Controls controls_;
   std::shared_ptr<AdminAccess> access_;
+  // What /live sends, without the timeline and with it: made once for all who look. Used on the
+  // server's thread.
+  struct Events {
+    Seconds made = -kNever;
+    std::shared_ptr<const std::string> text;
+  };
+  std::array<Events, 2> live_;
   net::Router router_;
   net::IoThreads threads_;
   std::unique_ptr<net::HttpServer> server_;

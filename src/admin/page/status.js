@@ -480,14 +480,21 @@ function showModels() {
   if (focused) buttons.find(button => button.dataset.key === focused)?.focus();
 }
 
-const live = new EventSource('/live');
-live.addEventListener('status', event => {
-  status = JSON.parse(event.data);
-  say('live', false);
-  show();
-});
-live.addEventListener('timeline', event => {
-  timelines = JSON.parse(event.data);
-  show();
-});
-live.addEventListener('error', () => say('The gateway does not answer; trying again.', true));
+function follow() {
+  const live = new EventSource('/live');
+  live.addEventListener('status', event => {
+    status = JSON.parse(event.data);
+    say('live', false);
+    show();
+  });
+  live.addEventListener('timeline', event => {
+    timelines = JSON.parse(event.data);
+    show();
+  });
+  live.addEventListener('error', () => {
+    say('The gateway does not answer; trying again.', true);
+    // A browser gives up by itself where it was answered, but with an error.
+    if (live.readyState === EventSource.CLOSED) setTimeout(follow, 2000);
+  });
+}
+follow();

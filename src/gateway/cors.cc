@@ -10,7 +10,9 @@ constexpr std::string_view kMethods = "GET, HEAD, POST, DELETE, OPTIONS";
 // Beside those that a page may read anyway.
 constexpr std::string_view kExposed =
     "request-id, x-request-id, target-pod, target-deployment, routing-strategy, "
-    "x-headrace-asked-strategy, x-headrace-explain, retry-after, x-should-retry";
+    "x-headrace-asked-strategy, x-headrace-explain, retry-after, x-should-retry, "
+    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens";
 
 }  // namespace
 

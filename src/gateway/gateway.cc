@@ -346,11 +346,16 @@ void Gateway::Follow(std::shared_ptr<FollowedFiles> files) {
 
 std::vector<FollowedStatus> Gateway::Files() const {
   std::vector<FollowedStatus> statuses;
-  const system::MutexLock lock(mutex_);
-  if (!config_->api_keys.empty()) {
-    statuses.push_back({.option = "api_keys", .file = config_->api_keys, .fault = keys_fault_});
+  std::vector<std::shared_ptr<FollowedFiles>> followed;
+  {
+    const system::MutexLock lock(mutex_);
+    if (!config_->api_keys.empty()) {
+      statuses.push_back({.option = "api_keys", .file = config_->api_keys, .fault = keys_fault_});
+    }
+    followed = followed_;
   }
-  for (const auto& files : followed_) statuses.push_back(files->status());
+  // They may be reading.
+  for (const auto& files : followed) statuses.push_back(files->status());
   return statuses;
 }
 

@@ -18,7 +18,9 @@ std::uint64_t Seed(const std::function<std::uint32_t()>& entropy) {
 
 bool UsableRequestId(std::string_view id) {
   const bool printable = std::ranges::all_of(id, [](char c) { return c >= 0x20 && c < 0x7F; });
-  return printable && !id.empty() && id.size() <= kLongestRequestId;
+  // Browsers take these for folders: nobody could open /explain/.. there.
+  const bool folder = id == "." || id == "..";
+  return printable && !folder && !id.empty() && id.size() <= kLongestRequestId;
 }
 
 RequestIds::RequestIds()

@@ -33,5 +33,14 @@ TEST(RequestIds, AreThirtyTwoDigitsThatDoNotRepeat) {
   EXPECT_EQ(seen.begin()->size(), 32);
 }
 
+TEST(RequestIds, AreAClientsOwnIfAPageCanNameThem) {
+  for (const char* usable : {"a", "team/7", "a b", "...", "a..", "<b>", "%2e"}) {
+    EXPECT_TRUE(UsableRequestId(usable)) << usable;
+  }
+  for (const char* none : {"", ".", "..", "a\n", "\xC3\xA9", "\x7F"}) {
+    EXPECT_FALSE(UsableRequestId(none)) << none;
+  }
+}
+
 }  // namespace
 }  // namespace headrace::serving

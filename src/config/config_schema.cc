@@ -77,8 +77,11 @@ OptionGroup<LimitsConfig> LimitsOptions() {
       .Value("header", &LimitsConfig::header, SizeForm(kKiB, 16 * kMiB),
              {.prose = "Largest head (first line and headers). A request with a larger one gets "
                        "status 431; an engine's response with a larger one counts as failed."})
-      .Value("connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
-             {.prose = "Client connections open at a time; more get status 503 and are closed."});
+      .Value(
+          "connections", &LimitsConfig::connections, IntegerForm(1, 1'000'000),
+          {.prose = "Client connections open at a time. A new one takes the place of the one that "
+                    "has waited longest for a request; while all are served, it gets status 503 "
+                    "and is closed."});
 }
 
 OptionGroup<TimeoutsConfig> TimeoutsOptions() {

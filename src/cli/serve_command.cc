@@ -47,7 +47,7 @@ void Serve(const std::string& file, const std::string& extproc) {
                          ? telemetry::LogFormat::kJson
                          : telemetry::LogFormat::kText);
   if (config.limits.connections == MostConnections()) {
-    log.Warning(
+    log.Info(
         "fewer clients than limits.connections may be served at a time, as the process may "
         "open so few files; raise that (ulimit -Hn, LimitNOFILE of systemd)",
         {{"connections", config.limits.connections}, {"files", system::MostOpenFiles()}});

@@ -279,6 +279,7 @@ Lines ModelLines(const Json& model, const Json& timeline_json, const TextStyle& 
   std::size_t up = 0;
   for (const Json& deployment : MemberOf(model, "deployments")) {
     for (const Json& endpoint : MemberOf(deployment, "endpoints")) {
+      if (FlagOf(endpoint, "retired")) continue;  // It finishes what it has.
       ++all;
       if (FlagOf(endpoint, "up") && !FlagOf(endpoint, "drained")) ++up;
     }

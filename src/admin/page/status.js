@@ -249,8 +249,9 @@ function tiles(model, timeline) {
   }
   const recent = values => sum(values.slice(-last));
   const rate = values => number(recent(values) / (last * timeline.interval_s));
-  const up = model.deployments.flatMap(one => one.endpoints).filter(one => one.up && !one.drained);
-  const all = model.deployments.flatMap(one => one.endpoints);
+  // Those that leave only finish what they have.
+  const all = model.deployments.flatMap(one => one.endpoints).filter(one => !one.retired);
+  const up = all.filter(one => one.up && !one.drained);
   const made = [
     tile('endpoints up', up.length + ' of ' + all.length, up.length < all.length ? 'warn' : ''),
     tile('running', String(model.in_flight)),

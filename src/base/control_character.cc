@@ -11,7 +11,7 @@ bool IsControl(std::string_view character) {
   };
   switch (character.size()) {
     case 1:
-      return byte(0) < 0x20 || byte(0) == 0x7F;
+      return IsControl(character[0]);
     case 2:
       return byte(0) == 0xC2 && byte(1) < 0xA0;
     case 3:

@@ -9,5 +9,9 @@ namespace headrace {
 // (U+0000 … 1F, 7F … 9F), those that end a line (U+2028, 2029), and those that turn the direction
 // of what follows (U+202A … 202E, 2066 … 2069).
 bool IsControl(std::string_view character);
+// The same of one byte of ASCII.
+constexpr bool IsControl(char character) {
+  return (character >= 0 && character < 0x20) || character == 0x7F;
+}
 
 }  // namespace headrace

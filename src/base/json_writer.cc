@@ -41,7 +41,7 @@ void AppendJsonString(std::string_view text, std::string& out) {
       out += c;
     } else if (c == '\n') {
       out += "\\n";
-    } else if (IsControl(text.substr(i, 1))) {
+    } else if (IsControl(c)) {
       AppendEscaped(text.substr(i, 1), out);
     } else {
       out += c;

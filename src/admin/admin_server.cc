@@ -28,6 +28,7 @@ constexpr Seconds kRecordingInterval = 0.1;  // Between two looks for new lines.
 constexpr Seconds kLongestRecording = 86400;
 constexpr std::size_t kExplained = 20;  // On the page of the latest requests, unless it says more.
 constexpr std::size_t kMostExplained = 200;
+constexpr Seconds kUntilNoted = 0.05;  // Much longer than it takes.
 constexpr Seconds kLiveInterval = 2;
 constexpr int kTimelineEvery = 2;  // Times that the status was sent.
 
@@ -272,7 +273,15 @@ net::Task<void> AdminServer::ExplainLatest(net::HttpExchange& exchange) {
 net::Task<void> AdminServer::Explain(net::HttpExchange& exchange, std::string_view id) {
   Page page;
   const auto url = system::ParseUrl("http://admin/" + std::string(id));
-  const auto past = url ? gateway_.history().Find(url->path.substr(1)) : std::nullopt;
+  const auto find = [&] {
+    return url ? gateway_.history().Find(url->path.substr(1)) : std::nullopt;
+  };
+  auto past = find();
+  if (!past) {
+    // A client that has just read the last byte may ask before the request is noted.
+    co_await exchange.thread().SleepUntil(system::MonotonicNow() + kUntilNoted);
+    past = find();
+  }
   if (past) {
     page.body = ExplainJson(*past, system::UnixNow() - system::MonotonicNow());
   } else {

@@ -67,6 +67,14 @@ class LoadTest : public ::testing::Test {
   void Serve(net::HttpHandler handler) {
     server_ = *net::HttpServer::Listen(threads_, net::AnyLoopbackPort(), {}, std::move(handler));
   }
+  // Its answers never come.
+  void ServeNothing() {
+    Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+      net::OneShot<bool> never(exchange.thread());
+      exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
+      co_await never.Wait(kNever);
+    });
+  }
 
   workload::Workload workload_;
   net::IoThreads threads_{2};
@@ -354,11 +362,7 @@ TEST_F(LoadTest, EveryRequestEndsOnceWithItsOutcome) {
 }
 
 TEST_F(LoadTest, ArrivalsDoNotWaitForResponsesAndStopEndsOpenRequests) {
-  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
-    net::OneShot<bool> never(exchange.thread());
-    exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
-    co_await never.Wait(kNever);
-  });
+  ServeNothing();
   workload_.classes = {Class("a", 2000, 10, 5)};
   LoadOptions options = Options(server_->address());
   LoadGenerator load(threads_[0], options);
@@ -374,11 +378,7 @@ TEST_F(LoadTest, ArrivalsDoNotWaitForResponsesAndStopEndsOpenRequests) {
 }
 
 TEST_F(LoadTest, TimeoutsAndServersThatDoNotListen) {
-  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
-    net::OneShot<bool> never(exchange.thread());
-    exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
-    co_await never.Wait(kNever);
-  });
+  ServeNothing();
   workload_.classes = {Class("a", 2000, 10, 5)};
   LoadOptions options = Options(server_->address());
   options.timeout = 0.05;

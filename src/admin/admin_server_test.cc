@@ -229,8 +229,7 @@ TEST_F(AdminServerTest, ARecordingWaitsForTheRequestsThatArrivedInIt) {
   Start(/*speed=*/20);
   net::RawPeer recording = Record("duration=1s");
   net::RawPeer client(t_.address());
-  client.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(900, true),
-                                {"x-headrace-output-tokens: 900"}));
+  client.Send(gateway::PostChat(900, true));
   const std::vector<Json> lines = Lines(recording);
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(lines[0]["output_length"], 900);
@@ -242,8 +241,7 @@ TEST_F(AdminServerTest, ARequestThatLeavesWhileItWaitsIsRecordedWithTheExpectedL
   Start(/*speed=*/20);
   net::RawPeer recording = Record("duration=1s");
   net::RawPeer running(t_.address());
-  running.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(900, true),
-                                 {"x-headrace-output-tokens: 900"}));
+  running.Send(gateway::PostChat(900, true));
   ASSERT_THAT(running.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
   net::RawPeer waiting(t_.address());
   waiting.Send(gateway::PostText("/v1/chat/completions", gateway::ChatBody(50, false)));

@@ -131,8 +131,7 @@ TEST(FleetChanges, RequestsAtAnEndpointThatLeavesFinishAndNewOnesGoElsewhere) {
   EXPECT_TRUE(HasSeriesOf(t, old));
   EXPECT_FALSE(HasSeriesOf(t, fresh));
   net::RawPeer client(t.address());
-  client.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  client.Send(PostChat(2000, true));
   ASSERT_THAT(client.ReadUntil("data: "), HasSubstr("target-pod: " + old.ToString()));
 
   list.Set({fresh});

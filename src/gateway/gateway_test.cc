@@ -3,10 +3,25 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
+
 #include "gateway/test_gateway.h"
 
 namespace headrace::gateway {
 namespace {
+
+// Its one endpoint has no place for a second request.
+struct FullGateway : TestGateway {
+  // `speed`: of its engine.
+  explicit FullGateway(double speed) {
+    AddEngine("a10", speed);
+    AddProfile("a10", 1);
+    Start();
+    running.emplace(address()).Send(PostChat(2000, true));
+    EXPECT_TRUE(Eventually([&] { return Status().running == 1; }));
+  }
+  std::optional<net::RawPeer> running;
+};
 
 using testing::AllOf;
 using testing::HasSubstr;
@@ -221,8 +236,7 @@ TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {
   t.AddProfile("a10", 1);  // One at a time.
   t.Start();
   net::RawPeer running(t.address());
-  running.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  running.Send(PostChat(2000, true));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
   net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
@@ -234,14 +248,7 @@ TEST(Gateway, FullQueueIsRefusedWithRetryAfter) {
 }
 
 TEST(Gateway, WaitingRequestIsRefusedAtItsDeadlineWithoutFurtherArrivals) {
-  TestGateway t;
-  t.AddEngine("a10", 1);
-  t.AddProfile("a10", 1);
-  t.Start();
-  net::RawPeer running(t.address());
-  running.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
-  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  FullGateway t(1);
   const HttpResponse late = t.Chat(ChatBody(64, false), {"x-slo-e2e-ms: 1300"});
   EXPECT_EQ(late.status, 429);
   EXPECT_EQ(late.Header("x-error-routing"), "slo_deadline");
@@ -329,14 +336,7 @@ TEST(Gateway, EngineThatDoesNotRespondInTimeIs504) {
 // --- Clients that go away
 
 TEST(ClientGone, WhileQueuedFreesItsPlaceAtOnce) {
-  TestGateway t;
-  t.AddEngine("a10", 1);
-  t.AddProfile("a10", 1);
-  t.Start();
-  net::RawPeer running(t.address());
-  running.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
-  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  FullGateway t(1);
   net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(64, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
@@ -350,8 +350,7 @@ TEST(ClientGone, BeforeTheFirstByteEndsTheEnginesWork) {
   emulator::EmulatedEngine& engine = t.AddEngine("a10", 0.5);
   t.Start();
   net::RawPeer client(t.address());
-  client.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, false), {"x-headrace-output-tokens: 2000"}));
+  client.Send(PostChat(2000, false));
   ASSERT_TRUE(Eventually([&] { return RunningAt(engine) == 1; }));
   client.Close();
   EXPECT_TRUE(Eventually([&] { return RunningAt(engine) == 0 && t.Idle(); }));
@@ -365,26 +364,18 @@ TEST(ClientGone, InMidStreamEndsTheEnginesWork) {
   emulator::EmulatedEngine& engine = t.AddEngine("a10", 1);
   t.Start();
   net::RawPeer client(t.address());
-  client.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
+  client.Send(PostChat(2000, true));
   EXPECT_THAT(client.ReadUntil("data: "), HasSubstr("200 OK"));
   client.Reset();
   EXPECT_TRUE(Eventually([&] { return RunningAt(engine) == 0 && t.Idle(); }));
 }
 
 TEST(ClientGone, ItsPlaceGoesToTheNextOneInTheQueue) {
-  TestGateway t;
-  t.AddEngine("a10", 20);
-  t.AddProfile("a10", 1);
-  t.Start();
-  net::RawPeer running(t.address());
-  running.Send(
-      PostText("/v1/chat/completions", ChatBody(2000, true), {"x-headrace-output-tokens: 2000"}));
-  ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
+  FullGateway t(20);
   net::RawPeer waiting(t.address());
   waiting.Send(PostText("/v1/chat/completions", ChatBody(8, true)));
   ASSERT_TRUE(Eventually([&] { return t.Status().waiting == 1; }));
-  running.Close();
+  t.running->Close();
   EXPECT_THAT(waiting.ReadUntil("[DONE]"), HasSubstr("200 OK"));
 }
 
@@ -395,8 +386,7 @@ TEST(Changes, StopLetsRequestsInFlightFinish) {
   t.AddEngine("a10", 20);
   t.Start();
   net::RawPeer client(t.address());
-  client.Send(
-      PostText("/v1/chat/completions", ChatBody(300, true), {"x-headrace-output-tokens: 300"}));
+  client.Send(PostChat(300, true));
   ASSERT_TRUE(Eventually([&] { return t.Status().running == 1; }));
   t.gateway->Stop();
   EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("[DONE]"));

@@ -153,6 +153,12 @@ inline std::string ChatBody(int max_tokens, bool stream, std::string_view extra 
          "}";
 }
 
+// A request for an answer of so many tokens.
+inline std::string PostChat(int tokens, bool stream) {
+  return PostText("/v1/chat/completions", ChatBody(tokens, stream),
+                  {"x-headrace-output-tokens: " + std::to_string(tokens)});
+}
+
 class TestGateway {
  public:
   // One model, llama2-7b; no deployments, no profiles. Change `config` before Start.

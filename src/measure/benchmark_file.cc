@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
@@ -22,6 +23,12 @@ Error CannotWrite(const std::string& path) {
 
 Result<BenchmarkFile> BenchmarkFile::Open(const std::string& path,
                                           const BenchmarkSubject& subject) {
+  std::error_code error;
+  if (path == "-" ||
+      (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))) {
+    return Fail((path == "-" ? "standard output" : path) +
+                ": is no file, and the measurements grow in one; name one with -o.");
+  }
   BenchmarkFile file(path, subject);
   if (std::ifstream existing(path, std::ios::binary); existing) {
     const std::string text(std::istreambuf_iterator<char>(existing), {});

@@ -27,7 +27,7 @@ class BenchmarkFile {
  public:
   // Opens or makes `path` and reads the measurements in it; one that was cut off by a crash is
   // dropped. Errors: not a benchmark; measurements of another model, deployment or SLO, or that do
-  // not say of which; cannot be written.
+  // not say of which; no regular file; cannot be written.
   static Result<BenchmarkFile> Open(const std::string& path, const BenchmarkSubject& subject);
 
   std::size_t measurements() const { return known_.size(); }

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -121,6 +122,13 @@ TEST_F(BenchmarkFileTest, RefusesOtherFiles) {
   EXPECT_THAT(fault_of(kSubject), HasSubstr("that do not name the deployment"));
   EXPECT_THAT(BenchmarkFile::Open("/nowhere/f", kSubject).error().message,
               HasSubstr("/nowhere/f: cannot be written"));
+  // A file takes the place of what is at the path: a device must not go that way.
+  fs::remove(path_);
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THAT(fault_of(kSubject),
+              HasSubstr(": is no file, and the measurements grow in one; name one with -o"));
+  EXPECT_TRUE(fs::is_fifo(path_));
+  EXPECT_THAT(BenchmarkFile::Open("-", kSubject).error().message, HasSubstr("standard output: is"));
 }
 
 }  // namespace

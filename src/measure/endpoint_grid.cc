@@ -31,8 +31,11 @@ Result<void> MeasureGrid(const benchmark::GridPlan& plan, EndpointBenchmark& end
     observer(measured, progress);
     return measured;
   };
-  HEADRACE_TRY(benchmark::SearchGrid(plan, measure));
-  return file.Finish();
+  const auto searched = benchmark::SearchGrid(plan, measure);
+  // Also of a search that was stopped: it may be all that there will be.
+  const auto ordered = file.Finish();
+  HEADRACE_TRY(searched);
+  return ordered;
 }
 
 std::string Describe(const benchmark::Measurement& measured, const slo::Slo& slo) {

@@ -79,7 +79,8 @@ std::optional<std::string_view> ToolOf(const Json& json) {
 struct ToolRun {
   double input = kUnknown;  // Mean tokens.
   double output = kUnknown;
-  double requests = kUnknown;
+  double requests = kUnknown;  // That succeeded.
+  double failed = 0;
   double offered = kUnknown;  // Requests per second; unknown: a closed loop.
   double served = kUnknown;
   Statistics e2e;
@@ -107,6 +108,7 @@ ToolRun VllmRun(const Json& result) {
   run.requests = NumberAt(Member(result, "completed"));
   run.input = NumberAt(Member(result, "total_input_tokens")) / run.requests;
   run.output = NumberAt(Member(result, "total_output_tokens")) / run.requests;
+  run.failed = NumberAt(Member(result, "failed"));
   run.served = NumberAt(Member(result, "request_throughput"));
   run.offered = NumberAt(Member(result, "request_rate"));  // "inf": all at once.
   run.ttft = statistics("ttft");
@@ -133,6 +135,7 @@ ToolRun GuidellmRun(const Json& benchmark) {
   run.input = NumberAt(Member(of("prompt_token_count"), "mean"));
   run.output = NumberAt(Member(of("output_token_count"), "mean"));
   run.requests = NumberAt(Member(of("request_latency"), "count"));
+  run.failed = NumberAt(Member(metrics, "request_totals", "errored"));
   run.served = NumberAt(Member(of("requests_per_second"), "mean"));
   const Json& newer = Member(benchmark, "config", "strategy");
   const Json& strategy = newer.is_null() ? Member(benchmark, "args", "strategy") : newer;
@@ -162,6 +165,7 @@ ToolRun AiperfRun(const Json& summary) {
   run.input = mean("input_sequence_length");
   run.output = mean("output_sequence_length");
   run.requests = mean("request_count");
+  run.failed = mean("error_request_count");
   run.served = mean("request_throughput");
   const Json& config = Member(summary, "input_config");
   run.offered = NumberAt(Find(config, "request_rate", IsNumber));
@@ -189,6 +193,11 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
   if (!(run.requests >= 1 && run.requests <= kMostRequests) || !limits::kTokens.Contains(input) ||
       !limits::kTokens.Contains(output) || !limits::kMeasured.Contains(run.served)) {
     return Fail("no request has finished in it; leave it out");
+  }
+  if (run.failed > 0) {
+    imported.notes.push_back(place + ": " + FormatNumber(run.failed) + " of " +
+                             FormatNumber(run.requests + run.failed) +
+                             " requests failed; the figures are those of the others");
   }
   if (!limits::kMeasured.Contains(run.offered)) {
     run.offered = run.served;

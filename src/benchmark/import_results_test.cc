@@ -157,6 +157,7 @@ TEST(ImportResults, TakesARealFileOfGuidellm) {
   EXPECT_TRUE(std::isnan(whole.tpot.mean));
   EXPECT_THAT(imported->notes,
               ElementsAre(HasSubstr("benchmark 2: it offers no rate"),
+                          HasSubstr("benchmark 3: 2 of 6 requests failed; the figures are those"),
                           HasSubstr("benchmark 3: it offers no rate"),
                           HasSubstr("benchmark 4: it offers no rate"),
                           HasSubstr("g.json: benchmark 4: it has no TTFT and no TPOT")));

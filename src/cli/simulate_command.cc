@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -110,7 +109,8 @@ scenario::Scenario Load(const Arguments& arguments) {
 }
 
 void WriteRequests(const scenario::Study& study, const std::string& path) {
-  system::OutputFile file = OrStop(system::OutputFile::Open(path));
+  // A second signal ends the program: what is written by then stays.
+  system::OutputFile file = OrStop(system::OutputFile::OpenInPlace(path));
   file.Write(scenario::RequestsCsvHeader());
   scenario::VisitRequests(study, [&](const scenario::Run& run, const sim::RequestRecord& request) {
     file.Write(scenario::FormatRequestCsv(study, run, request));
@@ -118,27 +118,10 @@ void WriteRequests(const scenario::Study& study, const std::string& path) {
   OrStop(file.Finish());
 }
 
-// While it lives, the first SIGINT or SIGTERM is only noted; a second one ends the program.
-class Interruption {
- public:
-  Interruption()
-      : thread_([this](const std::stop_token& over) {
-          while (!over.stop_requested() && !came_) {
-            if (termination_.Wait(0.2)) came_ = true;
-          }
-        }) {}
-  const std::atomic<bool>& came() const { return came_; }
-
- private:
-  system::Termination termination_;
-  std::atomic<bool> came_{false};
-  std::jthread thread_;
-};
-
-// False if it was stopped, and has only a part of the seeds.
+// False if it was stopped, and has only a part of what was asked for.
 bool Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
-  const Interruption interruption;
+  const system::Interruption interruption;
   scenario::Scenario scenario = Load(arguments);
   for (const std::string& warning : scenario.warnings) Print(stderr, warning + "\n");
   Print(stderr, scenario::DescribeReplays(scenario));
@@ -175,11 +158,17 @@ bool Compare(const Arguments& arguments) {
     Progress searches("searches for goodput");
     goodput = scenario::SearchGoodput(
         study, threads,
-        [&searches](std::size_t done, std::size_t all) { searches.Show(done, all); });
+        [&searches](std::size_t done, std::size_t all) { searches.Show(done, all); },
+        &interruption.came());
+  }
+  if (goodput) {
     Print(stdout, "\n" + std::string(scenario::kGoodputCaption) + "\n\n" +
                       render::RenderText(scenario::GoodputTable(scenario, *goodput)));
+  } else if (arguments.goodput) {
+    Print(stderr, "Stopped: goodput was not searched.\n");
   }
-  if (arguments.out.empty()) return !stopped;
+  const bool whole = !stopped && (goodput || !arguments.goodput);
+  if (arguments.out.empty()) return whole;
 
   OrStop(system::WriteFile(arguments.out + "/summary.json", scenario::FormatSummary(study)));
   if (goodput) {
@@ -198,7 +187,7 @@ bool Compare(const Arguments& arguments) {
                              profile::FormatGpuProfile(*deployment.profile)));
   }
   if (arguments.requests) WriteRequests(study, arguments.out + "/requests.csv");
-  return !stopped;
+  return whole;
 }
 
 void Simulate(const Arguments& arguments) {

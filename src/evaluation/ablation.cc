@@ -105,9 +105,9 @@ constexpr std::array kVariants{
 };
 
 // The trial's study of slo-headroom (the first policy) and of slo-headroom with each change.
-scenario::Study RunChanged(const Trial& trial,
-                           const std::vector<std::function<void(scenario::Policy&)>>& changes,
-                           scenario::Scenario& changed, unsigned threads) {
+Result<scenario::Study> RunChanged(
+    const Trial& trial, const std::vector<std::function<void(scenario::Policy&)>>& changes,
+    scenario::Scenario& changed, unsigned threads, const std::atomic<bool>* stop) {
   scenario::Policy own;
   own.name = kOwnPolicy;
   own.router = routing::FindPolicy(kOwnPolicy);
@@ -118,7 +118,10 @@ scenario::Study RunChanged(const Trial& trial,
     changed.policies.push_back(own);
     change(changed.policies.back());
   }
-  return scenario::RunStudy(changed, threads, [](std::size_t, std::size_t) {}, false);
+  scenario::Study study =
+      scenario::RunStudy(changed, threads, [](std::size_t, std::size_t) {}, false, stop);
+  if (study.seeds < changed.seeds) return Fail("it was stopped");
+  return study;
 }
 
 std::string Gain(const scenario::Study& study, std::size_t policy) {
@@ -142,7 +145,8 @@ render::Table EmptyTable(const std::string& title, const std::vector<Trial>& tri
 
 std::span<const NamedConstant> ConstantNames() { return kConstants; }
 
-render::Table AblationTable(const std::vector<Trial>& trials, unsigned threads) {
+Result<render::Table> AblationTable(const std::vector<Trial>& trials, unsigned threads,
+                                    const std::atomic<bool>* stop) {
   render::Table table = EmptyTable("without …", trials);
   std::vector<std::function<void(scenario::Policy&)>> changes;
   for (const Variant& variant : kVariants) {
@@ -151,14 +155,16 @@ render::Table AblationTable(const std::vector<Trial>& trials, unsigned threads) 
   }
   for (const Trial& trial : trials) {
     scenario::Scenario changed;
-    const scenario::Study study = RunChanged(trial, changes, changed, threads);
+    HEADRACE_ASSIGN(const scenario::Study study,
+                    RunChanged(trial, changes, changed, threads, stop));
     table.rows[0].push_back(FormatPercent(scenario::AttainmentOf(study, 0, 0).mean));
     for (std::size_t i = 1; i < table.rows.size(); ++i) table.rows[i].push_back(Gain(study, i));
   }
   return table;
 }
 
-render::Table SensitivityTable(const std::vector<Trial>& trials, unsigned threads) {
+Result<render::Table> SensitivityTable(const std::vector<Trial>& trials, unsigned threads,
+                                       const std::atomic<bool>* stop) {
   render::Table table = EmptyTable("constant: half of it / twice as much", trials);
   std::vector<std::function<void(scenario::Policy&)>> changes;
   for (const NamedConstant& constant : kConstants) {
@@ -173,7 +179,8 @@ render::Table SensitivityTable(const std::vector<Trial>& trials, unsigned thread
   }
   for (const Trial& trial : trials) {
     scenario::Scenario changed;
-    const scenario::Study study = RunChanged(trial, changes, changed, threads);
+    HEADRACE_ASSIGN(const scenario::Study study,
+                    RunChanged(trial, changes, changed, threads, stop));
     table.rows[0].push_back(FormatPercent(scenario::AttainmentOf(study, 0, 0).mean));
     for (std::size_t i = 1; i < table.rows.size(); ++i) {
       table.rows[i].push_back(Gain(study, 2 * i - 1) + " / " + Gain(study, 2 * i));

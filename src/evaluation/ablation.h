@@ -1,10 +1,12 @@
 // What each idea of slo-headroom is worth, and how much its constants matter.
 #pragma once
 
+#include <atomic>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "fleet/headroom_constants.h"
 #include "render/table.h"
 #include "scenario/scenario.h"
@@ -20,11 +22,13 @@ struct Trial {
 
 // A row per idea without which slo-headroom runs, a column per trial: points of attainment against
 // all ideas together. Bold where the 95 % interval of the paired differences over seeds does not
-// contain 0.
-render::Table AblationTable(const std::vector<Trial>& trials, unsigned threads);
+// contain 0. An error once `stop` is set.
+Result<render::Table> AblationTable(const std::vector<Trial>& trials, unsigned threads,
+                                    const std::atomic<bool>* stop = nullptr);
 
 // A row per constant: the same with half of it and with twice as much.
-render::Table SensitivityTable(const std::vector<Trial>& trials, unsigned threads);
+Result<render::Table> SensitivityTable(const std::vector<Trial>& trials, unsigned threads,
+                                       const std::atomic<bool>* stop = nullptr);
 
 struct NamedConstant {
   const char* name;

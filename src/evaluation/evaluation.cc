@@ -38,6 +38,7 @@ constexpr std::array<Published, 7> kPublished{{
     {"not published: `lmetric`", "lmetric", false, "–"},
 }};
 
+constexpr const char* kStopped = "it was stopped";
 const scenario::StudyProgress kQuiet = [](std::size_t, std::size_t) {};
 
 // The factor that "much above" means in the published order.
@@ -270,11 +271,12 @@ Result<std::size_t> PlaceOf(const scenario::Scenario& scenario, const std::strin
 }  // namespace
 
 Evaluation::Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
-                       std::function<void(const std::string&)> note)
+                       std::function<void(const std::string&)> note, const std::atomic<bool>* stop)
     : scenarios_(std::move(scenarios)),
       read_file_(std::move(read_file)),
       threads_(threads),
-      note_(std::move(note)) {}
+      note_(std::move(note)),
+      stop_(stop) {}
 
 Result<Evaluation::Entry*> Evaluation::Load(const std::string& spec) {
   auto& entry = entries_[spec];
@@ -294,7 +296,9 @@ Result<const Evaluation::Entry*> Evaluation::Run(const std::string& spec) {
   HEADRACE_ASSIGN(Entry * entry, Load(spec));
   if (entry->study.scenario == nullptr) {
     note_(spec);
-    entry->study = scenario::RunStudy(entry->scenario, threads_, kQuiet, false);
+    scenario::Study study = scenario::RunStudy(entry->scenario, threads_, kQuiet, false, stop_);
+    if (study.seeds < entry->scenario.seeds) return Fail(kStopped);
+    entry->study = std::move(study);
     specs_.push_back(spec);
   }
   return entry;
@@ -307,7 +311,8 @@ Result<const Evaluation::Entry*> Evaluation::RunWithBounds(const std::string& sp
     note_("bounds of " + spec);
     scenario::Scenario bounds_only = entry->scenario;
     bounds_only.policies.clear();
-    scenario::Study bounds = scenario::RunStudy(bounds_only, threads_, kQuiet);
+    scenario::Study bounds = scenario::RunStudy(bounds_only, threads_, kQuiet, true, stop_);
+    if (bounds.seeds < bounds_only.seeds) return Fail(kStopped);
     entry->study.bounds = std::move(bounds.bounds);
     entry->study.mode_bounds = std::move(bounds.mode_bounds);
     entry->has_bounds = true;
@@ -362,15 +367,17 @@ Result<std::string> Evaluation::Margins(std::istringstream& words) {
 Result<std::string> Evaluation::Goodput(const std::string& spec) {
   HEADRACE_ASSIGN(const Entry* entry, RunWithBounds(spec));
   note_("goodput of " + spec);
-  const scenario::GoodputSearch search = scenario::SearchGoodput(entry->study, threads_, kQuiet);
-  return render::RenderMarkdown(GoodputBars(entry->scenario, search)) + "\n" +
+  const auto search = scenario::SearchGoodput(entry->study, threads_, kQuiet, stop_);
+  if (!search) return Fail(kStopped);
+  return render::RenderMarkdown(GoodputBars(entry->scenario, *search)) + "\n" +
          scenario::kGoodputCaption + "\n\n" +
-         render::RenderMarkdown(scenario::GoodputTable(entry->scenario, search));
+         render::RenderMarkdown(scenario::GoodputTable(entry->scenario, *search));
 }
 
 Result<std::string> Evaluation::Changes(std::istringstream& words,
-                                        render::Table (*table)(const std::vector<Trial>&,
-                                                               unsigned)) {
+                                        Result<render::Table> (*table)(const std::vector<Trial>&,
+                                                                       unsigned,
+                                                                       const std::atomic<bool>*)) {
   const std::string changes = TakeChanges(words);
   std::vector<Trial> trials;
   for (std::string word; words >> word;) {
@@ -379,7 +386,8 @@ Result<std::string> Evaluation::Changes(std::istringstream& words,
     trials.push_back({.name = NameOf(text.spec), .scenario = &entry->scenario, .rate = text.rate});
   }
   note_("changes of slo-headroom");
-  return render::RenderMarkdown(table(trials, threads_));
+  HEADRACE_ASSIGN(const render::Table changed, table(trials, threads_, stop_));
+  return render::RenderMarkdown(changed);
 }
 
 Result<std::string> Evaluation::ScenarioTable(std::istringstream& names) {
@@ -545,7 +553,13 @@ Result<EvaluationPage> Evaluation::Fill(std::string_view page_template, const st
       page.markdown += line + "\n";
       continue;
     }
-    const auto filled = Directive(line.substr(2, line.size() - 4), figure_folder, page);
+    const auto filled = stopped() ? Fail(kStopped)
+                                  : Directive(line.substr(2, line.size() - 4), figure_folder, page);
+    if (!filled && stopped()) {
+      page.markdown += line + "\n";
+      ++page.left;
+      continue;
+    }
     if (!filled) {
       return Fail(name + ":" + std::to_string(number) + ": " + filled.error().message);
     }

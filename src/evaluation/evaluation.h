@@ -2,6 +2,7 @@
 // measured again.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,7 @@ namespace headrace::evaluation {
 struct EvaluationPage {
   std::string markdown;
   std::map<std::string, std::string> figures;  // SVG by file name.
+  std::size_t left = 0;                        // Directives that stay: it was stopped.
 };
 
 // Fills a template's directives, one per line:
@@ -54,11 +56,13 @@ struct EvaluationPage {
 // it is first named (`{{order}}` covers those named above it). Errors name the template's line.
 class Evaluation {
  public:
-  // `note` is called with the name of each scenario before it runs.
+  // `note` is called with the name of each scenario before it runs. Once `stop` is set, no run
+  // begins.
   Evaluation(std::string scenarios, scenario::FileReader read_file, unsigned threads,
-             std::function<void(const std::string&)> note);
+             std::function<void(const std::string&)> note, const std::atomic<bool>* stop = nullptr);
 
-  // Figures are linked as `figure_folder`/FILE.
+  // Figures are linked as `figure_folder`/FILE. Directives that are not filled when it is stopped
+  // stay in the page.
   Result<EvaluationPage> Fill(std::string_view page_template, const std::string& name,
                               const std::string& figure_folder);
 
@@ -70,6 +74,7 @@ class Evaluation {
     double capacity = 0;      // 0: not computed yet.
   };
 
+  bool stopped() const { return stop_ != nullptr && *stop_; }
   // A spec is a scenario's name with its changes.
   Result<Entry*> Load(const std::string& spec);
   Result<const Entry*> Run(const std::string& spec);
@@ -79,7 +84,8 @@ class Evaluation {
   Result<std::string> Margins(std::istringstream& words);
   Result<std::string> Goodput(const std::string& spec);
   Result<std::string> Changes(std::istringstream& words,
-                              render::Table (*table)(const std::vector<Trial>&, unsigned));
+                              Result<render::Table> (*table)(const std::vector<Trial>&, unsigned,
+                                                             const std::atomic<bool>*));
   Result<std::string> ScenarioTable(std::istringstream& names);
   Result<std::string> CompareTable(std::istringstream& names);
   Result<std::string> Directive(const std::string& line, const std::string& figure_folder,
@@ -90,6 +96,7 @@ class Evaluation {
   scenario::FileReader read_file_;
   unsigned threads_;
   std::function<void(const std::string&)> note_;
+  const std::atomic<bool>* stop_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
   std::vector<std::string> specs_;  // That have run, in order.
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 namespace headrace::evaluation {
 namespace {
 
@@ -90,6 +92,24 @@ TEST(Evaluation, ShowsWhatEachIdeaAndEachConstantIsWorth) {
   EXPECT_THAT(page->markdown, HasSubstr("| harm_weight 1 | "));
   EXPECT_EQ(ConstantNames().size() * sizeof(double), sizeof(fleet::HeadroomConstants))
       << "a constant has no name";
+}
+
+TEST(Evaluation, KeepsWhatIsDoneWhenItIsStopped) {
+  std::atomic<bool> stop = false;
+  Evaluation evaluation(
+      "scenarios", [](const std::string&) -> Result<std::string> { return std::string(kTiny); }, 1,
+      [&stop](const std::string& scenario) { stop = stop || scenario == "other"; }, &stop);
+  const auto page =
+      evaluation.Fill("# Title\n{{p99 tiny}}\n{{p99 other}}\nBetween.\n{{p99 tiny}}\n{{colour}}\n",
+                      "page", "figures");
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_THAT(page->markdown, HasSubstr("| slo-headroom | "));
+  EXPECT_TRUE(page->markdown.ends_with("\n{{p99 other}}\nBetween.\n{{p99 tiny}}\n{{colour}}\n"))
+      << page->markdown;
+  EXPECT_EQ(page->left, 3u);
+  const auto later = evaluation.Fill("{{goodput tiny}}\n", "later", "figures");
+  ASSERT_TRUE(later) << later.error().message;
+  EXPECT_EQ(later->markdown, "{{goodput tiny}}\n");
 }
 
 TEST(Evaluation, FaultsNameTheLine) {

@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "evaluation/evaluation.h"
 #include "system/files.h"
+#include "system/termination.h"
 
 namespace {
 
@@ -18,6 +20,15 @@ constexpr const char* kFigures = "evaluation";
 int Fault(const std::string& sentence) {
   std::fprintf(stderr, "%s\n", sentence.c_str());
   return 1;
+}
+
+// Whether the results can be written: asked first, as the runs take minutes.
+headrace::Result<void> CheckPlaces(const std::vector<std::pair<std::string, std::string>>& pages,
+                                   const std::filesystem::path& folder) {
+  for (const auto& [source, target] : pages) {
+    HEADRACE_TRY(headrace::system::CheckWritable(target));
+  }
+  return headrace::system::PrepareDirectory(folder.string());
 }
 
 }  // namespace
@@ -36,6 +47,10 @@ int main(int argc, char** argv) {
     pages = {{"docs/evaluation.template.md", "docs/evaluation.md"},
              {"docs/evaluation-details.template.md", "docs/evaluation-details.md"}};
   }
+  const fs::path folder = fs::path(pages.front().second).parent_path() / kFigures;
+  if (auto places = CheckPlaces(pages, folder); !places) return Fault(places.error().message);
+  // A first signal ends with the pages as far as they are filled.
+  const headrace::system::Interruption interruption;
   const auto begin = std::chrono::steady_clock::now();
   const auto seconds = [begin] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -45,7 +60,8 @@ int main(int argc, char** argv) {
       std::max(std::thread::hardware_concurrency(), 1u),
       [&seconds](const std::string& scenario) {
         std::fprintf(stderr, "%5.0f s  %s\n", seconds(), scenario.c_str());
-      });
+      },
+      &interruption.came());
   std::vector<headrace::evaluation::EvaluationPage> filled;
   for (const auto& [source, target] : pages) {
     auto page = headrace::system::ReadFile(source).and_then(
@@ -54,10 +70,14 @@ int main(int argc, char** argv) {
     filled.push_back(*std::move(page));
   }
 
-  const fs::path folder = fs::path(pages.front().second).parent_path() / kFigures;
-  std::error_code error;
-  fs::remove_all(folder, error);
-  fs::create_directories(folder, error);
+  std::size_t left = 0;
+  for (const headrace::evaluation::EvaluationPage& page : filled) left += page.left;
+  if (left == 0) {
+    // Those that no page shows any more.
+    std::error_code error;
+    fs::remove_all(folder, error);
+    fs::create_directories(folder, error);
+  }
   for (std::size_t i = 0; i < pages.size(); ++i) {
     for (const auto& [file, svg] : filled[i].figures) {
       if (auto written = headrace::system::WriteFile((folder / file).string(), svg); !written) {
@@ -67,6 +87,10 @@ int main(int argc, char** argv) {
     if (auto written = headrace::system::WriteFile(pages[i].second, filled[i].markdown); !written) {
       return Fault(written.error().message);
     }
+  }
+  if (left > 0) {
+    return Fault("Stopped: " + std::to_string(left) +
+                 " directives are not filled; they stand in the pages as in the templates.");
   }
   std::fprintf(stderr, "%5.0f s  done\n", seconds());
   return 0;

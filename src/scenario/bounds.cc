@@ -39,7 +39,12 @@ Seconds EndOf(const Scenario& scenario, double rate) {
   return scenario.warm_up + scenario.DurationAt(rate);
 }
 
-std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
+struct Sample {
+  std::vector<Kind> kinds;
+  double held = 1;  // See FluidBound.
+};
+
+Sample SampleOf(const Scenario& scenario, double rate) {
   workload::WorkloadStream stream(scenario.workload, 1, rate);
   std::map<std::tuple<std::uint32_t, int, int>, Kind> kinds;
   const auto group = [](Tokens tokens) {
@@ -65,12 +70,15 @@ std::vector<Kind> KindsOf(const Scenario& scenario, double rate) {
         workload::CachedTokens(scenario.workload.classes[request.class_index], kind.prompt_tokens);
     kind.rate += 1;
   }
-  std::vector<Kind> list;
+  Sample sample;
+  double held = 0;
   for (auto& [key, kind] : kinds) {
+    held += kind.rate;
     kind.rate /= last > 0 ? last : end;
-    list.push_back(kind);
+    sample.kinds.push_back(kind);
   }
-  return list;
+  if (count > 0) sample.held = held / static_cast<double>(count);
+  return sample;
 }
 
 double OfferedInAll(const Scenario& scenario, double rate) {
@@ -192,8 +200,8 @@ double FluidProgram::LargestScale() {
 }  // namespace
 
 FluidBound ComputeFluidBound(const Scenario& scenario, double rate) {
-  const std::vector<Kind> kinds = KindsOf(scenario, rate);
-  FluidBound bound;
+  const auto [kinds, held] = SampleOf(scenario, rate);
+  FluidBound bound{.held = held};
   // Nothing comes, or nothing that an engine can hold: no queue grows.
   if (kinds.empty()) {
     bound.capacity = kNever;
@@ -207,10 +215,11 @@ std::string DescribeInstability(const Scenario& scenario, const std::vector<Flui
   std::string text;
   for (std::size_t i = 0; i < bounds.size(); ++i) {
     if (bounds[i].capacity >= 1) continue;
-    const double offered = OfferedInAll(scenario, scenario.rates[i]);
+    const double offered = OfferedInAll(scenario, scenario.rates[i]) * bounds[i].held;
     text += "at rate × " + FormatNumber(scenario.rates[i]) +
-            " the scenario cannot be stable: " + FormatNumber(offered) +
-            " requests/s are offered and the fleet carries at most " +
+            " the scenario cannot be stable: " + FormatNumber(offered) + " requests/s " +
+            (bounds[i].held < 1 ? "that an engine can hold " : "") +
+            "are offered and the fleet carries at most " +
             FormatNumber(offered * bounds[i].capacity) +
             " with any router; queues will grow for as long as the run lasts\n";
   }

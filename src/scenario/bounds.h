@@ -22,9 +22,12 @@ namespace headrace::scenario {
 // and a request goes only where it fits. SLOs, waiting, interference and chance are left out. What
 // can be served in time is in mode_bound.h.
 struct FluidBound {
-  // The largest factor on all rates at which everything offered can be served, at any latency.
-  // Below 1 no router keeps the queues from growing. Infinite if nothing arrives.
+  // The largest factor on all rates at which everything that an engine can hold can be served, at
+  // any latency. Below 1 no router keeps the queues from growing. Infinite if nothing arrives.
   double capacity = 0;
+  // The share of the requests that an engine can hold. The others, whose prompt fits into no
+  // context, are no load: they are refused.
+  double held = 1;
 };
 
 // Of the requests of seed 1 (the first 20,000, or those that arrive within the run).

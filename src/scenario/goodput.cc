@@ -79,7 +79,9 @@ void WriteGoodput(const Scenario& scenario, const std::string& name, const Goodp
 
 }  // namespace
 
-GoodputSearch SearchGoodput(const Study& study, unsigned threads, const StudyProgress& progress) {
+std::optional<GoodputSearch> SearchGoodput(const Study& study, unsigned threads,
+                                           const StudyProgress& progress,
+                                           const std::atomic<bool>* stop) {
   const Scenario& scenario = *study.scenario;
   const std::size_t all = (scenario.policies.size() + 2) * kGoodputGoals.size();
   std::size_t done = 0;
@@ -90,8 +92,12 @@ GoodputSearch SearchGoodput(const Study& study, unsigned threads, const StudyPro
     probe.policies = std::move(policies);
     return probe;
   };
-  const auto run = [&](const Scenario& probe) {
-    return RunStudy(probe, threads, [](std::size_t, std::size_t) {}, probe.policies.empty());
+  // What the policies, or none for the bounds, attain at a rate: 0 once it is stopped.
+  const auto run = [&](double rate, std::vector<Policy> policies, const auto& attained) -> double {
+    const Scenario probe = at_rate(rate, std::move(policies));
+    const Study found =
+        RunStudy(probe, threads, [](std::size_t, std::size_t) {}, probe.policies.empty(), stop);
+    return found.seeds < probe.seeds ? 0 : attained(found);
   };
 
   GoodputSearch search;
@@ -103,8 +109,8 @@ GoodputSearch SearchGoodput(const Study& study, unsigned threads, const StudyPro
     search.policies.push_back(SearchAll(
         std::move(curve),
         [&](double rate) {
-          const Scenario probe = at_rate(rate, {scenario.policies[policy]});
-          return AttainmentOf(run(probe), 0, 0).mean;
+          return run(rate, {scenario.policies[policy]},
+                     [](const Study& found) { return AttainmentOf(found, 0, 0).mean; });
         },
         count));
   }
@@ -117,11 +123,12 @@ GoodputSearch SearchGoodput(const Study& study, unsigned threads, const StudyPro
     *goodput = SearchAll(
         std::move(curve),
         [&](double rate) {
-          const Scenario probe = at_rate(rate, {});
-          return BoundOver(run(probe), 0, bound).mean;
+          return run(rate, {},
+                     [bound](const Study& found) { return BoundOver(found, 0, bound).mean; });
         },
         count);
   }
+  if (stop != nullptr && *stop) return std::nullopt;
   return search;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +35,10 @@ struct GoodputSearch {
 // Begins at what the study says and halves the gap between the highest rate that meets a goal and
 // the lowest above it that does not, until they are 2 % apart; at most 12 rates per goal, all with
 // the study's seeds. Where attainment does not fall steadily it finds one of the crossings.
-// `progress`: searches that are done, and all.
-GoodputSearch SearchGoodput(const Study& study, unsigned threads, const StudyProgress& progress);
+// `progress`: searches that are done, and all. nullopt: `stop` was set before the end.
+std::optional<GoodputSearch> SearchGoodput(const Study& study, unsigned threads,
+                                           const StudyProgress& progress,
+                                           const std::atomic<bool>* stop = nullptr);
 
 inline constexpr const char* kGoodputCaption =
     "The highest rate at which so many of the requests met their SLO, to within 2 %: × the "

@@ -360,8 +360,12 @@ TEST(Goodput, LiesBetweenARateThatMeetsTheGoalAndOneThatDoesNot) {
   scenario.policies = {*FindPolicy("least-request", scenario)};
   const Study study = RunStudy(scenario, 1, [](std::size_t, std::size_t) {});
   std::size_t searches = 0;
-  const GoodputSearch search =
-      SearchGoodput(study, 1, [&](std::size_t done, std::size_t) { searches = done; });
+  const auto count = [&](std::size_t done, std::size_t) { searches = done; };
+  const std::atomic<bool> stopped = true;
+  EXPECT_FALSE(SearchGoodput(study, 1, count, &stopped));
+  const auto found = SearchGoodput(study, 1, count);
+  ASSERT_TRUE(found);
+  const GoodputSearch& search = *found;
   EXPECT_EQ(searches, 6);
   const auto attainment_at = [&](double rate) {
     Scenario probe = scenario;
@@ -551,6 +555,32 @@ TEST(Bound, IsTheEnginesBudgetDividedByTheRequest) {
   EXPECT_NEAR(10 * bound.capacity, 1 / cost, 0.05 / cost);
   EXPECT_LT(bound.capacity, 0.2);
   EXPECT_THAT(DescribeInstability(*scenario, {bound}), HasSubstr("cannot be stable"));
+}
+
+// Requests that no engine can hold are no load, so no figure of the sentence has them.
+TEST(Bound, WhatNoEngineCanHoldIsNotCounted) {
+  auto scenario = LoadWith("rates: [0.4, 1.2]", "rates: [1]");
+  ASSERT_TRUE(scenario);
+  const auto of = [&](Tokens prompt) {
+    return workload::WorkloadClass{
+        .name = "p" + std::to_string(prompt),
+        .arrivals = workload::PoissonArrivals{100},
+        .lengths =
+            workload::DistributedLengths{workload::FixedTokens{prompt}, workload::FixedTokens{64}},
+        .slo = scenario->scheduler.slo,
+        .rate_changes = {}};
+  };
+  scenario->workload.classes = {of(2000)};
+  const FluidBound alone = ComputeFluidBound(*scenario, 1);
+  ASSERT_LT(alone.capacity, 1);
+  EXPECT_EQ(alone.held, 1);
+  EXPECT_THAT(DescribeInstability(*scenario, {alone}), HasSubstr("100 requests/s are offered"));
+  scenario->workload.classes.push_back(of(scenario->LongestContext()));
+  const FluidBound both = ComputeFluidBound(*scenario, 1);
+  EXPECT_NEAR(both.held, 0.5, 0.02);
+  EXPECT_NEAR(both.capacity, alone.capacity, 0.05 * alone.capacity);
+  EXPECT_THAT(DescribeInstability(*scenario, {{both.capacity, 0.5}}),
+              HasSubstr(": 100 requests/s that an engine can hold are offered and the fleet"));
 }
 
 TEST(Estimate, IntervalHoldsTheMean) {

@@ -25,17 +25,21 @@ namespace fs = std::filesystem;
 
 std::string LastSystemError() { return std::error_code(errno, std::generic_category()).message(); }
 
+std::string OutputName(const std::string& path) { return path == "-" ? "standard output" : path; }
+
 tl::unexpected<Error> CannotWrite(const std::string& path) {
-  return Fail(path + ": cannot be written (" + LastSystemError() + ").");
+  return Fail(OutputName(path) + ": cannot be written (" + LastSystemError() + ").");
 }
 
 }  // namespace
+
+std::string InputName(const std::string& path) { return path == "-" ? "standard input" : path; }
 
 Result<std::string> ReadFile(const std::string& path) {
   errno = 0;
   // gzread reads plain files unchanged.
   gzFile file = path == "-" ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path.c_str(), "rb");
-  if (!file) return Fail(path + ": cannot be opened (" + LastSystemError() + ").");
+  if (!file) return Fail(InputName(path) + ": cannot be opened (" + LastSystemError() + ").");
   std::string text;
   std::array<char, 1 << 16> buffer{};
   int count = 0;
@@ -46,24 +50,26 @@ Result<std::string> ReadFile(const std::string& path) {
   if (status == Z_ERRNO) reason = LastSystemError();
   // For a truncated gzip file only gzclose reports an error.
   const int closed = gzclose(file);
-  if (count < 0) return Fail(path + ": cannot be read (" + reason + ").");
-  if (closed == Z_BUF_ERROR) return Fail(path + ": the gzip file is truncated; copy it again.");
+  if (count < 0) return Fail(InputName(path) + ": cannot be read (" + reason + ").");
+  if (closed == Z_BUF_ERROR) {
+    return Fail(InputName(path) + ": the gzip file is truncated; copy it again.");
+  }
   return text;
 }
 
 Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Seconds patience) {
   const auto cannot = [&path](const std::string& why) {
-    return Fail(path + ": cannot be read (" + why + ").");
+    return Fail(InputName(path) + ": cannot be read (" + why + ").");
   };
   // Without O_NONBLOCK, a FIFO that nobody writes to would be opened for ever.
   const int opened = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                                  : open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (opened < 0) return Fail(path + ": cannot be opened (" + LastSystemError() + ").");
+  if (opened < 0) return Fail(InputName(path) + ": cannot be opened (" + LastSystemError() + ").");
   const std::unique_ptr<const int, void (*)(const int*)> file(&opened,
                                                               [](const int* fd) { close(*fd); });
   struct stat status{};
   if (fstat(opened, &status) == 0 && S_ISDIR(status.st_mode)) {
-    return Fail(path + ": is a folder; name a file in it.");
+    return Fail(InputName(path) + ": is a folder; name a file in it.");
   }
   const Seconds deadline = MonotonicNow() + patience;
   std::string text;
@@ -73,7 +79,7 @@ Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Sec
     const Seconds left = std::max(0.0, deadline - MonotonicNow());
     const int ready = poll(&wait, 1, static_cast<int>(std::ceil(left * 1000)));
     if (ready == 0) {
-      return Fail(path + ": did not end within " + FormatDuration(patience) +
+      return Fail(InputName(path) + ": did not end within " + FormatDuration(patience) +
                   "; name a file, or a pipe that something writes to.");
     }
     const ssize_t count = ready < 0 ? -1 : read(opened, buffer.data(), buffer.size());
@@ -82,7 +88,7 @@ Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Sec
     if (count == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(count));
     if (text.size() > most) {
-      return Fail(path + ": has more than " + std::to_string(most) +
+      return Fail(InputName(path) + ": has more than " + std::to_string(most) +
                   " bytes; name a smaller file.");
     }
   }

@@ -16,6 +16,9 @@ namespace headrace::system {
 // The whole contents; a gzip file is unpacked. "-" is standard input.
 Result<std::string> ReadFile(const std::string& path);
 
+// How sentences about its contents name it: "standard input" for "-".
+std::string InputName(const std::string& path);
+
 // The same of a file that a person writes, whatever the path names: an error if it has more than
 // `most` bytes, or if a pipe does not end within `patience`. Nothing is unpacked.
 Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Seconds patience = 10);

@@ -54,6 +54,13 @@ bool Termination::Wait(std::optional<Seconds> timeout) {
   }
 }
 
+Interruption::Interruption()
+    : thread_([this](const std::stop_token& over) {
+        while (!over.stop_requested() && !came_) {
+          if (termination_.Wait(0.2)) came_ = true;
+        }
+      }) {}
+
 void Terminate() { ::kill(::getpid(), SIGTERM); }
 
 ServerSignals::ServerSignals() { Block(true); }

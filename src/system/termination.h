@@ -1,7 +1,9 @@
 // The signals that ask the program to stop, or to read its configuration again.
 #pragma once
 
+#include <atomic>
 #include <optional>
+#include <thread>
 
 #include "base/units.h"
 
@@ -19,6 +21,19 @@ class Termination {
 
  private:
   int left_;  // To be answered.
+};
+
+// While it lives, the first SIGINT or SIGTERM is only noted, for a computation that looks now and
+// then; a second one ends the program. Make it before any thread.
+class Interruption {
+ public:
+  Interruption();
+  const std::atomic<bool>& came() const { return came_; }
+
+ private:
+  Termination termination_;
+  std::atomic<bool> came_{false};
+  std::jthread thread_;
 };
 
 // As if SIGTERM had come.

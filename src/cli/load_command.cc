@@ -255,6 +255,13 @@ void PrintStage(const load::LoadStage& stage, std::span<const double> percentile
   Print(stderr, text);
 }
 
+// What to do about a server that refuses all requests with this status.
+std::string_view FixFor(int status) {
+  if (status == 0) return "Look whether the server still runs.";
+  if (status >= 500) return "The server itself is at fault: look into its log.";
+  return "Check --model, --api, and keys in --header.";
+}
+
 // Ends the program where no request was completed.
 void StopIfUseless(const load::LoadStage& stage) {
   const load::LoadSnapshot& snapshot = stage.snapshot;
@@ -266,11 +273,11 @@ void StopIfUseless(const load::LoadStage& stage) {
     why = ": " + reason + (failure.example.empty() ? "" : ", \"" + failure.example + "\"");
   }
   Stop(stage.options.target.url +
-       (snapshot.given_up ? " refused the first requests, all of them" + why +
-                                "; the load was given up. Check --model, --api, and keys in "
-                                "--header."
-                          : ": none of " + std::to_string(snapshot.offered) +
-                                " requests was completed" + why + "."));
+       (snapshot.given_up
+            ? " refused the first requests, all of them" + why + "; the load was given up. " +
+                  std::string(FixFor(*snapshot.given_up))
+            : ": none of " + std::to_string(snapshot.offered) + " requests was completed" + why +
+                  "."));
 }
 
 void Load(const Arguments& arguments) {

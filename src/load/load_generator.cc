@@ -381,7 +381,7 @@ void LoadGenerator::State::CountFailure(const LoadResult& result,
 void LoadGenerator::State::GiveUpIfRefused(const completion::Response& response) {
   was_taken = was_taken || response.outcome == Outcome::kCompleted;
   if (was_taken || !IsRefusal(response) || ++refusals != kEnoughRefusals) return;
-  snapshot.given_up = true;
+  snapshot.given_up = response.status;
   end_arrivals = true;
   thread.Post([self = shared_from_this()] { self->client.Stop(); });
 }

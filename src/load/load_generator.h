@@ -115,8 +115,9 @@ struct LoadSnapshot {
   std::map<std::string, LoadFailure> failures;
   // Requests that are in no other count, by the client's own fault.
   std::map<std::string, std::uint64_t> not_counted;
-  // The load was given up: the server had refused the first requests, all of them.
-  bool given_up = false;
+  // The load was given up: the server had refused the first requests, all of them, the last one
+  // with this status. 0: it took no connection.
+  std::optional<int> given_up;
 
   LoadCounts Total() const;
   // The commonest first.

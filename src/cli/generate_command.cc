@@ -25,10 +25,11 @@ struct GenerateArguments {
 
 void Generate(GenerateArguments& arguments) {
   OrStop(discovery::CheckPlace(arguments.options.deployment, arguments.target));
+  const std::string name = system::InputName(arguments.benchmark);
   const std::string text = OrStop(system::ReadFile(arguments.benchmark));
-  const auto parsed = benchmark::ParseBenchmark(text, arguments.benchmark);
+  const auto parsed = benchmark::ParseBenchmark(text, name);
   if (!parsed) {
-    if (const std::string what = WhatToDoWith(text, arguments.benchmark); !what.empty()) Stop(what);
+    if (const std::string what = WhatToDoWith(text, name); !what.empty()) Stop(what);
   }
   const benchmark::Benchmark benchmark = OrStop(parsed);
   arguments.options.created = arguments.created.value_or(system::UnixNow());

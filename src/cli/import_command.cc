@@ -29,7 +29,8 @@ void Import(const AiConfiguratorArguments& arguments) {
   std::vector<benchmark::BenchmarkRow> rows;
   for (const std::string& file : arguments.files) {
     const std::string text = OrStop(system::ReadFile(file));
-    const auto added = OrStop(benchmark::ImportAiConfigurator(text, file, arguments.parallel));
+    const auto added =
+        OrStop(benchmark::ImportAiConfigurator(text, system::InputName(file), arguments.parallel));
     rows.insert(rows.end(), added.begin(), added.end());
   }
   OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
@@ -47,7 +48,8 @@ void Import(const ResultsArguments& arguments) {
   std::vector<benchmark::BenchmarkRow> rows;
   for (const std::string& file : arguments.files) {
     const std::string text = OrStop(system::ReadFile(file));
-    const auto added = OrStop(benchmark::ImportResults(text, file, arguments.model));
+    const auto added =
+        OrStop(benchmark::ImportResults(text, system::InputName(file), arguments.model));
     for (const std::string& note : added.notes) Print(stderr, note + "\n");
     if (!rows.empty() && rows.front().model != added.rows.front().model) {
       Stop(file + ": is of the model " + added.rows.front().model + ", those before of " +
@@ -79,7 +81,7 @@ void Import(const MelangeArguments& arguments) {
   OrStop(discovery::CheckPlace(deployment, arguments.output));
   const std::string text = OrStop(system::ReadFile(arguments.file));
   profile::GpuProfile profile = OrStop(benchmark::ImportMelange(
-      text, arguments.file, arguments.gpu, arguments.inputs, arguments.outputs));
+      text, system::InputName(arguments.file), arguments.gpu, arguments.inputs, arguments.outputs));
   if (!arguments.deployment.empty()) profile.deployment = arguments.deployment;
   profile.created = system::UnixNow();
   OrStop(discovery::WriteProfile(profile::FormatGpuProfile(profile), profile.deployment,

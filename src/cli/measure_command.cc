@@ -155,6 +155,31 @@ class Watcher {
   std::thread thread_;
 };
 
+// What the measurements do not say themselves, of a benchmark that was stopped, too.
+void PrintFindings(const measure::EndpointBenchmark& benchmark, std::size_t overloaded) {
+  std::string near;
+  for (const measure::NearPrompt& prompt : benchmark.NearPrompts()) {
+    near += (near.empty() ? "" : ", ") + std::to_string(prompt.asked) + " were " +
+            std::to_string(prompt.got);
+  }
+  if (!near.empty()) {
+    Print(stderr, "The endpoint's tokenizer allows no exact length of some prompts; in tokens, " +
+                      near + ".\n");
+  }
+  if (const double cached = benchmark.Progress().CachedShare(); cached > kMostCached) {
+    Print(stderr, FormatPercent(cached) +
+                      " % of the prompt tokens came from the engine's prefix cache, so the "
+                      "latencies are those of shorter prompts. Start the engine without prefix "
+                      "caching, and measure again into another file.\n");
+  }
+  if (overloaded > 0) {
+    Print(stderr,
+          "In " + std::to_string(overloaded) +
+              " measurements this client could not send on time, so they found the client's limit "
+              "and not the endpoint's. Run it on a separate machine, or lower --highest-rate.\n");
+  }
+}
+
 void MeasureEndpoint(const Arguments& arguments) {
   const measure::EndpointOptions options = OptionsOf(arguments);
   OrStop(system::CheckWritable(arguments.output));
@@ -191,31 +216,11 @@ void MeasureEndpoint(const Arguments& arguments) {
                  measure::Describe(measured, arguments.slo));
   };
   const Watcher watcher(termination, benchmark, status);
-  if (const auto measured = measure::MeasureGrid(plan, benchmark, file, arguments.seed, report);
-      !measured) {
+  const auto measured = measure::MeasureGrid(plan, benchmark, file, arguments.seed, report);
+  PrintFindings(benchmark, overloaded);
+  if (!measured) {
     Stop((watcher.stopped() ? "Stopped." : measured.error().message) + " " + measurements() +
          " measurements are kept in " + arguments.output + "; the same command continues there.");
-  }
-  std::string near;
-  for (const measure::NearPrompt& prompt : benchmark.NearPrompts()) {
-    near += (near.empty() ? "" : ", ") + std::to_string(prompt.asked) + " were " +
-            std::to_string(prompt.got);
-  }
-  if (!near.empty()) {
-    Print(stderr, "The endpoint's tokenizer allows no exact length of some prompts; in tokens, " +
-                      near + ".\n");
-  }
-  if (const double cached = benchmark.Progress().CachedShare(); cached > kMostCached) {
-    Print(stderr, FormatPercent(cached) +
-                      " % of the prompt tokens came from the engine's prefix cache, so the "
-                      "latencies are those of shorter prompts. Start the engine without prefix "
-                      "caching, and measure again into another file.\n");
-  }
-  if (overloaded > 0) {
-    Print(stderr,
-          "In " + std::to_string(overloaded) +
-              " measurements this client could not send on time, so they found the client's limit "
-              "and not the endpoint's. Run it on a separate machine, or lower --highest-rate.\n");
   }
   Print(stderr, measurements() + " measurements, " + std::to_string(benchmark.Progress().sent) +
                     " requests, in " + arguments.output +

@@ -26,9 +26,10 @@ void Describe(const Arguments& arguments) {
   OrStop(system::CheckWritable(arguments.html));
   std::optional<Seconds> unit;
   if (!arguments.time_unit.empty()) unit = workload::TimeUnitOf(arguments.time_unit);
-  workload::RequestFile file = OrStop(
-      workload::ReadRequests(OrStop(system::ReadFile(arguments.file)), arguments.file, unit));
-  render::TraceView view{.name = arguments.file,
+  const std::string name = system::InputName(arguments.file);
+  workload::RequestFile file =
+      OrStop(workload::ReadRequests(OrStop(system::ReadFile(arguments.file)), name, unit));
+  render::TraceView view{.name = name,
                          .format = file.format,
                          .summary = workload::Summarize(file),
                          .notes = std::move(file.notes)};

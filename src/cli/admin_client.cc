@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "cli/console.h"
-#include "net/tls.h"
+#include "net/tls_peer.h"
 #include "system/address.h"
 #include "system/clock.h"
 #include "system/files.h"

@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
-#include "net/tls.h"
+#include "net/tls_peer.h"
 #include "net/waker.h"
 #include "system/clock.h"
 #include "system/files.h"

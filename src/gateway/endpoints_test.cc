@@ -8,7 +8,7 @@
 #include "gateway/test_gateway.h"
 #include "net/test_certificates.h"
 #include "net/test_fault_engine.h"
-#include "net/tls.h"
+#include "net/tls_server.h"
 
 namespace headrace::gateway {
 namespace {

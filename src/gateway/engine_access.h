@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "discovery/endpoint_source.h"
 #include "net/http_client.h"
-#include "net/tls.h"
+#include "net/tls_peer.h"
 #include "serving/endpoint_info.h"
 #include "system/http_url.h"
 #include "system/mutex.h"

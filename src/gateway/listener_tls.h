@@ -9,7 +9,7 @@
 #include "config/config.h"
 #include "gateway/followed_files.h"
 #include "gateway/settled.h"
-#include "net/tls.h"
+#include "net/tls_server.h"
 #include "system/mutex.h"
 #include "telemetry/headrace_metrics.h"
 #include "telemetry/standing_faults.h"

@@ -13,7 +13,7 @@
 #include "net/byte_stream.h"
 #include "net/http_message.h"
 #include "net/io_threads.h"
-#include "net/tls.h"
+#include "net/tls_peer.h"
 #include "system/address.h"
 
 namespace headrace::net {

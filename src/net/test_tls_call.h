@@ -8,7 +8,7 @@
 
 #include "net/http_client.h"
 #include "net/test_peers.h"
-#include "net/tls.h"
+#include "net/tls_peer.h"
 #include "system/clock.h"
 
 namespace headrace::net {

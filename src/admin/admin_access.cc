@@ -185,9 +185,9 @@ void AdminAccess::Refresh(Seconds now) {
   }
 }
 
-gateway::FollowedStatus AdminAccess::status() const {
+std::vector<gateway::FollowedStatus> AdminAccess::Statuses() const {
   const system::MutexLock lock(mutex_);
-  return {.option = "admin.token_file", .file = config_.token_file, .fault = fault_};
+  return {{.option = "admin.token_file", .file = config_.token_file, .fault = fault_}};
 }
 
 }  // namespace headrace::admin

@@ -42,7 +42,7 @@ class AdminAccess final : public gateway::FollowedFiles {
 
   // Of the file of tokens, if there is one.
   void Refresh(Seconds now) override;
-  gateway::FollowedStatus status() const override;
+  std::vector<gateway::FollowedStatus> Statuses() const override;
 
  private:
   using Hashes = std::vector<access::KeyHash>;

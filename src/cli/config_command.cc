@@ -61,7 +61,7 @@ void Check(const std::string& path) {
   const config::Config config = OrStop(LoadConfigFile(path));
   const auto endpoints_fit = gateway::CheckEndpoints(config);
   if (!endpoints_fit) Stop(path + ": " + endpoints_fit.error().message);
-  OrStop(gateway::CheckListeners(config));
+  OrStop(gateway::ListenerTls::CheckFiles(config));
   OrStop(admin::AdminAccess::CheckFile(config.admin));
   const auto keys = OrStop(gateway::ConfiguredKeys(config));
   std::size_t deployments = 0;

@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <utility>
 
@@ -24,12 +25,27 @@ void AddGroups(const std::vector<OptionDoc>& docs, const std::string& group,
   }
 }
 
-void ResolvePaths(AccessConfig& access, const std::string& file_name) {
-  if (access.api_key_file) *access.api_key_file = ResolvePath(*access.api_key_file, file_name);
-  if (!access.tls) return;
-  for (std::string* path : {&access.tls->ca, &access.tls->certificate, &access.tls->key}) {
+// Those that are given.
+void ResolveAll(std::initializer_list<std::string*> paths, const std::string& file_name) {
+  for (std::string* path : paths) {
     if (!path->empty()) *path = ResolvePath(*path, file_name);
   }
+}
+
+void ResolvePaths(TlsConfig& tls, const std::string& file_name) {
+  ResolveAll({&tls.ca, &tls.certificate, &tls.key}, file_name);
+}
+
+void ResolvePaths(ListenerConfig& listener, const std::string& file_name) {
+  ResolveAll({&listener.certificate, &listener.key, &listener.client_ca}, file_name);
+  for (CertificateConfig& other : listener.certificates) {
+    ResolveAll({&other.certificate, &other.key}, file_name);
+  }
+}
+
+void ResolvePaths(AccessConfig& access, const std::string& file_name) {
+  if (access.api_key_file) *access.api_key_file = ResolvePath(*access.api_key_file, file_name);
+  if (access.tls) ResolvePaths(*access.tls, file_name);
 }
 
 }  // namespace
@@ -47,16 +63,12 @@ Result<Config> LoadConfig(std::string_view text, const std::string& file_name,
   if (reader.faults() > 0) return Fail(reader.FaultText());
 
   config.profiles.directory = ResolvePath(config.profiles.directory, file_name);
-  if (!config.api_keys.empty()) config.api_keys = ResolvePath(config.api_keys, file_name);
-  if (!config.kubernetes.kubeconfig.empty()) {
-    config.kubernetes.kubeconfig = ResolvePath(config.kubernetes.kubeconfig, file_name);
-  }
-  for (std::string* path :
-       {&config.listen.certificate, &config.listen.key, &config.listen.client_ca,
-        &config.admin.certificate, &config.admin.key, &config.admin.client_ca,
-        &config.admin.token_file, &config.extproc.certificate, &config.extproc.key}) {
-    if (!path->empty()) *path = ResolvePath(*path, file_name);
-  }
+  ResolvePaths(config.tracing.tls, file_name);
+  ResolveAll({&config.api_keys, &config.kubernetes.kubeconfig}, file_name);
+  ResolvePaths(config.listen, file_name);
+  ResolvePaths(config.admin, file_name);
+  ResolveAll({&config.admin.token_file, &config.extproc.certificate, &config.extproc.key},
+             file_name);
   for (ModelConfig& model : config.models) {
     for (DeploymentConfig& deployment : model.deployments) {
       ResolvePaths(deployment, file_name);

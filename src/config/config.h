@@ -34,12 +34,23 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+// TLS to an engine, or to the collector. Paths are resolved against the configuration's folder.
+struct TlsConfig {
+  std::string ca;           // Empty: the system's.
+  std::string server_name;  // Empty: the URL's host.
+  std::string certificate;  // Shown to it; empty: none.
+  std::string key;
+  bool verify = true;
+  bool operator==(const TlsConfig&) const = default;
+};
+
 // Traces of requests, for an OpenTelemetry collector.
 struct TracingConfig {
   std::string endpoint;              // The collector's URL (OTLP over HTTP); empty: no traces.
   double sample = 0.1;               // Share of the traces that begin here.
   std::vector<std::string> headers;  // "Name: value" each, for the collector.
   std::string service_name = "headrace";
+  TlsConfig tls;  // To the collector.
   bool operator==(const TracingConfig&) const = default;
 };
 
@@ -71,6 +82,13 @@ struct TimeoutsConfig {
   bool operator==(const TimeoutsConfig&) const = default;
 };
 
+// A certificate beside others. Paths are resolved against the file's folder.
+struct CertificateConfig {
+  std::string certificate;  // PEM.
+  std::string key;
+  bool operator==(const CertificateConfig&) const = default;
+};
+
 // Where connections come in. Paths are resolved against the file's folder.
 struct ListenerConfig {
   ListenerConfig() = default;
@@ -80,6 +98,7 @@ struct ListenerConfig {
   std::string address;
   std::string certificate;  // PEM; empty: plain HTTP.
   std::string key;
+  std::vector<CertificateConfig> certificates;  // For other names.
   std::string client_ca;  // Whose certificates clients must show; empty: none is asked for.
   bool tls() const { return !certificate.empty(); }
   bool operator==(const ListenerConfig&) const = default;
@@ -183,16 +202,6 @@ struct TenantConfig {
   std::string name;
   double weight = 1;
   bool operator==(const TenantConfig&) const = default;
-};
-
-// TLS to an engine. Paths are resolved against the configuration's folder.
-struct TlsConfig {
-  std::string ca;           // Empty: the system's.
-  std::string server_name;  // Empty: the URL's host.
-  std::string certificate;  // Shown to the engine; empty: none.
-  std::string key;
-  bool verify = true;
-  bool operator==(const TlsConfig&) const = default;
 };
 
 // How engines are reached. What an endpoint does not say, its deployment says.

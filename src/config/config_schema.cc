@@ -7,6 +7,7 @@
 #include "config/kubernetes_options.h"
 #include "config/listener_options.h"
 #include "config/model_options.h"
+#include "config/tls_options.h"
 
 namespace headrace::config {
 namespace {
@@ -44,7 +45,7 @@ OptionGroup<TracingConfig> TracingOptions() {
              {.prose = "The collector that gets the spans of sampled requests, by OTLP over HTTP: "
                        "`http://host:4318` or `https://host[:port][/base]`; `/v1/traces` comes "
                        "after it. Without the option nothing is traced.",
-              .example = "http://127.0.0.1:4318"})
+              .example = "https://collector.example:4318"})
       .Value("sample", &TracingConfig::sample, ShareForm(0, 1),
              {.prose = "Share of the requests that are traced, by the trace's id. A request that "
                        "belongs to a trace already (`traceparent`) is traced if that says so."})
@@ -53,7 +54,15 @@ OptionGroup<TracingConfig> TracingOptions() {
                .example = "[\"Authorization: Bearer ${COLLECTOR_KEY}\"]",
                .secret = true})
       .Value("service_name", &TracingConfig::service_name, NameForm(),
-             {.prose = "What traces call this gateway (`service.name`)."});
+             {.prose = "What traces call this gateway (`service.name`)."})
+      .Group("tls", &TracingConfig::tls, TlsOptions("collector"),
+             "For a collector whose URL begins with `https://`.")
+      .Rule([](const TracingConfig& tracing, const YamlNode& node, ConfigReader& reader) {
+        if (node.Find("tls") == nullptr || tracing.endpoint.starts_with("https://")) return;
+        reader.Fault(LineOf(node, "tls"), reader.PathOf("tls") +
+                                              " is given, but the endpoint does not begin with "
+                                              "https://; write `endpoint: https://…` or remove it");
+      });
 }
 
 OptionGroup<CorsConfig> CorsOptions() {

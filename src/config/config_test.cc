@@ -397,6 +397,7 @@ TEST(Config, AListenerIsAnAddressOrAGroupWithTls) {
   address: ":8443"
   certificate: tls/gateway.pem
   key: tls/gateway-key.pem
+  certificates: [{ certificate: tls/lake.pem, key: /etc/lake-key.pem }]
   client_ca: /etc/clients.pem
 admin: { token_file: admin.token, open: metrics }
 )"),
@@ -405,6 +406,8 @@ admin: { token_file: admin.token, open: metrics }
   EXPECT_EQ(config->listen.address, ":8443");
   EXPECT_EQ(config->listen.certificate, "conf/tls/gateway.pem");
   EXPECT_EQ(config->listen.key, "conf/tls/gateway-key.pem");
+  EXPECT_EQ(config->listen.certificates,
+            (std::vector<CertificateConfig>{{"conf/tls/lake.pem", "/etc/lake-key.pem"}}));
   EXPECT_EQ(config->listen.client_ca, "/etc/clients.pem");
   EXPECT_EQ(config->admin.address, "127.0.0.1:9090") << "what a group does not say is the default";
   EXPECT_EQ(config->admin.token_file, "conf/admin.token");
@@ -416,6 +419,21 @@ admin: { token_file: admin.token, open: metrics }
       ElementsAre(HasSubstr("has a certificate without its key; add `key: gateway-key.pem`")));
   EXPECT_THAT(faults("admin: { client_ca: a.pem }\n"),
               ElementsAre(HasSubstr("clients can show certificates over TLS alone")));
+  EXPECT_THAT(faults("listen: { certificates: [{ certificate: a.pem, key: b.pem }] }\n"),
+              ElementsAre(HasSubstr("are for further names; add the one for all others")));
+  EXPECT_THAT(
+      faults("listen: { certificate: a.pem, key: b.pem, certificates: [{ key: c.pem }] }\n"),
+      ElementsAre(HasSubstr("listen.certificates[0] has no \"certificate\"")));
+}
+
+TEST(Config, TheCollectorMayHaveTlsOfItsOwn) {
+  const auto config =
+      LoadConfig(WithModels("tracing: { endpoint: https://collector, tls: { ca: ca.pem } }\n"),
+                 "conf/h.yaml", kPolicies);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->tracing.tls.ca, "conf/ca.pem");
+  EXPECT_THAT(FaultsOf(WithModels("tracing: { endpoint: http://collector, tls: { ca: a } }\n")),
+              ElementsAre(HasSubstr("does not begin with https://; write `endpoint: https://")));
 }
 
 TEST(Config, AnAdminAddressThatOthersReachAsksWhoTheyAre) {

@@ -32,7 +32,7 @@ OptionGroup<T> WithAccessOptions(OptionGroup<T>&& group) {
              {.prose = "A file with such a key, relative to this file's folder; it comes before "
                        "`api_key`. It is read again while the gateway runs.",
               .example = "engine.key"})
-      .Group("tls", tls, TlsOptions(), "For endpoints whose URL begins with `https://`.")
+      .Group("tls", tls, TlsOptions("engine"), "For endpoints whose URL begins with `https://`.")
       .Value("health_path", health_path, UrlPathOrNoneForm(),
              {.prose = "Instead of `health.path`. `none`: engines have no such page; one is up if "
                        "a connection can be made.",

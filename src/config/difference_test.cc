@@ -152,6 +152,32 @@ TEST(Difference, ItemsAreMatchedByTheirNames) {
                           "changed models[n].queue.max_length, live", "added models[other], live"));
 }
 
+// What a listener's open connections rely on.
+TEST(Difference, WhetherAListenerSpeaksTlsNeedsARestartAndItsFilesDoNot) {
+  const auto before = Load(std::string(kTwoModels));
+  ASSERT_TRUE(before) << before.error().message;
+  Config tls = *before;
+  tls.listen.certificate = "a.pem";
+  tls.listen.key = "a-key.pem";
+  tls.listen.certificates = {{.certificate = "b.pem", .key = "b-key.pem"}};
+  EXPECT_THAT(Changes(*before, tls),
+              ElementsAre("changed listen.certificate, restart", "changed listen.key, restart",
+                          "added listen.certificates[b.pem], restart"));
+  Config other = tls;
+  other.listen.certificate = "c.pem";
+  other.listen.certificates[0].key = "d-key.pem";
+  other.listen.certificates.push_back({.certificate = "e.pem", .key = "e-key.pem"});
+  EXPECT_THAT(Changes(tls, other), ElementsAre("changed listen.certificate, live",
+                                               "changed listen.certificates[b.pem].key, live",
+                                               "added listen.certificates[e.pem], live"));
+  Config asking = other;
+  asking.listen.client_ca = "ca.pem";
+  EXPECT_THAT(Changes(other, asking), ElementsAre("changed listen.client_ca, restart"));
+  Config asking_others = asking;
+  asking_others.listen.client_ca = "other-ca.pem";
+  EXPECT_THAT(Changes(asking, asking_others), ElementsAre("changed listen.client_ca, live"));
+}
+
 TEST(Difference, AGroupThatIsLeftOutDiffersInItsOptions) {
   const auto before = Load(std::string(kTwoModels));
   ASSERT_TRUE(before) << before.error().message;

@@ -1,6 +1,7 @@
 #include "config/listener_options.h"
 
 #include <string>
+#include <vector>
 
 #include "config/option_form.h"
 #include "config/tls_options.h"
@@ -11,11 +12,31 @@ namespace {
 template <typename T>
 void CheckListenerTls(const T& listener, const YamlNode& node, ConfigReader& reader) {
   CheckPair(listener.certificate, listener.key, node, reader, "gateway");
-  if (listener.client_ca.empty() || listener.tls()) return;
+  if (listener.tls()) return;
+  if (!listener.certificates.empty()) {
+    reader.Fault(LineOf(node, "certificates"),
+                 reader.PathOf("certificates") +
+                     " are for further names; add the one for all others, `certificate: "
+                     "gateway.pem, key: gateway-key.pem`");
+  }
+  if (listener.client_ca.empty()) return;
   reader.Fault(LineOf(node, "client_ca"),
                reader.PathOf("client_ca") +
                    " is given, but clients can show certificates over TLS alone; add "
                    "`certificate: gateway.pem, key: gateway-key.pem`");
+}
+
+OptionGroup<CertificateConfig> CertificateOptions() {
+  return OptionGroup<CertificateConfig>()
+      .Value("certificate", &CertificateConfig::certificate, TextForm("path"),
+             {.prose = "A file with the certificate and its chain, in PEM form.",
+              .example = "other.pem",
+              .required = true,
+              .unique = OptionNote::Unique::kInList})
+      .Value("key", &CertificateConfig::key, TextForm("path"),
+             {.prose = "A file with its key, in PEM form, not encrypted.",
+              .example = "other-key.pem",
+              .required = true});
 }
 
 // The options of every listener of HTTP.
@@ -25,6 +46,7 @@ OptionGroup<T> ListenerOptions(const OptionForm<std::string>& form, const std::s
   std::string T::* const its_address = &T::address;
   std::string T::* const certificate = &T::certificate;
   std::string T::* const key = &T::key;
+  std::vector<CertificateConfig> T::* const certificates = &T::certificates;
   std::string T::* const client_ca = &T::client_ca;
   return OptionGroup<T>()
       .Value("address", its_address, form,
@@ -33,19 +55,22 @@ OptionGroup<T> ListenerOptions(const OptionForm<std::string>& form, const std::s
           "certificate", certificate, TextForm("path"),
           {.prose = "A file with the certificate that is shown to clients, and its chain, in PEM "
                     "form, relative to this file's folder. With it the listener speaks TLS 1.2 "
-                    "and 1.3 alone. Certificate, key and `client_ca` are read again when they "
+                    "and 1.3 alone; whether it does needs a restart, and so does whether clients "
+                    "are asked for certificates. All of these files are read again when they "
                     "change (docs/security.md#tls).",
-           .example = "gateway.pem",
-           .live = false})
+           .example = "gateway.pem"})
       .Value("key", key, TextForm("path"),
              {.prose = "A file with the key of that certificate, in PEM form, not encrypted.",
-              .example = "gateway-key.pem",
-              .live = false})
+              .example = "gateway-key.pem"})
+      .Groups("certificates", certificates, CertificateOptions(),
+              {.prose = "Further certificates, each shown to clients that ask for one of its names "
+                        "(SNI; its subjectAltNames, `*.` for one label). Who asks for another "
+                        "name, or for none, is shown `certificate`.",
+               .example = "{ certificate: other.pem, key: other-key.pem }"})
       .Value("client_ca", client_ca, TextForm("path"),
              {.prose = "A file with the certificates, in PEM form, of the CAs that clients' "
                        "certificates have to be signed by. With it nobody connects without one.",
-              .example = "clients-ca.pem",
-              .live = false});
+              .example = "clients-ca.pem"});
 }
 
 }  // namespace

@@ -61,6 +61,10 @@ bool IsLoopback(std::string_view listener) {
   return address && HostOf(address->host).IsLoopback();
 }
 
+bool CanTakeOverTls(const ListenerConfig& running, const ListenerConfig& other) {
+  return running.tls() == other.tls() && running.client_ca.empty() == other.client_ca.empty();
+}
+
 std::optional<std::string> WhyExposed(const AdminConfig& admin) {
   const bool asks = !admin.token_file.empty() || !admin.client_ca.empty();
   if (asks || admin.open != AdminConfig::Open::kProbes || IsLoopback(admin.address)) {

@@ -16,6 +16,10 @@ bool Collide(std::string_view listener, std::string_view other);
 // Whether only this machine reaches the listener. A host's name may be anywhere, but `localhost`.
 bool IsLoopback(std::string_view listener);
 
+// Whether a running listener with the one can have the certificates of the other. Whether it speaks
+// TLS, and whether it asks clients for certificates, its open connections rely on.
+bool CanTakeOverTls(const ListenerConfig& running, const ListenerConfig& other);
+
 // Why these pages would be there for people who should not have them, a sentence with the fix.
 std::optional<std::string> WhyExposed(const AdminConfig& admin);
 

@@ -8,8 +8,8 @@
 
 namespace headrace::config {
 
-// Of connections to engines.
-OptionGroup<TlsConfig> TlsOptions();
+// Of connections to a `server`: "engine", "collector".
+OptionGroup<TlsConfig> TlsOptions(const std::string& server);
 
 // A certificate and its key: both of a pair, or none. `name` is that of the files in the fix.
 void CheckPair(const std::string& certificate, const std::string& key, const YamlNode& node,

@@ -1,9 +1,13 @@
 // Files, beside the configuration, that are read again while the gateway runs.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <vector>
 
+#include "base/result.h"
 #include "base/units.h"
+#include "config/config.h"
 
 namespace headrace::gateway {
 
@@ -21,7 +25,12 @@ class FollowedFiles {
   // Reads them, and takes a change over; one with a fault changes nothing. `now` is any monotonic
   // clock's. Blocks.
   virtual void Refresh(Seconds now) = 0;
-  virtual FollowedStatus status() const = 0;
+  // Reads what this configuration, the next in force, has instead of them; the result takes it
+  // over. Errors: what cannot be read or has a fault; then nothing has changed. Blocks.
+  virtual Result<std::function<void()>> Prepare(const config::Config& /*config*/) {
+    return [] {};
+  }
+  virtual std::vector<FollowedStatus> Statuses() const = 0;
 };
 
 }  // namespace headrace::gateway

@@ -1,11 +1,14 @@
 #include "gateway/gateway.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <thread>
 #include <utility>
 
 #include "base/hash.h"
 #include "config/difference.h"
+#include "config/listeners.h"
 #include "fleet/littles_law.h"
 #include "gateway/configured_endpoints.h"
 #include "gateway/configured_keys.h"
@@ -78,8 +81,16 @@ serving::RetryOptions RetryOptionsOf(const config::ModelConfig& model) {
 
 // What is in force after `config` was applied: the options that need a restart stay as they are.
 config::Config WithLiveOptions(const config::Config& in_force, config::Config config) {
-  config.listen = in_force.listen;
-  config.admin = in_force.admin;
+  const auto with_live_tls = [](auto listener, const config::ListenerConfig& other) {
+    if (!config::CanTakeOverTls(listener, other)) return listener;
+    listener.certificate = other.certificate;
+    listener.key = other.key;
+    listener.certificates = other.certificates;
+    listener.client_ca = other.client_ca;
+    return listener;
+  };
+  config.listen = with_live_tls(in_force.listen, config.listen);
+  config.admin = with_live_tls(in_force.admin, config.admin);
   config.extproc = in_force.extproc;
   config.threads = in_force.threads;
   config.log.format = in_force.log.format;
@@ -308,14 +319,14 @@ std::shared_ptr<const config::Config> Gateway::config() const {
   return config_;
 }
 
+std::vector<std::shared_ptr<FollowedFiles>> Gateway::AllFollowed() const {
+  const system::MutexLock lock(mutex_);
+  return followed_;
+}
+
 void Gateway::RefreshFiles() {
   RefreshKeys();
-  std::vector<std::shared_ptr<FollowedFiles>> followed;
-  {
-    const system::MutexLock lock(mutex_);
-    followed = followed_;
-  }
-  for (const auto& files : followed) files->Refresh(system::MonotonicNow());
+  for (const auto& files : AllFollowed()) files->Refresh(system::MonotonicNow());
 }
 
 void Gateway::RefreshKeys() {
@@ -355,7 +366,9 @@ std::vector<FollowedStatus> Gateway::Files() const {
     followed = followed_;
   }
   // They may be reading.
-  for (const auto& files : followed) statuses.push_back(files->status());
+  for (const auto& files : followed) {
+    std::ranges::move(files->Statuses(), std::back_inserter(statuses));
+  }
   return statuses;
 }
 
@@ -479,6 +492,11 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   }
   HEADRACE_TRY(CheckEndpoints(*after));
   HEADRACE_ASSIGN(const auto keys, ConfiguredKeys(*after));
+  std::vector<std::function<void()>> take_files_over;
+  for (const auto& files : AllFollowed()) {
+    HEADRACE_ASSIGN(auto step, files->Prepare(*after));
+    take_files_over.push_back(std::move(step));
+  }
   KubernetesModels kubernetes = kubernetes_;
   HEADRACE_TRY(kubernetes.SetConfig(*after));
   kubernetes.Wait(kFirstList);
@@ -488,6 +506,7 @@ Result<std::vector<std::string>> Gateway::Apply(const config::Config& config) {
   HEADRACE_TRY(traces_.SetConfig(after->tracing));
   for (const std::string& warning : EndpointWarnings(*after)) log_.Warning(warning);
   // From here on nothing fails.
+  for (const auto& take_over : take_files_over) take_over();
   kubernetes_ = std::move(kubernetes);
   key_file_.Set(keys);
   keys_.Set(keys, system::MonotonicNow());

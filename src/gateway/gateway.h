@@ -90,6 +90,7 @@ class Gateway {
   void RefreshFiles();
   // These are read again, too.
   void Follow(std::shared_ptr<FollowedFiles> files);
+  // What became of each.
   std::vector<FollowedStatus> Files() const;
   telemetry::StandingFaults& faults() { return faults_; }
   // The access log's file may have been moved away.
@@ -118,6 +119,7 @@ class Gateway {
   Result<void> StartParts(std::optional<EndpointSources> sources,
                           const std::optional<system::SocketAddress>& address);
   net::HttpServerOptions ServerOptions(const config::Config& config);
+  std::vector<std::shared_ptr<FollowedFiles>> AllFollowed() const;
   void RefreshKeys();
   void SayKeysFault(const std::string& fault);
   // Takes over what Kubernetes has now, if that is other models than before.

@@ -20,13 +20,15 @@ struct TlsAnswer {
   std::string body;
 };
 
-// `own`: what the client trusts and shows. The server's certificate has to be for 127.0.0.1.
+// `own`: what the client trusts and shows. The server's certificate has to be for `server`; if that
+// is a host's name, it is asked for.
 inline TlsAnswer CallOverTls(const system::SocketAddress& address, const TlsContext::Options& own,
                              std::string_view method, const std::string& target,
                              const std::vector<std::pair<std::string, std::string>>& headers = {},
-                             const std::string& body = "") {
-  const Destination destination(
-      address, std::make_shared<TlsPeer>(*TlsContext::ForClient(own), "127.0.0.1"));
+                             const std::string& body = "",
+                             const std::string& server = "127.0.0.1") {
+  const Destination destination(address,
+                                std::make_shared<TlsPeer>(*TlsContext::ForClient(own), server));
   IoThreads threads(1);
   auto client = std::make_unique<HttpClient>(threads[0], HttpClientOptions());
   RequestHead head(method, target, "localhost");

@@ -5,6 +5,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <cctype>
 #include <ctime>
 #include <string_view>
 #include <utility>
@@ -19,6 +21,7 @@ constexpr unsigned char kHttp11[] = "\x08http/1.1";
 
 using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+using Names = std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)>;
 using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
 Bio Reading(std::string_view text) {
@@ -84,6 +87,16 @@ int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+// The certificate for the name that a client asks for. All else is the same in every context.
+int ChooseCertificate(SSL* ssl, int* /*alert*/, void* context) {
+  const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (name == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  SSL_CTX* const chosen = static_cast<const TlsContext*>(context)->ForName(name);
+  if (chosen == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  SSL_set_SSL_CTX(ssl, chosen);
+  return SSL_TLSEXT_ERR_OK;
+}
+
 SSL_CTX* MakeContext(const SSL_METHOD* method) {
   SSL_CTX* const context = SSL_CTX_new(method);
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -96,6 +109,27 @@ SSL_CTX* MakeContext(const SSL_METHOD* method) {
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
   return context;
 }
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+// The hosts' names that it is for, in lower case; "*.lake.example" among them.
+std::vector<std::string> NamesOf(const X509* certificate) {
+  std::vector<std::string> names;
+  const Names alternatives(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(
+                               certificate, NID_subject_alt_name, nullptr, nullptr)),
+                           &GENERAL_NAMES_free);
+  for (int i = 0; i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
+    const GENERAL_NAME* const name = sk_GENERAL_NAME_value(alternatives.get(), i);
+    if (name->type != GEN_DNS) continue;
+    const auto* const text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
+    names.push_back(Lower({text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
+  }
+  return names;
+}
+
 Seconds EndOf(const X509* certificate) {
   std::tm time{};
   if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) != 1) return 0;
@@ -123,7 +157,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForClient(const Options& o
   return made;
 }
 
-Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(const Options& options) {
+Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(
+    const Options& options, std::vector<std::shared_ptr<const TlsContext>> others) {
   std::shared_ptr<TlsContext> made(
       new TlsContext(MakeContext(TLS_server_method()), !options.ca.empty()));
   SSL_CTX* const context = made->context_;
@@ -132,6 +167,14 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(const Options& o
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   HEADRACE_TRY(Identify(options.certificate, options.key, context));
   made->ends_ = EndOf(SSL_CTX_get0_certificate(context));
+  made->names_ = NamesOf(SSL_CTX_get0_certificate(context));
+  made->others_ = std::move(others);
+  if (!made->others_.empty()) {
+    made->AddNamesOf(*made);
+    for (const auto& other : made->others_) made->AddNamesOf(*other);
+    SSL_CTX_set_tlsext_servername_callback(context, &ChooseCertificate);
+    SSL_CTX_set_tlsext_servername_arg(context, made.get());
+  }
   if (!options.ca.empty()) {
     HEADRACE_TRY(Trust(options.ca, context));
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -142,5 +185,18 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(const Options& o
 }
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+
+void TlsContext::AddNamesOf(const TlsContext& other) {
+  for (const std::string& name : other.names_) by_name_.emplace(name, other.context_);
+}
+
+ssl_ctx_st* TlsContext::ForName(std::string_view asked) const {
+  const std::string name = Lower(asked);
+  auto found = by_name_.find(name);
+  if (found == by_name_.end()) {
+    found = by_name_.find("*" + name.substr(std::min(name.find('.'), name.size())));
+  }
+  return found == by_name_.end() ? nullptr : found->second;
+}
 
 }  // namespace headrace::net

@@ -1,8 +1,11 @@
 // Whom TLS trusts, and what it shows, by OpenSSL: 1.2 and 1.3, for both ends of a connection.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -27,7 +30,11 @@ class TlsContext {
   };
   // Errors, each the rest of a sentence about the context: "has a certificate without a key".
   static Result<std::shared_ptr<const TlsContext>> ForClient(const Options& options);
-  static Result<std::shared_ptr<const TlsContext>> ForServer(const Options& options);
+  // `others`: of the same server, with the same CA, each for the names of its certificate. A client
+  // that asks for another name, or for none, is shown this one's. Of two for one name the first is
+  // taken; a name as it is goes before "*.".
+  static Result<std::shared_ptr<const TlsContext>> ForServer(
+      const Options& options, std::vector<std::shared_ptr<const TlsContext>> others = {});
 
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
@@ -37,13 +44,23 @@ class TlsContext {
   bool verifies() const { return verifies_; }
   // When the own certificate ends (Unix time); 0 without one.
   Seconds ends() const { return ends_; }
+  // The hosts' names that a server's own certificate is for (subjectAltName), in lower case.
+  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<std::shared_ptr<const TlsContext>>& others() const { return others_; }
+  // Of a server: what to show a client that asks for this name; null: nothing else than it does.
+  ssl_ctx_st* ForName(std::string_view asked) const;
 
  private:
   TlsContext(ssl_ctx_st* context, bool verifies) : context_(context), verifies_(verifies) {}
 
+  void AddNamesOf(const TlsContext& other);
+
   ssl_ctx_st* context_;
   bool verifies_;
   Seconds ends_ = 0;
+  std::vector<std::string> names_;
+  std::vector<std::shared_ptr<const TlsContext>> others_;
+  std::map<std::string, ssl_ctx_st*> by_name_;  // Of its own and of others_, if there are others.
 };
 
 }  // namespace headrace::net

@@ -65,6 +65,41 @@ class TlsServerTest : public TlsTest {
     return fault;
   }
 
+  // A server with these further certificates, each for its names.
+  void ListenWith(const std::vector<TestCertificate>& others, const std::string& ca = "") {
+    const auto options = [&ca](const TestCertificate& own) {
+      return TlsContext::Options{.ca = ca, .certificate = own.certificate, .key = own.key};
+    };
+    std::vector<std::shared_ptr<const TlsContext>> contexts;
+    for (const TestCertificate& other : others) {
+      contexts.push_back(*TlsContext::ForServer(options(other)));
+    }
+    server_options_.stream_factory =
+        TlsServerStreams(*TlsContext::ForServer(options(good_), std::move(contexts)));
+    server_ = std::move(
+        *HttpServer::Listen(threads_, AnyLoopbackPort(), server_options_, HttpHandler(Echo)));
+  }
+  // The first name of the certificate that a client is shown which asks for this name, or for none.
+  std::string ShownFor(const char* name) {
+    SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+    RawPeer peer(server_->address());
+    SSL* const ssl = SSL_new(context);
+    SSL_set_fd(ssl, peer.descriptor());
+    if (name != nullptr) SSL_set_tlsext_host_name(ssl, name);
+    std::string shown = "none";
+    if (SSL_connect(ssl) == 1) {
+      GENERAL_NAMES* const names = static_cast<GENERAL_NAMES*>(
+          X509_get_ext_d2i(SSL_get0_peer_certificate(ssl), NID_subject_alt_name, nullptr, nullptr));
+      const ASN1_STRING* const first = sk_GENERAL_NAME_value(names, 0)->d.dNSName;
+      shown.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(first)),
+                   static_cast<std::size_t>(ASN1_STRING_length(first)));
+      GENERAL_NAMES_free(names);
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    return shown;
+  }
+
   std::shared_ptr<TlsServer> tls_;
   system::Mutex mutex_;
   std::map<std::string, int> faults_ HEADRACE_GUARDED_BY(mutex_);
@@ -216,6 +251,70 @@ TEST_F(TlsServerTest, APeerThatOnlyUpdatesItsKeysIsCutOff) {
   update(20'000);
   peer.ReadAll();
   while (server_->connections() > 0) std::this_thread::yield();
+  SSL_free(ssl);
+  SSL_CTX_free(context);
+}
+
+// --- Several certificates
+
+TEST_F(TlsServerTest, AClientIsShownTheCertificateOfTheNameThatItAsksFor) {
+  ListenWith({ca_.Issue("DNS:*.lake.test"), ca_.Issue("DNS:Sea.test,DNS:ocean.test"),
+              ca_.Issue("DNS:deep.lake.test"), ca_.Issue("DNS:late.test,DNS:ocean.test")});
+  for (const auto& [asked, shown] : {std::pair{"engine.test", "engine.test"},
+                                     {"sea.test", "Sea.test"},
+                                     {"SEA.test", "Sea.test"},
+                                     {"ocean.test", "Sea.test"},
+                                     {"late.test", "late.test"},
+                                     {"blue.lake.test", "*.lake.test"},
+                                     {"deep.lake.test", "deep.lake.test"},
+                                     {"very.deep.lake.test", "engine.test"},
+                                     {"lake.test", "engine.test"},
+                                     {"test", "engine.test"},
+                                     {"nowhere.test", "engine.test"},
+                                     {static_cast<const char*>(nullptr), "engine.test"}}) {
+    EXPECT_EQ(ShownFor(asked), shown) << (asked == nullptr ? "no name" : asked);
+  }
+}
+
+TEST_F(TlsServerTest, AClientsCertificateIsAskedForUnderEveryName) {
+  ListenWith({ca_.Issue("DNS:sea.test")}, ca_.certificate());
+  const TestCertificate own = ca_.Issue("DNS:client.test");
+  const TestCertificate foreign = TestCa("another CA").Issue("DNS:client.test");
+  for (const std::string name : {"engine.test", "sea.test"}) {
+    EXPECT_NE(CallServer(Peer({.ca = ca_.certificate()}, name)).error, CallError::kNone) << name;
+    EXPECT_NE(
+        CallServer(
+            Peer({.ca = ca_.certificate(), .certificate = foreign.certificate, .key = foreign.key},
+                 name))
+            .error,
+        CallError::kNone)
+        << name;
+    EXPECT_EQ(
+        CallServer(
+            Peer({.ca = ca_.certificate(), .certificate = own.certificate, .key = own.key}, name),
+            "a")
+            .body,
+        "a")
+        << name;
+  }
+}
+
+TEST_F(TlsServerTest, SessionsAreResumedUnderEveryName) {
+  ListenWith({ca_.Issue("DNS:sea.test")});
+  const auto peer = Peer({.ca = ca_.certificate()}, "sea.test");
+  EXPECT_EQ(CallServer(peer, "a").body, "a");
+  CloseIdle();
+  ssl_session_st* const session = peer->Session();
+  ASSERT_NE(session, nullptr);
+  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  RawPeer raw(server_->address());
+  SSL* const ssl = SSL_new(context);
+  SSL_set_fd(ssl, raw.descriptor());
+  SSL_set_tlsext_host_name(ssl, "sea.test");
+  SSL_set_session(ssl, session);
+  ASSERT_EQ(SSL_connect(ssl), 1);
+  EXPECT_EQ(SSL_session_reused(ssl), 1);
+  SSL_SESSION_free(session);
   SSL_free(ssl);
   SSL_CTX_free(context);
 }

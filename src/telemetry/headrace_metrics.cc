@@ -93,7 +93,8 @@ constexpr MetricInfo kTlsFailed{
 constexpr MetricInfo kTlsEnds{"headrace_tls_certificate_not_after_timestamp_seconds",
                               kGauge,
                               kListenerLabel,
-                              "When the certificate that a listener shows ends (Unix time).",
+                              "When the certificate that a listener shows ends (Unix time); of "
+                              "several, the first that does.",
                               {}};
 constexpr MetricInfo kAccessLogDropped{
     "headrace_access_log_dropped_total",

@@ -86,7 +86,7 @@ BAD = [
 
 
 FILES = ("api_key_file", "api_keys", "kubeconfig", "context", "ca", "certificate", "key",
-         "client_ca", "token_file")
+         "certificates", "client_ca", "token_file")
 
 
 def without_files(value):

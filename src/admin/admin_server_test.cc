@@ -6,7 +6,9 @@
 
 #include "discovery/redis_profiles.h"
 #include "gateway/test_gateway.h"
+#include "net/test_certificates.h"
 #include "net/test_fault_engine.h"
+#include "net/test_tls_call.h"
 #include "store/test_redis.h"
 
 namespace headrace::admin {
@@ -146,6 +148,17 @@ TEST_F(AdminServerTest, ExplainsWhereARequestWentAndWhatCameOfIt) {
   EXPECT_EQ(refused["reason"], "slo_unattainable");
   EXPECT_EQ(Page("/explain/nobody").status, 404);
   EXPECT_THAT(Page("/explain/no%20body").body, HasSubstr("No request with the id 'no body' is"));
+}
+
+TEST_F(AdminServerTest, AnExplanationNamesTheTraceOfARequestThatHasOne) {
+  t_.config.tracing = {.endpoint = "http://127.0.0.1:1", .sample = 0};
+  Start();
+  t_.Chat(gateway::ChatBody(5, false),
+          {"x-request-id: mine",
+           "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"});
+  ASSERT_TRUE(gateway::Eventually([&] { return Page("/explain/mine").status == 200; }));
+  EXPECT_EQ(Json::parse(Page("/explain/mine").body)["trace_id"],
+            "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
 TEST_F(AdminServerTest, ListsTheRequestsThatEndedLast) {
@@ -355,6 +368,32 @@ TEST_F(AdminServerTest, APageOfAnotherSiteChangesNothing) {
   }
   EXPECT_EQ(t_.Chat(gateway::ChatBody(5, false)).status, 200);
   EXPECT_EQ(post("http://localhost"), 200) << "the admin address itself, as its Host header says";
+}
+
+TEST_F(AdminServerTest, AnotherCertificateComesWithTheConfiguration) {
+  const net::TestCa ca;
+  const net::TestCa other("another CA");
+  const auto pair = [this](const std::string& name, const net::TestCertificate& own) {
+    t_.folder.Write(name + ".pem", own.certificate);
+    t_.folder.Write(name + "-key.pem", own.key);
+    config::AdminConfig config("127.0.0.1:0");
+    config.certificate = (t_.folder.path() / (name + ".pem")).string();
+    config.key = (t_.folder.path() / (name + "-key.pem")).string();
+    return config;
+  };
+  t_.config.admin = pair("one", ca.Issue("IP:127.0.0.1"));
+  t_.Start();
+  admin_ = std::move(*AdminServer::Start(t_.config.admin, *t_.gateway, t_.registry));
+  const auto ask = [this](const net::TestCa& trusted) {
+    return net::CallOverTls(admin_->address(), {.ca = trusted.certificate()}, "GET", "/healthz")
+        .status;
+  };
+  EXPECT_EQ(ask(ca), 200);
+  t_.config.admin = pair("two", other.Issue("IP:127.0.0.1"));
+  const auto waiting = t_.gateway->Apply(t_.config);
+  ASSERT_TRUE(waiting) << waiting.error().message;
+  EXPECT_THAT(*waiting, testing::IsEmpty());
+  EXPECT_EQ(ask(other), 200);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "admin/slo_json.h"
 #include "base/json_writer.h"
 #include "base/text.h"
+#include "tracing/trace_context.h"
 
 namespace headrace::admin {
 namespace {
@@ -74,6 +75,7 @@ void WriteRequest(const serving::PastRequest& past, Seconds unix_minus_monotonic
       .Key("arrived")
       .Raw(FormatFixed(request.arrived + unix_minus_monotonic, 3))
       .Member("outcome", ToString(request.outcome));
+  if (request.trace) json.Member("trace_id", tracing::ToText(request.trace->context.trace));
   if (request.refused) json.Member("reason", ToString(*request.refused));
   if (request.fault) json.Member("fault", ToString(*request.fault));
   json.Member("why", past.Why());

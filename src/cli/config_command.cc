@@ -13,6 +13,7 @@
 #include "gateway/configured_endpoints.h"
 #include "gateway/configured_keys.h"
 #include "gateway/listener_tls.h"
+#include "gateway/trace_exporter.h"
 #include "routing/policy.h"
 #include "system/address.h"
 #include "system/privileges.h"
@@ -62,6 +63,7 @@ void Check(const std::string& path) {
   const auto endpoints_fit = gateway::CheckEndpoints(config);
   if (!endpoints_fit) Stop(path + ": " + endpoints_fit.error().message);
   OrStop(gateway::ListenerTls::CheckFiles(config));
+  OrStop(gateway::TraceExporter::CheckFiles(config.tracing));
   OrStop(admin::AdminAccess::CheckFile(config.admin));
   const auto keys = OrStop(gateway::ConfiguredKeys(config));
   std::size_t deployments = 0;

@@ -16,6 +16,12 @@
 namespace headrace::extproc {
 namespace {
 
+// One of the two, whatever it is that was said.
+std::string_view SchemeOf(std::string_view said) {
+  if (said == "https") return "https";
+  return said == "http" ? "http" : std::string_view();
+}
+
 using envoy::config::core::v3::HeaderMap;
 using envoy::config::core::v3::Metadata;
 using envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
@@ -177,7 +183,8 @@ void PickedRequest::OnRequestHeaders(Headers& headers, const Metadata& metadata)
   if (response_mode_ == BodyMode::kNone) request_->WillBeUnread();
   request_->WantFallbacks(thread_.fallbacks);
   if (auto offered = OfferedEndpoints(metadata)) request_->LimitTo(*std::move(offered));
-  request_->exchange() = {.method = method_, .path = path_};
+  request_->exchange() = {
+      .scheme = SchemeOf(RequestHeader(":scheme")), .method = method_, .path = path_};
   if (headers.end_of_stream()) {
     request_whole_ = true;
     return Decide();

@@ -9,9 +9,9 @@
 
 #include "discovery/kubernetes_endpoints.h"
 #include "discovery/named_endpoints.h"
+#include "gateway/client_tls.h"
 #include "gateway/engine_access.h"
 #include "system/clock.h"
-#include "system/files.h"
 #include "system/http_url.h"
 
 namespace headrace::gateway {
@@ -19,7 +19,6 @@ namespace {
 
 // So long is waited for names at first, so that most gateways start with all endpoints.
 constexpr Seconds kFirstLook = 1;
-constexpr std::size_t kLargestPem = std::size_t{4} << 20;
 
 // Makes what endpoints share only once: one TLS context costs a megabyte, and pods come and go more
 // often than files change. Key files are read again by the health checks.
@@ -71,17 +70,7 @@ class AccessMaker {
     std::unique_ptr<Tls>& known = made_[{tls.ca, tls.certificate, tls.key, tls.verify}];
     if (known != nullptr) return known.get();
     auto made = std::make_unique<Tls>();
-    made->options.verify = tls.verify;
-    const std::pair<const std::string*, std::string*> files[] = {
-        {&tls.ca, &made->options.ca},
-        {&tls.certificate, &made->options.certificate},
-        {&tls.key, &made->options.key}};
-    for (const auto& [file, text] : files) {
-      if (file->empty()) continue;
-      auto read = system::ReadSmallFile(*file, kLargestPem);
-      if (!read) return Fail(path + ".tls: " + read.error().message);
-      *text = *std::move(read);
-    }
+    HEADRACE_ASSIGN(made->options, ReadTls(tls, path + ".tls"));
     auto context = net::TlsContext::ForClient(made->options);
     if (!context) return Fail(path + ".tls " + context.error().message);
     made->context = *std::move(context);

@@ -107,6 +107,7 @@ ProxiedRequest::ProxiedRequest(const config::TimeoutsConfig& timeouts,
       request_(context, thread, exchange.arrived(), request_id_),
       decided_(exchange.thread()) {
   request_.exchange() = {.client = &exchange.peer(),
+                         .scheme = exchange.tls() ? "https" : "http",
                          .method = exchange.method(),
                          .path = exchange.path(),
                          .received = exchange.body().size()};

@@ -253,6 +253,7 @@ net::Task<void> Proxy::Answered(net::HttpExchange& exchange, std::string id, net
   const serving::AnsweredRequest request{.request_id = id,
                                          .arrived = exchange.arrived(),
                                          .exchange = {.client = &exchange.peer(),
+                                                      .scheme = exchange.tls() ? "https" : "http",
                                                       .method = exchange.method(),
                                                       .path = exchange.path(),
                                                       .received = exchange.body().size(),

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "gateway/client_tls.h"
 #include "net/http_client.h"
 #include "net/retry_after.h"
 #include "net/waker.h"
@@ -32,8 +33,16 @@ constexpr Seconds kConnectTimeout = 5;
 struct Collector {
   config::TracingConfig config;
   system::HttpUrl url;
-  std::shared_ptr<net::TlsPeer> tls;  // Null: plain HTTP.
+  net::TlsContext::Options tls_options;  // What its files hold.
+  std::shared_ptr<net::TlsPeer> tls;     // Null: plain HTTP.
 };
+
+// Nothing at both, or the same way to the same place.
+bool IsSame(const std::shared_ptr<const Collector>& one,
+            const std::shared_ptr<const Collector>& other) {
+  if (one == nullptr || other == nullptr) return one == other;
+  return one->config == other->config && one->tls_options == other->tls_options;
+}
 
 Result<std::shared_ptr<const Collector>> MakeCollector(const config::TracingConfig& config) {
   if (config.endpoint.empty()) return std::shared_ptr<const Collector>();
@@ -47,9 +56,12 @@ Result<std::shared_ptr<const Collector>> MakeCollector(const config::TracingConf
     collector->url.base.resize(collector->url.base.size() - kPath.size());
   }
   if (collector->url.tls) {
-    auto context = net::TlsContext::ForClient({});
-    if (!context) return Fail("tracing.endpoint " + context.error().message);
-    collector->tls = std::make_shared<net::TlsPeer>(*std::move(context), collector->url.host.host);
+    HEADRACE_ASSIGN(collector->tls_options, ReadTls(config.tls, "tracing.tls"));
+    auto context = net::TlsContext::ForClient(collector->tls_options);
+    if (!context) return Fail("tracing.tls " + context.error().message);
+    const std::string& name = config.tls.server_name;
+    collector->tls = std::make_shared<net::TlsPeer>(*std::move(context),
+                                                    name.empty() ? collector->url.host.host : name);
   }
   return std::shared_ptr<const Collector>(std::move(collector));
 }
@@ -156,17 +168,17 @@ TraceExporter::~TraceExporter() {
   thread_.reset();
 }
 
+Result<void> TraceExporter::CheckFiles(const config::TracingConfig& config) {
+  HEADRACE_TRY(MakeCollector(config));
+  return {};
+}
+
 Result<void> TraceExporter::SetConfig(const config::TracingConfig& config) {
-  {
-    const system::MutexLock lock(shared_->mutex);
-    const bool same = shared_->collector == nullptr ? config.endpoint.empty()
-                                                    : shared_->collector->config == config;
-    if (same) return {};
-  }
   HEADRACE_ASSIGN(auto collector, MakeCollector(config));
   const bool on = collector != nullptr;
   {
     const system::MutexLock lock(shared_->mutex);
+    if (IsSame(shared_->collector, collector)) return {};
     shared_->collector.swap(collector);
     if (!on) shared_->spans.clear();
   }
@@ -319,9 +331,6 @@ net::Task<Answer> TraceExporter::Shared::Send(net::HttpClient& client, const Col
   const net::CallError error = co_await its_call.Start(destination, head, pieces, deadline);
   if (error != net::CallError::kNone) {
     answer = {.again = true, .message = its_call.Fault()};
-    if (error == net::CallError::kTlsFailed) {
-      answer.message += "; for a collector, SSL_CERT_FILE names the file of such CAs";
-    }
     call = nullptr;
     co_return answer;
   }

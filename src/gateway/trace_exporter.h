@@ -39,7 +39,11 @@ class TraceExporter final : public serving::RequestObserver {
   // Sends what is left, as far as the collector takes it at once.
   ~TraceExporter() override;
 
-  // From now on. The error: a URL or TLS that cannot be used; then what was in force stays.
+  // Whether the files of TLS can be used as they are now.
+  static Result<void> CheckFiles(const config::TracingConfig& config);
+
+  // From now on. The error: a URL or TLS that cannot be used; then what was in force stays. Reads
+  // the files of TLS, also those that it has read before.
   Result<void> SetConfig(const config::TracingConfig& config);
 
   void OnFinished(const serving::FinishedRequest& request) override;

@@ -143,6 +143,7 @@ TEST(Traces, RequestIsOneTraceFromTheClientToTheEngine) {
   EXPECT_EQ(own["traceState"], "a=1,b=2");
   EXPECT_EQ(own["kind"], 2);
   EXPECT_EQ(own["attributes"]["http.response.status_code"], "200");
+  EXPECT_EQ(own["attributes"]["url.scheme"], "http");
   EXPECT_EQ(own["attributes"]["client.address"], "127.0.0.1");
   EXPECT_EQ(own["attributes"]["gen_ai.operation.name"], "chat");
   EXPECT_EQ(own["attributes"]["gen_ai.request.model"], "llama2-7b");
@@ -298,8 +299,12 @@ struct Exporter {
     options.interval = options.first_retry = options.last_retry = 0.001;
     exporter = std::make_unique<TraceExporter>(registry, faults, options);
   }
-  void Use(const std::string& endpoint) {
-    ASSERT_TRUE(exporter->SetConfig({.endpoint = endpoint, .sample = 1}));
+  void Use(const std::string& endpoint) { Use({.endpoint = endpoint}); }
+  void Use(const config::TracingConfig& config) { EXPECT_EQ(FaultOf(config), ""); }
+  // Why it cannot be used; "" if it is, from now on.
+  std::string FaultOf(const config::TracingConfig& config) {
+    const auto used = exporter->SetConfig(config);
+    return used ? "" : used.error().message;
   }
   // One with a span of its own and a wait: no endpoint took it.
   void Finish() {
@@ -419,6 +424,35 @@ TEST(TraceExporter, CertificateOfTheCollectorIsChecked) {
   unsetenv("SSL_CERT_FILE");
   e.Finish();
   EXPECT_TRUE(Eventually([&] { return e.Spans("sent") == 2; }));
+}
+
+TEST(TraceExporter, CollectorMayHaveAnOwnCaAndAskForACertificate) {
+  const net::TestCa ca;
+  const net::TestCertificate its = ca.Issue("DNS:collector.test");
+  const net::TestCertificate own = ca.Issue("DNS:gateway.test");
+  FakeCollector collector(*net::TlsContext::ForServer(
+      {.ca = ca.certificate(), .certificate = its.certificate, .key = its.key}));
+  const system::TemporaryFolder folder;
+  folder.Write("ca.pem", ca.certificate());
+  folder.Write("own.pem", own.certificate);
+  folder.Write("own-key.pem", own.key);
+  const auto path = [&folder](const char* name) { return (folder.path() / name).string(); };
+  config::TracingConfig config{.endpoint = collector.url(),
+                               .tls = {.ca = path("ca.pem"),
+                                       .server_name = "collector.test",
+                                       .certificate = path("own.pem"),
+                                       .key = path("own-key.pem")}};
+  Exporter e;
+  e.Use(config);
+  e.Finish();
+  EXPECT_TRUE(Eventually([&] { return e.Spans("sent") == 2; }));
+  // The next reading of the configuration reads them again.
+  folder.Write("ca.pem", net::TestCa("another CA").certificate());
+  e.Use(config);
+  e.Finish();
+  EXPECT_TRUE(Eventually([&] { return e.Said("signed by a CA that is not known"); }));
+  config.tls.ca = path("none.pem");
+  EXPECT_THAT(e.FaultOf(config), HasSubstr("tracing.tls: "));
 }
 
 TEST(TraceExporter, UrlMayBeWhole) {

@@ -56,6 +56,9 @@ std::string Title(const Json& request, const TextStyle& style) {
     text += "at " + TextOf(request, "deployment") + " " + endpoint + ", by " +
             TextOf(request, "policy") + "\n";
   }
+  if (const std::string trace = TextOf(request, "trace_id"); !trace.empty()) {
+    text += "trace " + trace + "\n";
+  }
   return text;
 }
 

@@ -75,9 +75,11 @@ TEST(ExplanationText, DeploymentsAreCandidatesOfPoliciesThatReadProfiles) {
 TEST(ExplanationText, ARefusalSaysWhy) {
   const std::string text = ExplanationText(
       R"({"request_id": "no", "model": "m", "outcome": "refused", "reason": "slo_deadline",
+          "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
           "why": "It waited until no GPU type could meet the SLO any more.", "queued_ms": 900})",
       {.width = 40});
   EXPECT_THAT(text, HasSubstr("no: refused (slo_deadline); model m"));
+  EXPECT_THAT(text, HasSubstr("\ntrace 4bf92f3577b34da6a3ce929d0e0e4736\n"));
   EXPECT_THAT(text, HasSubstr("It waited until no GPU type could meet\nthe SLO any more.\n"));
   EXPECT_THAT(text, HasSubstr("900 ms"));
 }

@@ -40,6 +40,7 @@ struct FailedTry {
 // What a shell saw of a request and its response. Views of the request.
 struct Exchange {
   const system::SocketAddress* client = nullptr;
+  std::string_view scheme;  // `http` or `https`; empty: not known.
   std::string_view method;
   std::string_view path;       // Without its query, which may hold a key.
   std::uint64_t received = 0;  // Bytes of the request's body, …

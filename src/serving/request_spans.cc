@@ -63,6 +63,7 @@ Span ServerSpan(const tracing::RequestTrace& trace, const Exchange& exchange,
   span.kind = Span::Kind::kServer;
   span.Add("http.request.method", method);
   span.Add("http.route", route);
+  span.Add("url.scheme", exchange.scheme);
   span.Add("url.path", Cut(exchange.path));
   if (exchange.client != nullptr) {
     AddAddress(exchange.client->ToString(), "client.address", "client.port", span);

@@ -143,11 +143,22 @@ void ListenerTls::Show() {
 }
 
 void ListenerTls::Refresh(Seconds now) {
+  std::vector<Part> known;
+  {
+    const system::MutexLock lock(mutex_);
+    known = whole_.parts;
+  }
+  // It may take long, and nobody waits for it.
+  std::vector<Result<Texts>> read;
+  for (const Part& part : known) read.push_back(ReadFiles(part));
+
   const system::MutexLock lock(mutex_);
+  const auto same = [](const Part& a, const Part& b) { return a.IsSame(b); };
+  if (!std::ranges::equal(whole_.parts, known, same)) return;  // Others are in force by now.
   bool changed = false;
-  for (std::size_t i = 0; i < whole_.parts.size(); ++i) {
+  for (std::size_t i = 0; i < known.size(); ++i) {
     Part& part = whole_.parts[i];
-    auto texts = ReadFiles(part);
+    Result<Texts>& texts = read[i];
     if (!part.reading.IsNew(texts)) continue;
     part.reading.Set(texts);
     const Result<void> taken =

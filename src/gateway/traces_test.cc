@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "access/api_key.h"
+#include "config/key_file.h"
 #include "gateway/test_gateway.h"
 #include "gateway/test_recording_engine.h"
 #include "gateway/trace_exporter.h"
@@ -247,6 +249,27 @@ TEST(Traces, InvalidRequestIsASpanOfItsOwn) {
   const json span = collector.Spans()[0];
   EXPECT_EQ(span["attributes"]["http.response.status_code"], "400");
   EXPECT_TRUE(span["status"].empty());  // It is the client's mistake.
+}
+
+TEST(Traces, WhoHasNoKeyFillsNoCollector) {
+  constexpr char kSalt[] = "0123456789abcdef";
+  constexpr char kKey[] = "secret-of-a-client";
+  FakeCollector collector;
+  TestGateway t;
+  t.config.tracing = {.endpoint = collector.url(), .sample = 1};
+  t.config.api_keys = (t.folder.path() / "keys.yaml").string();
+  const std::string salt =
+      access::ToHex({reinterpret_cast<const std::uint8_t*>(kSalt), sizeof(kSalt) - 1});
+  t.folder.Write("keys.yaml",
+                 *config::WithKey("salt: " + salt, "keys.yaml", kSalt,
+                                  {.name = "any", .hash = access::HashOfKey(kSalt, kKey)}));
+  t.AddEngine("a10");
+  t.Start();
+  const std::string parent = std::string("traceparent: ") + kParent;
+  ASSERT_EQ(t.Chat(ChatBody(5, false), {parent}).status, 401);
+  ASSERT_EQ(t.Chat(ChatBody(5, false), {std::string("x-api-key: ") + kKey}).status, 200);
+  ASSERT_TRUE(Eventually([&] { return !collector.Spans().empty(); }));
+  for (const json& span : collector.Spans()) EXPECT_NE(span["traceId"], kTraceId);
 }
 
 TEST(Traces, AccessLogNamesTheTrace) {

@@ -7,6 +7,7 @@
 #include "net/http_server.h"
 #include "net/test_certificates.h"
 #include "net/test_peers.h"
+#include "net/tls_server.h"
 #include "system/clock.h"
 #include "system/files.h"
 #include "system/temporary_folder.h"

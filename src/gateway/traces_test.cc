@@ -10,6 +10,7 @@
 #include "gateway/test_recording_engine.h"
 #include "gateway/trace_exporter.h"
 #include "net/test_certificates.h"
+#include "net/tls_server.h"
 
 namespace headrace::gateway {
 namespace {

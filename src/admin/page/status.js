@@ -374,7 +374,8 @@ function explanationOf(request) {
     element('p', {}, element('span', {class: 'badge ' + (kind[request.outcome] || 'bad'),
                                       text: request.outcome.replace('_', ' ')}),
             `${reason ? ' ' + reason : ''} ${request.model}, arrived ` +
-            new Date(request.arrived * 1000).toLocaleString() + place),
+            new Date(request.arrived * 1000).toLocaleString() + place +
+            (request.trace_id ? `, trace ${request.trace_id}` : '')),
     element('p', {text: request.why}), outcomeTable(request)];
   if (request.failed_tries) {
     made.push(element('h3', {text: 'Failed before'}), table(

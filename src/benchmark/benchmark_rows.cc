@@ -13,6 +13,7 @@
 
 #include "base/json_writer.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "profile/python_json.h"
 
 namespace headrace::benchmark {
@@ -97,6 +98,19 @@ void WriteNumber(std::string_view key, double value, std::string_view not_finite
   std::isfinite(value) ? json.Value(value) : json.Raw(not_finite);
 }
 
+// A profile is of one deployment of one model. The error: a clause.
+Result<void> CheckOneSubject(const BenchmarkRow& first, const BenchmarkRow& row) {
+  const auto check = [](const char* what, const std::string& before,
+                        const std::string& now) -> Result<void> {
+    if (before.empty() || now.empty() || before == now) return {};
+    return Fail("is of the " + std::string(what) + " \"" + Excerpt(now) +
+                "\", and the rows above are of \"" + Excerpt(before) +
+                "\"; keep the rows of one in a file");
+  };
+  HEADRACE_TRY(check("deployment", first.deployment, row.deployment));
+  return check("model", first.model, row.model);
+}
+
 double Rounded(double value) {
   if (!std::isfinite(value)) return value;
   char text[40];
@@ -127,6 +141,12 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     if (!row) {
       ++benchmark.unknown_metric_rows;
       continue;
+    }
+    if (!benchmark.rows.empty()) {
+      if (const auto one = CheckOneSubject(benchmark.rows.front(), *row); !one) {
+        return Fail(std::string(name) + ": line " + std::to_string(number) + " " +
+                    one.error().message + ".");
+      }
     }
     const bool is_new =
         seen.emplace(row->input_tokens, row->output_tokens, row->request_rate, row->metric).second;

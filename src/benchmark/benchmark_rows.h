@@ -53,7 +53,8 @@ struct Benchmark {
 
 // Reads the lines. Blank lines and unknown keys are ignored; `seed`, `model`, `samples` and every
 // statistic may be missing, NaN or null. Errors name `name` and the line: not JSON, a missing or
-// impossible `input_tokens`, `output_tokens`, `request_rate` or `metric`, no rows.
+// impossible `input_tokens`, `output_tokens`, `request_rate` or `metric`, no rows, rows of several
+// deployments or models.
 Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name);
 
 // One line of the file, newline included.

@@ -92,6 +92,22 @@ TEST(Benchmark, ErrorsNameTheLine) {
   }
 }
 
+TEST(Benchmark, AFileIsOfOneDeploymentAndOneModel) {
+  const auto row = [](const std::string& key, const std::string& value) {
+    std::string text = kRow;
+    text.insert(text.size() - 1, ", \"" + key + "\": \"" + value + "\"");
+    return text + "\n";
+  };
+  EXPECT_EQ(ErrorOf(row("deployment", "d1") + row("deployment", "d2")),
+            "b.jsonl: line 2 is of the deployment \"d2\", and the rows above are of \"d1\"; keep "
+            "the rows of one in a file.");
+  std::string other = kRow;
+  other.replace(other.find("\"m\""), 3, "\"n\"");
+  EXPECT_THAT(ErrorOf(kRow + "\n" + other), HasSubstr("line 2 is of the model \"n\""));
+  // What says nothing contradicts nothing.
+  EXPECT_EQ(ErrorOf(kRow + "\n" + row("deployment", "d1")), "parsed");
+}
+
 TEST(Benchmark, WritesWhatItReads) {
   BenchmarkRow row;
   row.input_tokens = 2048;

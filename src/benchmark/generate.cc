@@ -272,6 +272,16 @@ std::string DescribeGeneration(const Benchmark& benchmark, const GeneratedProfil
     text += std::to_string(benchmark.unknown_metric_rows) +
             " rows were left out: their metric is none of TPUT, TT, E2E, TTFT, TPOT.\n";
   }
+  const BenchmarkRow& first = benchmark.rows.front();
+  const std::string slo = slo::Describe(generated.profile.slo);
+  if (!first.deployment.empty() && first.deployment != generated.profile.deployment) {
+    text += "The rows are of the deployment \"" + first.deployment +
+            "\", and the profile is for \"" + generated.profile.deployment + "\".\n";
+  }
+  if (!first.slo.empty() && first.slo != slo) {
+    text += "The rates were searched for the SLO " + first.slo + "; with " + slo +
+            " a better one may not have been measured.\n";
+  }
   std::size_t zero = 0;
   std::size_t unbounded = 0;
   for (const CellReport& cell : generated.cells) {

@@ -57,8 +57,8 @@ struct GeneratedProfile {
 Result<GeneratedProfile> GenerateProfile(const Benchmark& benchmark,
                                          const GenerateOptions& options);
 
-// What was left out of the benchmark, why cells are 0, and how many cells meet the SLO: one
-// sentence per line.
+// What was left out of the benchmark, whether it is of another deployment or SLO, why cells are 0,
+// and how many cells meet the SLO: one sentence per line.
 std::string DescribeGeneration(const Benchmark& benchmark, const GeneratedProfile& generated);
 
 }  // namespace headrace::benchmark

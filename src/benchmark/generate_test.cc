@@ -147,6 +147,21 @@ TEST(GenerateProfile, TakesTheLowestKeptRateWhenNoneIsSustained) {
   EXPECT_EQ(profile.e2e->at(0, 0), 1);
 }
 
+TEST(GenerateProfile, SaysThatTheRowsAreOfAnotherDeploymentOrSlo) {
+  Benchmark benchmark = Measurements().AddRate(64, 128, 4, 3.8, 1).benchmark();
+  for (BenchmarkRow& row : benchmark.rows) {
+    row.deployment = "d1";
+    row.slo = "e2e 1 s";
+  }
+  const auto generated = GenerateProfile(benchmark, Options(E2eSlo(0, 5)));
+  ASSERT_TRUE(generated);
+  const std::string said = DescribeGeneration(benchmark, *generated);
+  EXPECT_THAT(said, testing::HasSubstr(
+                        "The rows are of the deployment \"d1\", and the profile is for \"a10\"."));
+  EXPECT_THAT(said,
+              testing::HasSubstr("The rates were searched for the SLO e2e 1 s; with e2e 5 s"));
+}
+
 TEST(GenerateProfile, TellsIfTheHighestMeasuredRateStillMetTheSlo) {
   const auto [profile, cells] =
       Measurements().AddRate(64, 128, 1, 1, 1).AddRate(64, 128, 2, 2, 1).Generate({});

@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/text.h"
@@ -186,6 +188,10 @@ class LoadRun {
 
   const load::LoadOptions& options() const { return options_; }
   const std::vector<load::LoadStage>& stages() const { return stages_; }
+  std::size_t stages_asked() const { return plan_.size(); }
+  std::uint64_t most_open() const {
+    return std::ranges::max(plan_, {}, &StagePlan::concurrency).concurrency;
+  }
 
   // A first signal ends the arrivals of the stage, and is its last; a second one breaks off what is
   // open.
@@ -280,12 +286,34 @@ void StopIfUseless(const load::LoadStage& stage) {
                   "."));
 }
 
+// Report and rows would be written over each other.
+void StopIfSame(const std::string& report, const std::string& rows) {
+  const auto place = [](const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::weakly_canonical(path, ignored);
+  };
+  if (report.empty() || rows.empty() || place(report) != place(rows)) return;
+  Stop("-o and --csv are the same place, " + report + "; give each its own.", kMisused);
+}
+
+// A closed loop has a socket for each request that is to be open.
+void StopIfTooFewFiles(std::uint64_t most_open) {
+  constexpr std::size_t kOthers = 16;
+  system::RaiseOpenFiles();
+  const std::size_t most = system::MostOpenFiles();
+  if (most_open + kOthers <= most) return;
+  Stop("--concurrency " + std::to_string(most_open) +
+       " needs as many sockets, and this process may open " + std::to_string(most) +
+       " files; raise that (ulimit -n), or use several clients.");
+}
+
 void Load(const Arguments& arguments) {
   LoadRun run(arguments);
+  StopIfSame(arguments.output, arguments.csv);
+  StopIfTooFewFiles(run.most_open());
   OrStop(system::CheckWritable(arguments.output));
   StopUnlessReached(run.options().target);
   Rows rows(arguments.csv);
-  system::RaiseOpenFiles();
   run.Run(rows);
 
   const bool given = !arguments.percentiles.empty();
@@ -294,9 +322,14 @@ void Load(const Arguments& arguments) {
   const std::span<const double> in_json =
       given ? std::span<const double>(arguments.percentiles) : workload::kUsualPercentiles;
   for (const load::LoadStage& stage : run.stages()) PrintStage(stage, in_table);
-  if (run.stages().size() > 1) Print(stderr, "\n" + load::StageTable(run.stages(), in_table));
+  if (run.stages_asked() > 1) Print(stderr, "\n" + load::StageTable(run.stages(), in_table));
+  if (run.stages().size() < run.stages_asked()) {
+    Print(stderr, "The load ended in stage " + std::to_string(run.stages().size()) + " of " +
+                      std::to_string(run.stages_asked()) + "; the others were not run.\n");
+  }
   if (!arguments.output.empty()) {
-    OrStop(system::WriteFile(arguments.output, load::LoadReportJson(run.stages(), in_json)));
+    OrStop(system::WriteFile(arguments.output,
+                             load::LoadReportJson(run.stages(), run.stages_asked(), in_json)));
   }
   OrStop(rows.Finish());
   for (const load::LoadStage& stage : run.stages()) StopIfUseless(stage);

@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -168,6 +169,41 @@ TEST_F(LoadCommand, PlacesAreTriedBeforeTheRun) {
     EXPECT_EQ(Run(arguments), 1);
     EXPECT_THAT(err_, HasSubstr("/none/file: there is no folder " + base_ + "/none; make it"));
   }
+  std::vector<std::string> both = load;
+  both.insert(both.end(), {"-o", csv_, "--csv", csv_});
+  EXPECT_NE(Run(both), 0);
+  EXPECT_THAT(err_, HasSubstr("-o and --csv are the same place"));
+}
+
+TEST_F(LoadCommand, AClosedLoopThatHasTooFewSocketsIsNotBegun) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{.rlim_cur = 100, .rlim_max = 200};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  EXPECT_EQ(Run({"load", "--target", Target(), "--model", "m", "--concurrency", "1000",
+                 "--requests", "2000", "--class", "a: prompt=30, output=3"}),
+            1);
+  EXPECT_THAT(err_, AllOf(HasSubstr("--concurrency 1000 needs as many sockets"),
+                          HasSubstr("may open 200 files; raise that (ulimit -n)")));
+  setrlimit(RLIMIT_NOFILE, &before);  // Only root gets back what it was; 200 are enough here.
+}
+
+TEST_F(LoadCommand, StagesThatWereNotRunAreSaid) {
+  EXPECT_EQ(
+      Run({"load", "--target", Target(), "--model", "other", "--rate", "300,600", "--class",
+           "a: share=1, prompt=30, output=3", "--duration", "1h", "-o", json_, "--csv", csv_}),
+      1);
+  EXPECT_THAT(err_, HasSubstr("The load ended in stage 1 of 2; the others were not run."));
+  std::ifstream file(json_);
+  const auto json = nlohmann::json::parse(file);
+  EXPECT_EQ(json["stages_asked"], 2);
+  EXPECT_EQ(json["stages"].size(), 1U);
+  // What failed is no request of one token to who replays the rows.
+  std::ifstream rows(csv_);
+  std::string row;
+  std::getline(rows, row);
+  std::getline(rows, row);
+  EXPECT_THAT(row, HasSubstr(",404,failed,30,0,"));
 }
 
 TEST_F(LoadCommand, AFullDiskIsAnErrorThatLosesNoOtherResult) {

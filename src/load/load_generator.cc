@@ -382,6 +382,9 @@ void LoadGenerator::State::GiveUpIfRefused(const completion::Response& response)
   was_taken = was_taken || response.outcome == Outcome::kCompleted;
   if (was_taken || !IsRefusal(response) || ++refusals != kEnoughRefusals) return;
   snapshot.given_up = response.status;
+  // The reason is told even if all of them were the warm-up's.
+  LoadFailure& failure = snapshot.failures[ReasonOf(response)];
+  if (failure.example.empty()) failure.example = response.said;
   end_arrivals = true;
   thread.Post([self = shared_from_this()] { self->client.Stop(); });
 }

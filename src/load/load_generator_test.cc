@@ -221,6 +221,12 @@ TEST_F(LoadTest, GivesUpWhereTheServerRefusesAll) {
   EXPECT_EQ(snapshot.given_up, 404);
   EXPECT_LT(snapshot.offered, 1000u);
   EXPECT_EQ(snapshot.failures.at("status 404").example, "The model `m` does not exist.");
+
+  options.warm_up = 1'000'000;
+  const LoadSnapshot in_warm_up = Run(options);
+  EXPECT_EQ(in_warm_up.given_up, 404);
+  EXPECT_EQ(in_warm_up.offered, 0u);
+  EXPECT_EQ(in_warm_up.failures.at("status 404").example, "The model `m` does not exist.");
 }
 
 TEST_F(LoadTest, ABusyServerIsNotGivenUp) {
@@ -420,7 +426,7 @@ TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   EXPECT_TRUE(json["ttft_s"]["p99"].is_null()) << "the answers came as a whole";
   EXPECT_GT(json["e2e_s"]["p95"], 0);
   const std::vector<LoadStage> two{{options, snapshot}, {options, snapshot}};
-  const auto stages = nlohmann::json::parse(LoadReportJson(two, std::vector<double>{99.9}));
+  const auto stages = nlohmann::json::parse(LoadReportJson(two, 2, std::vector<double>{99.9}));
   EXPECT_EQ(stages["stages"].size(), 2u);
   EXPECT_TRUE(stages["stages"][1]["e2e_s"].contains("p99.9"));
 

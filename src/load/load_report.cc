@@ -193,13 +193,14 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
   return warnings;
 }
 
-std::string LoadReportJson(std::span<const LoadStage> stages, std::span<const double> percentiles) {
+std::string LoadReportJson(std::span<const LoadStage> stages, std::size_t stages_asked,
+                           std::span<const double> percentiles) {
   JsonWriter json(JsonWriter::Layout::kSpaced);
-  if (stages.size() == 1) {
+  if (stages_asked == 1) {
     WriteStage(stages.front(), percentiles, json);
     return json.Take() + "\n";
   }
-  json.BeginObject().Key("stages").BeginArray();
+  json.BeginObject().Member("stages_asked", stages_asked).Key("stages").BeginArray();
   for (const LoadStage& stage : stages) WriteStage(stage, percentiles, json);
   return json.EndArray().EndObject().Take() + "\n";
 }
@@ -214,12 +215,14 @@ std::string LoadResultCsvRow(const LoadOptions& options, std::size_t stage,
   const auto seconds = [](const std::optional<Seconds>& value) {
     return value ? FormatJsonNumber(*value) : std::string();
   };
+  const Tokens output =
+      result.outcome == LoadOutcome::kCompleted ? result.latency.output_tokens : Tokens{0};
   std::string row = std::to_string(result.number);
   for (const std::string& cell :
        {std::to_string(stage), CsvCell(options.workload->classes[result.class_index].name),
         FormatJsonNumber(result.at), FormatJsonNumber(result.send_lag),
         std::to_string(result.status), std::string(OutcomeName(result.outcome)),
-        std::to_string(result.latency.prompt_tokens), std::to_string(result.latency.output_tokens),
+        std::to_string(result.latency.prompt_tokens), std::to_string(output),
         seconds(result.latency.ttft), FormatJsonNumber(result.latency.e2e), seconds(result.queued),
         std::string(result.attained ? "1" : "0"), CsvCell(result.deployment)}) {
     row.append(",").append(cell);

@@ -35,11 +35,12 @@ double OfferedRate(const LoadOptions& options);
 //   and "deployments": {"llama2-7b-a10": {…}, …}, where "offered" is what was sent there.
 //   "asked": {"prompt_tokens": {"asked", "got", "off"}, "output_tokens": {…},
 //             "cached_prompt_tokens"}: sums over the completed requests; "off" is a share.
-// Several stages are {"stages": [the same, …]}.
-std::string LoadReportJson(std::span<const LoadStage> stages,
+// Of several stages, of which `stages` were run: {"stages_asked": 3, "stages": [the same, …]}.
+std::string LoadReportJson(std::span<const LoadStage> stages, std::size_t stages_asked = 1,
                            std::span<const double> percentiles = workload::kUsualPercentiles);
 
-// One line per request, for plots and comparisons. `stage` counts from 1.
+// One line per request, for plots and comparisons. `stage` counts from 1. A request that was not
+// completed has 0 output tokens: so readers of traces leave it out.
 std::string_view LoadResultCsvHeader();
 std::string LoadResultCsvRow(const LoadOptions& options, std::size_t stage,
                              const LoadResult& result);

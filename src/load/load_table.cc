@@ -140,6 +140,7 @@ std::string FailureLines(const LoadSnapshot& snapshot) {
   std::string lines;
   for (std::size_t i = 0; i < std::min(failures.size(), kMost); ++i) {
     const auto& [reason, failure] = failures[i];
+    if (failure.count == 0) continue;  // Of the warm-up.
     lines += std::to_string(failure.count) + " not completed: " + reason +
              (failure.example.empty() ? "" : ", e.g. \"" + failure.example + "\"") + "\n";
   }

@@ -56,6 +56,8 @@ struct Measurement {
   Seconds send_lag = 0;
 
   bool Settled() const { return e2e_error <= kSettled; }
+  // As much of the rate as a profile asks for (GenerateProfile).
+  bool Finishes() const { return tput >= 0.9 * point.rate; }
   // The client was the limit, not the server: its lag is more than a twentieth of the mean E2E.
   bool ClientOverloaded() const { return samples > 0 && send_lag > 0.05 * e2e.mean; }
 };

@@ -128,6 +128,10 @@ std::string Describe(const Response& response) {
       break;
   }
   if (response.error == net::CallError::kNone) return "stream ended without its end";
+  // It may have come piece by piece all the time.
+  if (response.error == net::CallError::kBodyTimeout) {
+    return "the response was not whole within the time limit";
+  }
   return response.fault;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -36,9 +37,10 @@ headrace::Result<void> CheckPlaces(const std::vector<std::pair<std::string, std:
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
   if (argc % 2 == 0) {
-    std::fprintf(stderr,
+    const bool asked = argc == 2 && std::string_view(argv[1]) == "--help";
+    std::fprintf(asked ? stdout : stderr,
                  "usage: headrace-evaluate [TEMPLATE PAGE]…   (default: the pages of docs/)\n");
-    return 2;
+    return asked ? 0 : 2;
   }
   // Pages of one evaluation: a scenario runs once for all of them.
   std::vector<std::pair<std::string, std::string>> pages;

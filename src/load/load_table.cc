@@ -1,6 +1,7 @@
 #include "load/load_table.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
 #include "render/table.h"
@@ -56,6 +57,8 @@ std::vector<std::string> Row(const std::string& name, const LoadCounts& counts, 
           Latency(report, report.tpat, percentiles, 1e3, 1)};
 }
 
+std::string RateText(double rate) { return std::isfinite(rate) ? FormatNumber(rate) : "-"; }
+
 // `scaled`: the stages differ in the factor on their rates.
 std::string StageName(const LoadOptions& options, bool scaled) {
   if (options.concurrency > 0) return std::to_string(options.concurrency) + " at a time";
@@ -109,8 +112,8 @@ std::string StageTable(std::span<const LoadStage> stages, std::span<const double
     const workload::Rates rates = RatesOf(stage.options, stage.snapshot, total);
     table.rows.push_back({StageName(stage.options, scaled), std::to_string(report.offered),
                           std::to_string(report.completed), std::to_string(report.refused),
-                          SloMet(report), FormatNumber(rates.throughput),
-                          FormatNumber(rates.goodput), FormatNumber(rates.output_tokens),
+                          SloMet(report), RateText(rates.throughput), RateText(rates.goodput),
+                          RateText(rates.output_tokens),
                           Latency(report, report.ttft, percentiles, 1, 2),
                           Latency(report, report.tpot, percentiles, 1e3, 1),
                           Latency(report, report.e2e, percentiles, 1, 2)});

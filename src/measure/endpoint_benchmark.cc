@@ -367,7 +367,12 @@ net::Task<Result<benchmark::Measurement>> EndpointBenchmark::State::Conduct(
       if (complete || !sustained) {
         measured = benchmark::MeasureWindow(run->requests, *run->begin, end, point);
         measured.sustained = measured.sustained && sustained;
-        if (!complete || !benchmark::IsKept(measured, options.slo) || measured.Settled()) break;
+        // Without a backlog it is chance that so few requests end in a window: it is too short.
+        const bool too_few = complete && measured.sustained && !measured.Finishes();
+        if (!too_few &&
+            (!complete || !benchmark::IsKept(measured, options.slo) || measured.Settled())) {
+          break;
+        }
         if (windows < kMaxWindows) {
           windows *= 2;
           wanted = windows * run->block;

@@ -74,6 +74,18 @@ TEST_F(EndpointBenchmarkTest, ARateBeyondTheEngineIsNotSustained) {
   EXPECT_LT(measured->tput, 300);
 }
 
+// Of few requests many may end behind the window, however fast the endpoint is.
+TEST_F(EndpointBenchmarkTest, AShortWindowIsNoReasonToCallARateNotSustained) {
+  options_.samples = 20;
+  for (options_.seed = 1; options_.seed <= 4; ++options_.seed) {
+    EndpointBenchmark benchmark(threads_[0], options_);
+    const auto measured = benchmark.Measure({.input = 16, .output = 2, .rate = 60});
+    ASSERT_TRUE(measured) << measured.error().message;
+    EXPECT_TRUE(measured->sustained) << options_.seed;
+    EXPECT_TRUE(measured->Finishes()) << options_.seed << ": " << measured->tput;
+  }
+}
+
 TEST_F(EndpointBenchmarkTest, AMissedSloEndsAMeasurement) {
   options_.slo.e2e = 1e-3;
   EndpointBenchmark benchmark(threads_[0], options_);

@@ -13,7 +13,7 @@ std::string Outcome(const benchmark::Measurement& measured, const slo::Slo& slo)
   if (measured.ClientOverloaded()) {
     return "this client was too slow, late by " + FormatDuration(measured.send_lag) + " " + figures;
   }
-  if (!measured.sustained || measured.tput < 0.9 * measured.point.rate) return "not sustained";
+  if (!measured.sustained || !measured.Finishes()) return "not sustained";
   return (benchmark::IsKept(measured, slo) ? "kept " : "SLO missed ") + figures;
 }
 

@@ -24,9 +24,8 @@ bool IsKept(const Measurement& measured, const slo::Slo& slo) {
   const auto below = [&](const Statistics& value, std::optional<Seconds> target, int tokens) {
     return !target || value.At(slo.percentile) / tokens < *target;
   };
-  return measured.sustained && measured.Finishes() &&
-         below(measured.e2e, slo.e2e, 1) && below(measured.ttft, slo.ttft, 1) &&
-         below(measured.tpot, slo.tpot, 1) &&
+  return measured.sustained && measured.Finishes() && below(measured.e2e, slo.e2e, 1) &&
+         below(measured.ttft, slo.ttft, 1) && below(measured.tpot, slo.tpot, 1) &&
          below(measured.e2e, slo.tpat, point.input + point.output) &&
          below(measured.e2e, slo.ntpot, point.output);
 }

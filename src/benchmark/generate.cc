@@ -9,13 +9,12 @@
 #include <utility>
 
 #include "base/text.h"
+#include "benchmark/measurement.h"
 
 namespace headrace::benchmark {
 namespace {
 
 constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
-// A rate is sustained when at least this share of it is finished per second.
-constexpr double kSustained = 0.9;
 
 // One request rate of one cell.
 struct Rate {

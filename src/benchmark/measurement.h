@@ -34,6 +34,9 @@ struct GridPoint {
 // The relative standard error of the mean E2E up to which a measurement counts as settled: a second
 // one agrees within 10 % in more than nine of ten cases.
 inline constexpr double kSettled = 0.03;
+// A rate is sustained when at least this share of it is finished per second, as in AIBrix's
+// gen_profile.py.
+inline constexpr double kSustained = 0.9;
 // How often a measurement that has not settled is given twice the time.
 inline constexpr int kMaxDoublings = 3;
 
@@ -56,13 +59,13 @@ struct Measurement {
   Seconds send_lag = 0;
 
   bool Settled() const { return e2e_error <= kSettled; }
-  // As much of the rate as a profile asks for (GenerateProfile).
-  bool Finishes() const { return tput >= 0.9 * point.rate; }
+  // As much of the rate as a profile asks for.
+  bool Finishes() const { return tput >= kSustained * point.rate; }
   // The client was the limit, not the server: its lag is more than a twentieth of the mean E2E.
   bool ClientOverloaded() const { return samples > 0 && send_lag > 0.05 * e2e.mean; }
 };
 
-// Whether a profile may be built on this rate: sustained, at least 0.9 of it finished per second,
+// Whether a profile may be built on this rate: sustained, kSustained of it finished per second,
 // every latency target met (strictly below it, as in GenerateProfile).
 bool IsKept(const Measurement& measured, const slo::Slo& slo);
 

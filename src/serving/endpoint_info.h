@@ -15,8 +15,7 @@
 
 namespace headrace::serving {
 
-// Immutable. One that changes, or leaves the fleet and comes
-// back, is another object.
+// Immutable. One that changes, or leaves the fleet and comes back, is another object.
 struct EndpointInfo {
   fleet::EndpointId id = 0;
   std::string address;                          // As it is configured or listed.

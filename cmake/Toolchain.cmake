@@ -27,7 +27,7 @@ if(HEADRACE_SANITIZE)
 endif()
 
 # What ships stops at a stack or a copy that overflows, an index out of range, and a return or jump
-# that was bent (tests/check-hardening). Sanitizers find more, and need the plain functions.
+# that was bent (docs/security.md). Sanitizers find more, and need the plain functions.
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT HEADRACE_SANITIZE)
   add_compile_options(-fstack-protector-strong -fstack-clash-protection
                       -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -D_GLIBCXX_ASSERTIONS)
@@ -38,8 +38,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT HEADRACE_SANITIZE)
   endif()
 endif()
 
-# Tables of addresses cannot be written once the program runs, nor its stack be executed. Compilers
-# here make programs position independent by themselves.
+# Tables of addresses cannot be written once the program runs, nor its stack be executed
+# (tests/check-hardening). Compilers here make programs position independent by themselves.
 add_link_options(LINKER:-z,relro,-z,now,-z,noexecstack)
 
 find_package(Threads REQUIRED)

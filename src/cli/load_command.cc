@@ -20,7 +20,6 @@
 #include "load/load_table.h"
 #include "system/clock.h"
 #include "system/files.h"
-#include "system/open_files.h"
 #include "system/termination.h"
 #include "workload/trace_summary.h"
 
@@ -228,7 +227,7 @@ class LoadRun {
     while (!load.Done()) {
       if (termination.Wait(0.2)) {
         if (++signals_ == 1) load.EndArrivals();
-        if (signals_ == 2) load.Stop();
+        if (signals_ == 2) load.BreakOff();
       }
       thread.Run([&rows] { rows.Flush(); });
       const load::LoadSnapshot snapshot = load.Snapshot();
@@ -268,10 +267,11 @@ std::string_view FixFor(int status) {
   return "Check --model, --api, and keys in --header.";
 }
 
-// Ends the program where no request was completed.
+// Ends the program if a stage has no result: of the requests that came none was completed.
 void StopIfUseless(const load::LoadStage& stage) {
   const load::LoadSnapshot& snapshot = stage.snapshot;
-  if (snapshot.offered + snapshot.warm_up == 0 || snapshot.Total().report.completed > 0) return;
+  const bool came = snapshot.offered > 0 || snapshot.given_up;
+  if (!came || snapshot.Total().report.completed > 0) return;
   const auto failures = snapshot.CommonestFailures();
   std::string why;
   if (!failures.empty()) {
@@ -296,21 +296,13 @@ void StopIfSame(const std::string& report, const std::string& rows) {
   Stop("-o and --csv are the same place, " + report + "; give each its own.", kMisused);
 }
 
-// A closed loop has a socket for each request that is to be open.
-void StopIfTooFewFiles(std::uint64_t most_open) {
-  constexpr std::size_t kOthers = 16;
-  system::RaiseOpenFiles();
-  const std::size_t most = system::MostOpenFiles();
-  if (most_open + kOthers <= most) return;
-  Stop("--concurrency " + std::to_string(most_open) +
-       " needs as many sockets, and this process may open " + std::to_string(most) +
-       " files; raise that (ulimit -n), or use several clients.");
-}
-
 void Load(const Arguments& arguments) {
   LoadRun run(arguments);
   StopIfSame(arguments.output, arguments.csv);
-  StopIfTooFewFiles(run.most_open());
+  // A closed loop has one for each request that is to be open.
+  const std::uint64_t most_open = run.most_open();
+  NeedSockets(std::max(most_open, std::uint64_t{1}),
+              most_open == 0 ? "A load" : "--concurrency " + std::to_string(most_open));
   OrStop(system::CheckWritable(arguments.output));
   StopUnlessReached(run.options().target);
   Rows rows(arguments.csv);
@@ -333,6 +325,14 @@ void Load(const Arguments& arguments) {
   }
   OrStop(rows.Finish());
   for (const load::LoadStage& stage : run.stages()) StopIfUseless(stage);
+  if (std::ranges::all_of(
+          run.stages(), [](const load::LoadStage& stage) { return stage.snapshot.offered == 0; })) {
+    Stop(
+        "No request was measured; give a longer --duration, a higher rate or a smaller --warm-up.");
+  }
+  // Nothing else has the results.
+  const bool printed_only = arguments.output.empty() && arguments.csv.empty();
+  if (printed_only && IsLost(stderr)) throw CLI::RuntimeError(kFailed);
 }
 
 }  // namespace

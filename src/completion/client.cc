@@ -82,9 +82,10 @@ bool HasContent(std::string_view text) {
   });
 }
 
+// A stream has to have brought one, whatever its usage counts.
 bool HasToken(const Response& response) {
-  if (response.usage && response.usage->completion_tokens > 0) return true;
-  return response.streamed ? response.pieces > 0 : !response.usage && HasContent(response.text);
+  if (response.streamed) return response.pieces > 0;
+  return response.usage ? response.usage->completion_tokens > 0 : HasContent(response.text);
 }
 
 // "queued_ms=12.5; ttft_ms=…"
@@ -116,7 +117,9 @@ std::string Describe(const Response& response) {
     case Outcome::kCompleted:
       return "completed";
     case Outcome::kNoToken:
-      return "no token in the response";
+      return response.usage && response.usage->completion_tokens > 0
+                 ? "no token in the stream, although its usage counts some"
+                 : "no token in the response";
     case Outcome::kErrorStatus:
       return "status " + std::to_string(response.status);
     case Outcome::kErrorInStream:

@@ -22,8 +22,9 @@
 namespace headrace::completion {
 
 enum class Outcome {
-  kCompleted,      // Status 200 and whole, with at least one token; a stream with its [DONE].
-  kNoToken,        // The same without a token. Every request asks for some.
+  kCompleted,      // Status 200 and whole, with at least one token; a stream with its end.
+  kNoToken,        // The same without a token, or a stream that brought none, whatever its usage
+                   // says. Every request asks for some.
   kErrorStatus,    // A whole response with any other status.
   kErrorInStream,  // Status 200, and an error object in the stream.
   kBrokenOff,      // No connection, not HTTP, or ended before its end.

@@ -151,10 +151,12 @@ TEST_F(CompletionTest, AnAnswerWithoutATokenIsNone) {
   const std::string role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
   EXPECT_EQ(outcome(true, role + done), Outcome::kNoToken);
   EXPECT_EQ(outcome(true, role + piece + done), Outcome::kCompleted);
-  EXPECT_EQ(outcome(true, role + "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}" +
-                              "\n\n" + done),
-            Outcome::kCompleted)
-      << "tokens without text";
+  for (const char* content :
+       {R"("reasoning_content":"x")", R"("reasoning":"x")", R"("tool_calls":[{"index":0}])"}) {
+    const std::string chunk =
+        std::string("data: {\"choices\":[{\"delta\":{") + content + "}}]}\n\n";
+    EXPECT_EQ(outcome(true, role + chunk + done), Outcome::kCompleted) << content;
+  }
   EXPECT_EQ(outcome(false, "{}"), Outcome::kNoToken);
   EXPECT_EQ(outcome(false, R"({"choices":[{"message":{"content":""}}]})"), Outcome::kNoToken);
   EXPECT_EQ(outcome(false, R"({"choices":[{"message":{"content":"x"}}]})"), Outcome::kCompleted);
@@ -164,6 +166,21 @@ TEST_F(CompletionTest, AnAnswerWithoutATokenIsNone) {
   EXPECT_EQ(outcome(false, R"({"choices":[{"text":"x"}],"usage":{"completion_tokens":0}})"),
             Outcome::kNoToken)
       << "the server says so";
+}
+
+TEST_F(CompletionTest, ACountInTheUsageIsNoTokenOfAStream) {
+  ConnectTo([&](net::HttpExchange& exchange) -> net::Task<void> {
+    net::ResponseHead head(200);
+    head.Add("content-type", "text/event-stream");
+    co_await exchange.Respond(head,
+                              "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},"
+                              "\"finish_reason\":\"stop\"}]}\n\n"
+                              "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,"
+                              "\"completion_tokens\":8}}\n\ndata: [DONE]\n\n");
+  });
+  const Response response = Complete(Ask(8));
+  EXPECT_EQ(response.outcome, Outcome::kNoToken);
+  EXPECT_EQ(Describe(response), "no token in the stream, although its usage counts some");
 }
 
 TEST_F(CompletionTest, TheServersOwnSentenceIsKept) {

@@ -19,13 +19,14 @@ using completion::Outcome;
 
 // So many first requests that the server refused, and none that it took: it will refuse them all.
 constexpr int kEnoughRefusals = 10;
-constexpr char kPaused[] = "this machine or program stood still meanwhile";
+constexpr std::string_view kPaused = "this machine or program stood still meanwhile";
+constexpr std::string_view kBrokenOff =
+    "they were broken off while they could still have met their SLO";
 
 bool IsBusy(int status) { return status == 429 || status == 503; }
 
 LoadOutcome OutcomeOf(const completion::Response& response) {
   if (response.outcome == Outcome::kCompleted) return LoadOutcome::kCompleted;
-  if (response.error == net::CallError::kNoSocket) return LoadOutcome::kNotCounted;
   if (IsBusy(response.status)) return LoadOutcome::kRefused;
   const bool timed_out =
       response.outcome == Outcome::kTimedOut || response.outcome == Outcome::kStopped;
@@ -43,6 +44,17 @@ bool IsRefusal(const completion::Response& response) {
 std::string ReasonOf(const completion::Response& response) {
   return response.outcome == Outcome::kStopped ? "unfinished when the run ended"
                                                : Describe(response);
+}
+
+// Whether a request that was broken off could have met its SLO, had it ended at that moment.
+bool WasInTime(const std::optional<slo::Slo>& slo, const workload::WorkloadRequest& request,
+               const completion::Response& response) {
+  if (!slo) return true;
+  slo::RequestLatency so_far = LatencyOf(response, request.prompt_tokens);
+  if (!so_far.ttft) so_far.ttft = so_far.e2e;
+  so_far.prompt_tokens = request.prompt_tokens;
+  so_far.output_tokens = request.output_tokens;
+  return slo::Attained(*slo, so_far);
 }
 
 void Count(const LoadResult& result, workload::ClassReport& report) {
@@ -131,9 +143,10 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
   net::Task<void> ClosedLoop();
   net::Task<void> Heartbeat();
   bool MayTake(Seconds at) const;
-  // The next one is due now, `at` from the start.
-  void Take(Seconds at);
-  net::Task<void> Send(workload::WorkloadRequest request, std::uint64_t number);
+  // The next one is due now, `at` from the start. Returns how much of the measured time lies
+  // between it and the one before.
+  Seconds Take(Seconds at);
+  net::Task<void> Send(workload::WorkloadRequest request, std::uint64_t number, Seconds gap);
   completion::Request RequestOf(const workload::WorkloadRequest& request,
                                 std::uint64_t number) const;
   bool Counts(const LoadResult& result) const { return result.number >= options.warm_up; }
@@ -141,12 +154,15 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
     const Seconds now = system::MonotonicNow();
     pauses.Beat(now, system::BootNow() - now);
   }
+  std::string_view WhyNotCounted(const workload::WorkloadRequest& request,
+                                 const completion::Response& response) const;
   void CountSent(const LoadResult& result);
   void CountHead(const LoadResult& result);
   void CountEnd(const LoadResult& result, const workload::WorkloadRequest& asked,
-                const completion::Response& response);
-  void CountFailure(const LoadResult& result, const completion::Response& response)
-      HEADRACE_REQUIRES(mutex);
+                const completion::Response& response, std::string_view not_counted);
+  void LeaveOut(const LoadResult& result, const completion::Response& response,
+                std::string_view reason) HEADRACE_REQUIRES(mutex);
+  void CountFailure(const completion::Response& response) HEADRACE_REQUIRES(mutex);
   void GiveUpIfRefused(const completion::Response& response) HEADRACE_REQUIRES(mutex);
   // No request comes after this time from the start.
   void EndArrivals(Seconds at);
@@ -162,16 +178,19 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
   PauseWatch pauses;
   net::Waker beat;  // The next one is due, or the last one was.
   std::uint64_t taken = 0;
+  Seconds last = 0;  // When the last one was due, from the start.
 
   // --- On any thread.
   std::atomic<Seconds> started = 0;
   std::atomic<bool> end_arrivals = false;
+  std::atomic<bool> broken_off = false;
   mutable system::Mutex mutex;
   system::ConditionVariable changed;
   bool arrivals_over HEADRACE_GUARDED_BY(mutex) = true;
   std::optional<Seconds> begun HEADRACE_GUARDED_BY(mutex);  // The first that counts was due.
   Seconds ended HEADRACE_GUARDED_BY(mutex) = 0;             // From the start, as `begun`.
-  int refusals HEADRACE_GUARDED_BY(mutex) = 0;              // While nothing was taken.
+  Seconds left_out HEADRACE_GUARDED_BY(mutex) = 0;  // Of the time between: of what is not counted.
+  int refusals HEADRACE_GUARDED_BY(mutex) = 0;      // While nothing was taken.
   bool was_taken HEADRACE_GUARDED_BY(mutex) = false;
   LoadSnapshot snapshot HEADRACE_GUARDED_BY(mutex);
 };
@@ -182,10 +201,11 @@ bool LoadGenerator::State::MayTake(Seconds at) const {
   return !end_arrivals && taken < options.warm_up + options.max_requests && at < options.duration;
 }
 
-void LoadGenerator::State::Take(Seconds at) {
+Seconds LoadGenerator::State::Take(Seconds at) {
   const system::MutexLock lock(mutex);
   ++snapshot.open;
   if (taken++ == options.warm_up) begun = options.warm_up == 0 ? 0 : at;
+  return at - std::max(std::exchange(last, at), begun.value_or(at));
 }
 
 void LoadGenerator::State::EndArrivals(Seconds at) {
@@ -203,7 +223,6 @@ void LoadGenerator::State::NoteDone() {
 
 net::Task<void> LoadGenerator::State::OpenLoop() {
   const auto self = shared_from_this();
-  Seconds last = 0;
   while (MayTake(stream.NextAt())) {
     const workload::WorkloadRequest request = stream.Next().value_or(workload::WorkloadRequest{});
     const Seconds due = started + request.at;
@@ -213,9 +232,8 @@ net::Task<void> LoadGenerator::State::OpenLoop() {
     }
     if (end_arrivals) break;
     const std::uint64_t number = taken;
-    last = request.at;
-    Take(request.at);
-    thread.Spawn([self, request, number] { return self->Send(request, number); });
+    const Seconds gap = Take(request.at);
+    thread.Spawn([self, request, number, gap] { return self->Send(request, number, gap); });
   }
   if (end_arrivals) {
     EndArrivals(system::MonotonicNow() - started);
@@ -234,9 +252,9 @@ net::Task<void> LoadGenerator::State::ClosedLoop() {
     if (!request) break;
     request->at = now();
     const std::uint64_t number = taken;
-    Take(request->at);
+    const Seconds gap = Take(request->at);
     if (!MayTake(request->at)) EndArrivals(request->at);
-    co_await Send(*request, number);
+    co_await Send(*request, number, gap);
   }
   EndArrivals(now());
 }
@@ -255,15 +273,15 @@ net::Task<void> LoadGenerator::State::Heartbeat() {
 
 // --- A request
 
-net::Task<void> LoadGenerator::State::Send(workload::WorkloadRequest request,
-                                           std::uint64_t number) {
+net::Task<void> LoadGenerator::State::Send(workload::WorkloadRequest request, std::uint64_t number,
+                                           Seconds gap) {
   const auto self = shared_from_this();
   Beat();
   const std::optional<slo::Slo>& slo = options.workload->classes[request.class_index].slo;
-  const Seconds due = started + request.at;
   const Seconds now = system::MonotonicNow();
   LoadResult result{.number = number, .class_index = request.class_index, .at = request.at};
-  result.send_lag = now - due;
+  result.gap = gap;
+  result.send_lag = now - (started + request.at);
   result.latency.prompt_tokens = request.prompt_tokens;
   CountSent(result);
 
@@ -279,15 +297,23 @@ net::Task<void> LoadGenerator::State::Send(workload::WorkloadRequest request,
   Beat();
   if (response.status != 0) result.latency = LatencyOf(response, request.prompt_tokens);
   result.queued = response.queued;
-  result.outcome = OutcomeOf(response);
-  if (response.outcome != Outcome::kStopped && pauses.Covers(due, response.end)) {
-    result.outcome = LoadOutcome::kNotCounted;
-  }
+  const std::string_view not_counted = WhyNotCounted(request, response);
+  result.outcome = not_counted.empty() ? OutcomeOf(response) : LoadOutcome::kNotCounted;
   result.attained =
       result.outcome == LoadOutcome::kCompleted && (!slo || slo::Attained(*slo, result.latency));
   // In this order: once everything is counted as ended, the generator may be gone.
   if (finished && Counts(result)) finished(result);
-  CountEnd(result, request, response);
+  CountEnd(result, request, response, not_counted);
+}
+
+// Empty if it counts.
+std::string_view LoadGenerator::State::WhyNotCounted(const workload::WorkloadRequest& request,
+                                                     const completion::Response& response) const {
+  if (response.error == net::CallError::kNoSocket) return net::Describe(response.error);
+  if (pauses.Covers(started + request.at, response.end)) return kPaused;
+  const bool broken = response.outcome == Outcome::kStopped && broken_off;
+  const std::optional<slo::Slo>& slo = options.workload->classes[request.class_index].slo;
+  return broken && WasInTime(slo, request, response) ? kBrokenOff : "";
 }
 
 completion::Request LoadGenerator::State::RequestOf(const workload::WorkloadRequest& request,
@@ -336,7 +362,8 @@ void LoadGenerator::State::CountHead(const LoadResult& result) {
 
 void LoadGenerator::State::CountEnd(const LoadResult& result,
                                     const workload::WorkloadRequest& asked,
-                                    const completion::Response& response) {
+                                    const completion::Response& response,
+                                    std::string_view not_counted) {
   const system::MutexLock lock(mutex);
   const bool completed = result.outcome == LoadOutcome::kCompleted;
   const bool steady = begun && !arrivals_over && options.concurrency > 0;
@@ -359,20 +386,32 @@ void LoadGenerator::State::CountEnd(const LoadResult& result,
     if (Counts(result)) --there.in_flight;
     count(there);
   }
-  if (Counts(result) && !completed) CountFailure(result, response);
+  if (!not_counted.empty()) {
+    LeaveOut(result, response, not_counted);
+  } else if (Counts(result) && !completed) {
+    CountFailure(response);
+  }
   GiveUpIfRefused(response);
   --snapshot.open;
   NoteDone();
 }
 
-void LoadGenerator::State::CountFailure(const LoadResult& result,
-                                        const completion::Response& response) {
-  if (result.outcome == LoadOutcome::kNotCounted) {
-    --snapshot.offered;
-    const bool socket = response.error == net::CallError::kNoSocket;
-    ++snapshot.not_counted[socket ? ReasonOf(response) : kPaused];
-    return;
+void LoadGenerator::State::LeaveOut(const LoadResult& result, const completion::Response& response,
+                                    std::string_view reason) {
+  if (options.concurrency == 0) {
+    left_out += result.gap;
+  } else if (begun && response.outcome != Outcome::kStopped) {
+    // Its place gave no result while it was open.
+    const Seconds until = arrivals_over ? ended : response.end - started;
+    left_out += std::max(0.0, until - std::max(result.at, *begun)) /
+                static_cast<double>(options.concurrency);
   }
+  if (!Counts(result)) return;
+  --snapshot.offered;
+  ++snapshot.not_counted[std::string(reason)];
+}
+
+void LoadGenerator::State::CountFailure(const completion::Response& response) {
   LoadFailure& failure = snapshot.failures[ReasonOf(response)];
   ++failure.count;
   if (failure.example.empty()) failure.example = response.said;
@@ -386,6 +425,7 @@ void LoadGenerator::State::GiveUpIfRefused(const completion::Response& response)
   LoadFailure& failure = snapshot.failures[ReasonOf(response)];
   if (failure.example.empty()) failure.example = response.said;
   end_arrivals = true;
+  broken_off = true;
   thread.Post([self = shared_from_this()] { self->client.Stop(); });
 }
 
@@ -430,13 +470,18 @@ void LoadGenerator::Stop() {
   while (!state_->Done()) state_->changed.Wait(state_->mutex);
 }
 
+void LoadGenerator::BreakOff() {
+  state_->broken_off = true;
+  Stop();
+}
+
 LoadSnapshot LoadGenerator::Snapshot() const {
   const system::MutexLock lock(state_->mutex);
   LoadSnapshot copy = state_->snapshot;
   copy.elapsed = state_->started > 0 ? system::MonotonicNow() - state_->started : 0;
   const Seconds end =
       state_->arrivals_over ? state_->ended : std::min(copy.elapsed, state_->options.duration);
-  copy.arrivals = state_->begun ? std::max(0.0, end - *state_->begun) : 0;
+  copy.arrivals = state_->begun ? std::max(0.0, end - *state_->begun - state_->left_out) : 0;
   return copy;
 }
 

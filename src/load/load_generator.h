@@ -50,7 +50,8 @@ enum class LoadOutcome {
   kRefused,     // 429 or 503.
   kTimedOut,    // Not whole at its timeout, or at the end of the run.
   kFailed,      // Any other status, no connection, broken off, an error in the stream, no token.
-  kNotCounted,  // The client's own fault: it had no descriptor left, or stood still meanwhile.
+  kNotCounted,  // It says nothing of the server: this client had no descriptor left, stood still
+                // meanwhile, or broke it off before it was late.
 };
 
 // One finished request.
@@ -58,6 +59,7 @@ struct LoadResult {
   std::uint64_t number = 0;  // In order of arrival, from 0.
   std::uint32_t class_index = 0;
   Seconds at = 0;               // When it was due, from the start of the run.
+  Seconds gap = 0;              // How long no request came before it.
   Seconds send_lag = 0;         // How much later it was sent: the client's own overload.
   int status = 0;               // 0: no response.
   slo::RequestLatency latency;  // From when it was sent.
@@ -102,7 +104,8 @@ struct LoadFailure {
 
 struct LoadSnapshot {
   Seconds elapsed = 0;
-  // How long requests that count have arrived: what rates are per second of.
+  // How long requests have arrived, without the time of those that do not count: what rates are per
+  // second of.
   Seconds arrivals = 0;
   std::uint64_t offered = 0;
   std::uint64_t open = 0;  // Due and not finished.
@@ -113,7 +116,7 @@ struct LoadSnapshot {
   std::vector<std::map<std::string, LoadCounts>> deployments;
   // Requests that were not completed, by the reason the client saw ("status 502", …).
   std::map<std::string, LoadFailure> failures;
-  // Requests that are in no other count, by the client's own fault.
+  // Requests that are in no other count, by the reason (kNotCounted).
   std::map<std::string, std::uint64_t> not_counted;
   // The load was given up: the server had refused the first requests, all of them, the last one
   // with this status. 0: it took no connection.
@@ -131,8 +134,10 @@ workload::Rates RatesOf(const LoadOptions& options, const LoadSnapshot& snapshot
 
 // An open loop sends each request when it is due, even if earlier ones are still open. Latencies
 // count from when a request is sent: the client's own lag is told apart, and no open loop waits for
-// the server. A request ends as completed, refused, failed, timed out or not counted, once. Runs on
-// one I/O thread; Start, Snapshot and Stop may be called from any other.
+// the server. A request ends as completed, refused, failed, timed out or not counted, once. One
+// that is not counted takes the time it stands for out of the rates: in an open loop the gap before
+// it, in a closed one its place among those that are open. Runs on one I/O thread; everything else
+// may be called from any other.
 class LoadGenerator {
  public:
   // `thread` must outlive the generator. `finished` (may be null) gets every result but those of
@@ -150,6 +155,9 @@ class LoadGenerator {
   // Ends the load: open requests are broken off and count as timed out. Blocks until done. Not from
   // an I/O thread.
   void Stop();
+  // The same, but open requests that could still have met their SLO are not counted: nobody knows
+  // what would have become of them.
+  void BreakOff();
   LoadSnapshot Snapshot() const;
 
  private:

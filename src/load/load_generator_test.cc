@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -23,7 +25,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr std::string_view kAnswer = R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})";
 
@@ -264,7 +265,8 @@ TEST_F(LoadTest, WhatTheClientLacksIsNotTheServersFault) {
   EXPECT_THAT(snapshot.not_counted.begin()->first, HasSubstr("no file descriptor"));
   EXPECT_EQ(snapshot.not_counted.begin()->second, 5u);
   EXPECT_THAT(LoadWarnings(options, snapshot),
-              Contains(HasSubstr("by this client's own fault: this machine has no file")));
+              Contains(HasSubstr("nor their time in any rate: this machine has no file")));
+  EXPECT_LT(snapshot.arrivals, 1e-9) << "there is no rate";
 }
 
 TEST_F(LoadTest, AsksBaseModelsForCompletions) {
@@ -383,6 +385,85 @@ TEST_F(LoadTest, ArrivalsDoNotWaitForResponsesAndStopEndsOpenRequests) {
   EXPECT_EQ(load.Snapshot().classes[0].waiting, 0u);
 }
 
+// Every second answer comes; the client is told to break off what is open by then.
+TEST_F(LoadTest, WhatIsBrokenOffCountsOnlyIfItWasLateAlready) {
+  std::atomic<int> count = 0;
+  Serve([&](net::HttpExchange& exchange) -> net::Task<void> {
+    if (count++ % 2 == 0) {
+      const net::ResponseHead head(200);
+      co_await exchange.Respond(head, kAnswer);
+      co_return;
+    }
+    net::OneShot<bool> never(exchange.thread());
+    exchange.OnClientGone([setter = never.setter()] { setter.SetHere(true); });
+    co_await never.Wait(kNever);
+  });
+  for (const Seconds promise : {1000.0, 1e-9}) {
+    workload_.classes = {Class("a", 2000, 10, 5)};
+    workload_.classes[0].slo.emplace().e2e = promise;
+    const LoadOptions options = Options(server_->address());
+    results_.clear();
+    LoadGenerator load(threads_[0], options, [&](const LoadResult& result) {
+      const system::MutexLock lock(mutex_);
+      results_.push_back(result);
+    });
+    load.Start();
+    const Seconds limit = system::MonotonicNow() + 60;
+    while (load.Snapshot().Total().report.completed < 20 && system::MonotonicNow() < limit) {
+      std::this_thread::yield();
+    }
+    load.BreakOff();
+    const LoadSnapshot snapshot = load.Snapshot();
+    const workload::ClassReport report = snapshot.Total().report;
+    EXPECT_EQ(report.completed, 20u);
+    if (promise < 1) {
+      EXPECT_EQ(report.timed_out, 20u) << "it could not be kept any more";
+      EXPECT_TRUE(snapshot.not_counted.empty());
+      continue;
+    }
+    EXPECT_EQ(report.offered, 20u);
+    EXPECT_EQ(report.Attainment(), 1);
+    EXPECT_THAT(LoadWarnings(options, snapshot),
+                Contains(HasSubstr("20 requests are in no figure, nor their time in any rate: they "
+                                   "were broken off")));
+    // Rates are of the time of those that count.
+    Seconds time = 0;
+    for (const LoadResult& result : results_) {
+      if (result.outcome == LoadOutcome::kCompleted) time += result.gap;
+    }
+    EXPECT_NEAR(snapshot.arrivals, time, 1e-9);
+    EXPECT_LT(time, std::ranges::max(results_, {}, &LoadResult::at).at);
+  }
+}
+
+// As a machine that sleeps, or a core that is busy with something else.
+TEST_F(LoadTest, AStandstillIsInNoRate) {
+  Serve([](net::HttpExchange& exchange) -> net::Task<void> {
+    const net::ResponseHead head(200);
+    co_await exchange.Respond(head, kAnswer);
+  });
+  workload_.classes = {Class("a", 200, 10, 4)};
+  for (const std::uint64_t concurrency : {0u, 2u}) {
+    LoadOptions options = Options(server_->address());
+    options.concurrency = concurrency;
+    options.max_requests = 1u << 30;
+    options.duration = 4;
+    LoadGenerator load(threads_[0], options);
+    load.Start();
+    const Seconds limit = system::MonotonicNow() + 60;
+    while (load.Snapshot().offered < 20 && system::MonotonicNow() < limit) {
+      std::this_thread::yield();
+    }
+    threads_[0].Run([] { std::this_thread::sleep_for(std::chrono::milliseconds(2100)); });
+    while (!load.Done() && system::MonotonicNow() < limit) std::this_thread::yield();
+    load.Stop();
+    const LoadSnapshot snapshot = load.Snapshot();
+    ASSERT_EQ(snapshot.not_counted.size(), 1u);
+    EXPECT_EQ(snapshot.not_counted.begin()->first, "this machine or program stood still meanwhile");
+    EXPECT_LT(snapshot.arrivals, 4 - 2);
+  }
+}
+
 TEST_F(LoadTest, TimeoutsAndServersThatDoNotListen) {
   ServeNothing();
   workload_.classes = {Class("a", 2000, 10, 5)};
@@ -433,6 +514,9 @@ TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   LoadResult result;
   result.number = 7;
   result.at = 0.5;
+  result.outcome = LoadOutcome::kTimedOut;
+  EXPECT_EQ(LoadResultCsvRow(options, 2, result), "7,2,chat,0.5,0,0,timed_out,0,0,,,,0,\n")
+      << "what did not happen took no 0 s";
   result.status = 429;
   result.outcome = LoadOutcome::kRefused;
   EXPECT_EQ(LoadResultCsvRow(options, 2, result), "7,2,chat,0.5,0,429,refused,0,0,,0,,0,\n");
@@ -440,72 +524,6 @@ TEST_F(LoadTest, ReportsAsJsonAndCsv) {
   result.deployment = "a \"b\", c";
   EXPECT_EQ(LoadResultCsvRow(options, 2, result),
             "7,2,chat,0.5,0,429,refused,0,0,0.25,0,,0,\"a \"\"b\"\", c\"\n");
-}
-
-AskedAndGot Lengths(std::initializer_list<std::pair<Tokens, Tokens>> pairs) {
-  AskedAndGot lengths;
-  for (const auto& [asked, got] : pairs) lengths.Add(asked, got);
-  return lengths;
-}
-
-TEST(LoadWarnings, OtherLengthsThanAskedForAreSaid) {
-  workload::Workload workload;
-  workload.classes = {Class("chat", 1, 100, 10)};
-  LoadOptions options;
-  options.workload = &workload;
-  LoadSnapshot snapshot;
-  snapshot.classes.resize(1);
-  snapshot.deployments.resize(1);
-  LoadCounts& chat = snapshot.classes[0];
-  chat.prompt = Lengths({{100, 104}, {100, 100}});
-  chat.output = Lengths({{10, 10}});
-  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
-  chat.prompt = Lengths({{100, 131}});
-  // As many tokens in all, and every answer off.
-  chat.output = Lengths({{10, 5}, {10, 15}});
-  chat.cached_prompt_tokens = 66;
-  const auto warnings = LoadWarnings(options, snapshot);
-  ASSERT_EQ(warnings.size(), 3u);
-  EXPECT_THAT(warnings[0], HasSubstr("Class chat: prompts had 131.0 % of the tokens asked for"));
-  EXPECT_THAT(warnings[1], HasSubstr("answers had 100.0 % of the tokens asked for"));
-  EXPECT_THAT(warnings[1], HasSubstr("off by 50.0 % in the mean"));
-  EXPECT_THAT(warnings[1], HasSubstr("--max-tokens"));
-  EXPECT_THAT(warnings[2], HasSubstr("50.4 % of the prompt tokens came from the engine's cache"));
-  const auto json =
-      nlohmann::json::parse(LoadReportJson(std::vector<LoadStage>{{options, snapshot}}));
-  EXPECT_EQ(json["warnings"].size(), 3u);
-  EXPECT_EQ(json["classes"]["chat"]["asked"]["prompt_tokens"]["got"], 131);
-  EXPECT_DOUBLE_EQ(json["classes"]["chat"]["asked"]["output_tokens"]["off"], 0.5);
-  EXPECT_EQ(json["classes"]["chat"]["asked"]["cached_prompt_tokens"], 66);
-}
-
-TEST(LoadWarnings, WholeAnswersToRequestsForStreamsAreSaid) {
-  workload::Workload workload;
-  workload.classes = {Class("chat", 1, 100, 10)};
-  LoadOptions options;
-  options.workload = &workload;
-  LoadSnapshot snapshot;
-  snapshot.classes.resize(1);
-  snapshot.deployments.resize(1);
-  snapshot.classes[0].report.Complete(
-      {.ttft = {}, .e2e = 1, .prompt_tokens = 1, .output_tokens = 2}, std::nullopt, false);
-  EXPECT_THAT(LoadWarnings(options, snapshot),
-              Contains(HasSubstr("1 of 1 answers came as a whole")));
-  options.stream = false;
-  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty()) << "it was asked for";
-  workload.classes[0].slo = slo::Slo{.ttft = 1, .e2e = 9};
-  EXPECT_THAT(LoadWarnings(options, snapshot), Contains(HasSubstr("meet no promise of them")));
-}
-
-TEST(LoadWarnings, AClientThatCannotKeepUpIsNamed) {
-  workload::Workload workload;
-  LoadOptions options;
-  options.workload = &workload;
-  LoadSnapshot snapshot;
-  snapshot.send_lag.AddMany(0.0001, 1000);
-  EXPECT_THAT(LoadWarnings(options, snapshot), IsEmpty());
-  snapshot.send_lag.AddMany(0.1, 20);
-  EXPECT_THAT(LoadWarnings(options, snapshot), Contains(HasSubstr("The client could not keep up")));
 }
 
 }  // namespace

@@ -185,7 +185,7 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
   }
   for (const auto& [reason, count] : snapshot.not_counted) {
     warnings.push_back(std::to_string(count) +
-                       " requests are in no figure, by this client's own fault: " + reason + ".");
+                       " requests are in no figure, nor their time in any rate: " + reason + ".");
   }
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
     AddClassWarnings(options, i, snapshot.classes[i], warnings);
@@ -217,13 +217,14 @@ std::string LoadResultCsvRow(const LoadOptions& options, std::size_t stage,
   };
   const Tokens output =
       result.outcome == LoadOutcome::kCompleted ? result.latency.output_tokens : Tokens{0};
+  const auto e2e = result.status == 0 ? std::nullopt : std::optional(result.latency.e2e);
   std::string row = std::to_string(result.number);
   for (const std::string& cell :
        {std::to_string(stage), CsvCell(options.workload->classes[result.class_index].name),
         FormatJsonNumber(result.at), FormatJsonNumber(result.send_lag),
         std::to_string(result.status), std::string(OutcomeName(result.outcome)),
         std::to_string(result.latency.prompt_tokens), std::to_string(output),
-        seconds(result.latency.ttft), FormatJsonNumber(result.latency.e2e), seconds(result.queued),
+        seconds(result.latency.ttft), seconds(e2e), seconds(result.queued),
         std::string(result.attained ? "1" : "0"), CsvCell(result.deployment)}) {
     row.append(",").append(cell);
   }

@@ -40,7 +40,8 @@ std::string LoadReportJson(std::span<const LoadStage> stages, std::size_t stages
                            std::span<const double> percentiles = workload::kUsualPercentiles);
 
 // One line per request, for plots and comparisons. `stage` counts from 1. A request that was not
-// completed has 0 output tokens: so readers of traces leave it out.
+// completed has 0 output tokens: so readers of traces leave it out. What did not happen is an empty
+// cell.
 std::string_view LoadResultCsvHeader();
 std::string LoadResultCsvRow(const LoadOptions& options, std::size_t stage,
                              const LoadResult& result);

@@ -123,6 +123,10 @@ std::string StageTable(std::span<const LoadStage> stages, std::span<const double
 
 std::string RateLine(const LoadStage& stage) {
   const bool closed = stage.options.concurrency > 0;
+  if (stage.snapshot.offered == 0 && stage.snapshot.not_counted.empty()) {
+    return stage.snapshot.warm_up > 0 ? "All requests were the warm-up; none came after it.\n"
+                                      : "No request came.\n";
+  }
   if (!(stage.snapshot.arrivals > 0)) {
     return "The run was too short for rates: send more requests" +
            std::string(closed ? " than are open at a time" : "") + ".\n";

@@ -84,6 +84,11 @@ TEST(LoadTable, StagesAreRowsOfOneTable) {
   EXPECT_EQ(RateLine(open),
             "Per second of 10 s of arrivals: 0.3 requests completed, 0.2 within their SLO "
             "(goodput), 0 prompt and 9 output tokens.\n");
+  LoadStage empty = open;
+  empty.snapshot.offered = 0;
+  EXPECT_EQ(RateLine(empty), "No request came.\n");
+  empty.snapshot.warm_up = 5;
+  EXPECT_EQ(RateLine(empty), "All requests were the warm-up; none came after it.\n");
   closed.snapshot.arrivals = 0;
   EXPECT_THAT(RateLine(closed), HasSubstr("send more requests than are open at a time"));
 }

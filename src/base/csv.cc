@@ -20,6 +20,7 @@ CsvReader::CsvReader(std::string_view text, std::string_view name) : rest_(text)
 Result<bool> CsvReader::NextRow() {
   while (!rest_.empty()) {
     line_ = next_line_;
+    is_open_ = rest_.find('\n') == rest_.npos;
     cells_.clear();
     unquoted_.clear();
     for (bool more = true; more;) {
@@ -28,12 +29,18 @@ Result<bool> CsvReader::NextRow() {
       if (!rest_.empty()) rest_.remove_prefix(1);
     }
     ++next_line_;
+    if (cells_.size() == 1 && cells_.front().empty() && open_quote_ == 0) continue;
+    if (is_open_ && columns_ > 0 && (open_quote_ > 0 || cells_.size() < columns_)) {
+      broken_line_ = line_;
+      return false;
+    }
     if (open_quote_ > 0) {
       line_ = open_quote_;
       return FailHere("the quote before \"" + Excerpt(Trimmed(cells_.back(), kBlank)) +
                       "\" is never closed; close it, or write it twice within quotes");
     }
-    if (cells_.size() > 1 || !cells_.front().empty()) return true;
+    if (columns_ == 0) columns_ = cells_.size();
+    return true;
   }
   return false;
 }

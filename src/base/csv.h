@@ -15,7 +15,9 @@ namespace headrace {
 
 // Reads a text row by row; every error begins with `name:line`. A cell may be in double quotes:
 // then it may hold commas, line breaks, and quotes written twice. Blanks around a cell and blank
-// lines are skipped; CRLF and a byte order mark are understood. The text must outlive the reader.
+// lines are skipped; CRLF and a byte order mark are understood. A last line that breaks off,
+// because its writer was stopped, is left out: one without a line end that has fewer cells than the
+// first row, or a quote that is open. The text must outlive the reader.
 class CsvReader {
  public:
   CsvReader(std::string_view text, std::string_view name);
@@ -25,6 +27,11 @@ class CsvReader {
   // False at the end of the text. An error: a quote that is never closed, which would take the rest
   // of the rows for one cell.
   Result<bool> NextRow();
+  // At the end of the text: the line that breaks off; 0: none.
+  std::size_t broken_line() const { return broken_line_; }
+  // The row is the last one, and has no line end: it may break off within its last cell.
+  bool is_open() const { return is_open_; }
+  std::size_t line() const { return line_; }
 
   // The row's cells; valid until the next row.
   std::span<const std::string_view> cells() const { return cells_; }
@@ -45,6 +52,9 @@ class CsvReader {
   std::size_t line_ = 0;        // Of the row.
   std::size_t next_line_ = 1;   // Of `rest_`.
   std::size_t open_quote_ = 0;  // The line of a quote that is never closed; 0: none.
+  std::size_t columns_ = 0;     // Of the first row; 0: it has not come.
+  std::size_t broken_line_ = 0;
+  bool is_open_ = false;
   std::vector<std::string_view> cells_;
   std::forward_list<std::string> unquoted_;  // The row's cells that had quotes written twice.
 };

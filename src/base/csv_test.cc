@@ -14,7 +14,7 @@ std::vector<std::string> Row(const CsvReader& reader) {
 TEST(Csv, ReadsPlainRows) {
   CsvReader reader(
       "\xEF\xBB\xBF"
-      "a,b\r\n\r\n 1 ,2,\n \n3",
+      "a,b\r\n\r\n 1 ,2,\n \n3\n",
       "f.csv");
   ASSERT_TRUE(reader.ReadHeader({"a", "b"}));
   ASSERT_TRUE(*reader.NextRow());
@@ -29,7 +29,7 @@ TEST(Csv, ReadsPlainRows) {
 }
 
 TEST(Csv, QuotedCellsHoldCommasQuotesAndLineBreaks) {
-  CsvReader reader("\"a, b\",\"say \"\"hi\"\"\", \"x\" ,\"two\nlines\"\n\"\",5\r\nlast", "f.csv");
+  CsvReader reader("\"a, b\",\"say \"\"hi\"\"\", \"x\" ,\"two\nlines\"\n\"\",5\r\nlast\n", "f.csv");
   ASSERT_TRUE(*reader.NextRow());
   EXPECT_THAT(Row(reader), ElementsAre("a, b", "say \"hi\"", "x", "two\nlines"));
   ASSERT_TRUE(*reader.NextRow());
@@ -48,6 +48,27 @@ TEST(Csv, WhatIsWrittenAsACellReadsBack) {
     CsvReader reader(row, "f.csv");
     ASSERT_TRUE(*reader.NextRow());
     EXPECT_THAT(Row(reader), ElementsAre(text, "end"));
+  }
+}
+
+TEST(Csv, ALastLineThatBreaksOffIsLeftOut) {
+  for (const char* row : {"3", "3,", "3,4", "3,\"4,5", "3,4,\"5"}) {
+    const std::string text = std::string("a,b,c\n1,2,\"\"\n") + row;
+    CsvReader reader(text, "f.csv");
+    ASSERT_TRUE(reader.ReadHeader({"a", "b", "c"}));
+    ASSERT_TRUE(*reader.NextRow());
+    EXPECT_EQ(reader.broken_line(), 0U);
+    const auto next = reader.NextRow();
+    ASSERT_TRUE(next) << row;
+    EXPECT_FALSE(*next) << row;
+    EXPECT_EQ(reader.broken_line(), 3U) << row;
+  }
+  for (const char* row : {"3,4,5", "3,4,", "3,4,5,6", ""}) {
+    const std::string text = std::string("a,b,c\n1,2,3\n") + row;
+    CsvReader reader(text, "f.csv");
+    while (*reader.NextRow()) {
+    }
+    EXPECT_EQ(reader.broken_line(), 0U) << row;
   }
 }
 

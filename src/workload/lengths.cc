@@ -97,6 +97,7 @@ Result<std::vector<RequestLength>> ParseLengthCsv(std::string_view csv, std::str
     HEADRACE_ASSIGN(const Tokens output, reader.TokensAt(1));
     lengths.push_back({std::max(prompt, Tokens{1}), std::max(output, Tokens{1})});
   }
+  if (reader.broken_line() > 0) return reader.FailHere("the line breaks off; write the file anew");
   if (lengths.empty()) return Fail(std::string(name) + ": there are no rows below the header");
   return lengths;
 }

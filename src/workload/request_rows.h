@@ -19,6 +19,10 @@ class RequestRows {
   void Add(std::optional<Seconds> at, Tokens prompt, Tokens output);
   // One that the file says nothing usable of.
   void LeaveOut() { ++without_tokens_; }
+  // One that has no end, as the file says.
+  void LeaveOutFailed() { ++failed_; }
+  // The last line, which breaks off.
+  void BreakOff(std::size_t line) { broken_line_ = line; }
   bool empty() const { return rows_.empty(); }
 
   Result<RequestFile> Finish(std::string_view format) &&;
@@ -28,6 +32,8 @@ class RequestRows {
   Trace rows_;
   std::size_t timed_ = 0;
   std::size_t without_tokens_ = 0;
+  std::size_t failed_ = 0;
+  std::size_t broken_line_ = 0;
 };
 
 // The two kinds of text that ReadRequests tells apart.

@@ -31,9 +31,10 @@ void RequestRows::Add(std::optional<Seconds> at, Tokens prompt, Tokens output) {
 
 Result<RequestFile> RequestRows::Finish(std::string_view format) && {
   if (rows_.empty()) {
-    return Fail(name_ + ": it has no requests" +
-                (without_tokens_ > 0 ? " with prompt and output tokens" : "") +
-                "; name another file");
+    const std::string_view which = without_tokens_ > 0 ? " with prompt and output tokens"
+                                   : failed_ > 0       ? " that were completed"
+                                                       : "";
+    return Fail(name_ + ": it has no requests" + std::string(which) + "; name another file");
   }
   if (timed_ > 0 && timed_ < rows_.size()) {
     return Fail(name_ + ": only " + std::to_string(timed_) + " of its " +
@@ -50,10 +51,17 @@ Result<RequestFile> RequestRows::Finish(std::string_view format) && {
   }
   RequestFile file{
       .format = std::string(format), .rows = std::move(rows_), .timed = timed, .notes = {}};
-  if (without_tokens_ > 0) {
-    file.notes.push_back(name_ + ": " + std::to_string(without_tokens_) + " of " +
-                         std::to_string(file.rows.size() + without_tokens_) +
-                         " requests have no prompt or no output tokens and are left out");
+  const std::string all = std::to_string(file.rows.size() + failed_ + without_tokens_);
+  const auto note = [&](std::size_t count, const std::string& what) {
+    if (count == 0) return;
+    file.notes.push_back(name_ + ": " + std::to_string(count) + " of " + all + " requests " + what +
+                         " and are left out");
+  };
+  note(failed_, "failed or did not end");
+  note(without_tokens_, "have no prompt or no output tokens");
+  if (broken_line_ > 0) {
+    file.notes.push_back(name_ + ":" + std::to_string(broken_line_) +
+                         ": the last line breaks off and is left out");
   }
   return file;
 }

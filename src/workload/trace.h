@@ -46,9 +46,9 @@ std::optional<Seconds> TimeUnitOf(std::string_view word);
 // beginning. The unit of a number is told by its name (`arrival_ms`) or by the format; of others it
 // is `time_unit` (in seconds), and an error without that.
 //
-// Requests are sorted: recorders write when requests end. One without prompt or output tokens is
-// left out, with a note, as is a last line that breaks off. Every error begins with `name` (a file)
-// and the line, if there are lines. A file without requests is an error.
+// Requests are sorted: recorders write when requests end. One that failed, or is without prompt or
+// output tokens, is left out, with a note, as is a last line that breaks off. Every error begins
+// with `name` (a file) and the line, if there are lines. A file without requests is an error.
 Result<RequestFile> ReadRequests(std::string_view text, std::string_view name,
                                  std::optional<Seconds> time_unit = std::nullopt);
 

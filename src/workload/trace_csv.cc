@@ -24,6 +24,7 @@ struct Format {
   // What tells its runs apart, whose times begin anew, and how to get a file of one run.
   std::vector<std::string_view> runs;
   std::string_view one_run;
+  std::string_view outcome;  // Of a request without output tokens, other than "completed".
 };
 
 const std::vector<Format>& Formats() {
@@ -48,7 +49,8 @@ const std::vector<Format>& Formats() {
        .prompt = "prompt_tokens",
        .output = "output_tokens",
        .runs = {"stage"},
-       .one_run = "load with one stage"}};
+       .one_run = "load with one stage",
+       .outcome = "outcome"}};
   return formats;
 }
 
@@ -66,13 +68,16 @@ Format FormatOf(const FieldColumns& columns, Cells header) {
   return {};
 }
 
+std::size_t PlaceOf(std::string_view column, Cells header) {
+  return static_cast<std::size_t>(std::ranges::find(header, column) - header.begin());
+}
+
 // Refuses the rows of a second run: their requests did not come among those of the first.
 class OneRun {
  public:
   OneRun(const Format& format, Cells header) : one_run_(format.one_run) {
     for (const std::string_view column : format.runs) {
-      places_.push_back(
-          static_cast<std::size_t>(std::ranges::find(header, column) - header.begin()));
+      places_.push_back(PlaceOf(column, header));
       names_.emplace_back(column);
     }
   }
@@ -95,6 +100,60 @@ class OneRun {
   std::vector<std::string> names_;
   std::string_view one_run_;
   std::optional<std::string> first_;
+};
+
+// Reads the rows below a header.
+class RowReader {
+ public:
+  RowReader(const FieldColumns& columns, const Format& format, Cells header,
+            std::optional<Seconds> asked_unit)
+      : format_(format.name),
+        one_run_(format, header),
+        time_(columns.IndexOf(Field::kTime)),
+        prompt_(*columns.IndexOf(Field::kPromptTokens)),
+        output_(*columns.IndexOf(Field::kOutputTokens)),
+        outcome_(format.outcome.empty() ? header.size() : PlaceOf(format.outcome, header)),
+        times_(columns.NameOf(Field::kTime),
+               columns.time_unit() ? columns.time_unit() : format.time_unit, asked_unit) {}
+
+  std::string_view format() const { return format_; }
+
+  // Adds the row that the reader is at.
+  Result<void> Read(const CsvReader& reader, RequestRows& rows) {
+    const auto placed = [&reader](const auto& result) {
+      return result ? Result<void>() : reader.FailHere(result.error().message);
+    };
+    HEADRACE_TRY(placed(one_run_.Check(reader.cells())));
+    std::optional<Seconds> at;
+    if (time_) {
+      HEADRACE_ASSIGN(const std::string_view cell, reader.At(*time_));
+      const Result<Seconds> read = times_.Read(cell);
+      HEADRACE_TRY(placed(read));
+      at = *read;
+    }
+    HEADRACE_ASSIGN(const std::string_view prompt_cell, reader.At(prompt_));
+    HEADRACE_ASSIGN(const std::string_view output_cell, reader.At(output_));
+    const Result<Tokens> prompt = ReadTokens(prompt_cell);
+    HEADRACE_TRY(placed(prompt));
+    const Result<Tokens> output = ReadTokens(output_cell);
+    HEADRACE_TRY(placed(output));
+    if (*output == 0 && outcome_ < reader.cells().size() &&
+        reader.cells()[outcome_] != "completed") {
+      rows.LeaveOutFailed();
+    } else {
+      rows.Add(at, *prompt, *output);
+    }
+    return {};
+  }
+
+ private:
+  std::string_view format_;
+  OneRun one_run_;
+  std::optional<std::size_t> time_;
+  std::size_t prompt_;
+  std::size_t output_;
+  std::size_t outcome_;  // Behind the last cell: there is none.
+  TimeColumn times_;
 };
 
 }  // namespace
@@ -121,36 +180,18 @@ Result<RequestFile> ReadRequestCsv(std::string_view text, std::string_view name,
     }
     return reader.FailHere(std::string(kHeader) + ": " + checked.error().message);
   }
-  const Format format = FormatOf(columns, reader.cells());
-  OneRun one_run(format, reader.cells());
-  const std::optional<std::size_t> time = columns.IndexOf(Field::kTime);
-  const std::size_t prompt = *columns.IndexOf(Field::kPromptTokens);
-  const std::size_t output = *columns.IndexOf(Field::kOutputTokens);
-  TimeColumn times(columns.NameOf(Field::kTime),
-                   columns.time_unit() ? columns.time_unit() : format.time_unit, time_unit);
+  RowReader row_reader(columns, FormatOf(columns, reader.cells()), reader.cells(), time_unit);
   RequestRows rows(name);
   for (;;) {
     HEADRACE_ASSIGN(const bool more, reader.NextRow());
     if (!more) break;
-    if (const auto same = one_run.Check(reader.cells()); !same) {
-      return reader.FailHere(same.error().message);
-    }
-    std::optional<Seconds> at;
-    if (time) {
-      HEADRACE_ASSIGN(const std::string_view cell, reader.At(*time));
-      const Result<Seconds> read = times.Read(cell);
-      if (!read) return reader.FailHere(read.error().message);
-      at = *read;
-    }
-    HEADRACE_ASSIGN(const std::string_view prompt_cell, reader.At(prompt));
-    HEADRACE_ASSIGN(const std::string_view output_cell, reader.At(output));
-    const Result<Tokens> prompt_tokens = ReadTokens(prompt_cell);
-    if (!prompt_tokens) return reader.FailHere(prompt_tokens.error().message);
-    const Result<Tokens> output_tokens = ReadTokens(output_cell);
-    if (!output_tokens) return reader.FailHere(output_tokens.error().message);
-    rows.Add(at, *prompt_tokens, *output_tokens);
+    const auto read = row_reader.Read(reader, rows);
+    if (read) continue;
+    if (!reader.is_open() || rows.empty()) return tl::unexpected(read.error());
+    rows.BreakOff(reader.line());
   }
-  return std::move(rows).Finish(format.name);
+  if (reader.broken_line() > 0) rows.BreakOff(reader.broken_line());
+  return std::move(rows).Finish(row_reader.format());
 }
 
 }  // namespace headrace::workload

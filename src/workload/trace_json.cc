@@ -65,6 +65,7 @@ class ObjectReader {
   }
 
   bool empty() const { return rows_.empty(); }
+  void BreakOff(std::size_t line) { rows_.BreakOff(line); }
 
   Result<RequestFile> Finish(std::string_view name) && {
     HEADRACE_ASSIGN(RequestFile file, std::move(rows_).Finish(format_));
@@ -123,7 +124,7 @@ class ObjectReader {
     const Json& prompt = Member(Member(metrics, "input_sequence_length"), "value");
     const Json& output = Member(Member(metrics, "output_sequence_length"), "value");
     if (!start.is_number() || !prompt.is_number() || !output.is_number()) {
-      rows_.LeaveOut();
+      Member(record, "error").is_null() ? rows_.LeaveOut() : rows_.LeaveOutFailed();
       return {};
     }
     HEADRACE_ASSIGN(const Seconds at,
@@ -163,6 +164,10 @@ Result<void> AddVllmResult(const Json& result, RequestRows& rows) {
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     HEADRACE_ASSIGN(const Tokens prompt, TokensIn(prompts[i], "input_lens"));
     HEADRACE_ASSIGN(const Tokens output, TokensIn(outputs[i], "output_lens"));
+    if (output == 0) {  // So it writes of one that failed.
+      rows.LeaveOutFailed();
+      continue;
+    }
     std::optional<Seconds> at;
     if (!starts.is_null()) {
       if (!starts[i].is_number()) return Fail("\"start_times\" must be numbers of seconds");
@@ -187,7 +192,7 @@ Result<void> AddGuidellm(const Json& report, RequestRows& rows) {
       return Fail("of the " + made.dump() + " requests of a benchmark it lists " +
                   std::to_string(listed) + "; run guidellm without a sample size");
     }
-    for (std::size_t i = 0; i < failed; ++i) rows.LeaveOut();
+    for (std::size_t i = 0; i < failed; ++i) rows.LeaveOutFailed();
     for (const Json& request : Member(requests, "successful")) {
       const Json& newer = Member(request, "request_start_time");
       const Json& start = newer.is_null() ? Member(request, "start_time") : newer;
@@ -280,7 +285,11 @@ Result<RequestFile> ReadLines(std::string_view text, std::string_view name,
     if (Trimmed(row).empty()) continue;
     const Json object = Json::parse(row, nullptr, false);
     // A recording that was stopped may break off within a line.
-    if (object.is_discarded() && end == row.npos && !(reader.empty() && results.empty())) break;
+    if (object.is_discarded() && end == row.npos && !(reader.empty() && results.empty())) {
+      results.BreakOff(line);
+      reader.BreakOff(line);
+      break;
+    }
     const auto where = [&] { return std::string(name) + ":" + std::to_string(line) + ": "; };
     if (!object.is_object()) {
       return Fail(where() + "the line is not a JSON object; " + std::string(kExample));

@@ -237,15 +237,57 @@ TEST(Trace, TracesOfOneClockBeginTogether) {
   EXPECT_THAT(traces[1], ElementsAre(TraceRow{0, {2, 2}}, TraceRow{1, {3, 3}}));
 }
 
-TEST(Trace, ALineThatWasCutOffAtTheEndIsIgnored) {
+TEST(Trace, ALineThatWasCutOffAtTheEndIsLeftOutAndSaid) {
   const std::string line = R"({"timestamp": 5, "input_length": 900, "output_length": 8})";
   const auto file = ReadTrace(line + "\n" + line.substr(0, 30), "m.jsonl");
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->rows.size(), 1);
+  EXPECT_THAT(file->notes, ElementsAre("m.jsonl:2: the last line breaks off and is left out"));
   EXPECT_THAT(FaultOf(ReadTrace(line.substr(0, 30) + "\n" + line, "m.jsonl")),
               HasSubstr("m.jsonl:1: the line is not a JSON object; write"));
   EXPECT_THAT(FaultOf(ReadTrace("[" + line + ", " + line.substr(0, 9), "a.json")),
               HasSubstr("a.json: it is not JSON, or breaks off after request 1"));
+}
+
+TEST(Trace, ACsvThatWasCutOffAnywhereLosesItsLastLineOnly) {
+  const std::string head = "arrival_s,\"user\",prompt_tokens,output_tokens\n1,\"x\",5,6\n";
+  const std::string last = "22,\"Doe, J.\",77,88";
+  for (std::size_t size = 1; size <= last.size(); ++size) {
+    const std::string cut = last.substr(0, size);
+    const auto file = ReadTrace(head + cut, "t.csv");
+    ASSERT_TRUE(file) << cut << ": " << file.error().message;
+    // Whether its last number is whole nobody knows.
+    const bool readable = size > last.rfind(',') + 1;
+    EXPECT_EQ(file->rows.size(), readable ? 2 : 1) << cut;
+    if (readable) continue;
+    EXPECT_THAT(file->notes, ElementsAre("t.csv:3: the last line breaks off and is left out"));
+  }
+  EXPECT_THAT(FaultOf(ReadTrace(head + "22,x,77\n", "t.csv")), HasSubstr("t.csv:3: the row has 3"));
+  EXPECT_THAT(FaultOf(ReadTrace("arrival,prompt_tokens,output_tokens\n1,5,6", "t.csv")),
+              HasSubstr("t.csv:2: the unit of the numbers"))
+      << "an only line that is wrong";
+}
+
+TEST(Trace, FailedRequestsAreSaidToHaveFailed) {
+  const auto rows = ReadTrace(
+      "number,stage,class,at_s,send_lag_s,status,outcome,prompt_tokens,output_tokens\n"
+      "0,1,chat,0,0,200,completed,10,5\n1,1,chat,1,0,502,failed,10,0\n"
+      "2,1,chat,2,0,429,refused,10,0\n3,1,chat,3,0,200,completed,10,0\n",
+      "rows.csv");
+  ASSERT_TRUE(rows) << rows.error().message;
+  EXPECT_THAT(rows->notes,
+              ElementsAre("rows.csv: 2 of 4 requests failed or did not end and are left out",
+                          HasSubstr("1 of 4 requests have no prompt or no output tokens")));
+  EXPECT_THAT(
+      ReadTrace(",arrival_s,prompt_tokens,output_tokens\n0,1,5,6\n1,2,5,0\n", "own.csv")->notes,
+      ElementsAre(HasSubstr("have no prompt or no output tokens")))
+      << "nothing says that it failed";
+  EXPECT_THAT(ReadTrace(kVllm, "v.json")->notes,
+              ElementsAre("v.json: 1 of 3 requests failed or did not end and are left out"));
+  EXPECT_THAT(ReadTrace(kAiperf, "a.jsonl")->notes,
+              ElementsAre("a.jsonl: 1 of 2 requests failed or did not end and are left out"));
+  EXPECT_THAT(ReadTrace(kGuidellm, "g.json")->notes,
+              ElementsAre("g.json: 1 of 3 requests failed or did not end and are left out"));
 }
 
 TEST(Trace, ErrorsNameFileLineAndFix) {

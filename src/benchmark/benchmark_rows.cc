@@ -24,6 +24,9 @@ using Json = nlohmann::json;
 constexpr std::array<std::string_view, kMetrics> kMetricNames = {"TPUT", "TT", "E2E", "TTFT",
                                                                  "TPOT"};
 
+constexpr const char* kExpected =
+    "expected one JSON object per line, with `metric` TPUT, TT, E2E, TTFT or TPOT.";
+
 // Reads the object of one line; `place` ("file: line 7") begins every sentence.
 class RowReader {
  public:
@@ -125,6 +128,7 @@ std::string_view MetricName(Metric metric) {
 }
 
 Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) {
+  const std::string_view whole = jsonl;
   Benchmark benchmark;
   std::set<std::tuple<Tokens, Tokens, double, Metric>> seen;
   std::size_t number = 0;
@@ -134,10 +138,18 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     jsonl.remove_prefix(std::min(end + 1, jsonl.size()));
     ++number;
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    HEADRACE_ASSIGN(const Json object, profile::ParsePythonJson(line, name, number));
+    const Result<Json> object = profile::ParsePythonJson(line, name, number);
+    if (!object && benchmark.rows.empty() && profile::ParsePythonJson(whole, name)) {
+      return Fail(std::string(name) + ": is one JSON document over several lines; " + kExpected);
+    }
+    if (!object && jsonl.empty() && !whole.ends_with('\n') && !benchmark.rows.empty()) {
+      benchmark.broken_off = true;
+      break;
+    }
+    if (!object) return tl::unexpected(object.error());
     HEADRACE_ASSIGN(
         std::optional<BenchmarkRow> row,
-        RowReader(object, std::string(name) + ": line " + std::to_string(number)).Read());
+        RowReader(*object, std::string(name) + ": line " + std::to_string(number)).Read());
     if (!row) {
       ++benchmark.unknown_metric_rows;
       continue;
@@ -157,10 +169,7 @@ Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name) 
     }
   }
   if (benchmark.rows.empty()) {
-    return Fail(
-        std::string(name) +
-        ": holds no measurement; expected one JSON object per line, with `metric` TPUT, TT, "
-        "E2E, TTFT or TPOT.");
+    return Fail(std::string(name) + ": holds no measurement; " + kExpected);
   }
   return benchmark;
 }

@@ -49,12 +49,13 @@ struct Benchmark {
   std::vector<BenchmarkRow> rows;       // In file order, without repetitions.
   std::size_t repeated_rows = 0;        // Left out: the first of its kind counts.
   std::size_t unknown_metric_rows = 0;  // Left out: no profile needs the metric.
+  bool broken_off = false;              // The last line was, and is left out.
 };
 
-// Reads the lines. Blank lines and unknown keys are ignored; `seed`, `model`, `samples` and every
-// statistic may be missing, NaN or null. Errors name `name` and the line: not JSON, a missing or
-// impossible `input_tokens`, `output_tokens`, `request_rate` or `metric`, no rows, rows of several
-// deployments or models.
+// Reads the lines. Blank lines, unknown keys and a last line that breaks off are ignored; `seed`,
+// `model`, `samples` and every statistic may be missing, NaN or null. Errors name `name` and the
+// line: not JSON, a missing or impossible `input_tokens`, `output_tokens`, `request_rate` or
+// `metric`, no rows, rows of several deployments or models.
 Result<Benchmark> ParseBenchmark(std::string_view jsonl, std::string_view name);
 
 // One line of the file, newline included.

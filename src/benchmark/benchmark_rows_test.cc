@@ -53,6 +53,17 @@ TEST(Benchmark, BlankLinesExtraKeysAndMissingStatisticsAreFine) {
   EXPECT_TRUE(std::isinf(benchmark->rows[0].request_rate));
 }
 
+TEST(Benchmark, ALastLineThatBreaksOffIsLeftOutAndKnown) {
+  const auto cut = ParseBenchmark(kRow + "\n" + kRow.substr(0, 50), "b.jsonl");
+  ASSERT_TRUE(cut) << cut.error().message;
+  EXPECT_EQ(cut->rows.size(), 1U);
+  EXPECT_TRUE(cut->broken_off);
+  EXPECT_FALSE(ParseBenchmark(kRow, "b.jsonl")->broken_off);
+  EXPECT_THAT(ErrorOf(kRow + "\n" + kRow.substr(0, 50) + "\n"), HasSubstr("line 2"));
+  EXPECT_THAT(ErrorOf("{\n\"metric\": \"E2E\"\n}\n"),
+              HasSubstr("is one JSON document over several"));
+}
+
 TEST(Benchmark, OfRepeatedRowsTheFirstCountsAndUnknownMetricsAreLeftOut) {
   std::string again = kRow;
   again.replace(again.find("0.5"), 3, "9.9");

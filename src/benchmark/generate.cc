@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "benchmark/measurement.h"
+#include "slo/slo_text.h"
 
 namespace headrace::benchmark {
 namespace {
@@ -271,8 +272,9 @@ std::string DescribeGeneration(const Benchmark& benchmark, const GeneratedProfil
     text += std::to_string(benchmark.unknown_metric_rows) +
             " rows were left out: their metric is none of TPUT, TT, E2E, TTFT, TPOT.\n";
   }
+  if (benchmark.broken_off) text += "The last line breaks off and was left out.\n";
   const BenchmarkRow& first = benchmark.rows.front();
-  const std::string slo = slo::Describe(generated.profile.slo);
+  const std::string slo = slo::DescribeWithPercentile(generated.profile.slo);
   if (!first.deployment.empty() && first.deployment != generated.profile.deployment) {
     text += "The rows are of the deployment \"" + first.deployment +
             "\", and the profile is for \"" + generated.profile.deployment + "\".\n";

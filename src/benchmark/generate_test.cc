@@ -151,15 +151,15 @@ TEST(GenerateProfile, SaysThatTheRowsAreOfAnotherDeploymentOrSlo) {
   Benchmark benchmark = Measurements().AddRate(64, 128, 4, 3.8, 1).benchmark();
   for (BenchmarkRow& row : benchmark.rows) {
     row.deployment = "d1";
-    row.slo = "e2e 1 s";
+    row.slo = "e2e 5 s (P99)";
   }
   const auto generated = GenerateProfile(benchmark, Options(E2eSlo(0, 5)));
   ASSERT_TRUE(generated);
   const std::string said = DescribeGeneration(benchmark, *generated);
   EXPECT_THAT(said, testing::HasSubstr(
                         "The rows are of the deployment \"d1\", and the profile is for \"a10\"."));
-  EXPECT_THAT(said,
-              testing::HasSubstr("The rates were searched for the SLO e2e 1 s; with e2e 5 s"));
+  EXPECT_THAT(said, testing::HasSubstr("The rates were searched for the SLO e2e 5 s (P99); with "
+                                       "e2e 5 s (mean) a better one"));
 }
 
 TEST(GenerateProfile, TellsIfTheHighestMeasuredRateStillMetTheSlo) {

@@ -47,6 +47,7 @@ class Table {
     return {};
   }
   Result<bool> NextRow() { return reader_.NextRow(); }
+  std::size_t broken_line() const { return reader_.broken_line(); }
 
   // "" if the row does not have it.
   std::string Text(std::string_view column) const {
@@ -100,12 +101,12 @@ class Table {
 
 }  // namespace
 
-Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std::string_view name,
-                                                       std::string_view parallel) {
+Result<ImportedResults> ImportAiConfigurator(std::string_view csv, std::string_view name,
+                                             std::string_view parallel) {
   Table table(csv, name);
   HEADRACE_TRY(table.ReadHeader());
   std::set<std::string> configurations;
-  std::vector<BenchmarkRow> rows;
+  ImportedResults imported;
   for (;;) {
     HEADRACE_ASSIGN(const bool more, table.NextRow());
     if (!more) break;
@@ -113,15 +114,19 @@ Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std
     configurations.insert(configuration);
     if (!parallel.empty() && configuration != parallel) continue;
     HEADRACE_ASSIGN(const auto added, table.Rows());
-    rows.insert(rows.end(), added.begin(), added.end());
+    imported.rows.insert(imported.rows.end(), added.begin(), added.end());
   }
   const std::string file(name);
+  if (table.broken_line() > 0) {
+    imported.notes.push_back(file + ":" + std::to_string(table.broken_line()) +
+                             ": the last line breaks off and is left out");
+  }
   if (configurations.empty()) return Fail(file + " has no line of results.");
-  if (rows.empty() || (parallel.empty() && configurations.size() > 1)) {
+  if (imported.rows.empty() || (parallel.empty() && configurations.size() > 1)) {
     return Fail(file + " describes the configurations " + Join(configurations) +
                 "; choose one with --parallel.");
   }
-  return rows;
+  return imported;
 }
 
 Result<profile::GpuProfile> ImportMelange(std::string_view json, std::string_view name,

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "benchmark/benchmark_rows.h"
+#include "benchmark/import_results.h"
 #include "profile/gpu_profile.h"
 
 namespace headrace::benchmark {
@@ -20,8 +20,8 @@ namespace headrace::benchmark {
 // predictions of a steady state. A profile describes one configuration: `parallel` chooses it, and
 // may be empty if the table has only one. Errors name the line, or the configurations to choose
 // from. A table of a disaggregated deployment is an error.
-Result<std::vector<BenchmarkRow>> ImportAiConfigurator(std::string_view csv, std::string_view name,
-                                                       std::string_view parallel);
+Result<ImportedResults> ImportAiConfigurator(std::string_view csv, std::string_view name,
+                                             std::string_view parallel);
 
 // One GPU of Mélange's input, {"gpu_info": {"A100-80GB": {"cost": 3.67, "tputs": [[…], …]}, …}},
 // where a row is an input length and a column an output length. The file does not contain the

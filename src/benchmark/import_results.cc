@@ -10,6 +10,7 @@
 #include "base/python_numbers.h"
 #include "base/text.h"
 #include "benchmark/measurement.h"
+#include "benchmark/steady_state.h"
 
 namespace headrace::benchmark {
 namespace {
@@ -21,8 +22,8 @@ constexpr std::string_view kVllm = "vllm bench serve";
 constexpr std::string_view kGuidellm = "guidellm";
 constexpr std::string_view kAiperf = "aiperf";
 constexpr double kMostRequests = 1e12;
-// Of the requests themselves: most of a large file.
-constexpr std::string_view kRequests[] = {"requests", "generated_texts", "itls"};
+// Of the requests themselves, and not needed: most of a large file.
+constexpr std::string_view kTexts[] = {"generated_texts", "itls", "output", "request_args"};
 
 const Json& Member(const Json& object, std::string_view key) {
   static const Json kNone;
@@ -58,8 +59,7 @@ bool IsText(const Json& value) { return !TextAt(value).empty(); }
 Json Parse(std::string_view text) {
   const auto keep = [](int, Json::parse_event_t event, Json& parsed) {
     return event != Json::parse_event_t::key || !parsed.is_string() ||
-           std::ranges::find(kRequests, parsed.get_ref<const std::string&>()) ==
-               std::end(kRequests);
+           std::ranges::find(kTexts, parsed.get_ref<const std::string&>()) == std::end(kTexts);
   };
   return Json::parse(text, keep, false);
 }
@@ -86,6 +86,8 @@ struct ToolRun {
   Statistics e2e;
   Statistics ttft;
   Statistics tpot;
+  double least_tpot = kUnknown;
+  std::vector<double> tpots;  // Of each answer of several tokens, where they are listed.
   std::string model;
 };
 
@@ -116,6 +118,16 @@ ToolRun VllmRun(const Json& result) {
   run.e2e = statistics("e2el");
   // Without --percentile-metrics e2el there is but the mean, from its parts.
   if (std::isnan(run.e2e.mean)) run.e2e.mean = run.ttft.mean + run.tpot.mean * (run.output - 1);
+  const Json& lengths = Member(result, "output_lens");
+  const Json& latencies = Member(result, "latencies");
+  const Json& ttfts = Member(result, "ttfts");
+  const bool listed = lengths.is_array() && latencies.is_array() && ttfts.is_array();
+  const std::size_t requests = std::min({lengths.size(), latencies.size(), ttfts.size()});
+  for (std::size_t i = 0; listed && i < requests; ++i) {
+    const double gaps = NumberAt(lengths[i]) - 1;
+    const double tpot = (NumberAt(latencies[i]) - NumberAt(ttfts[i])) / gaps;
+    if (gaps > 0 && std::isfinite(tpot)) run.tpots.push_back(tpot);
+  }
   run.model = TextAt(Member(result, "model_id"));
   return run;
 }
@@ -143,6 +155,11 @@ ToolRun GuidellmRun(const Json& benchmark) {
   run.e2e = statistics(of("request_latency"));
   run.ttft = Scaled(statistics(of("time_to_first_token_ms")), kMillisecond);
   run.tpot = Scaled(statistics(of("inter_token_latency_ms")), kMillisecond);
+  run.least_tpot = NumberAt(Member(of("inter_token_latency_ms"), "min"));
+  for (const Json& request : Member(benchmark, "requests", "successful")) {
+    const Json& tpot = Member(request, "inter_token_latency_ms");
+    if (tpot.is_number()) run.tpots.push_back(NumberAt(tpot) * kMillisecond);
+  }
   run.model = TextAt(Find(benchmark, "model", IsText));
   if (run.model.empty()) run.model = TextAt(Find(benchmark, "backend_model", IsText));
   return run;
@@ -175,12 +192,30 @@ ToolRun AiperfRun(const Json& summary) {
   run.e2e = statistics("request_latency");
   run.ttft = statistics("time_to_first_token");
   run.tpot = statistics("inter_token_latency");
+  run.least_tpot = NumberAt(Member(summary, "inter_token_latency", "min"));
   run.model = TextAt(Find(config, "model_names", IsText));
   if (run.model.empty()) run.model = TextAt(Find(config, "model", IsText));
   if (const Json& models = Member(config, "models", "items"); run.model.empty()) {
     if (models.is_array() && !models.empty()) run.model = TextAt(Member(models[0], "name"));
   }
   return run;
+}
+
+// Leaves out of the TPOT the answers that came in one piece, which have none. Returns what to say
+// about it; may be empty.
+std::string LeaveOutWholeAnswers(ToolRun& run) {
+  const std::size_t all = run.tpots.size();
+  const std::size_t whole = std::erase_if(run.tpots, [](double tpot) { return tpot == 0; });
+  if (run.tpot.mean == 0) {
+    run.tpot = {};
+    return "its answers came in one piece each, and have no TPOT";
+  }
+  if (whole > 0) {
+    run.tpot = Summarize(run.tpots);
+    return std::to_string(whole) + " of " + std::to_string(all) +
+           " answers came in one piece and have no TPOT; it is that of the others";
+  }
+  return run.least_tpot == 0 ? "some answers came in one piece; their TPOT counts as 0" : "";
 }
 
 // Errors are clauses.
@@ -209,6 +244,8 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
     run.ttft = run.tpot = {};
     imported.notes.push_back(place +
                              ": it has no TTFT and no TPOT (answers that were not streamed)");
+  } else if (const std::string what = output > 1 ? LeaveOutWholeAnswers(run) : ""; !what.empty()) {
+    imported.notes.push_back(place + ": " + what);
   }
   Measurement measured{
       .point = {static_cast<Tokens>(input), static_cast<Tokens>(output), run.offered},
@@ -229,7 +266,10 @@ Result<void> Add(ToolRun run, std::string_view model, const std::string& place,
   return {};
 }
 
-std::string NoResult() {
+std::string NoResult(std::string_view text) {
+  if (const std::string_view other = OtherFormOfResults(text); !other.empty()) {
+    return ": " + std::string(other) + ".";
+  }
   return ": is no result of `vllm bench serve` (--save-result), guidellm (benchmarks.json) or "
          "aiperf (profile_export_aiperf.json); name one of these.";
 }
@@ -244,9 +284,33 @@ std::optional<std::string_view> ToolOfResults(std::string_view text) {
   return ToolOf(json.is_discarded() ? Parse(text.substr(0, text.find('\n'))) : json);
 }
 
+std::string_view OtherFormOfResults(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const auto has_line = [text](std::string_view begin) {
+    return text.starts_with(begin) || text.find("\n" + std::string(begin)) != text.npos;
+  };
+  if (text.starts_with("Run Info,")) {
+    return "is guidellm's CSV; `headrace profile import results` takes its benchmarks.json "
+           "(--output "
+           "kind=json)";
+  }
+  if (has_line("benchmarks:") && has_line("  guidellm_version:")) {
+    return "is guidellm's YAML; `headrace profile import results` takes its benchmarks.json "
+           "(--output "
+           "kind=json)";
+  }
+  const Json record = Parse(text.substr(0, text.find('\n')));
+  if (Member(record, "metadata", "request_start_ns").is_number() && record.contains("metrics")) {
+    return "holds aiperf's records of single requests; `headrace profile import results` takes the "
+           "profile_export_aiperf.json of the same run";
+  }
+  return {};
+}
+
 Result<ImportedResults> ImportResults(std::string_view text, std::string_view name,
                                       std::string_view model) {
   const std::string file(name);
+  const std::string_view whole = text;
   const std::optional<std::string> replaced = NullForBareNumbers(text);
   if (replaced) text = *replaced;
   ImportedResults imported;
@@ -267,15 +331,22 @@ Result<ImportedResults> ImportResults(std::string_view text, std::string_view na
       if (Trimmed(row).empty()) continue;
       const Json result = Parse(row);
       const std::string place = file + ":" + std::to_string(line);
-      if (ToolOf(result) != kVllm) return Fail(place + NoResult());
+      // A run that was stopped while it was written.
+      if (result.is_discarded() && text.empty() && !whole.ends_with('\n') && line > 1) {
+        imported.notes.push_back(place + ": the last line breaks off and is left out");
+        break;
+      }
+      if (ToolOf(result) != kVllm) {
+        return Fail(place + NoResult(whole));
+      }
       HEADRACE_TRY(add(VllmRun(result), place));
     }
-    if (imported.rows.empty()) return Fail(file + NoResult());
+    if (imported.rows.empty()) return Fail(file + NoResult(whole));
     return imported;
   }
   const std::optional<std::string_view> tool = ToolOf(json);
   if (!tool) {
-    return Fail(file + NoResult());
+    return Fail(file + NoResult(whole));
   }
   if (*tool == kVllm) {
     HEADRACE_TRY(add(VllmRun(json), file));

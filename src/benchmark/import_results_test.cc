@@ -12,6 +12,7 @@
 namespace headrace::benchmark {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -199,6 +200,69 @@ TEST(ImportResults, TakesALinePerRun) {
   ASSERT_TRUE(imported) << imported.error().message;
   EXPECT_EQ(imported->rows.size(), 10u);
   EXPECT_EQ(ToolOfResults(line + "\n" + line + "\n"), "vllm bench serve");
+}
+
+// Three answers, one of which came in one piece: the mean TPOT of the file has a 0 in it.
+TEST(ImportResults, AnAnswerInOnePieceHasNoTpot) {
+  std::string text(kVllm);
+  text.replace(text.find("\"generated_texts\""), 17,
+               R"("output_lens": [11, 11, 11, 1, 0], "ttfts": [0.5, 0.5, 0.5, 0.5, 0.0],
+                  "latencies": [0.7, 0.5, 0.9, 0.5, 0.0], "generated_texts")");
+  const auto imported = ImportResults(text, "v.json", "");
+  const Measurement measured = Only(imported);
+  EXPECT_NEAR(measured.tpot.mean, 0.03, 1e-9);
+  EXPECT_NEAR(measured.tpot.p50, 0.03, 1e-9);
+  EXPECT_THAT(imported->notes,
+              ElementsAre("v.json: 1 of 3 answers came in one piece and have no TPOT; it is that "
+                          "of the others"));
+
+  std::string whole(kVllm);
+  whole.replace(whole.find("\"mean_tpot_ms\": 20"), 18, "\"mean_tpot_ms\": 0");
+  const auto none = ImportResults(whole, "v.json", "");
+  EXPECT_TRUE(std::isnan(Only(none).tpot.mean));
+  EXPECT_THAT(none->notes, ElementsAre(HasSubstr("came in one piece each, and have no TPOT")));
+
+  std::string listed(kGuidellm);
+  listed.replace(listed.find("{\"prompt_tokens\": 1}"), 20,
+                 R"({"inter_token_latency_ms": 0}, {"inter_token_latency_ms": 30},)"
+                 R"( {"inter_token_latency_ms": null})");
+  const auto guidellm = ImportResults(listed, "g.json", "");
+  ASSERT_TRUE(guidellm) << guidellm.error().message;
+  EXPECT_NEAR(MeasurementOf(std::span(guidellm->rows).first(5)).tpot.mean, 0.03, 1e-9);
+  EXPECT_THAT(guidellm->notes, Contains(HasSubstr("benchmark 1: 1 of 2 answers came in one")));
+
+  std::string least(kAiperf);
+  least.replace(least.find("\"avg\": 25,"), 10, "\"min\": 0, \"avg\": 25,");
+  EXPECT_THAT(ImportResults(least, "a.json", "")->notes,
+              ElementsAre(HasSubstr("some answers came in one piece; their TPOT counts as 0")));
+}
+
+TEST(ImportResults, OtherFormsOfARunAreNamed) {
+  const auto fault = [](std::string_view text) {
+    const auto imported = ImportResults(text, "f", "");
+    return imported ? "none" : imported.error().message;
+  };
+  const std::string records = RealFile("aiperf-0.13.0.jsonl");
+  EXPECT_THAT(fault(records), HasSubstr("holds aiperf's records of single requests; `headrace "
+                                        "profile import results` takes the profile_export_aiperf"));
+  EXPECT_THAT(fault("Run Info,Run Info,Benchmark\nRun ID,Run Index,Type\n,,\n1,2,3\n"),
+              HasSubstr("is guidellm's CSV; `headrace profile import results` takes its "
+                        "benchmarks.json"));
+  EXPECT_THAT(
+      fault("benchmarks:\n- config:\n    run_id: x\nmetadata:\n  guidellm_version: 0.8.1\n"),
+      HasSubstr("is guidellm's YAML"));
+  EXPECT_EQ(OtherFormOfResults("{}"), "");
+  EXPECT_EQ(OtherFormOfResults(kVllm), "");
+  EXPECT_EQ(OtherFormOfResults(""), "");
+}
+
+TEST(ImportResults, ALastLineThatBreaksOffIsLeftOutAndSaid) {
+  std::string line(kVllm);
+  std::erase(line, '\n');
+  const auto imported = ImportResults(line + "\n" + line.substr(0, 99), "v.jsonl", "");
+  ASSERT_TRUE(imported) << imported.error().message;
+  EXPECT_EQ(imported->rows.size(), 5u);
+  EXPECT_THAT(imported->notes, ElementsAre(HasSubstr("v.jsonl:2: the last line breaks off")));
 }
 
 TEST(ImportResults, ErrorsNameFileAndFix) {

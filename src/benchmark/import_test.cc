@@ -25,11 +25,11 @@ TEST(ImportAiConfigurator, MakesABenchmarkThatGivesAProfile) {
       kHeader + Row("8", "1000", "8") + "\n" + Row("64", "2000", "32") + Row("256", "9000", "28.4"),
       "pareto.csv", "");
   ASSERT_TRUE(rows) << rows.error().message;
-  EXPECT_EQ(rows->size(), 15U);
+  EXPECT_EQ(rows->rows.size(), 15U);
   GenerateOptions options;
   options.deployment = "h200";
   options.slo.e2e = 3;
-  const auto generated = GenerateProfile(Benchmark{*rows, 0, 0}, options);
+  const auto generated = GenerateProfile(Benchmark{.rows = rows->rows}, options);
   ASSERT_TRUE(generated);
   const profile::GpuProfile& profile = generated->profile;
   EXPECT_EQ(profile.inputs.centres()[0], 512);
@@ -46,7 +46,7 @@ TEST(ImportAiConfigurator, ReadsQuotedCells) {
       "512,128,8,1000,57,11.5,tp1pp1dp1,\"m, \"\"instruct\"\"\"\n",
       "f.csv", "");
   ASSERT_TRUE(rows) << rows.error().message;
-  EXPECT_EQ(rows->front().model, "m, \"instruct\"");
+  EXPECT_EQ(rows->rows.front().model, "m, \"instruct\"");
 }
 
 TEST(ImportAiConfigurator, AProfileIsOfOneConfiguration) {
@@ -56,7 +56,16 @@ TEST(ImportAiConfigurator, AProfileIsOfOneConfiguration) {
   EXPECT_THAT(ImportAiConfigurator(csv, "f.csv", "tp4").error().message, HasSubstr("choose one"));
   const auto rows = ImportAiConfigurator(csv, "f.csv", "tp2pp1dp1");
   ASSERT_TRUE(rows);
-  EXPECT_EQ(rows->front().request_rate, 11);
+  EXPECT_EQ(rows->rows.front().request_rate, 11);
+}
+
+TEST(ImportAiConfigurator, ALastLineThatBreaksOffIsLeftOutAndSaid) {
+  const auto imported =
+      ImportAiConfigurator(kHeader + Row("8", "1000", "8") + "m,512,128,0,8", "f.csv", "");
+  ASSERT_TRUE(imported) << imported.error().message;
+  EXPECT_EQ(imported->rows.size(), 5U);
+  EXPECT_THAT(imported->notes,
+              testing::ElementsAre("f.csv:3: the last line breaks off and is left out"));
 }
 
 TEST(ImportAiConfigurator, NamesWhatIsWrong) {

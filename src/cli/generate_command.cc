@@ -30,6 +30,9 @@ void Generate(GenerateArguments& arguments) {
   const auto parsed = benchmark::ParseBenchmark(text, name);
   if (!parsed) {
     if (const std::string what = WhatToDoWith(text, name); !what.empty()) Stop(what);
+    if (profile::ParseGpuProfile(text, name)) {
+      Stop(name + ": is a GPU profile already; see it with `headrace profile show`.");
+    }
   }
   const benchmark::Benchmark benchmark = OrStop(parsed);
   arguments.options.created = arguments.created.value_or(system::UnixNow());

@@ -31,7 +31,8 @@ void Import(const AiConfiguratorArguments& arguments) {
     const std::string text = OrStop(system::ReadFile(file));
     const auto added =
         OrStop(benchmark::ImportAiConfigurator(text, system::InputName(file), arguments.parallel));
-    rows.insert(rows.end(), added.begin(), added.end());
+    for (const std::string& note : added.notes) Print(stderr, note + "\n");
+    rows.insert(rows.end(), added.rows.begin(), added.rows.end());
   }
   OrStop(system::WriteFile(arguments.output, measure::FormatBenchmark(std::move(rows))));
   Print(stderr, "These are predictions without percentiles: use `generate` with --percentile 0.\n");

@@ -217,6 +217,22 @@ TEST_F(ProfileCommand, SaysWhatToDoWithResultsOfOtherTools) {
   EXPECT_THAT(*system::ReadFile(Path("p.json")), HasSubstr("\"tputs\": [[1.95]]"));
 }
 
+TEST_F(ProfileCommand, SaysWhatAFileThatIsNoBenchmarkIs) {
+  const auto generate = [](const std::string& file) {
+    return Run("profile generate --deployment d --benchmark " + file).err;
+  };
+  const std::string records = "tests/data/results/aiperf-0.13.0.jsonl";
+  EXPECT_THAT(generate(records), HasSubstr("holds aiperf's records of single requests; `headrace "
+                                           "profile import results` takes the"));
+  EXPECT_THAT(Run("profile check " + records).out, HasSubstr("holds aiperf's records"));
+  Put("b.csv", "Run Info,Benchmark\nRun ID,Type\n,\n1,2\n");
+  EXPECT_THAT(generate(Path("b.csv")), HasSubstr("is guidellm's CSV"));
+  EXPECT_THAT(generate(kProfile), HasSubstr("is a GPU profile already; see it with"));
+  Put("lines.json", "{\n \"a\": 1\n}\n");
+  EXPECT_THAT(generate(Path("lines.json")),
+              HasSubstr("is one JSON document over several lines; expected one JSON object per"));
+}
+
 TEST_F(ProfileCommand, AFullDiskAndAMissingFolderAreErrorsOfEveryCommandThatWrites) {
   Put("a.json", *system::ReadFile(kProfile));
   Put("t.csv", "arrival_s,prompt_tokens,output_tokens\n0,5,6\n1,7,8\n");

@@ -18,9 +18,9 @@
 #include "measure/benchmark_file.h"
 #include "measure/endpoint_benchmark.h"
 #include "measure/endpoint_grid.h"
+#include "slo/slo_text.h"
 #include "system/clock.h"
 #include "system/files.h"
-#include "system/open_files.h"
 #include "system/termination.h"
 
 namespace headrace::cli {
@@ -139,15 +139,19 @@ class Watcher {
               continue;
             }
             const measure::EndpointProgress progress = benchmark.Progress();
-            status.Show("  " + std::to_string(progress.finished) + " of " +
-                        std::to_string(progress.wanted) + " requests");
+            status.Show(progress.wanted == 0
+                            ? "  warming up, " + std::to_string(progress.finished) + " requests"
+                            : "  " + std::to_string(progress.finished) + " of " +
+                                  std::to_string(progress.wanted) + " requests");
           }
         }) {}
-  ~Watcher() {
+  ~Watcher() { Finish(); }
+  // Shows nothing from here on. Returns whether it stopped the benchmark.
+  bool Finish() {
     done_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
+    return stopped_;
   }
-  bool stopped() const { return stopped_; }
 
  private:
   std::atomic<bool> done_{false};
@@ -181,19 +185,19 @@ void PrintFindings(const measure::EndpointBenchmark& benchmark, std::size_t over
 }
 
 void MeasureEndpoint(const Arguments& arguments) {
+  NeedSockets(1, "profile measure");
   const measure::EndpointOptions options = OptionsOf(arguments);
   OrStop(system::CheckWritable(arguments.output));
-  system::RaiseOpenFiles();
   system::Termination termination;
   net::IoThreads threads(1);
   measure::EndpointBenchmark benchmark(threads[0], options);
   Tokens context = OrStop(benchmark.ContextLength());
   if (arguments.max_model_len > 0) context = arguments.max_model_len;
   const benchmark::GridPlan plan = PlanOf(arguments, context);
-  measure::BenchmarkFile file =
-      OrStop(measure::BenchmarkFile::Open(arguments.output, {.model = arguments.model,
-                                                             .deployment = arguments.deployment,
-                                                             .slo = slo::Describe(arguments.slo)}));
+  measure::BenchmarkFile file = OrStop(measure::BenchmarkFile::Open(
+      arguments.output, {.model = arguments.model,
+                         .deployment = arguments.deployment,
+                         .slo = slo::DescribeWithPercentile(arguments.slo)}));
   const auto measurements = [&file] { return std::to_string(file.measurements()); };
   if (file.measurements() > 0) {
     Print(stderr,
@@ -215,11 +219,13 @@ void MeasureEndpoint(const Arguments& arguments) {
                  (left.empty() ? "" : ", " + left) + "] " +
                  measure::Describe(measured, arguments.slo));
   };
-  const Watcher watcher(termination, benchmark, status);
+  Watcher watcher(termination, benchmark, status);
   const auto measured = measure::MeasureGrid(plan, benchmark, file, arguments.seed, report);
+  const bool stopped = watcher.Finish();
+  status.Show("");
   PrintFindings(benchmark, overloaded);
   if (!measured) {
-    Stop((watcher.stopped() ? "Stopped." : measured.error().message) + " " + measurements() +
+    Stop((stopped ? "Stopped." : measured.error().message) + " " + measurements() +
          " measurements are kept in " + arguments.output + "; the same command continues there.");
   }
   Print(stderr, measurements() + " measurements, " + std::to_string(benchmark.Progress().sent) +

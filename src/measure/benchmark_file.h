@@ -18,7 +18,7 @@ namespace headrace::measure {
 struct BenchmarkSubject {
   std::string model;
   std::string deployment;
-  std::string slo;  // slo::Describe: it decides which rates are measured.
+  std::string slo;  // With its percentile: they decide which rates are measured.
 };
 
 // Every measurement is on disk as soon as it is added, so that an interrupted benchmark can

@@ -30,7 +30,7 @@ class BenchmarkFileTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
   static inline const BenchmarkSubject kSubject{
-      .model = "m", .deployment = "a10", .slo = "e2e 5 s"};
+      .model = "m", .deployment = "a10", .slo = "e2e 5 s (P99)"};
   static benchmark::GridPoint Point(double rate, Tokens input = 16) {
     return {.input = input, .output = 4, .rate = rate};
   }
@@ -111,12 +111,12 @@ TEST_F(BenchmarkFileTest, RefusesOtherFiles) {
   const auto fault_of = [&](BenchmarkSubject subject) {
     return BenchmarkFile::Open(path_, subject).error().message;
   };
-  EXPECT_THAT(fault_of({.model = "other", .deployment = "a10", .slo = "e2e 5 s"}),
+  EXPECT_THAT(fault_of({.model = "other", .deployment = "a10", .slo = "e2e 5 s (P99)"}),
               HasSubstr("holds measurements of the model m, and these are of other; name another"));
-  EXPECT_THAT(fault_of({.model = "m", .deployment = "l20", .slo = "e2e 5 s"}),
+  EXPECT_THAT(fault_of({.model = "m", .deployment = "l20", .slo = "e2e 5 s (P99)"}),
               HasSubstr("of the deployment a10, and these are of l20"));
-  EXPECT_THAT(fault_of({.model = "m", .deployment = "a10", .slo = "ttft 1 s"}),
-              HasSubstr("of the SLO e2e 5 s, and these are of ttft 1 s"));
+  EXPECT_THAT(fault_of({.model = "m", .deployment = "a10", .slo = "e2e 5 s (mean)"}),
+              HasSubstr("of the SLO e2e 5 s (P99), and these are of e2e 5 s (mean)"));
   std::ofstream(path_) << R"({"input_tokens": 1, "output_tokens": 1, "request_rate": 1, )"
                        << R"("model": "m", "metric": "TPUT", "mean": 1})" << "\n";
   EXPECT_THAT(fault_of(kSubject), HasSubstr("that do not name the deployment"));

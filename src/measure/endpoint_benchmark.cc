@@ -71,6 +71,15 @@ struct Run {
   std::string fault;     // Why nothing can be measured: one sentence.
 
   Seconds MeanE2e() const { return finished_e2e / static_cast<double>(finished); }
+  // Of the first `count` requests in the window.
+  std::size_t FinishedOf(std::size_t count) const {
+    const auto begin_of_window = requests.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto behind =
+        requests.begin() + static_cast<std::ptrdiff_t>(std::min(first + count, requests.size()));
+    return static_cast<std::size_t>(std::count_if(
+        begin_of_window, behind,
+        [](const benchmark::TimedRequest& request) { return request.finished < kNever; }));
+  }
   bool WarmedUp(Seconds now) const {
     return requests.size() >= kWarmUpRequests && finished >= 3 && now - started >= 2 * MeanE2e();
   }
@@ -145,13 +154,17 @@ net::Task<Response> EndpointBenchmark::State::Generate(PromptShape shape, Tokens
 std::string EndpointBenchmark::State::Refusal(const Response& response) const {
   if (client.stopped()) return "Stopped.";
   const std::string place = options.target.url;
+  if (response.error == net::CallError::kNoSocket) {
+    return "This client is at its own limit: " + Describe(response) +
+           "; let it open more (ulimit -n), or lower the highest rate.";
+  }
   if (response.error != net::CallError::kNone) {
     return place + ": " + Describe(response) + "; is the engine running?";
   }
   if (response.outcome == Outcome::kErrorStatus) {
     return place + " answered " + std::to_string(response.status) + ": " + response.said;
   }
-  if (response.outcome == Outcome::kNoToken) return place + " answered without a token.";
+  if (response.outcome == Outcome::kNoToken) return place + ": " + Describe(response) + ".";
   return place + " broke off its response or did not stream it.";
 }
 
@@ -268,8 +281,8 @@ net::Task<void> EndpointBenchmark::State::Arrivals(std::shared_ptr<Run> run) {
       run->block = static_cast<std::size_t>(std::ceil(length * run->point.rate));
       run->begin = due[next];
       run->first = run->requests.size();
-      wanted = run->block;
       finished = 0;
+      wanted = run->block;
       plan(*run->begin, true);
       run->changed.Wake();
     }
@@ -300,7 +313,7 @@ net::Task<void> EndpointBenchmark::State::Send(std::shared_ptr<Run> run, std::si
       run->requests[index].first_token = response.first_token;
       run->requests[index].finished = response.end;
       ++run->finished;
-      ++finished;
+      if (!run->begin || (index >= run->first && index < run->first + wanted)) ++finished;
       run->finished_e2e += response.end - due;
     }
   }
@@ -376,6 +389,7 @@ net::Task<Result<benchmark::Measurement>> EndpointBenchmark::State::Conduct(
         if (windows < kMaxWindows) {
           windows *= 2;
           wanted = windows * run->block;
+          finished = run->FinishedOf(wanted);
           continue;
         }
         sustained = false;
@@ -436,8 +450,9 @@ void EndpointBenchmark::Stop() {
 }
 
 EndpointProgress EndpointBenchmark::Progress() const {
+  const std::uint64_t wanted = state_->wanted;  // First: what has finished is of that or later.
   return {.finished = state_->finished,
-          .wanted = state_->wanted,
+          .wanted = wanted,
           .sent = state_->sent,
           .prompt_tokens = state_->prompt_tokens,
           .cached_prompt_tokens = state_->cached_prompt_tokens};

@@ -29,8 +29,9 @@ struct EndpointOptions {
 };
 
 struct EndpointProgress {
-  std::uint64_t finished = 0;  // Requests of the measurement in progress.
-  std::uint64_t wanted = 0;    // 0 while it warms up.
+  std::uint64_t finished = 0;  // Requests of the measurement in progress: of its warm-up, then of
+                               // its window.
+  std::uint64_t wanted = 0;    // In the window; 0 while it warms up.
   std::uint64_t sent = 0;      // In all measurements so far.
   // Of all prompts, by the endpoint's count; the second came from its prefix cache.
   std::uint64_t prompt_tokens = 0;

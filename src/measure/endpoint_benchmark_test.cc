@@ -1,8 +1,10 @@
 #include "measure/endpoint_benchmark.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
 #include <functional>
@@ -121,6 +123,41 @@ TEST_F(EndpointBenchmarkTest, TellsWhyNothingCanBeMeasured) {
       EndpointBenchmark(threads_[0], options_).Measure({.input = 20, .output = 2, .rate = 50});
   ASSERT_FALSE(unreachable);
   EXPECT_THAT(unreachable.error().message, HasSubstr("is the engine running?"));
+}
+
+TEST_F(EndpointBenchmarkTest, TheClientsOwnLimitIsNamed) {
+  EndpointBenchmark benchmark(threads_[0], options_);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto measured = benchmark.Measure({.input = 20, .output = 2, .rate = 50});
+  setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(measured);
+  EXPECT_EQ(measured.error().message,
+            "This client is at its own limit: this machine has no file descriptor or port left for "
+            "a connection; let it open more (ulimit -n), or lower the highest rate.");
+}
+
+TEST_F(EndpointBenchmarkTest, ProgressIsThatOfTheWindow) {
+  EndpointBenchmark benchmark(threads_[0], options_);
+  std::atomic<bool> done = false;
+  std::thread measure([&] {
+    EXPECT_TRUE(benchmark.Measure({.input = 20, .output = 8, .rate = 60}));
+    done = true;
+  });
+  bool seen = false;
+  while (!done) {
+    const EndpointProgress progress = benchmark.Progress();
+    if (progress.wanted > 0) {
+      EXPECT_LE(progress.finished, progress.wanted);
+      seen = true;
+    }
+    std::this_thread::yield();
+  }
+  measure.join();
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(benchmark.Progress().finished, benchmark.Progress().wanted);
 }
 
 TEST_F(EndpointBenchmarkTest, StopEndsAMeasurement) {

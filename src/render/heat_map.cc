@@ -155,10 +155,4 @@ std::vector<Panel> MakePanels(std::span<const ProfileView> views) {
   return panels;
 }
 
-std::string DescribeWithPercentile(const slo::Slo& slo) {
-  std::string text = slo::Describe(slo);
-  if (!slo.HasLatency()) return text;
-  return text + (slo.percentile == 0 ? " (mean)" : " (P" + std::to_string(slo.percentile) + ")");
-}
-
 }  // namespace headrace::render

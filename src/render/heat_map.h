@@ -42,7 +42,4 @@ struct Panel {
 // The panels for which at least one profile has a value.
 std::vector<Panel> MakePanels(std::span<const ProfileView> views);
 
-// "e2e 5 s (P99)"; "none" if no latency target is set.
-std::string DescribeWithPercentile(const slo::Slo& slo);
-
 }  // namespace headrace::render

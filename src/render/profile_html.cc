@@ -9,6 +9,7 @@
 #include "render/page.h"
 #include "render/profile_view.h"
 #include "render/table.h"
+#include "slo/slo_text.h"
 
 namespace headrace::render {
 namespace {
@@ -167,7 +168,7 @@ std::string Summary(std::span<const ProfileView> views) {
               {}};
   for (const ProfileView& view : views) {
     const profile::GpuProfile& profile = view.profile;
-    table.rows.push_back({profile.deployment, DescribeWithPercentile(profile.slo),
+    table.rows.push_back({profile.deployment, slo::DescribeWithPercentile(profile.slo),
                           FormatNumber(profile.cost), FormatDate(profile.created),
                           std::to_string(profile.outputs.size()) + " output × " +
                               std::to_string(profile.inputs.size()) + " input",

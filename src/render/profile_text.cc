@@ -8,6 +8,7 @@
 #include "render/heat_map.h"
 #include "render/profile_view.h"
 #include "render/table.h"
+#include "slo/slo_text.h"
 
 namespace headrace::render {
 namespace {
@@ -82,7 +83,7 @@ class TextRenderer {
   void Header(const ProfileView& view) {
     const profile::GpuProfile& profile = view.profile;
     out_ += Bold(profile.deployment) + "  cost " + FormatNumber(profile.cost) + "  SLO " +
-            DescribeWithPercentile(profile.slo) + "  created " + FormatDate(profile.created) +
+            slo::DescribeWithPercentile(profile.slo) + "  created " + FormatDate(profile.created) +
             "  " + Dim(view.origin) + "\n";
   }
 
@@ -194,7 +195,7 @@ std::string RenderList(std::span<const ProfileView> views, Seconds now) {
     if (models) row.push_back(view.model.empty() ? "-" : view.model);
     row.insert(row.end(),
                {profile.deployment, FormatNumber(profile.cost), AgeText(profile.created, now),
-                DescribeWithPercentile(profile.slo), UsableCells(profile.tput),
+                slo::DescribeWithPercentile(profile.slo), UsableCells(profile.tput),
                 std::to_string(view.faults.size()), view.origin});
   }
   return RenderText(table);

@@ -108,6 +108,20 @@ scenario::Scenario Load(const Arguments& arguments) {
   return scenario;
 }
 
+// Asked before the runs, whose results would be lost. Figures are but pictures of them.
+void CheckPlaces(const Arguments& arguments, const scenario::Scenario& scenario) {
+  const auto check = [&arguments](const std::string& file) {
+    OrStop(system::CheckWritable(arguments.out + "/" + file));
+  };
+  check("summary.json");
+  check("report.html");
+  if (arguments.goodput) check("goodput.json");
+  for (const sim::SimDeployment& deployment : scenario.fleet) {
+    if (deployment.profile) check("profile-" + deployment.name + ".json");
+  }
+  if (arguments.requests) OrStop(system::CheckWritableInPlace(arguments.out + "/requests.csv"));
+}
+
 void WriteRequests(const scenario::Study& study, const std::string& path) {
   // A second signal ends the program: what is written by then stays.
   system::OutputFile file = OrStop(system::OutputFile::OpenInPlace(path));
@@ -123,6 +137,7 @@ bool Compare(const Arguments& arguments) {
   if (!arguments.out.empty()) OrStop(system::PrepareDirectory(arguments.out));
   const system::Interruption interruption;
   scenario::Scenario scenario = Load(arguments);
+  if (!arguments.out.empty()) CheckPlaces(arguments, scenario);
   for (const std::string& warning : scenario.warnings) Print(stderr, warning + "\n");
   Print(stderr, scenario::DescribeReplays(scenario));
   std::vector<scenario::FluidBound> bounds;

@@ -132,6 +132,28 @@ TEST_F(SimulateCommand, ChecksTheFolderOfItsResultsBeforeItRuns) {
   EXPECT_EQ(status_, 1);
 }
 
+TEST_F(SimulateCommand, ChecksEveryFileOfItsResultsBeforeItRuns) {
+  for (const char* file : {"requests.csv", "summary.json", "report.html", "goodput.json"}) {
+    fs::create_directories(Path("out") + "/" + file);
+    EXPECT_EQ(Run("--requests --goodput"),
+              Path("out") + "/" + file + ": is a folder; name a file in it.\n");
+    EXPECT_EQ(status_, 1);
+    fs::remove_all(Path("out"));
+  }
+}
+
+// No engine holds 5,000 tokens.
+TEST_F(SimulateCommand, TimesThatARequestDoesNotHaveAreEmptyCells) {
+  Put("recorded/chat.jsonl", R"({"timestamp": 1, "input_length": 5000, "output_length": 5}
+{"timestamp": 2, "input_length": 100, "output_length": 5}
+)");
+  Run("--replay " + Path("recorded") + " --requests --seeds 1");
+  ASSERT_EQ(status_, 0);
+  const std::string requests = *system::ReadFile(Path("out/requests.csv"));
+  EXPECT_THAT(requests, HasSubstr(",chat,0,5000,5,too_long,0,,,,,,,,\n"));
+  EXPECT_THAT(requests, testing::ContainsRegex(",100,5,completed,1,a10,[01],0,[0-9.]+,[0-9.]+,,,"));
+}
+
 TEST_F(SimulateCommand, RequestsOfAStaticSplitAreWrittenToo) {
   EXPECT_EQ(Run("--policy best-split,least-request --requests --seeds 2"), "");
   const std::string requests = *system::ReadFile(Path("out/requests.csv"));

@@ -317,9 +317,12 @@ std::string FormatRequestCsv(const Study& study, const Run& run, const sim::Requ
   text += record.deployment ? "," + CsvCell(scenario.fleet[*record.deployment].name) + "," +
                                   std::to_string(record.endpoint)
                             : std::string(",,");
-  for (const Seconds value : {record.queued, record.ttft, record.e2e}) {
-    text += "," + FormatJsonNumber(value);
-  }
+  const auto add = [&text](bool reached, Seconds value) {
+    text += reached ? "," + FormatJsonNumber(value) : std::string(",");
+  };
+  add(record.deployment.has_value(), record.queued);
+  add(record.ttft > 0, record.ttft);
+  add(record.end == sim::RequestRecord::End::kCompleted, record.e2e);
   if (!record.predicted) return text + ",,,\n";
   for (const double value :
        {record.predicted->ttft, record.predicted->e2e, record.predicted->miss}) {

@@ -68,7 +68,7 @@ render::Table ForecastTable(const Study& study);
 // row per policy and range, over all rates and seeds.
 render::Table MissTable(const Study& study);
 
-// `policy,rate,seed,` and then the record.
+// `policy,rate,seed,` and then the record; what it did not reach is an empty cell.
 std::string RequestsCsvHeader();
 std::string FormatRequestCsv(const Study& study, const Run& run, const sim::RequestRecord& record);
 

@@ -8,6 +8,7 @@
 #include "base/duration.h"
 #include "base/text.h"
 #include "render/table.h"
+#include "system/files.h"
 
 namespace headrace::cli {
 
@@ -18,6 +19,11 @@ std::size_t TerminalWidth(int file, std::size_t otherwise) {
 
 void Print(std::FILE* stream, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stream);
+}
+
+bool IsLost(std::FILE* stream) {
+  const bool written = std::fflush(stream) == 0 && std::ferror(stream) == 0;
+  return !written && !system::ReaderHasLeft(stream);
 }
 
 void Stop(const std::string& sentence, int status) {

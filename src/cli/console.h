@@ -15,6 +15,10 @@ namespace headrace::cli {
 
 void Print(std::FILE* stream, const std::string& text);
 
+// Whether some of what was printed there is lost: the disk is full, or the stream closed. Not where
+// its reader has left, who wants no more.
+bool IsLost(std::FILE* stream);
+
 // Exit statuses.
 inline constexpr int kFailed = 1;
 inline constexpr int kMisused = 2;  // The command line itself cannot be meant.

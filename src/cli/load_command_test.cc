@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -183,8 +184,8 @@ TEST_F(LoadCommand, AClosedLoopThatHasTooFewSocketsIsNotBegun) {
   EXPECT_EQ(Run({"load", "--target", Target(), "--model", "m", "--concurrency", "1000",
                  "--requests", "2000", "--class", "a: prompt=30, output=3"}),
             1);
-  EXPECT_THAT(err_, AllOf(HasSubstr("--concurrency 1000 needs as many sockets"),
-                          HasSubstr("may open 200 files; raise that (ulimit -n)")));
+  EXPECT_THAT(err_, AllOf(HasSubstr("--concurrency 1000 needs 1016 open files and sockets"),
+                          HasSubstr("may have 200; raise that (ulimit -n)")));
   setrlimit(RLIMIT_NOFILE, &before);  // Only root gets back what it was; 200 are enough here.
 }
 
@@ -213,37 +214,57 @@ TEST_F(LoadCommand, AFullDiskIsAnErrorThatLosesNoOtherResult) {
   EXPECT_THAT(err_, HasSubstr("/dev/full: cannot be written (No space left on device)."));
 }
 
-TEST_F(LoadCommand, AClosedPipeLosesNoResult) {
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  close(ends[0]);
+// The exit status of a load of ten requests whose standard error is this file; -1: it is closed.
+int RunWithStandardError(int file, const std::string& target, std::vector<std::string> more) {
+  std::vector<const char*> arguments = {
+      "headrace",      "load", "--target",   target.c_str(),
+      "--model",       "m",    "--class",    "a: prompt=30, output=3",
+      "--concurrency", "2",    "--requests", "10"};
+  for (const std::string& argument : more) arguments.push_back(argument.c_str());
   std::fflush(stderr);
   const int before = dup(STDERR_FILENO);
-  const std::string target = Target();
-  const char* const arguments[] = {"headrace",
-                                   "load",
-                                   "--target",
-                                   target.c_str(),
-                                   "--model",
-                                   "m",
-                                   "--class",
-                                   "a: prompt=30, output=3",
-                                   "--concurrency",
-                                   "2",
-                                   "--requests",
-                                   "10",
-                                   "-o",
-                                   json_.c_str()};
-  dup2(ends[1], STDERR_FILENO);
-  const int status = RunProgram(std::size(arguments), arguments);
+  file < 0 ? close(STDERR_FILENO) : dup2(file, STDERR_FILENO);
+  const int status = RunProgram(static_cast<int>(arguments.size()), arguments.data());
   std::fflush(stderr);
   dup2(before, STDERR_FILENO);
   std::clearerr(stderr);
   close(before);
+  return status;
+}
+
+TEST_F(LoadCommand, AStandardErrorThatTakesNothingLosesNoResult) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  const int full = open("/dev/full", O_WRONLY);
+  for (const int file : {ends[1], full, -1}) {
+    EXPECT_EQ(RunWithStandardError(file, Target(), {"-o", json_, "--csv", csv_}), 0) << file;
+    std::ifstream json_file(json_);
+    EXPECT_EQ(nlohmann::json::parse(json_file)["completed"], 10);
+    std::ifstream csv_file(csv_);
+    int lines = 0;
+    for (std::string line; std::getline(csv_file, line); ++lines) {
+      EXPECT_EQ(std::ranges::count(line, ','), 13) << "nothing else is written into it: " << line;
+    }
+    EXPECT_EQ(lines, 11);
+  }
+  // Without these the report is there, or nowhere.
+  EXPECT_EQ(RunWithStandardError(full, Target(), {}), 1);
+  EXPECT_EQ(RunWithStandardError(ends[1], Target(), {}), 0) << "who has left wants no more";
   close(ends[1]);
-  EXPECT_EQ(status, 0);
-  std::ifstream file(json_);
-  EXPECT_EQ(nlohmann::json::parse(file)["completed"], 10);
+  close(full);
+}
+
+TEST_F(LoadCommand, AStageWithoutRequestsIsNoFailure) {
+  const auto run = [&](const char* warm_up) {
+    return Run({"load", "--target", Target(), "--model", "m", "--rate", "0.001,300", "--class",
+                "a: share=1, prompt=30, output=3", "--duration", "100ms", "--warm-up", warm_up});
+  };
+  EXPECT_EQ(run("0"), 0) << err_;
+  EXPECT_THAT(err_, HasSubstr("\nNo request came.\n"));
+  EXPECT_EQ(run("1000000"), 1);
+  EXPECT_THAT(err_, AllOf(HasSubstr("All requests were the warm-up; none came after it."),
+                          HasSubstr("No request was measured; give a longer --duration")));
 }
 
 // The first one ends the arrivals, and the report is written.

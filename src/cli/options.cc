@@ -11,6 +11,7 @@
 #include "profile/check.h"
 #include "routing/policy.h"
 #include "system/files.h"
+#include "system/open_files.h"
 
 namespace headrace::cli {
 
@@ -62,6 +63,16 @@ CLI::Option* AddHeaderOption(CLI::App& command, std::vector<std::string>& header
       ->type_name("HEADER");
 }
 
+void NeedSockets(std::uint64_t sockets, const std::string& what) {
+  constexpr std::uint64_t kOthers = 16;
+  system::RaiseOpenFiles();
+  const std::size_t most = system::MostOpenFiles();
+  if (sockets + kOthers <= most) return;
+  Stop(what + " needs " + std::to_string(sockets + kOthers) +
+       " open files and sockets, and this process may have " + std::to_string(most) +
+       "; raise that (ulimit -n).");
+}
+
 void AddSloOptions(CLI::App& command, slo::Slo& slo) {
   command
       .add_option("--percentile", slo.percentile,
@@ -109,7 +120,10 @@ CLI::Option* AddProfileTarget(CLI::App& command, std::string& target) {
 
 std::string WhatToDoWith(std::string_view text, const std::string& name) {
   const std::optional<std::string_view> tool = benchmark::ToolOfResults(text);
-  if (!tool) return "";
+  if (!tool) {
+    const std::string_view other = benchmark::OtherFormOfResults(text);
+    return other.empty() ? "" : name + ": " + std::string(other) + ".";
+  }
   return name + ": is a result of " + std::string(*tool) +
          "; make a benchmark of it with `headrace profile import results " + name +
          " -o benchmark.jsonl`, and a profile of that with `headrace profile generate`.";

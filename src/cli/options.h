@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -31,6 +32,10 @@ engine::GpuCatalog ReadGpuCatalog(const std::string& file);
 
 // --header: more headers for each request, "Name: value".
 CLI::Option* AddHeaderOption(CLI::App& command, std::vector<std::string>& headers);
+
+// Raises how many files and sockets this process may open as far as it can; ends the program unless
+// so many sockets are among them, which `what` needs.
+void NeedSockets(std::uint64_t sockets, const std::string& what);
 
 // --percentile, --e2e, --ttft, --tpot, --tpat, --ntpot, --tput, --tt.
 void AddSloOptions(CLI::App& command, slo::Slo& slo);

@@ -1,6 +1,9 @@
 #include "cli/program.h"
 
+#include <fcntl.h>
+
 #include <csignal>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +60,35 @@ std::string WhyUnknown(const CLI::App& app) {
          config::NotOneOf(word, std::vector<std::string_view>(names.begin(), names.end())) + "\n";
 }
 
+// The next file that is opened would take the place of a standard stream that is closed, and get
+// what is meant for that. On these, reading and writing fail as on a closed one.
+void HoldClosedStreams() {
+  for (const int file : {0, 1, 2}) {
+    if (fcntl(file, F_GETFD) == -1) open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY);
+  }
+}
+
+int Run(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {  // By a subcommand, which has said why.
+    return error.get_exit_code();
+  } catch (const CLI::Error& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version.
+    const std::string why = WhyUnknown(app);
+    if (why.empty()) {
+      app.exit(error);
+    } else {
+      Print(stderr, why);
+    }
+    return kMisused;
+  } catch (const std::exception& error) {  // What this machine lacks: files, threads, memory.
+    Print(stderr, std::string("headrace: ") + error.what() + ".\n");
+    return kFailed;
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::unique_ptr<CLI::App> MakeProgram() {
@@ -86,22 +118,11 @@ std::unique_ptr<CLI::App> MakeProgram() {
 int RunProgram(int argc, const char* const* argv) {
   // Who reads no more of what is printed must not end a run whose results go to files.
   std::signal(SIGPIPE, SIG_IGN);
-  const std::unique_ptr<CLI::App> app = MakeProgram();
-  try {
-    app->parse(argc, argv);
-  } catch (const CLI::RuntimeError& error) {  // By a subcommand, which has said why.
-    return error.get_exit_code();
-  } catch (const CLI::Error& error) {
-    if (error.get_exit_code() == 0) return app->exit(error);  // --help, --version.
-    const std::string why = WhyUnknown(*app);
-    if (why.empty()) {
-      app->exit(error);
-    } else {
-      Print(stderr, why);
-    }
-    return kMisused;
-  }
-  return 0;
+  HoldClosedStreams();
+  const int status = Run(*MakeProgram(), argc, argv);
+  if (!IsLost(stdout)) return status;
+  Print(stderr, "The output cannot be written in full; is the disk full?\n");
+  return status != 0 ? status : kFailed;
 }
 
 }  // namespace headrace::cli

@@ -1,10 +1,16 @@
 #include "cli/program.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/http_server.h"
@@ -15,6 +21,8 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Matcher;
+using ::testing::Not;
 
 struct Ran {
   int status = 0;
@@ -155,6 +163,50 @@ TEST(Program, ShowsWhatTheAdminPagesSay) {
   // Without a terminal, one picture.
   EXPECT_THAT(run({"top"}).out, HasSubstr("headrace 9.9.9"));
   EXPECT_EQ(run({"top", "--every", "0"}).status, 2);
+}
+
+TEST(Program, AReaderThatLeavesWantsNoMoreAndAFullDiskIsAFailure) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  const int full = open("/dev/full", O_WRONLY);
+  for (std::vector<const char*> arguments : std::vector<std::vector<const char*>>{
+           {"headrace", "profile", "check", "profiles/llama2-7b-a10.json"},
+           {"headrace", "profile", "measure", "--gpu", "a10", "--model", "llama2-7b", "--inputs",
+            "16", "--outputs", "4", "--samples", "20", "--rate-step", "9"}}) {
+    for (const auto& [file, status] : {std::pair(ends[1], 0), std::pair(full, 1)}) {
+      std::fflush(stdout);
+      const int before = dup(STDOUT_FILENO);
+      dup2(file, STDOUT_FILENO);
+      ::testing::internal::CaptureStderr();
+      const int got = RunProgram(static_cast<int>(arguments.size()), arguments.data());
+      const std::string err = ::testing::internal::GetCapturedStderr();
+      dup2(before, STDOUT_FILENO);
+      std::clearerr(stdout);
+      close(before);
+      EXPECT_EQ(got, status) << err;
+      EXPECT_THAT(err, status == 0 ? Not(HasSubstr("cannot be written"))
+                                   : Matcher<std::string>(HasSubstr("cannot be written")));
+    }
+  }
+  close(ends[1]);
+  close(full);
+}
+
+TEST(Program, WhatThisMachineLacksIsSaid) {
+  const auto run = [](std::vector<const char*> arguments) {
+    const rlimit few{.rlim_cur = 5, .rlim_max = 5};
+    setrlimit(RLIMIT_NOFILE, &few);
+    std::exit(RunProgram(static_cast<int>(arguments.size()), arguments.data()));
+  };
+  EXPECT_EXIT(run({"headrace", "engine", "--gpu", "a10", "--listen", "127.0.0.1:0"}),
+              ::testing::ExitedWithCode(1), "headrace: .*Too many open files.\n");
+  EXPECT_EXIT(run({"headrace", "load", "--model", "m", "--rate", "1", "--class",
+                   "a: share=1, prompt=30, output=3"}),
+              ::testing::ExitedWithCode(1), "A load needs 17 open files and sockets, and this ");
+  EXPECT_EXIT(run({"headrace", "profile", "measure", "--model", "m", "--deployment", "d", "-o",
+                   "/dev/null", "--endpoint", "127.0.0.1:1"}),
+              ::testing::ExitedWithCode(1), "profile measure needs 17 open files and sockets");
 }
 
 TEST(Program, SuggestsWhatIsMeant) {

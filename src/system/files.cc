@@ -94,6 +94,11 @@ Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Sec
   }
 }
 
+bool ReaderHasLeft(std::FILE* file) {
+  pollfd output{.fd = fileno(file), .events = POLLOUT, .revents = 0};
+  return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 void OutputFile::Closer::operator()(std::FILE* file) const {
   if (file != stdout) std::fclose(file);
 }
@@ -155,8 +160,10 @@ void OutputFile::Write(std::string_view text) {
 }
 
 Result<void> OutputFile::Flush() {
-  if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) return CannotWrite(path_);
-  return {};
+  if (std::fflush(file_.get()) == 0 && std::ferror(file_.get()) == 0) return {};
+  const auto error = CannotWrite(path_);
+  if (file_.get() == stdout && ReaderHasLeft(stdout)) return {};
+  return error;
 }
 
 Result<void> OutputFile::Finish() {
@@ -185,6 +192,11 @@ Result<void> CheckWritable(const std::string& path) {
     return {};
   }
   return OutputFile::Open(path).map([](const OutputFile&) {});
+}
+
+Result<void> CheckWritableInPlace(const std::string& path) {
+  if (access(path.c_str(), F_OK) == 0 && access(path.c_str(), W_OK) != 0) return CannotWrite(path);
+  return CheckWritable(path);
 }
 
 Result<std::vector<std::string>> ListFiles(const std::string& directory,

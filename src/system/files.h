@@ -23,8 +23,12 @@ std::string InputName(const std::string& path);
 // `most` bytes, or if a pipe does not end within `patience`. Nothing is unpacked.
 Result<std::string> ReadSmallFile(const std::string& path, std::size_t most, Seconds patience = 10);
 
+// Whether nobody reads any more what is written there, as after `| head`.
+bool ReaderHasLeft(std::FILE* file);
+
 // Writes to a temporary file that takes the place of `path` once it is complete, so that a reader
-// never sees half of it. Pipes and devices are written directly; "-" is standard output.
+// never sees half of it. Pipes and devices are written directly; "-" is standard output, whose
+// reader may leave: then nobody wants the rest.
 class OutputFile {
  public:
   static Result<OutputFile> Open(const std::string& path);
@@ -61,6 +65,8 @@ Result<void> WriteFile(const std::string& path, std::string_view text);
 // Whether a file can be written there: asked before a long run, whose result would be lost. An
 // empty path is no file.
 Result<void> CheckWritable(const std::string& path);
+// The same of one that is written in place.
+Result<void> CheckWritableInPlace(const std::string& path);
 
 // The paths of a directory's files with this extension (".json"), sorted.
 Result<std::vector<std::string>> ListFiles(const std::string& directory,

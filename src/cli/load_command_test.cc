@@ -215,7 +215,8 @@ TEST_F(LoadCommand, AFullDiskIsAnErrorThatLosesNoOtherResult) {
 }
 
 // The exit status of a load of ten requests whose standard error is this file; -1: it is closed.
-int RunWithStandardError(int file, const std::string& target, std::vector<std::string> more) {
+int RunWithStandardError(int file, const std::string& target,
+                         const std::vector<std::string>& more) {
   std::vector<const char*> arguments = {
       "headrace",      "load", "--target",   target.c_str(),
       "--model",       "m",    "--class",    "a: prompt=30, output=3",

@@ -30,6 +30,16 @@ std::int64_t TimelineInterval::Ended() const {
   return std::accumulate(ended.begin(), ended.end(), std::int64_t{0});
 }
 
+// Each of these looks at a thousand numbers: not for every request.
+TimelineInterval Timeline::Pool::Last() const {
+  TimelineInterval last = intervals.back();
+  last.ttft_p50 = ttft.Quantile(0.5);
+  last.ttft_p95 = ttft.Quantile(0.95);
+  last.tpot_p50 = tpot.Quantile(0.5);
+  last.tpot_p95 = tpot.Quantile(0.95);
+  return last;
+}
+
 void Timeline::OnFinished(const FinishedRequest& request) { Add(request, system::MonotonicNow()); }
 
 void Timeline::Add(const FinishedRequest& request, Seconds now) {
@@ -40,6 +50,7 @@ void Timeline::Add(const FinishedRequest& request, Seconds now) {
   if (found == pools_.end()) found = pools_.emplace(std::string(request.pool), Pool()).first;
   Pool& pool = found->second;
   if (pool.intervals.empty() || pool.intervals.back().number < number) {
+    if (!pool.intervals.empty()) pool.intervals.back() = pool.Last();
     pool.intervals.push_back({.number = number});
     pool.ttft = pool.tpot = Histogram();
     while (pool.intervals.front().number <= number - kIntervals) pool.intervals.pop_front();
@@ -55,13 +66,7 @@ void Timeline::Add(const FinishedRequest& request, Seconds now) {
     interval.output_tokens += latency.output_tokens;
     if (latency.ttft) {
       pool.ttft.Add(*latency.ttft);
-      interval.ttft_p50 = pool.ttft.Quantile(0.5);
-      interval.ttft_p95 = pool.ttft.Quantile(0.95);
-      if (latency.output_tokens > 1) {
-        pool.tpot.Add(*latency.Tpot());
-        interval.tpot_p50 = pool.tpot.Quantile(0.5);
-        interval.tpot_p95 = pool.tpot.Quantile(0.95);
-      }
+      if (latency.output_tokens > 1) pool.tpot.Add(*latency.Tpot());
     }
   }
   if (!IsFailure(request.outcome)) return;
@@ -86,8 +91,10 @@ std::vector<TimelineInterval> Timeline::Of(std::string_view pool, Seconds now) c
   const auto found = pools_.find(pool);
   std::vector<TimelineInterval> intervals;
   if (found == pools_.end()) return intervals;
-  for (const TimelineInterval& interval : found->second.intervals) {
-    if (interval.number > number - kIntervals) intervals.push_back(interval);
+  const std::deque<TimelineInterval>& kept = found->second.intervals;
+  for (const TimelineInterval& interval : kept) {
+    if (interval.number <= number - kIntervals) continue;
+    intervals.push_back(&interval == &kept.back() ? found->second.Last() : interval);
   }
   return intervals;
 }

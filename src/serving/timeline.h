@@ -62,10 +62,12 @@ class Timeline final : public RequestObserver {
 
  private:
   struct Pool {
-    std::deque<TimelineInterval> intervals;
+    std::deque<TimelineInterval> intervals;  // The last one lacks its quantiles: see Last.
     // Of the last interval.
     Histogram ttft;
     Histogram tpot;
+
+    TimelineInterval Last() const;
   };
 
   static std::int64_t NumberOf(Seconds now) { return static_cast<std::int64_t>(now / kInterval); }

@@ -21,6 +21,7 @@ TEST(Timeline, CountsWhatEndedInEachInterval) {
   Timeline timeline;
   timeline.Add(Stream(0.5, 2.5, 21), 5);
   timeline.Add(Stream(1.5, 3.5, 21), 9.9);
+  EXPECT_NEAR(timeline.Of("m", 9.9).at(0).ttft_p95, 1.5, 0.01);  // Before it is over, too.
   FinishedRequest refused;
   refused.pool = "m";
   refused.outcome = Outcome::kRefused;

@@ -16,6 +16,9 @@ struct Unit {
   double microseconds;  // Whole numbers: see ParseDuration.
 };
 
+// Below it a double holds every whole number.
+constexpr double kWhole = 0x1p53;
+
 constexpr std::array<Unit, 6> kUnits = {
     {{"d", 86400e6}, {"h", 3600e6}, {"m", 60e6}, {"s", 1e6}, {"ms", 1e3}, {"us", 1}}};
 
@@ -94,10 +97,14 @@ Result<Seconds> ParseDuration(std::string_view text) {
 
 std::string WriteDuration(Seconds seconds) {
   if (seconds == 0) return "0";
-  const double microseconds = std::round(seconds * 1e6);
-  for (const Unit& unit : kUnits) {
-    if (std::fmod(microseconds, unit.microseconds) != 0) continue;
-    return FormatJsonNumber(microseconds / unit.microseconds) + std::string(unit.name);
+  const double rounded = std::round(seconds * 1e6);
+  if (rounded != 0 && std::abs(rounded) < kWhole) {
+    const auto microseconds = static_cast<std::int64_t>(rounded);
+    for (const Unit& unit : kUnits) {
+      const auto size = static_cast<std::int64_t>(unit.microseconds);
+      if (microseconds % size != 0) continue;
+      return std::to_string(microseconds / size).append(unit.name);
+    }
   }
   return FormatJsonNumber(seconds) + "s";
 }

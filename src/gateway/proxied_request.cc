@@ -51,14 +51,6 @@ std::string Joined(const net::HttpExchange& exchange, std::string_view name) {
   return values;
 }
 
-// Without its port; an IPv6 address without its brackets.
-std::string HostOf(const system::SocketAddress& address) {
-  std::string text = address.ToString();
-  text.resize(std::min(text.rfind(':'), text.size()));
-  if (text.starts_with('[')) text = text.substr(1, text.size() - 2);
-  return text;
-}
-
 // How long the endpoint asks to be left alone; 0 if it does not.
 Seconds RetryAfter(const net::HttpCall& call) {
   const std::string_view value = call.Header("retry-after");
@@ -393,7 +385,7 @@ net::RequestHead ProxiedRequest::MakeRequestHead(const serving::EndpointInfo& en
     forwarded_proto = forwarded_proto || net::SameHeaderName(field.name, "x-forwarded-proto");
     head.Add(field.name, field.value);
   }
-  head.Add("x-forwarded-for", forwarded_for + HostOf(exchange_.peer()));
+  head.Add("x-forwarded-for", forwarded_for + exchange_.peer_host());
   if (!forwarded_proto) head.Add("x-forwarded-proto", exchange_.tls() ? "https" : "http");
   // The response must be readable on its way. Without the header any coding would do.
   head.Add("accept-encoding", "identity");

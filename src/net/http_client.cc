@@ -182,6 +182,7 @@ Task<CallError> HttpCall::Impl::Send(const RequestHead& head,
     framing_lines = "content-length: " + std::to_string(size) + "\r\n\r\n";
   }
   out.clear();
+  out.reserve(2 + body.size());  // More for long ones.
   put(head.text());
   put(framing_lines);
   for (const std::string_view piece : body) put(piece);

@@ -91,6 +91,7 @@ HttpConnection::HttpConnection(HttpServerShared& shared, const HttpServerOptions
       options_(options),
       thread_(thread),
       peer_(peer),
+      peer_host_(peer.Host()),
       read_deadline_(thread.deadlines(),
                      [this] {
                        read_timed_out_ = true;
@@ -281,7 +282,7 @@ Task<int> HttpConnection::ReadSizedBody(std::uint64_t size) {
   const std::string_view first = rest_.substr(0, size);
   MakeRoom(body_, size + kPadding);
   if (body_.size() < first.size()) body_.resize(first.size());
-  std::ranges::copy(first, body_.begin());
+  std::copy(first.begin(), first.end(), body_.begin());
   ahead_.assign(rest_.substr(first.size()));
   std::size_t filled = first.size();
   if (filled < size && head_.expects_continue) {

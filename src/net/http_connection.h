@@ -100,6 +100,7 @@ class HttpConnection final : private ByteStreamListener {
   const HttpServerOptions& options_;
   IoThread& thread_;
   system::SocketAddress peer_;
+  std::string peer_host_;
   Suspension reading_;
   Suspension writing_;
   Deadline read_deadline_;

@@ -160,6 +160,7 @@ std::size_t HttpExchange::max_body_bytes() const { return connection_.options_.m
 void HttpExchange::ReleaseBody() { connection_.ReleaseBody(); }
 Seconds HttpExchange::arrived() const { return connection_.arrived_; }
 const system::SocketAddress& HttpExchange::peer() const { return connection_.peer_; }
+const std::string& HttpExchange::peer_host() const { return connection_.peer_host_; }
 IoThread& HttpExchange::thread() const { return connection_.thread_; }
 bool HttpExchange::client_gone() const { return connection_.gone_; }
 bool HttpExchange::started() const { return connection_.started_; }

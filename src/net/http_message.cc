@@ -3,11 +3,16 @@
 #include <algorithm>
 
 namespace headrace::net {
+namespace {
 
-bool SameHeaderName(std::string_view a, std::string_view b) {
+constexpr std::string_view kLineEnd = "\r\n";
+
+}  // namespace
+
+bool SameButForCase(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(),
+                    [&](char x, char y) { return x == y || lower(x) == lower(y); });
 }
 
 std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_view name) {
@@ -19,9 +24,14 @@ std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_
 
 void MessageHead::Add(std::string_view name, std::string_view value) {
   if (SameHeaderName(name, "date")) has_date_ = true;
-  static constexpr std::string_view kEndsLine("\r\n\0", 3);
-  text_.append(name).append(": ").append(value.substr(0, value.find_first_of(kEndsLine)));
-  text_.append("\r\n");
+  // Each search is quick; one for any of the three is not.
+  for (const char ends_line : {'\r', '\n', '\0'}) value = value.substr(0, value.find(ends_line));
+  const std::size_t at = text_.size();
+  text_.resize(at + name.size() + value.size() + 4);
+  char* to = text_.data() + at;
+  for (const std::string_view part : {name, std::string_view(": "), value, kLineEnd}) {
+    to = std::copy(part.begin(), part.end(), to);
+  }
 }
 
 void MessageHead::Add(std::string_view name, std::uint64_t value) {
@@ -29,7 +39,7 @@ void MessageHead::Add(std::string_view name, std::uint64_t value) {
 }
 
 ResponseHead::ResponseHead(int status) : status_(status) {
-  text_.reserve(256);
+  text_.reserve(512);
   text_.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
   text_.append(ReasonPhrase(status)).append("\r\n");
 }

@@ -18,8 +18,13 @@ struct HeaderField {
   bool hop_by_hop = false;
 };
 
+// True when two texts of one length are the same (ASCII, any case).
+bool SameButForCase(std::string_view a, std::string_view b);
+
 // True when two header names are the same (ASCII, any case).
-bool SameHeaderName(std::string_view a, std::string_view b);
+inline bool SameHeaderName(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && SameButForCase(a, b);
+}
 
 // The value of the first field with that name, or "" when there is none.
 std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_view name);

@@ -53,6 +53,8 @@ class HttpExchange {
   // When the first byte of the request arrived (MonotonicNow).
   Seconds arrived() const;
   const system::SocketAddress& peer() const;
+  // SocketAddress::Host of the peer.
+  const std::string& peer_host() const;
   IoThread& thread() const;
 
   // --- The client. From the moment the handler runs, the socket is watched.

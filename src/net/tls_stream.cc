@@ -186,7 +186,6 @@ std::ptrdiff_t TlsStream::Write(std::span<const iovec> pieces) {
     const std::string_view plain = left.Next(std::min(kRecord, kMostPerWrite - taken));
     if (plain.empty()) break;
     std::size_t written = 0;
-    ERR_clear_error();
     if (SSL_write_ex(ssl_, plain.data(), plain.size(), &written) != 1) {
       FailWith(WhyFailed());
       return kFailed;

@@ -66,8 +66,8 @@ class ClientKeys {
     const auto tell = [&add](const std::optional<access::RateUse>& rate, std::string_view limit,
                              std::string_view remaining, std::string_view reset) {
       if (!rate) return;
-      add(limit, FormatFixed(rate->limit, 0));
-      add(remaining, FormatFixed(std::floor(rate->remaining), 0));
+      add(limit, std::to_string(std::llround(rate->limit)));
+      add(remaining, std::to_string(static_cast<std::int64_t>(rate->remaining)));
       add(reset, WriteDuration(std::ceil(rate->full_after / kMillisecond) * kMillisecond));
     };
     tell(use.requests, "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",

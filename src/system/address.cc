@@ -58,14 +58,18 @@ std::uint16_t SocketAddress::port() const {
   return ntohs(family() == AF_INET6 ? address_.v6.sin6_port : address_.v4.sin_port);
 }
 
-std::string SocketAddress::ToString() const {
+std::string SocketAddress::Host() const {
   char text[INET6_ADDRSTRLEN];
   const bool v6 = family() == AF_INET6;
   if (!v6 && family() != AF_INET) return "-";
   const void* address = v6 ? static_cast<const void*>(&address_.v6.sin6_addr)
                            : static_cast<const void*>(&address_.v4.sin_addr);
-  if (inet_ntop(family(), address, text, sizeof(text)) == nullptr) return "-";
-  return HostPort{text, port()}.ToString();
+  return inet_ntop(family(), address, text, sizeof(text)) != nullptr ? text : "-";
+}
+
+std::string SocketAddress::ToString() const {
+  const std::string host = Host();
+  return host == "-" ? host : HostPort{host, port()}.ToString();
 }
 
 bool SocketAddress::operator==(const SocketAddress& other) const {

@@ -38,6 +38,8 @@ class SocketAddress {
   socklen_t size() const;
   int family() const { return address_.any.sa_family; }
   std::uint16_t port() const;
+  // `127.0.0.1` or `::1`; "-" for an address that was never set.
+  std::string Host() const;
   // `127.0.0.1:80` or `[::1]:80`; "-" for an address that was never set.
   std::string ToString() const;
 

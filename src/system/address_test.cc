@@ -43,6 +43,9 @@ TEST(Resolve, NumericAndNamedAddresses) {
   EXPECT_EQ(Resolve({"::1", 80})->ToString(), "[::1]:80");
   EXPECT_EQ(Resolve({"localhost", 81})->ToString(), "127.0.0.1:81");
   EXPECT_EQ(SocketAddress().ToString(), "-");
+  EXPECT_EQ(Resolve({"127.0.0.1", 80})->Host(), "127.0.0.1");
+  EXPECT_EQ(Resolve({"::1", 80})->Host(), "::1");
+  EXPECT_EQ(SocketAddress().Host(), "-");
   const Result<SocketAddress> none = Resolve({"no-such-host.invalid", 80});
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().message, HasSubstr("no-such-host.invalid"));

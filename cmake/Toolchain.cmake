@@ -4,7 +4,7 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 find_program(MOLD mold)
-if(MOLD)
+if(MOLD AND NOT HEADRACE_TRAIN)  # It cannot link what counts (mold 1.10).
   add_link_options(-fuse-ld=mold)
 endif()
 

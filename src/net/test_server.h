@@ -69,5 +69,6 @@ class Event {
   system::Mutex mutex_;
   system::ConditionVariable changed_;
   int times_ HEADRACE_GUARDED_BY(mutex_) = 0;
+};
 
 }  // namespace headrace::net

@@ -1,10 +1,12 @@
 #include "access/api_key.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 
 namespace headrace::access {
 namespace {
@@ -25,11 +27,18 @@ KeyHash HashOfKey(std::string_view salt, std::string_view key) {
   thread_local const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
                                                                                 EVP_MD_CTX_free);
   KeyHash hash{};
-  EVP_DigestInit_ex2(context.get(), sha256, nullptr);
-  EVP_DigestUpdate(context.get(), salt.data(), salt.size());
-  EVP_DigestUpdate(context.get(), key.data(), key.size());
-  EVP_DigestFinal_ex(context.get(), hash.data(), nullptr);  // Leaves nothing of the key.
-  return hash;
+  const bool hashed = sha256 != nullptr && context != nullptr &&
+                      EVP_DigestInit_ex2(context.get(), sha256, nullptr) == 1 &&
+                      EVP_DigestUpdate(context.get(), salt.data(), salt.size()) == 1 &&
+                      EVP_DigestUpdate(context.get(), key.data(), key.size()) == 1 &&
+                      EVP_DigestFinal_ex(context.get(), hash.data(), nullptr) == 1;
+  // A hash that is none would be the same for every key.
+  if (!hashed) {
+    ERR_clear_error();
+    throw std::runtime_error(
+        "OpenSSL gives no SHA-256, by which keys are known; check its configuration (openssl.cnf)");
+  }
+  return hash;  // OpenSSL's part of it keeps nothing of the key.
 }
 
 bool SameHash(const KeyHash& one, const KeyHash& other) {

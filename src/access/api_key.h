@@ -39,6 +39,7 @@ struct KeyFile {
   bool operator==(const KeyFile&) const = default;
 };
 
+// Throws std::runtime_error if OpenSSL has no SHA-256, as without a provider of it.
 KeyHash HashOfKey(std::string_view salt, std::string_view key);
 // Takes as long whether they differ early or late.
 bool SameHash(const KeyHash& one, const KeyHash& other);

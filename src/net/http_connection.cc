@@ -11,7 +11,9 @@
 namespace headrace::net {
 namespace {
 
-// How long a connection waits for a request that is on its way, once the server drains.
+// How long a connection waits for a request that is on its way, once the server drains. Who has
+// just connected, means to ask; who has been answered, may have nothing to ask.
+constexpr Seconds kFirstRequest = 2;
 constexpr Seconds kLastRequest = 0.1;
 // What simdjson wants to be readable behind a document.
 constexpr std::size_t kPadding = 64;
@@ -115,7 +117,7 @@ void HttpConnection::OnReadable() {
 void HttpConnection::OnWritable() { writing_.Resume(); }
 
 void HttpConnection::CloseIfIdle() {
-  if (idle_) read_deadline_.Set(system::MonotonicNow() + kLastRequest);
+  if (idle_) read_deadline_.Set(LastWait());
 }
 
 void HttpConnection::Break() {
@@ -152,6 +154,10 @@ Task<void> HttpConnection::Run() {
 }
 
 // --- Waiting
+
+Seconds HttpConnection::LastWait() const {
+  return system::MonotonicNow() + (asked_ ? kLastRequest : kFirstRequest);
+}
 
 void HttpConnection::BeginWaiting() {
   if (self_.empty()) return;
@@ -231,8 +237,7 @@ Task<int> HttpConnection::ReadHead() {
   ReleaseBody();
   in_.swap(ahead_);
   head_.Clear();
-  Seconds deadline =
-      system::MonotonicNow() + (shared_.draining ? kLastRequest : options_.idle_timeout);
+  Seconds deadline = shared_.draining ? LastWait() : system::MonotonicNow() + options_.idle_timeout;
   idle_ = true;
   std::size_t searched = 0;
   std::size_t end = 0;
@@ -241,6 +246,7 @@ Task<int> HttpConnection::ReadHead() {
     if (searched == 0) in_.erase(0, in_.find_first_not_of("\r\n"));
     if (!in_.empty() && idle_) {
       idle_ = false;
+      asked_ = true;
       arrived_ = system::MonotonicNow();
       deadline = arrived_ + options_.head_timeout;
     }

@@ -92,6 +92,8 @@ class HttpConnection final : private ByteStreamListener {
   void StartResponse(const ResponseHead& head, std::optional<std::uint64_t> content_length);
   Task<bool> Write(std::span<const std::string_view> pieces, bool last);
   Task<bool> WriteOne(std::string_view data, bool last);
+  // Until when, once the server drains.
+  Seconds LastWait() const;
   Task<bool> SendRest(std::size_t sent);
   void Gone();
   void Abort();
@@ -110,6 +112,7 @@ class HttpConnection final : private ByteStreamListener {
 
   // The connection.
   bool idle_ = true;      // No byte of a request is here.
+  bool asked_ = false;    // A request has come, or begun to.
   bool serving_ = false;  // A handler runs.
   bool gone_ = false;     // Nothing more can be sent.
   bool persist_ = false;  // Another request may follow.

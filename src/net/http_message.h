@@ -35,7 +35,7 @@ std::string_view FindHeader(const std::vector<HeaderField>& fields, std::string_
 class MessageHead {
  public:
   // A character that would end the line (CR, LF, NUL) cuts the value there, so that a value that
-  // came from outside can't smuggle in a header.
+  // came from outside can't smuggle in a header. Neither may be a part of this head's own text.
   void Add(std::string_view name, std::string_view value);
   void Add(std::string_view name, std::uint64_t value);
 

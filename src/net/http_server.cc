@@ -19,6 +19,8 @@ namespace {
 
 // After handlers were told that their clients are gone.
 constexpr Seconds kForcedStopTime = 10;
+// For connections that the kernel was making when it was told to hear no more.
+constexpr Seconds kHandshakeTime = 0.2;
 // As many as wait in the kernel for being accepted (its limit), and no more.
 constexpr int kMostConnectedInTime = 4096;
 // When the process has no descriptor left for a new connection.
@@ -80,6 +82,11 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
       }
     }
     threads[0].loop().CallSoon(*this);
+  }
+
+  void BeginDrain() {
+    draining = true;
+    if (listener >= 0) HearNoMore(listener);
   }
 
   void StopAccepting() {
@@ -247,10 +254,12 @@ void HttpServer::CloseAfterResponses() { state_->closing = true; }
 
 bool HttpServer::Stop(Seconds drain) {
   State& state = *state_;
-  state.draining = true;
-  state.threads[0].Run([&state] { state.StopAccepting(); });
+  const Seconds end = system::MonotonicNow() + drain;
+  state.threads[0].Run([&state] { state.BeginDrain(); });
   state.ForAll(&HttpConnection::CloseIfIdle);
-  if (state.AwaitNone(drain)) return true;
+  state.AwaitNone(std::min(drain, kHandshakeTime));  // Without connections, nobody waits.
+  state.threads[0].Run([&state] { state.StopAccepting(); });
+  if (state.AwaitNone(end - system::MonotonicNow())) return true;
   state.ForAll(&HttpConnection::Break);
   return state.AwaitNone(kForcedStopTime);
 }

@@ -159,10 +159,10 @@ class HttpServer {
   void CloseAfterResponses();
 
   // Stops accepting, and closes idle connections unless a request comes within the next tenth of a
-  // second: it may be on its way. Requests in flight may finish within `drain`
-  // (their responses say `Connection: close`), then their clients are declared gone and the
-  // connections closed. Blocks until all handlers have returned; false when some had not 10 s after
-  // that. Not from an I/O thread.
+  // second, or two seconds if they had none yet: it may be on its way. Requests in flight may
+  // finish within `drain` (their responses say `Connection: close`), then their clients are
+  // declared gone and the connections closed. Blocks until all handlers have returned; false when
+  // some had not 10 s after that. Not from an I/O thread.
   bool Stop(Seconds drain);
 
  private:

@@ -1,11 +1,14 @@
 #include "net/socket.h"
 
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace headrace::net {
@@ -184,6 +187,24 @@ Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress
   getsockname(descriptor, reinterpret_cast<sockaddr*>(&storage), &size);
   bound = FromKernel(storage);
   return descriptor;
+}
+
+void HearNoMore(int listener) {
+  // A segment's flags are its 14th byte (RFC 9293 §3.1): SYN alone begins a connection.
+  constexpr std::uint32_t kFlags = 13;
+  constexpr std::uint32_t kSynAndAck = 0x12;
+  constexpr std::uint32_t kSyn = 0x02;
+  constexpr std::uint32_t kWhole = 0xffffffff;
+  sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSynAndAck),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, kWhole),
+  };
+  const sock_fprog filter = {.len = std::size(steps), .filter = steps};
+  // Where this is forbidden, who connects in the last microseconds is reset.
+  setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
 }
 
 int AcceptFrom(int listener, system::SocketAddress& peer) {

@@ -58,6 +58,10 @@ std::unique_ptr<ByteStream> MakeStream(const ByteStreamFactory& factory, IoThrea
 int StartConnecting(const system::SocketAddress& address);
 // A listening socket; `bound` gets the address with the real port.
 Result<int> ListenOn(const system::SocketAddress& address, system::SocketAddress& bound);
+// The kernel hears no new connection for this listener from now on, as if its packets were lost:
+// who has connected can be accepted still, and closing the listener then resets nobody. Others try
+// again a second later, by themselves (RFC 6298 §2.1).
+void HearNoMore(int listener);
 // An accepted non-blocking connection with TCP_NODELAY; −1 with errno.
 int AcceptFrom(int listener, system::SocketAddress& peer);
 

@@ -327,8 +327,12 @@ void Load(const Arguments& arguments) {
   for (const load::LoadStage& stage : run.stages()) StopIfUseless(stage);
   if (std::ranges::all_of(
           run.stages(), [](const load::LoadStage& stage) { return stage.snapshot.offered == 0; })) {
-    Stop(
-        "No request was measured; give a longer --duration, a higher rate or a smaller --warm-up.");
+    const bool left_out = std::ranges::any_of(run.stages(), [](const load::LoadStage& stage) {
+      return !stage.snapshot.not_counted.empty();
+    });
+    Stop(left_out ? "No request was measured: all were left out, as said above."
+                  : "No request was measured; give a longer --duration, a higher rate or a smaller "
+                    "--warm-up.");
   }
   // Nothing else has the results.
   const bool printed_only = arguments.output.empty() && arguments.csv.empty();

@@ -22,6 +22,7 @@ constexpr int kEnoughRefusals = 10;
 constexpr std::string_view kPaused = "this machine or program stood still meanwhile";
 constexpr std::string_view kBrokenOff =
     "they were broken off while they could still have met their SLO";
+constexpr std::string_view kGaveUp = "the load was given up before their answers came";
 
 bool IsBusy(int status) { return status == 429 || status == 503; }
 
@@ -184,6 +185,7 @@ struct LoadGenerator::State : std::enable_shared_from_this<State> {
   std::atomic<Seconds> started = 0;
   std::atomic<bool> end_arrivals = false;
   std::atomic<bool> broken_off = false;
+  std::atomic<bool> gave_up = false;
   mutable system::Mutex mutex;
   system::ConditionVariable changed;
   bool arrivals_over HEADRACE_GUARDED_BY(mutex) = true;
@@ -311,9 +313,10 @@ std::string_view LoadGenerator::State::WhyNotCounted(const workload::WorkloadReq
                                                      const completion::Response& response) const {
   if (response.error == net::CallError::kNoSocket) return net::Describe(response.error);
   if (pauses.Covers(started + request.at, response.end)) return kPaused;
-  const bool broken = response.outcome == Outcome::kStopped && broken_off;
+  if (response.outcome != Outcome::kStopped) return "";
   const std::optional<slo::Slo>& slo = options.workload->classes[request.class_index].slo;
-  return broken && WasInTime(slo, request, response) ? kBrokenOff : "";
+  if (broken_off) return WasInTime(slo, request, response) ? kBrokenOff : "";
+  return gave_up ? kGaveUp : "";
 }
 
 completion::Request LoadGenerator::State::RequestOf(const workload::WorkloadRequest& request,
@@ -425,7 +428,7 @@ void LoadGenerator::State::GiveUpIfRefused(const completion::Response& response)
   LoadFailure& failure = snapshot.failures[ReasonOf(response)];
   if (failure.example.empty()) failure.example = response.said;
   end_arrivals = true;
-  broken_off = true;
+  gave_up = true;
   thread.Post([self = shared_from_this()] { self->client.Stop(); });
 }
 

@@ -184,8 +184,10 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
                        "machine, or several clients.");
   }
   for (const auto& [reason, count] : snapshot.not_counted) {
-    warnings.push_back(std::to_string(count) +
-                       " requests are in no figure, nor their time in any rate: " + reason + ".");
+    // In a closed loop the places of those that were broken off end with the run.
+    const std::string rates = options.concurrency == 0 ? ", nor their time in any rate: " : ": ";
+    warnings.push_back(std::to_string(count) + (count == 1 ? " request is" : " requests are") +
+                       " in no figure" + rates + reason + ".");
   }
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
     AddClassWarnings(options, i, snapshot.classes[i], warnings);

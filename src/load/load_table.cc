@@ -127,6 +127,7 @@ std::string RateLine(const LoadStage& stage) {
     return stage.snapshot.warm_up > 0 ? "All requests were the warm-up; none came after it.\n"
                                       : "No request came.\n";
   }
+  if (stage.snapshot.offered == 0) return "All requests were left out; there are no rates.\n";
   if (!(stage.snapshot.arrivals > 0)) {
     return "The run was too short for rates: send more requests" +
            std::string(closed ? " than are open at a time" : "") + ".\n";

@@ -117,24 +117,31 @@ class RowReader {
                columns.time_unit() ? columns.time_unit() : format.time_unit, asked_unit) {}
 
   std::string_view format() const { return format_; }
+  // The column that was read last: the one at fault after an error.
+  std::size_t column() const { return column_; }
 
   // Adds the row that the reader is at.
   Result<void> Read(const CsvReader& reader, RequestRows& rows) {
     const auto placed = [&reader](const auto& result) {
       return result ? Result<void>() : reader.FailHere(result.error().message);
     };
+    const auto cell_at = [this, &reader](std::size_t column) {
+      column_ = column;
+      return reader.At(column);
+    };
+    column_ = 0;
     HEADRACE_TRY(placed(one_run_.Check(reader.cells())));
     std::optional<Seconds> at;
     if (time_) {
-      HEADRACE_ASSIGN(const std::string_view cell, reader.At(*time_));
+      HEADRACE_ASSIGN(const std::string_view cell, cell_at(*time_));
       const Result<Seconds> read = times_.Read(cell);
       HEADRACE_TRY(placed(read));
       at = *read;
     }
-    HEADRACE_ASSIGN(const std::string_view prompt_cell, reader.At(prompt_));
-    HEADRACE_ASSIGN(const std::string_view output_cell, reader.At(output_));
+    HEADRACE_ASSIGN(const std::string_view prompt_cell, cell_at(prompt_));
     const Result<Tokens> prompt = ReadTokens(prompt_cell);
     HEADRACE_TRY(placed(prompt));
+    HEADRACE_ASSIGN(const std::string_view output_cell, cell_at(output_));
     const Result<Tokens> output = ReadTokens(output_cell);
     HEADRACE_TRY(placed(output));
     if (*output == 0 && outcome_ < reader.cells().size() &&
@@ -153,6 +160,7 @@ class RowReader {
   std::size_t prompt_;
   std::size_t output_;
   std::size_t outcome_;  // Behind the last cell: there is none.
+  std::size_t column_ = 0;
   TimeColumn times_;
 };
 
@@ -187,7 +195,8 @@ Result<RequestFile> ReadRequestCsv(std::string_view text, std::string_view name,
     if (!more) break;
     const auto read = row_reader.Read(reader, rows);
     if (read) continue;
-    if (!reader.is_open() || rows.empty()) return tl::unexpected(read.error());
+    const bool in_last_cell = row_reader.column() + 1 >= reader.cells().size();
+    if (!reader.is_open() || !in_last_cell || rows.empty()) return tl::unexpected(read.error());
     rows.BreakOff(reader.line());
   }
   if (reader.broken_line() > 0) rows.BreakOff(reader.broken_line());

@@ -263,6 +263,8 @@ TEST(Trace, ACsvThatWasCutOffAnywhereLosesItsLastLineOnly) {
     EXPECT_THAT(file->notes, ElementsAre("t.csv:3: the last line breaks off and is left out"));
   }
   EXPECT_THAT(FaultOf(ReadTrace(head + "22,x,77\n", "t.csv")), HasSubstr("t.csv:3: the row has 3"));
+  EXPECT_THAT(FaultOf(ReadTrace(head + "22,x,many,88", "t.csv")), HasSubstr("t.csv:3: "))
+      << "it is not its last cell that is wrong";
   EXPECT_THAT(FaultOf(ReadTrace("arrival,prompt_tokens,output_tokens\n1,5,6", "t.csv")),
               HasSubstr("t.csv:2: the unit of the numbers"))
       << "an only line that is wrong";

@@ -5,6 +5,9 @@
 # is built as if nothing had been counted. With HEADRACE_TRAIN the rooms count.
 function(headrace_hot_paths)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
+    if(HEADRACE_TRAIN)
+      message(FATAL_ERROR "HEADRACE_TRAIN needs clang 19 or later")
+    endif()
     return()  # They cannot read the file.
   endif()
   if(HEADRACE_TRAIN)
@@ -20,5 +23,11 @@ function(headrace_hot_paths)
   list(APPEND options "SHELL:-mllvm -static-func-strip-dirname-prefix=99")
   foreach(room ${ARGN})
     target_compile_options(headrace_${room} PRIVATE ${options})
+    if(NOT HEADRACE_TRAIN)
+      # Compilers do not name the file among what an object depends on.
+      get_target_property(sources headrace_${room} SOURCES)
+      set_source_files_properties(${sources} PROPERTIES OBJECT_DEPENDS
+                                  ${CMAKE_SOURCE_DIR}/cmake/hot-paths.profdata)
+    endif()
   endforeach()
 endfunction()

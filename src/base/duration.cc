@@ -96,9 +96,9 @@ Result<Seconds> ParseDuration(std::string_view text) {
 }
 
 std::string WriteDuration(Seconds seconds) {
-  if (seconds == 0) return "0";
   const double rounded = std::round(seconds * 1e6);
-  if (rounded != 0 && std::abs(rounded) < kWhole) {
+  if (rounded == 0) return "0";
+  if (std::abs(rounded) < kWhole) {
     const auto microseconds = static_cast<std::int64_t>(rounded);
     for (const Unit& unit : kUnits) {
       const auto size = static_cast<std::int64_t>(unit.microseconds);

@@ -291,13 +291,11 @@ std::string_view OtherFormOfResults(std::string_view text) {
   };
   if (text.starts_with("Run Info,")) {
     return "is guidellm's CSV; `headrace profile import results` takes its benchmarks.json "
-           "(--output "
-           "kind=json)";
+           "(--output kind=json)";
   }
   if (has_line("benchmarks:") && has_line("  guidellm_version:")) {
     return "is guidellm's YAML; `headrace profile import results` takes its benchmarks.json "
-           "(--output "
-           "kind=json)";
+           "(--output kind=json)";
   }
   const Json record = Parse(text.substr(0, text.find('\n')));
   if (Member(record, "metadata", "request_start_ns").is_number() && record.contains("metrics")) {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace headrace::system {
 
@@ -16,7 +17,10 @@ class TemporaryFolder {
     std::string name = (std::filesystem::temp_directory_path() / "headrace-XXXXXX").string();
     path_ = ::mkdtemp(name.data());
   }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  ~TemporaryFolder() {
+    std::error_code error;  // Without descriptors it cannot be looked into, and stays.
+    std::filesystem::remove_all(path_, error);
+  }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 

@@ -1,8 +1,9 @@
 # headrace_hot_paths(room...)
 #
 # Inlines and lays out what ships of these rooms for the ways that requests take, by a count of how
-# often each branch runs on them: hot-paths.profdata, which tools/train writes. What has changed since
-# is built as if nothing had been counted. With HEADRACE_TRAIN the rooms count.
+# often each branch runs on them: hot-paths.profdata, which tools/train writes. Functions that run often
+# lie side by side. What has changed since is built as if nothing had been counted. With HEADRACE_TRAIN
+# the rooms count.
 function(headrace_hot_paths)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
     if(HEADRACE_TRAIN)
@@ -16,6 +17,9 @@ function(headrace_hot_paths)
   elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT HEADRACE_SANITIZE)
     set(options -fprofile-use=${CMAKE_SOURCE_DIR}/cmake/hot-paths.profdata
                 -Wno-profile-instr-out-of-date -Wno-profile-instr-unprofiled -Wno-backend-plugin)
+    if(MOLD)  # Else it mixes them with the others; GNU ld does not.
+      target_link_options(headrace PRIVATE LINKER:-z,keep-text-section-prefix)
+    endif()
   else()
     return()
   endif()

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <utility>
+
+#include "net/frame_memory.h"
 
 namespace headrace::net {
 
@@ -21,6 +24,9 @@ class Promise {
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
   void SetCaller(std::coroutine_handle<> caller) { caller_ = caller; }
+
+  static void* operator new(std::size_t size) { return TakeFrame(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { GiveFrame(frame, size); }
 
  protected:
   void Rethrow() const {

@@ -7,7 +7,7 @@ namespace headrace::net {
 namespace {
 
 constexpr std::size_t kStep = 64;  // Frames of nearly the same size share a list.
-constexpr std::size_t kLargest = 4096;
+constexpr std::size_t kLargest = 16384;
 constexpr std::size_t kMostBytes = std::size_t{256} * 1024;  // What a thread keeps.
 
 // Sanitizers find the use of a frame that is gone only if its memory is really freed.

@@ -30,7 +30,7 @@ std::vector<Frame> Churn(std::uint64_t seed, int turns) {
   std::vector<Frame> taken;
   for (int i = 0; i < turns; ++i) {
     if (taken.empty() || rng.Next() % 5 < 3) {
-      const std::size_t size = 1 + rng.Next() % 5000;
+      const std::size_t size = 1 + rng.Next() % 20'000;
       auto* memory = static_cast<char*>(TakeFrame(size));
       EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % alignof(std::max_align_t), 0u);
       const Frame frame{size, memory, static_cast<char>(i)};

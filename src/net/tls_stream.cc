@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -29,6 +30,12 @@ constexpr std::string_view kPlainHttpAnswer =
     "connection: close\r\n\r\nThis port speaks TLS; the URL has to begin with https://\n";
 // Of what it has sent: closing a socket with unread bytes could take the answer from it.
 constexpr std::size_t kMostPlainBytes = std::size_t{256} * 1024;
+
+// A connection has 34 KB of OpenSSL's buffers. While there are no more connections than this, new
+// ones keep theirs between two records, which saves a small request 3 % of its time; others give
+// them back (SSL_MODE_RELEASE_BUFFERS).
+constexpr int kMostWithBuffers = 1000;
+std::atomic<int> with_buffers = 0;
 
 bool IsIpAddress(const std::string& name) {
   in6_addr any;
@@ -83,6 +90,7 @@ TlsStream::TlsStream(IoThread& thread, TcpConnection connection, ByteStreamListe
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
+  if (++with_buffers <= kMostWithBuffers) SSL_clear_mode(ssl_, SSL_MODE_RELEASE_BUFFERS);
   if (server_ != nullptr) {
     SSL_set_accept_state(ssl_);
     one_too_many_ = !server_->Begin(*this, thread_);
@@ -105,6 +113,7 @@ TlsStream::TlsStream(IoThread& thread, TcpConnection connection, ByteStreamListe
 TlsStream::~TlsStream() {
   Close();
   SSL_free(ssl_);
+  --with_buffers;
 }
 
 std::ptrdiff_t TlsStream::Handshake() {

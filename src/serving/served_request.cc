@@ -43,9 +43,8 @@ ServedRequest::ServedRequest(const ServingContext& context, ServingThread& threa
 
 ServedRequest::~ServedRequest() {
   Cancel();
-  if (counts_for_key_) {
-    context_.keys->End(*key_, prompt_for_key_, TokensUsed(), thread_.executor.Now());
-  }
+  const Seconds now = thread_.executor.Now();
+  if (counts_for_key_) context_.keys->End(*key_, prompt_for_key_, TokensUsed(), now);
   if (!routed_) {
     const AnsweredRequest answered{.request_id = finished_.request_id,
                                    .arrived = finished_.arrived,
@@ -61,7 +60,7 @@ ServedRequest::~ServedRequest() {
   finished_.expected_output_tokens =
       static_cast<Tokens>(std::min<std::int64_t>(expected, openai::kMostTokens));
   finished_.choices = std::max(1, facts_.choices);
-  finished_.whole = thread_.executor.Now() - finished_.arrived;
+  finished_.whole = now - finished_.arrived;
   for (RequestObserver* observer : context_.observers) observer->OnFinished(finished_);
 }
 

@@ -3,8 +3,6 @@
 #include <numeric>
 #include <utility>
 
-#include "system/clock.h"
-
 namespace headrace::serving {
 namespace {
 
@@ -40,7 +38,9 @@ TimelineInterval Timeline::Pool::Last() const {
   return last;
 }
 
-void Timeline::OnFinished(const FinishedRequest& request) { Add(request, system::MonotonicNow()); }
+void Timeline::OnFinished(const FinishedRequest& request) {
+  Add(request, request.arrived + request.whole);
+}
 
 void Timeline::Add(const FinishedRequest& request, Seconds now) {
   const std::int64_t number = NumberOf(now);

@@ -15,30 +15,41 @@ namespace {
 constexpr std::string_view kBase32 = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr std::string_view kHex = "0123456789abcdef";
 
+constexpr const char* kNoHash =
+    "OpenSSL gives no SHA-256, by which keys are known; check its configuration (openssl.cnf)";
+
+// False if OpenSSL cannot.
+bool Hash(std::string_view salt, std::string_view key, KeyHash& hash) {
+  // To look for an algorithm takes OpenSSL longer than to hash a key with it.
+  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  thread_local const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
+                                                                                EVP_MD_CTX_free);
+  const bool hashed = sha256 != nullptr && context != nullptr &&
+                      EVP_DigestInit_ex2(context.get(), sha256, nullptr) == 1 &&
+                      EVP_DigestUpdate(context.get(), salt.data(), salt.size()) == 1 &&
+                      EVP_DigestUpdate(context.get(), key.data(), key.size()) == 1 &&
+                      EVP_DigestFinal_ex(context.get(), hash.data(), nullptr) == 1;
+  if (!hashed) ERR_clear_error();
+  return hashed;  // OpenSSL's part of it keeps nothing of the key.
+}
+
 }  // namespace
 
 bool ApiKey::MayUse(std::string_view model) const {
   return models.empty() || std::ranges::find(models, model) != models.end();
 }
 
-KeyHash HashOfKey(std::string_view salt, std::string_view key) {
-  // To look for an algorithm takes OpenSSL longer than to hash a key with it.
-  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  thread_local const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
-                                                                                EVP_MD_CTX_free);
+Result<void> CheckKeyHash() {
   KeyHash hash{};
-  const bool hashed = sha256 != nullptr && context != nullptr &&
-                      EVP_DigestInit_ex2(context.get(), sha256, nullptr) == 1 &&
-                      EVP_DigestUpdate(context.get(), salt.data(), salt.size()) == 1 &&
-                      EVP_DigestUpdate(context.get(), key.data(), key.size()) == 1 &&
-                      EVP_DigestFinal_ex(context.get(), hash.data(), nullptr) == 1;
+  if (!Hash("", "", hash)) return Fail(kNoHash);
+  return {};
+}
+
+KeyHash HashOfKey(std::string_view salt, std::string_view key) {
+  KeyHash hash{};
   // A hash that is none would be the same for every key.
-  if (!hashed) {
-    ERR_clear_error();
-    throw std::runtime_error(
-        "OpenSSL gives no SHA-256, by which keys are known; check its configuration (openssl.cnf)");
-  }
-  return hash;  // OpenSSL's part of it keeps nothing of the key.
+  if (!Hash(salt, key, hash)) throw std::runtime_error(kNoHash);
+  return hash;
 }
 
 bool SameHash(const KeyHash& one, const KeyHash& other) {

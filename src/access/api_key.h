@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+
 namespace headrace::access {
 
 // SHA-256 of a salt and a key. A key that this program makes has 200 random bits, so a hash that is
@@ -39,7 +41,10 @@ struct KeyFile {
   bool operator==(const KeyFile&) const = default;
 };
 
-// Throws std::runtime_error if OpenSSL has no SHA-256, as without a provider of it.
+// An error if OpenSSL has no SHA-256, as where its configuration names no provider of it. To be
+// asked where keys are read, so that no request meets it.
+Result<void> CheckKeyHash();
+// Throws std::runtime_error in that case.
 KeyHash HashOfKey(std::string_view salt, std::string_view key);
 // Takes as long whether they differ early or late.
 bool SameHash(const KeyHash& one, const KeyHash& other);

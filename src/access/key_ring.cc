@@ -37,7 +37,6 @@ std::size_t KeyRing::HashOfHash::operator()(const KeyHash& hash) const {
 }
 
 void KeyRing::Set(const KeyFile& file, Seconds now) {
-  if (!file.keys.empty()) HashOfKey(file.salt, "");  // Throws now, not at a request.
   salt_ = file.salt;
   by_hash_.clear();
   for (auto& [name, account] : accounts_) account.known = false;

@@ -91,6 +91,7 @@ Result<void> AdminAccess::CheckFile(const config::AdminConfig& config) {
 }
 
 Result<AdminAccess::Hashes> AdminAccess::ReadTokens(const std::string& file) {
+  HEADRACE_TRY(access::CheckKeyHash());
   HEADRACE_ASSIGN(const std::string text, system::ReadSmallFile(file, kLargestFile));
   Hashes tokens;
   std::istringstream lines(text);

@@ -126,7 +126,7 @@ OptionGroup<TimeoutsConfig> TimeoutsOptions() {
                        "elsewhere before it refuses them."})
       .Value("drain", &TimeoutsConfig::drain, DurationForm(0, kDay),
              {.prose = "How long requests in flight may continue after the gateway was told to "
-                       "stop. New requests are refused in that time."});
+                       "stop. New connections are refused in that time."});
 }
 
 OptionGroup<HealthConfig> HealthOptions() {

@@ -20,9 +20,8 @@ using completion::Outcome;
 // So many first requests that the server refused, and none that it took: it will refuse them all.
 constexpr int kEnoughRefusals = 10;
 constexpr std::string_view kPaused = "this machine or program stood still meanwhile";
-constexpr std::string_view kBrokenOff =
-    "they were broken off while they could still have met their SLO";
-constexpr std::string_view kGaveUp = "the load was given up before their answers came";
+constexpr std::string_view kBrokenOff = "broken off while still able to meet the SLO";
+constexpr std::string_view kGaveUp = "the load was given up before the answer came";
 
 bool IsBusy(int status) { return status == 429 || status == 503; }
 

@@ -185,9 +185,13 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
   }
   for (const auto& [reason, count] : snapshot.not_counted) {
     // In a closed loop the places of those that were broken off end with the run.
-    const std::string rates = options.concurrency == 0 ? ", nor their time in any rate: " : ": ";
-    warnings.push_back(std::to_string(count) + (count == 1 ? " request is" : " requests are") +
-                       " in no figure" + rates + reason + ".");
+    const bool one = count == 1;
+    std::string warning =
+        std::to_string(count) + (one ? " request is" : " requests are") + " in no figure";
+    if (options.concurrency == 0) {
+      warning += std::string(", and ") + (one ? "its" : "their") + " time in no rate";
+    }
+    warnings.push_back(warning + ": " + reason + ".");
   }
   for (std::size_t i = 0; i < snapshot.classes.size(); ++i) {
     AddClassWarnings(options, i, snapshot.classes[i], warnings);

@@ -2,13 +2,15 @@
 
 #include <array>
 #include <new>
+#include <utility>
 
 namespace headrace::net {
 namespace {
 
 constexpr std::size_t kStep = 64;  // Frames of nearly the same size share a list.
 constexpr std::size_t kLargest = 16384;
-constexpr std::size_t kMostBytes = std::size_t{256} * 1024;  // What a thread keeps.
+constexpr int kMost =
+    64;  // Frames that each list keeps: about those of one turn of the event loop.
 
 // Sanitizers find the use of a frame that is gone only if its memory is really freed.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -25,20 +27,23 @@ struct FreeFrame {
 
 // Needs no destructor of its own: frames may be freed after a thread's other objects.
 struct Kept {
-  std::array<FreeFrame*, kLargest / kStep> lists;  // By size: up to 64 bytes, 128 …
-  std::size_t bytes;
-  bool ended;  // The thread: nothing is kept any more.
+  struct List {
+    FreeFrame* first;
+    int size;
+  };
+  std::array<List, kLargest / kStep> lists;  // By size: up to 64 bytes, 128 …
+  bool ended;                                // The thread: nothing is kept any more.
 };
 constinit thread_local Kept kept{};
 
 struct Ending {
   ~Ending() {
     kept.ended = true;
-    for (FreeFrame*& list : kept.lists) {
-      while (list != nullptr) {
-        FreeFrame* const next = list->next;
-        ::operator delete(list);
-        list = next;
+    for (Kept::List& list : kept.lists) {
+      while (list.first != nullptr) {
+        FreeFrame* const next = list.first->next;
+        ::operator delete(list.first);
+        list.first = next;
       }
     }
   }
@@ -50,24 +55,21 @@ std::size_t ListOf(std::size_t size) { return (size - 1) / kStep; }
 
 void* TakeFrame(std::size_t size) {
   if (!kKeeps || size > kLargest) return ::operator new(size);
-  const std::size_t list = ListOf(size);
-  FreeFrame* const frame = kept.lists[list];
-  if (frame == nullptr) return ::operator new((list + 1) * kStep);
-  kept.lists[list] = frame->next;
-  kept.bytes -= (list + 1) * kStep;
-  return frame;
+  Kept::List& list = kept.lists[ListOf(size)];
+  if (list.first == nullptr) return ::operator new((ListOf(size) + 1) * kStep);
+  --list.size;
+  return std::exchange(list.first, list.first->next);
 }
 
 void GiveFrame(void* frame, std::size_t size) noexcept {
-  const std::size_t list = ListOf(size);
-  const std::size_t bytes = (list + 1) * kStep;
-  if (!kKeeps || size > kLargest || kept.ended || kept.bytes + bytes > kMostBytes) {
+  if (!kKeeps || size > kLargest || kept.ended || kept.lists[ListOf(size)].size >= kMost) {
     ::operator delete(frame);
     return;
   }
   static thread_local const Ending ending;
-  kept.bytes += bytes;
-  kept.lists[list] = new (frame) FreeFrame{kept.lists[list]};
+  Kept::List& list = kept.lists[ListOf(size)];
+  ++list.size;
+  list.first = new (frame) FreeFrame{list.first};
 }
 
 }  // namespace headrace::net

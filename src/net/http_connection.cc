@@ -237,7 +237,7 @@ Task<int> HttpConnection::ReadHead() {
   ReleaseBody();
   in_.swap(ahead_);
   head_.Clear();
-  Seconds deadline = shared_.draining ? LastWait() : system::MonotonicNow() + options_.idle_timeout;
+  Seconds deadline = system::MonotonicNow() + options_.idle_timeout;
   idle_ = true;
   std::size_t searched = 0;
   std::size_t end = 0;
@@ -257,6 +257,7 @@ Task<int> HttpConnection::ReadHead() {
     if (end > 0) break;
     if (HasBareLineFeed(in_, searched)) co_return 400;
     searched = in_.size();
+    if (idle_ && shared_.draining) deadline = std::min(deadline, LastWait());
     BeginWaiting();
     const std::size_t got = co_await ReadSome(scratch, sizeof(scratch), deadline);
     if (got == 0) co_return idle_ || gone_ ? kClosed : 408;

@@ -248,6 +248,18 @@ TEST_F(ServerTest, ReaderThatStopsIsGoneAfterTheTimeLimit) {
 
 // --- The end
 
+TEST_F(ServerTest, WhoHadConnectedIsServedOnceTheListenerIsGone) {
+  Serve(Echo);
+  RawPeer client = Connect();
+  std::thread stopper([&] { EXPECT_TRUE(server_->Stop(kLong)); });
+  const Seconds limit = system::MonotonicNow() + kLong;
+  while (Connect().connected() && system::MonotonicNow() < limit) {
+  }
+  client.Send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), HasSubstr("/late"));
+  stopper.join();
+}
+
 TEST_F(ServerTest, StopLetsRequestsInFlightFinish) {
   Event begun;
   std::optional<OneShot<int>::Setter> go;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <unordered_set>
 
 #include "net/http_connection.h"
@@ -19,8 +21,8 @@ namespace {
 
 // After handlers were told that their clients are gone.
 constexpr Seconds kForcedStopTime = 10;
-// For connections that the kernel was making when it was told to hear no more.
-constexpr Seconds kHandshakeTime = 0.2;
+// For connections that the kernel was making when it was told to hear no more: a few round trips.
+constexpr Seconds kHandshakeTime = 0.1;
 // As many as wait in the kernel for being accepted (its limit), and no more.
 constexpr int kMostConnectedInTime = 4096;
 // When the process has no descriptor left for a new connection.
@@ -84,9 +86,12 @@ struct HttpServer::State final : HttpServerShared, Watcher, std::enable_shared_f
     threads[0].loop().CallSoon(*this);
   }
 
-  void BeginDrain() {
+  // False if nobody could connect before either.
+  bool BeginDrain() {
     draining = true;
-    if (listener >= 0) HearNoMore(listener);
+    if (listener < 0) return false;
+    HearNoMore(listener);
+    return true;
   }
 
   void StopAccepting() {
@@ -255,9 +260,12 @@ void HttpServer::CloseAfterResponses() { state_->closing = true; }
 bool HttpServer::Stop(Seconds drain) {
   State& state = *state_;
   const Seconds end = system::MonotonicNow() + drain;
-  state.threads[0].Run([&state] { state.BeginDrain(); });
+  bool listened = false;
+  state.threads[0].Run([&] { listened = state.BeginDrain(); });
   state.ForAll(&HttpConnection::CloseIfIdle);
-  state.AwaitNone(std::min(drain, kHandshakeTime));  // Without connections, nobody waits.
+  if (listened) {  // The kernel tells nobody that it has made the last one.
+    std::this_thread::sleep_for(std::chrono::duration<double>(std::min(drain, kHandshakeTime)));
+  }
   state.threads[0].Run([&state] { state.StopAccepting(); });
   if (state.AwaitNone(end - system::MonotonicNow())) return true;
   state.ForAll(&HttpConnection::Break);

@@ -97,8 +97,15 @@ int ChooseCertificate(SSL* ssl, int* /*alert*/, void* context) {
   return SSL_TLSEXT_ERR_OK;
 }
 
+tl::unexpected<Error> NoTls() {
+  ERR_clear_error();
+  return Fail("OpenSSL gives no cipher for TLS; check its configuration (openssl.cnf)");
+}
+
+// Null where OpenSSL's configuration leaves no cipher.
 SSL_CTX* MakeContext(const SSL_METHOD* method) {
   SSL_CTX* const context = SSL_CTX_new(method);
+  if (context == nullptr) return nullptr;
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // Renegotiation would make a write wait for a read.
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -142,6 +149,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForClient(const Options& o
   std::shared_ptr<TlsContext> made(
       new TlsContext(MakeContext(TLS_client_method()), options.verify));
   SSL_CTX* const context = made->context_;
+  if (context == nullptr) return NoTls();
   SSL_CTX_set_alpn_protos(context, kHttp11, sizeof(kHttp11) - 1);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context, &SessionIsNew);
@@ -162,6 +170,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::ForServer(
   std::shared_ptr<TlsContext> made(
       new TlsContext(MakeContext(TLS_server_method()), !options.ca.empty()));
   SSL_CTX* const context = made->context_;
+  if (context == nullptr) return NoTls();
   SSL_CTX_set_alpn_select_cb(context, &ChooseProtocol, nullptr);
   // Sessions are in the tickets that clients keep, and cost no memory here.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);

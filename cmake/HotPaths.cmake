@@ -1,9 +1,9 @@
 # headrace_hot_paths(room...)
 #
 # Inlines and lays out what ships of these rooms for the ways that requests take, by a count of how
-# often each branch runs on them: hot-paths.profdata, which tools/train writes. Functions that run often
-# lie side by side. What has changed since is built as if nothing had been counted. With HEADRACE_TRAIN
-# the rooms count.
+# often each branch runs on them: hot-paths.profdata, which tools/train writes. Functions that run
+# often lie side by side. What has changed since is built as if nothing had been counted. With
+# HEADRACE_TRAIN the rooms count.
 function(headrace_hot_paths)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
     if(HEADRACE_TRAIN)

@@ -423,10 +423,15 @@ TEST_F(LoadTest, WhatIsBrokenOffCountsOnlyIfItWasLateAlready) {
     }
     EXPECT_EQ(report.offered, 20u);
     EXPECT_EQ(report.Attainment(), 1);
-    EXPECT_THAT(
-        LoadWarnings(options, snapshot),
-        Contains(HasSubstr("20 requests are in no figure, and their time in no rate: broken "
-                           "off")));
+    EXPECT_THAT(LoadWarnings(options, snapshot),
+                Contains(HasSubstr("20 requests are in no figure, and their time in no rate: "
+                                   "broken off while still able to meet the SLO.")));
+    LoadOptions closed = options;
+    closed.concurrency = 1;
+    LoadSnapshot one = snapshot;
+    one.not_counted.begin()->second = 1;
+    EXPECT_THAT(LoadWarnings(closed, one),
+                Contains(HasSubstr("1 request is in no figure: broken off")));
     // Rates are of the time of those that count.
     Seconds time = 0;
     for (const LoadResult& result : results_) {

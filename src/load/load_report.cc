@@ -184,10 +184,10 @@ std::vector<std::string> LoadWarnings(const LoadOptions& options, const LoadSnap
                        "machine, or several clients.");
   }
   for (const auto& [reason, count] : snapshot.not_counted) {
-    // In a closed loop the places of those that were broken off end with the run.
     const bool one = count == 1;
     std::string warning =
         std::to_string(count) + (one ? " request is" : " requests are") + " in no figure";
+    // In a closed loop the places of those that were broken off end with the run.
     if (options.concurrency == 0) {
       warning += std::string(", and ") + (one ? "its" : "their") + " time in no rate";
     }

@@ -9,8 +9,7 @@ namespace {
 
 constexpr std::size_t kStep = 64;  // Frames of nearly the same size share a list.
 constexpr std::size_t kLargest = 16384;
-constexpr int kMost =
-    64;  // Frames that each list keeps: about those of one turn of the event loop.
+constexpr int kMost = 64;  // That each list keeps: about those of one turn of the event loop.
 
 // Sanitizers find the use of a frame that is gone only if its memory is really freed.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -14,7 +14,7 @@ namespace headrace::net {
 namespace {
 
 struct Frame {
-  std::vector<char>::size_type size;
+  std::size_t size;
   char* memory;
   char mark;
 

@@ -86,14 +86,14 @@ class HttpConnection final : private ByteStreamListener {
   Task<void> Serve();
   Task<void> Refuse(int status);
   Task<void> Linger();
+  // Until when a request is waited for, once the server drains.
+  Seconds LastWait() const;
   void BeginWaiting();
   void EndWaiting();
 
   void StartResponse(const ResponseHead& head, std::optional<std::uint64_t> content_length);
   Task<bool> Write(std::span<const std::string_view> pieces, bool last);
   Task<bool> WriteOne(std::string_view data, bool last);
-  // Until when, once the server drains.
-  Seconds LastWait() const;
   Task<bool> SendRest(std::size_t sent);
   void Gone();
   void Abort();
